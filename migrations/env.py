@@ -1,0 +1,48 @@
+"""Runs the migrations: tables by revision; generated objects are dropped before and made again after."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+from replicator.config import load
+from replicator.hub.migrate import MigrationTarget, include_object, render_item, target_metadata
+from replicator.hub.open import open_hub
+from replicator.model.compiled import compile_folder
+
+
+def from_configuration() -> MigrationTarget:
+    """The hub that HUB_URL or the configuration file names, for plain ``alembic`` commands."""
+    configuration = load()
+    compiled = compile_folder(configuration.schema_folder)
+    return MigrationTarget(
+        open_hub(configuration.hub.url, configuration.hub.folder), compiled, configuration.schema_folder
+    )
+
+
+def run(target: MigrationTarget) -> None:
+    """Upgrade or downgrade in one transaction."""
+    with target.engine.begin() as connection:
+        migrate(connection, target)
+
+
+def migrate(connection: Connection, target: MigrationTarget) -> None:
+    """Run on this connection, inside its transaction."""
+    target.before(connection)
+    context.configure(
+        connection=connection,
+        target_metadata=target_metadata(target.compiled),
+        include_schemas=True,
+        include_object=include_object,
+        render_item=render_item,
+        version_table_schema="sync",
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+    target.after(connection)
+
+
+if context.is_offline_mode():
+    raise SystemExit("offline migrations are not supported: the generated objects need the database")
+run(context.config.attributes.get("target") or from_configuration())

@@ -1,0 +1,87 @@
+"""The configuration: one YAML file, and ``HUB_URL``, which wins over the file's ``hub.url``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from replicator.errors import ConfigurationError
+from replicator.model.source import read
+from replicator.model.spec import Scalar
+from replicator.systems.settings import SystemSettings
+
+FILE = Path("replicator.yaml")
+
+
+class Settings(BaseModel):
+    """Base: unknown keys are errors; no error repeats a value, for it may be a secret."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class HubSettings(Settings):
+    """Where the hub's database is: a server by ``url``, else an embedded one kept in ``folder``."""
+
+    url: str | None = None
+    folder: Path = Path("hub")
+
+
+class DeleteBudget(Settings):
+    """How many records of an entity set may vanish within a day before deletes are held for a person's decision."""
+
+    count: int = Field(default=100, ge=0)
+    share: float = Field(default=0.1, ge=0, le=1)
+
+
+class DaemonSettings(Settings):
+    """How often the daemon looks, and how long things are kept."""
+
+    poll_seconds: float = Field(default=30, gt=0, description="Between two reads of each system")
+    hub_poll_seconds: float = Field(default=1, gt=0, description="Between two looks at the hub's log")
+    retry_seconds: float = Field(default=5, gt=0, description="First pause after a passing failure; it doubles")
+    retry_max_seconds: float = Field(default=600, gt=0)
+    keep_log_days: int = Field(default=30, ge=1)
+
+
+class Configuration(Settings):
+    """The whole file."""
+
+    hub: HubSettings = HubSettings()
+    schema_folder: Path = Field(default=Path("schema"), alias="schema")
+    systems: dict[str, SystemSettings] = Field(default_factory=dict)
+    records: dict[str, list[dict[str, Scalar]]] = Field(
+        default_factory=dict, description="Common records that the configuration itself masters, by entity"
+    )
+    deletes: DeleteBudget = DeleteBudget()
+    delete_budgets: dict[str, DeleteBudget] = Field(
+        default_factory=dict, description="Budgets of single entity sets, as system.EntitySet"
+    )
+    daemon: DaemonSettings = DaemonSettings()
+
+    def delete_budget(self, system: str, entity_set: str) -> DeleteBudget:
+        """The budget of one entity set."""
+        return self.delete_budgets.get(f"{system}.{entity_set}", self.deletes)
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """The configuration in ``path`` (default: replicator.yaml where there is one), with relative paths made absolute."""
+    if path is None and not FILE.exists():
+        return _resolve(Configuration(), Path.cwd(), environment)
+    file = path or FILE
+    if not file.exists():
+        raise ConfigurationError(f"there is no file {file}", hint="'replicator init' writes one")
+    return _resolve(read(file, ConfigurationError).parse(Configuration), file.resolve().parent, environment)
+
+
+def _resolve(found: Configuration, base: Path, environment: Mapping[str, str]) -> Configuration:
+    hub = found.hub.model_copy(
+        update={"folder": base / found.hub.folder, "url": environment.get("HUB_URL") or found.hub.url}
+    )
+    schema = base / found.schema_folder
+    if not schema.exists() and not found.schema_folder.is_absolute():
+        # Installed beside the program, for a configuration kept elsewhere.
+        schema = Path(__file__).resolve().parent.parent / "schema"
+    return found.model_copy(update={"hub": hub, "schema_folder": schema})

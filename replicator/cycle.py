@@ -1,0 +1,153 @@
+"""The steps of one cycle on one hub: read, mark, merge, deliver. The daemon and ``once`` only decide when."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from replicator.config import Configuration
+from replicator.engine.maps import map_ids
+from replicator.engine.marks import mark_changed_maps, mark_window
+from replicator.engine.records import write_records
+from replicator.errors import ReplicatorError
+from replicator.inbound.merge import Merged, Merges
+from replicator.inbound.snapshot import Snapshots, Taken
+from replicator.model.compiled import Compiled, CompiledMap
+from replicator.model.schema import EntitySet
+from replicator.outbound.acknowledge import Acknowledged
+from replicator.outbound.apply import Delivered, Deliveries, Sending
+from replicator.systems.connector import Connector
+
+
+class Watcher:
+    """Hears what happens, as it happens. The default hears nothing."""
+
+    def snapshot(self, entity_set: EntitySet, taken: Taken) -> None:
+        """An entity set was read."""
+
+    def merged(self, merged: Merged) -> None:
+        """Marked records were merged into common."""
+
+    def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
+        """A request was answered and acknowledged."""
+
+    def problem(self, where: str, problem: ReplicatorError) -> None:
+        """A flow failed; the others go on."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What the steps need from outside, so that tests can own it."""
+
+    configuration: Configuration
+    compiled: Compiled
+    engine: sa.Engine
+    connectors: Mapping[str, Connector]
+    workers: Executor
+    watcher: Watcher = field(default_factory=Watcher)
+    random: random.Random = field(default_factory=random.SystemRandom)
+    stopping: Callable[[], bool] = lambda: False
+
+    def new_key(self) -> uuid.UUID:
+        """A fresh key for a record that is to be created."""
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    def pause(self, attempts: int) -> float:
+        """Seconds before the next try: doubling, capped, with jitter so that many do not come at once."""
+        settings = self.configuration.daemon
+        longest = min(settings.retry_max_seconds, settings.retry_seconds * 2 ** min(attempts, 20))
+        return longest * (0.5 + self.random.random() / 2)
+
+
+class Cycle:
+    """The steps, on one database connection."""
+
+    def __init__(self, world: World, connection: sa.Connection) -> None:
+        self.world = world
+        self.connection = connection
+        with connection.begin():
+            self.ids = map_ids(connection, world.compiled)
+        self._deliveries = {name: self._make_deliveries(connector) for name, connector in world.connectors.items()}
+
+    def _make_deliveries(self, connector: Connector) -> Deliveries:
+        world = self.world
+        sending = Sending(world.workers, world.new_key, world.pause, world.stopping, world.watcher.delivered)
+        return Deliveries(self.connection, world.compiled, self.ids, connector, sending)
+
+    def prepare(self) -> None:
+        """After a start: the log's partitions, the configuration's own records, changed maps, requests cut off."""
+        with self.connection.begin():
+            self.connection.execute(sa.text("select log.make_partitions()"))
+        write_records(self.connection, self.world.compiled, self.world.configuration.records)
+        mark_changed_maps(self.connection, self.world.compiled, self.ids)
+        for deliveries in self._deliveries.values():
+            deliveries.recover()
+
+    def read(self, systems: Sequence[str] | None = None, *, whole: bool = False) -> bool:
+        """Read every entity set of the systems; whether anything had changed. A set that fails stops no other."""
+        changed = False
+        for name in systems if systems is not None else list(self.world.connectors):
+            snapshots = Snapshots(self.connection, self.world.compiled.tables, self.world.connectors[name])
+            for entity_set in self.world.compiled.schema.sets_of(name):
+                if self.world.stopping():
+                    return changed
+                changed |= self._read_set(snapshots, entity_set, whole=whole)
+        return changed
+
+    def _read_set(self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool) -> bool:
+        budget = self.world.configuration.delete_budget(entity_set.system, entity_set.name)
+        try:
+            taken = snapshots.take(entity_set, budget, whole=whole)
+        except ReplicatorError as problem:
+            self.world.watcher.problem(str(entity_set), problem)
+            return False
+        self.world.watcher.snapshot(entity_set, taken)
+        return taken.anything
+
+    def merge(self) -> bool:
+        """Mark what changed and merge it, until nothing moves; whether anything did."""
+        moved = False
+        again = True
+        merges = Merges(self.connection, self.world.compiled, self.ids)
+        while not self.world.stopping():
+            window = mark_window(self.connection, self.world.compiled, self.ids)
+            if window is None and not again:
+                return moved
+            merged = merges.merge(again=window is not None)
+            self.world.watcher.merged(merged)
+            again = merged.progress
+            moved |= merged.progress or window is not None
+        return moved
+
+    def deliver(self, systems: Sequence[str] | None = None, *, again: bool) -> Delivered:
+        """One pass of deliveries to each system; what stops one does not stop the other."""
+        total = Delivered()
+        for name in systems if systems is not None else list(self._deliveries):
+            try:
+                total.add(self._deliveries[name].deliver(again=again))
+            except ReplicatorError as problem:
+                self.world.watcher.problem(name, problem)
+        return total
+
+    def settle(self) -> bool:
+        """Merge and deliver until nothing moves; whether any system was written to."""
+        written = False
+        while not self.world.stopping():
+            moved = self.merge()
+            delivered = self.deliver(again=moved)
+            written |= delivered.progress
+            if not delivered.progress and not self.merge():
+                return written
+        return written
+
+    def once(self) -> None:
+        """Read, settle, and read again as long as something was written and the reading shows more to do."""
+        self.prepare()
+        self.read()
+        while self.settle() and not self.world.stopping() and self.read():
+            pass

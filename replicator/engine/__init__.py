@@ -1,0 +1,1 @@
+"""What inbound and outbound share: marks, verdicts, the diff, outcomes and writing mirrors."""

@@ -1,0 +1,114 @@
+"""Claims records of a map for one transaction, and writes back how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import simplejson
+import sqlalchemy as sa
+
+from replicator.hub.sql import statements
+from replicator.hub.state import delivery, delivery_state
+
+_sql = statements(__file__)
+State = Literal["pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A record that is not in step and stays so for now."""
+
+    record_id: int
+    state: State
+    record: str | None
+    reason: str | None = None
+    waits_for: Sequence[str] | None = None
+    operation: str | None = None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """How many records a claim holds, and the last of them."""
+
+    records: int
+    last: int
+
+
+def claim_records(
+    connection: sa.Connection,
+    map_id: int,
+    states: Sequence[State],
+    *,
+    after: int = 0,
+    limit: int,
+    without: sa.Table | None = None,
+) -> Claimed:
+    """Claim records in these states, in the temporary table ``claim``, until this transaction ends.
+
+    ``without`` claims only records that are no longer in that table: those to be deleted.
+    """
+    connection.execute(_sql["make"])
+    values = {"map_id": map_id, "states": list(states), "after": after, "limit": limit}
+    connection.execute(_sql["take"] if without is None else _take_gone(without), values)
+    return _held(connection)
+
+
+def _take_gone(source: sa.Table) -> sa.Insert:
+    there = sa.exists().where(source.c.id == delivery.c.record_id)
+    wanted = (
+        sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state)
+        .where(delivery.c.map_id == sa.bindparam("map_id"), delivery.c.record_id > sa.bindparam("after"))
+        .where(delivery.c.state == sa.any_(sa.cast(sa.bindparam("states"), sa.ARRAY(delivery_state))), sa.not_(there))
+        .order_by(delivery.c.record_id).limit(sa.bindparam("limit")).with_for_update(skip_locked=True)
+    )  # fmt: skip
+    return sa.insert(sa.table("claim", *(sa.column(name) for name in ("record_id", "marked", "state")))).from_select(
+        ["record_id", "marked", "state"], wanted
+    )
+
+
+def claim_due(connection: sa.Connection, map_id: int, *, limit: int) -> Claimed:
+    """Claim failed records whose pause is over."""
+    connection.execute(_sql["make"])
+    connection.execute(_sql["take_due"], {"map_id": map_id, "limit": limit})
+    return _held(connection)
+
+
+def _held(connection: sa.Connection) -> Claimed:
+    row = connection.execute(_sql["last"]).one()
+    if row.records:
+        connection.execute(sa.text("analyze claim"))
+    return Claimed(row.records, row.last or 0)
+
+
+ClaimRow = tuple[int, int, str]
+"""Record id, marks and state."""
+
+
+def claimed_rows(connection: sa.Connection) -> list[ClaimRow]:
+    """The claim as it is, by record id."""
+    return [(row.record_id, row.marked, row.state) for row in connection.execute(_sql["held"])]
+
+
+def put_claim(connection: sa.Connection, rows: Sequence[ClaimRow]) -> None:
+    """Make these the records under way; they have to be locked already."""
+    connection.execute(_sql["clear"])
+    ids, marks, states = ([row[place] for row in rows] for place in range(3))
+    connection.execute(_sql["put"], {"ids": ids, "marks": marks, "states": states})
+
+
+def settle(connection: sa.Connection, map_id: int, ids: Sequence[int]) -> None:
+    """These records are in step."""
+    if ids:
+        connection.execute(_sql["settled"], {"map_id": map_id, "ids": list(ids)})
+
+
+def show(connection: sa.Connection, map_id: int, outcomes: Sequence[Shown]) -> None:
+    """These records are not in step, for the reason given."""
+    if outcomes:
+        rows = [
+            {**vars(outcome), "waits_for": None if outcome.waits_for is None else list(outcome.waits_for)}
+            for outcome in outcomes
+        ]
+        connection.execute(_sql["show"], {"map_id": map_id, "outcomes": simplejson.dumps(rows)})

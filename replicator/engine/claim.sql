@@ -1,0 +1,57 @@
+-- name: make
+-- The records under way, for one transaction.
+create temporary table claim (
+    record_id bigint primary key, marked integer not null, state sync.delivery_state not null
+) on commit drop;
+
+-- name: take
+-- Claim records of a map, oldest id first, leaving out what another session holds.
+insert into claim
+select record_id, marked, state from sync.delivery
+where map_id = :map_id and state = any(cast(:states as sync.delivery_state[])) and record_id > :after
+order by record_id limit :limit
+for update skip locked;
+
+-- name: take_due
+-- Claim records whose pause is over.
+insert into claim
+select record_id, marked, state from sync.delivery
+where map_id = :map_id and state = 'failed' and next_at <= sync.now()
+order by next_at limit :limit
+for update skip locked;
+
+-- name: last
+-- Where the next claim goes on, and how many this one holds.
+select max(record_id) as last, count(*) as records from claim;
+
+-- name: held
+-- The claim as it is, to be put back after a part of it was tried alone.
+select record_id, marked, state::text as state from claim order by record_id;
+
+-- name: clear
+-- Empty the claim.
+delete from claim;
+
+-- name: put
+-- Fill the claim anew.
+insert into claim
+select * from unnest(cast(:ids as bigint[]), cast(:marks as integer[]), cast(:states as sync.delivery_state[]));
+
+-- name: settled
+-- In step: nothing to do and nothing to show.
+delete from sync.delivery d using claim c
+where d.map_id = :map_id and d.record_id = c.record_id and c.record_id = any(:ids) and d.marked = c.marked;
+
+-- name: show
+-- Something is wrong or has to wait: say so, unless exactly that is said already.
+update sync.delivery d
+set state = cast(o.state as sync.delivery_state), reason = o.reason, field = null, code = null, record = o.record,
+    waits_for = case when o.waits_for is null then null else array(select jsonb_array_elements_text(o.waits_for)) end,
+    operation = o.operation, next_at = null, tried_at = sync.now()
+from jsonb_to_recordset(cast(:outcomes as jsonb))
+     as o(record_id bigint, state text, reason text, record text, waits_for jsonb, operation text)
+where d.map_id = :map_id and d.record_id = o.record_id
+  and (d.state::text, d.reason, d.record, d.operation)
+      is distinct from (o.state, o.reason, o.record, o.operation)
+      or (d.map_id = :map_id and d.record_id = o.record_id and d.waits_for is distinct from
+          case when o.waits_for is null then null else array(select jsonb_array_elements_text(o.waits_for)) end);

@@ -1,0 +1,167 @@
+"""The diff: what a record's counterpart should be against what it is, and what follows from that.
+
+One statement per map, the same for both directions; inbound puts its rows into a temporary table and applies them by
+SQL, outbound reads them and sends requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import array
+
+from replicator.hub.state import accepted
+from replicator.model.schema import column_name
+from replicator.model.spec import SetFields
+from replicator.model.tables import fold, key_expressions
+from replicator.model.views import DesiredView, TargetColumn, match_columns
+
+claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
+"""The records under way: a temporary table."""
+
+SETTLED = ("none", "gone", "left", "silent")
+"""Actions that need nothing done and leave nothing to show."""
+
+
+def sides(view: DesiredView) -> tuple[str, str]:
+    """The crosswalk's columns of the source and of the target."""
+    return ("mirror_id", "common_id") if view.mapping.direction == "in" else ("common_id", "mirror_id")
+
+
+def compared(view: DesiredView) -> list[TargetColumn]:
+    """The columns whose difference is a reason to write."""
+    outbound = view.mapping.direction == "out"
+    return [column for column in view.columns if column.write == "always" and not (outbound and column.is_key)]
+
+
+def diff(view: DesiredView, map_id: int, *, by_root: bool = False) -> sa.Select[Any]:
+    """A row per claimed record: all of the desired view, ``action``, ``changed`` columns and the target's own image.
+
+    ``by_root`` claims by the whole instead of the record itself. The target's columns are called ``now_<column>``.
+    """
+    v, t = view.view.alias("v"), view.target.alias("t")
+    joined = claim.join(v, (v.c.root_id if by_root else v.c.source_id) == claim.c.record_id, isouter=not by_root)
+    differences = {column.name: _differs(view, map_id, column, v, t) for column in compared(view)}
+    image = [t.c[name].label(f"now_{name}") for name in _image(view)]
+    return sa.select(
+        claim.c.record_id,
+        *v.c,
+        *image,
+        _action(view, v, t, sa.or_(sa.false(), *differences.values())).label("action"),
+        _changed(differences).label("changed"),
+    ).select_from(joined.outerjoin(t, t.c.id == v.c.target_id))
+
+
+def _image(view: DesiredView) -> list[str]:
+    """The target's columns that a write needs to know: outbound its version, key and what is written."""
+    if view.mapping.direction == "in":
+        return ["id"]
+    return [column.name for column in view.target.columns]
+
+
+def _differs(
+    view: DesiredView, map_id: int, column: TargetColumn, v: sa.FromClause, t: sa.FromClause
+) -> sa.ColumnElement[bool]:
+    wanted, held = v.c[column.name], t.c[column.name]
+    if view.mapping.direction == "in":
+        return wanted.is_distinct_from(held)
+    settled = sa.exists().where(
+        accepted.c.map_id == map_id,
+        accepted.c.record_id == v.c.source_id,
+        accepted.c.field == column.name,
+        accepted.c.sent.is_not_distinct_from(sa.cast(wanted, sa.Text)),
+        accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)),
+    )
+    return sa.and_(wanted.is_distinct_from(held), sa.not_(settled))
+
+
+def _changed(differences: dict[str, sa.ColumnElement[bool]]) -> sa.ColumnElement[Any]:
+    if not differences:
+        return sa.cast(array([]), sa.ARRAY(sa.Text))
+    names = [sa.case((differs, name)) for name, differs in differences.items()]
+    return sa.func.array_remove(sa.cast(array(names), sa.ARRAY(sa.Text)), sa.null())
+
+
+def _action(
+    view: DesiredView, v: sa.FromClause, t: sa.FromClause, differs: sa.ColumnElement[bool]
+) -> sa.ColumnElement[str]:
+    spec = view.mapping.spec
+    there = t.c.id.is_not(None)
+    left_out = v.c.verdict == "not eligible"
+    removed = v.c.verdict == "absent"
+    if spec.when_no_longer_eligible == "delete":
+        removed = sa.or_(removed, sa.and_(left_out, v.c.target_id.is_not(None)))
+    return sa.case(
+        (v.c.verdict.is_(None), "gone"),
+        (sa.and_(removed, sa.not_(there)), "unlink"),
+        (removed, _removal(view, t)),
+        (sa.and_(left_out, v.c.target_id.is_not(None)), "left"),
+        (sa.and_(left_out, v.c.reason.is_(None)), "silent"),
+        (v.c.verdict != "present", v.c.verdict),
+        (v.c.target_id.is_(None), "create"),
+        (sa.not_(there), "recreate"),
+        *((rekeyed, "rekey") for rekeyed in _rekeyed(view, v, t)),
+        (differs, "update"),
+        else_="none",
+    )
+
+
+def _removal(view: DesiredView, t: sa.FromClause) -> sa.ColumnElement[str]:
+    policy = view.mapping.spec.on_delete
+    if policy == "delete":
+        return sa.literal("delete")
+    if policy == "nothing":
+        return sa.literal("unlink")
+    assert isinstance(policy, SetFields)
+    same = sa.and_(sa.true(), *(t.c[name].is_not_distinct_from(value) for name, value in set_columns(view).items()))
+    return sa.case((same, "unlink"), else_="set")
+
+
+def set_columns(view: DesiredView) -> dict[str, sa.ColumnElement[Any]]:
+    """What a delete sets instead of deleting, by column of the target."""
+    policy = view.mapping.spec.on_delete
+    if not isinstance(policy, SetFields):
+        return {}
+    columns = {column.field: column.name for column in view.columns}
+    named = {columns.get(field, column_name(field)): value for field, value in policy.set.items()}
+    return {name: sa.cast(sa.literal(value), view.target.c[name].type) for name, value in named.items()}
+
+
+def _rekeyed(view: DesiredView, v: sa.FromClause, t: sa.FromClause) -> Iterator[sa.ColumnElement[bool]]:
+    """Outbound: the desired key is another than the target's, and a target's key cannot change."""
+    keys = [column.name for column in view.columns if column.is_key]
+    if view.mapping.direction == "out" and keys:
+        yield sa.or_(*(fold(v.c[name]).is_distinct_from(fold(t.c[name])) for name in keys))
+
+
+def linking(view: DesiredView, *, by_root: bool = False) -> sa.Insert:
+    """Pair claimed records that have no counterpart with the one record that bears the same business key.
+
+    Only where nothing else is paired with it, and only where exactly one record on either side bears the key.
+    """
+    v, t, other = view.view.alias("v"), view.target.alias("t"), view.target.alias("other")
+    link = view.link
+    names = match_columns(view.mapping)
+    available = [name for name in names if name in {column.name for column in view.columns}]
+    source_side, target_side = sides(view)
+
+    def same(table: sa.FromClause) -> sa.ColumnElement[bool]:
+        pairs = zip(key_expressions(table, available), (fold(v.c[name]) for name in available), strict=True)
+        return sa.and_(sa.true(), *(left == right for left, right in pairs))
+
+    twin = sa.exists().where(same(other), other.c.id != t.c.id)
+    paired = sa.exists().where(link.c[target_side] == t.c.id, link.c.ended_at.is_(None))
+    columns = {source_side: v.c.source_id, target_side: t.c.id}
+    if view.root_column:
+        columns["root_id"] = v.c.root_id
+    chosen = (
+        sa.select(*columns.values())
+        .select_from(claim.join(v, (v.c.root_id if by_root else v.c.source_id) == claim.c.record_id).join(t, same(t)))
+        .where(v.c.target_id.is_(None), v.c.eligible, sa.not_(paired), sa.not_(twin))
+    )
+    rivals = sa.func.count().over(partition_by=list(columns.values())[1])
+    ranked = chosen.add_columns(rivals.label("rivals")).subquery("ranked")
+    only = sa.select(*list(ranked.c)[: len(columns)]).where(ranked.c.rivals == 1)
+    return sa.insert(link).from_select(list(columns), only).returning(link.c.mirror_id)

@@ -1,0 +1,111 @@
+"""Marks records: each mark says that a record has to be looked at, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from replicator.hub.changefeed import Window, open_window
+from replicator.hub.sql import statements
+from replicator.hub.state import delivery, map_, run
+from replicator.model.compiled import Compiled, CompiledMap
+
+_sql = statements(__file__)
+CONSUMER = "replicator"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """One window: changes read, distinct records among them, marks made."""
+
+    changes: int
+    records: int
+    marks: int
+
+
+def mark_window(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> Marked | None:
+    """Read the next window of the log and mark what it concerns, in one transaction; None when nothing is new."""
+    with connection.begin():
+        window = open_window(connection, CONSUMER)
+        if window is None:
+            return None
+        marks = mark_all(connection, compiled, ids) if window.everything else _mark(connection, compiled, ids, window)
+        marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
+        connection.execute(run.insert().values(kind="window", **vars(marked)))
+        return marked
+
+
+def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: Window) -> int:
+    return sum(
+        mark(connection, ids[compiled.marked(found).name], marking.records)
+        for found in compiled.maps
+        for marking in found.markings
+        if marking.table.fullname in window.changes
+    )
+
+
+def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
+    """Mark the records that ``records`` selects; a record marked before is marked again."""
+    found = records.subquery("found")
+    statement = insert(delivery).from_select(
+        ["map_id", "record_id", "since"],
+        sa.select(sa.literal(map_id), found.c.record_id, sa.func.sync.now()).where(found.c.record_id.is_not(None)),
+    )
+    busy = delivery.c.state.in_([sa.literal_column("'in_flight'"), sa.literal_column("'unknown'")])
+    remarked = {
+        "marked": delivery.c.marked + 1,
+        "state": sa.case((busy, delivery.c.state), else_=sa.literal_column("'pending'::sync.delivery_state")),
+        "next_at": sa.case((busy, delivery.c.next_at)),
+        "attempts": sa.case((busy, delivery.c.attempts), else_=0),
+    }
+    result = connection.execute(statement.on_conflict_do_update(index_elements=["map_id", "record_id"], set_=remarked))
+    return result.rowcount
+
+
+def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> int:
+    """Mark every record of every map."""
+    return sum(mark(connection, ids[found.name], _everything(found)) for found in compiled.maps if found.root is None)
+
+
+def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
+    """Mark all records of the maps whose compiled text is not the one they were last marked for."""
+    with connection.begin():
+        rows = connection.execute(
+            sa.select(map_.c.name).where(map_.c.hash.is_distinct_from(map_.c.marked_hash), map_.c.in_use)
+        )
+        changed = [name for name in rows.scalars() if name in ids]
+        for root in {compiled.marked(compiled.map(name)).name for name in changed}:
+            mark(connection, ids[root], _everything(compiled.map(root)))
+        connection.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
+    return changed
+
+
+def _everything(found: CompiledMap) -> sa.Select[Any]:
+    view = found.view
+    side = "mirror_id" if found.mapping.direction == "in" else "common_id"
+    linked = sa.select(view.link.c[side]).where(view.link.c.ended_at.is_(None))
+    both = sa.union(sa.select(view.source.c.id.label("record_id")), linked).subquery("everything")
+    return sa.select(both.c.record_id)
+
+
+def mark_through(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], link: sa.Table, mirror_ids: Sequence[int]
+) -> None:
+    """Mark who reads through a crosswalk the pairs of whose mirror rows have just changed.
+
+    Only maps that do without a counterpart need it: whoever waits for one is tested again in every cycle.
+    """
+    readers = [found for found in compiled.maps if link in found.view.paths.soft_links]
+    if not readers or not mirror_ids:
+        return
+    mirror = compiled.mirror_of(link)
+    connection.execute(_sql["as_changed"], {"mirror": mirror.fullname, "ids": list(mirror_ids)})
+    for found in readers:
+        for marking in found.markings:
+            if marking.table is mirror:
+                mark(connection, ids[compiled.marked(found).name], marking.records)
+    connection.execute(_sql["changed_done"])

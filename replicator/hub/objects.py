@@ -1,0 +1,196 @@
+"""The hub's generated objects: capture triggers, functions and views; dropped and made again at every upgrade."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from replicator import __version__
+from replicator.hub.state import delivery, hub, map_
+from replicator.hub.state import entity_set as read_state
+from replicator.model.compiled import Compiled, CompiledMap
+from replicator.model.schema import column_name
+from replicator.model.tables import ETAG
+
+_dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+_quote = _dialect.identifier_preparer.quote
+
+DROP = """
+do $drop$
+declare
+    item record;
+begin
+    drop schema if exists desired cascade;
+    for item in select c.oid::regclass::text as name from pg_class c
+                where c.relkind = 'v' and c.relnamespace::regnamespace::text in ('sync', 'log') loop
+        execute 'drop view if exists ' || item.name || ' cascade';
+    end loop;
+    for item in select p.oid::regprocedure::text as name from pg_proc p
+                where p.pronamespace::regnamespace::text in ('sync', 'log') and p.proname <> 'fold' loop
+        execute 'drop function if exists ' || item.name || ' cascade';
+    end loop;
+end
+$drop$
+"""
+
+
+def drop_objects(connection: sa.Connection) -> None:
+    """Drop every generated object; tables and ``sync.fold`` (which indexes use) stay."""
+    _execute(connection, DROP)
+
+
+def create_objects(connection: sa.Connection, compiled: Compiled, folder: Path) -> None:
+    """Make every generated object, note the maps, and note what the hub was compiled from."""
+    texts = list(object_texts(compiled, folder))
+    for text in texts:
+        _execute(connection, text)
+    _note_maps(connection, compiled)
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    connection.execute(hub.delete())
+    connection.execute(hub.insert().values(schema_hash=digest, version=__version__, objects_hash=digest))
+
+
+def schema_hash(compiled: Compiled, folder: Path) -> str:
+    """What a hub made from this schema notes in ``sync.hub``."""
+    return hashlib.sha256("\n".join(object_texts(compiled, folder)).encode()).hexdigest()[:16]
+
+
+def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
+    """The SQL of all generated objects, in order. ``folder`` is the schema folder, for its ``hub/*.sql``."""
+    hub_folder = folder / "hub"
+    yield "create schema desired"
+    yield "comment on schema desired is 'What common and each system should hold, by map'"
+    yield (hub_folder / "functions.sql").read_text(encoding="utf-8")
+    template = (hub_folder / "capture.sql").read_text(encoding="utf-8")
+    for table in compiled.tables.captured:
+        yield fill(template, capture_values(table))
+    for found in compiled.maps:
+        yield _view_text(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
+        yield _comment(f"desired.{_quote(found.mapping.view_name)}", found)
+    yield (hub_folder / "views.sql").read_text(encoding="utf-8")
+    yield _view_text("sync.crosswalk", crosswalk(compiled))
+    yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
+    yield _view_text("sync.status", status(compiled))
+    yield "comment on view sync.status is 'How each flow stands'"
+
+
+def fill(template: str, values: dict[str, str]) -> str:
+    """A template of ``schema/hub`` with its ``@{placeholders}`` filled in."""
+    return re.sub(r"@\{(\w+)\}", lambda match: values[match[1]], template)
+
+
+def capture_values(table: sa.Table) -> dict[str, str]:
+    """The placeholders of ``capture.sql`` for one captured table."""
+    name = f"{table.schema}_{table.name}"
+    columns = [_quote(column.name) for column in table.columns if column.name != ETAG]
+    compared = [column for column in columns if column != "id"]
+    return {
+        "table": f"{_quote(table.schema or '')}.{_quote(table.name)}",
+        "function": _quote(f"capture_{name}"),
+        "image": _quote(name),
+        "columns": ", ".join(columns),
+        "before_columns": ", ".join(f"before.{column}" for column in columns),
+        "differs": " or ".join(f"before.{column} is distinct from after.{column}" for column in compared),
+    }
+
+
+def crosswalk(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """All crosswalks with the keys of both sides."""
+    parts = []
+    for (system, set_name, entity), link in compiled.tables.links.items():
+        entity_set = compiled.schema.entity_sets[system, set_name]
+        mirror = compiled.tables.mirror(entity_set)
+        keys = [sa.cast(mirror.c[column_name(name)], sa.Text) for name in entity_set.spec.key]
+        key = sa.func.concat_ws(",", *keys)
+        parts.append(
+            sa.select(
+                sa.literal(entity).label("entity"), link.c.common_id, sa.literal(system).label("system"),
+                sa.literal(set_name).label("entity_set"), link.c.mirror_id, key.label("system_key"), link.c.ended_at,
+            ).join_from(link, mirror, mirror.c.id == link.c.mirror_id, isouter=True)
+        )  # fmt: skip
+    return sa.union_all(*parts)
+
+
+def status(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """One row per flow: how many records, how they stand, and when they were last read."""
+    return sa.union_all(*(_status_of(compiled, found) for found in compiled.maps if found.root is None))
+
+
+def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
+    view, mapping = found.view, found.mapping
+    side = "mirror_id" if mapping.direction == "in" else "common_id"
+    waiting = sa.exists().where(delivery.c.map_id == map_.c.id, delivery.c.record_id == view.link.c[side])
+    linked = sa.select(sa.func.count()).select_from(view.link).where(view.link.c.ended_at.is_(None), sa.not_(waiting))
+
+    def count(*states: str) -> sa.ColumnElement[int]:
+        wanted = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in states])
+        return (
+            sa.select(sa.func.count()).where(delivery.c.map_id == map_.c.id, wanted).correlate(map_).scalar_subquery()
+        )
+
+    oldest = (
+        sa.select(sa.func.min(delivery.c.since))
+        .where(delivery.c.map_id == map_.c.id, delivery.c.state.in_([sa.literal_column("'pending'"), sa.literal_column("'in_flight'"), sa.literal_column("'failed'"), sa.literal_column("'unknown'")]))
+        .correlate(map_).scalar_subquery()
+    )  # fmt: skip
+    return (
+        sa.select(
+            map_.c.name.label("flow"),
+            map_.c.rank,
+            sa.select(sa.func.count()).select_from(view.source).scalar_subquery().label("records"),
+            sa.select(sa.func.count()).select_from(compiled.tables.mirror(mapping.entity_set)).scalar_subquery().label("mirrored"),
+            linked.correlate(map_).scalar_subquery().label("in_step"),
+            count("pending").label("pending"),
+            count("in_flight", "unknown").label("in_flight"),
+            count("blocked").label("blocked"),
+            count("failed").label("failed"),
+            count("rejected").label("rejected"),
+            count("not_eligible").label("not_eligible"),
+            count("reported", "held").label("reported"),
+            read_state.c.read_at.label("last_snapshot"),
+            read_state.c.problem,
+            oldest.label("oldest"),
+            sa.func.greatest(sa.extract("epoch", sa.func.sync.now() - oldest), 0).label("lag_seconds"),
+        )
+        .select_from(map_.outerjoin(read_state, sa.and_(
+            read_state.c.system == mapping.system, read_state.c.entity_set == mapping.entity_set.name)))
+        .where(map_.c.name == found.name)
+    )  # fmt: skip
+
+
+def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:
+    body = definition.compile(dialect=_dialect, compile_kwargs={"literal_binds": True})
+    return " ".join(("create view", name, "as", str(body).replace("%%", "%")))
+
+
+def _comment(name: str, found: CompiledMap) -> str:
+    text = found.mapping.spec.description or found.name
+    return " ".join(("comment on view", name, "is", "'" + text.replace("'", "''") + "'"))
+
+
+def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:
+    from sqlalchemy.dialects.postgresql import insert
+
+    connection.execute(map_.update().values(in_use=False))
+    for found in compiled.maps:
+        row = {
+            "direction": found.mapping.direction, "system": found.mapping.system, "rank": found.rank,
+            "source": found.view.source.fullname, "target": found.view.target.fullname, "root": found.root,
+            "hash": found.hash, "in_use": True,
+        }  # fmt: skip
+        statement = insert(map_).values(name=found.name, **row)
+        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+
+
+def _execute(connection: sa.Connection, text: str) -> None:
+    """Run SQL text as it stands: no parameters, so that neither ``%`` nor ``:x`` means anything."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    driver.execute(text.encode(), prepare=False)

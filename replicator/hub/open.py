@@ -1,0 +1,17 @@
+"""Opens the hub: the server a URL names, else the embedded one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from replicator.hub import embedded
+from replicator.hub.connection import check_reachable, connect
+
+
+def open_hub(url: str | None, folder: Path) -> sa.Engine:
+    """An engine for the hub at ``url``, or for the embedded server kept in ``folder``, started when it is down."""
+    engine = connect(url or embedded.start(folder).url)
+    check_reachable(engine)
+    return engine

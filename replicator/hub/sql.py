@@ -1,0 +1,16 @@
+"""Fixed statements on the hub's tables: they live in .sql files beside the module that runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+
+
+def statements(module_file: str) -> Mapping[str, sa.TextClause]:
+    """The named blocks of the .sql file beside a module: ``-- name: claim``, one line of purpose, the statement."""
+    text = Path(module_file).with_suffix(".sql").read_text(encoding="utf-8")
+    blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return {name: sa.text(body) for name, body in zip(blocks[1::2], blocks[2::2], strict=True)}

@@ -1,0 +1,237 @@
+"""The replicator's own tables: the log and schema ``sync``. The same whatever ``schema/`` says."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSONB, TIMESTAMP
+
+from replicator.model.marks import REGCLASS as REGCLASS
+from replicator.model.tables import NAMING
+
+
+class XID8(sa.types.UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+class PG_SNAPSHOT(sa.types.UserDefinedType[str]):
+    """PostgreSQL's transaction snapshot."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "pg_snapshot"
+
+
+metadata = sa.MetaData(naming_convention=NAMING)
+_time = TIMESTAMP(timezone=True)
+_now = sa.text("now()")
+
+states = ("pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held")
+delivery_state = ENUM(*states, name="delivery_state", schema="sync", metadata=metadata)
+
+change = sa.Table(
+    "change",
+    metadata,
+    sa.Column("seq", sa.BigInteger, sa.Sequence("change_seq", schema="log"),
+              server_default=sa.text("nextval('log.change_seq')"), nullable=False),
+    sa.Column("txid", XID8, server_default=sa.text("pg_current_xact_id()"), nullable=False),
+    sa.Column("relation", REGCLASS, nullable=False, comment="The captured table"),
+    sa.Column("record_id", sa.BigInteger, nullable=False),
+    sa.Column("operation", sa.CHAR(1), nullable=False, comment="I, U or D"),
+    sa.Column("origin", sa.Text, nullable=False, comment="Who wrote: snapshot:<system>, merge:<system>, deliver:<system>, or a database role"),
+    sa.Column("at", _time, server_default=_now, nullable=False),
+    schema="log",
+    comment="One row per changed record, written by triggers only; where to look, not what to do",
+    postgresql_partition_by="RANGE (at)",
+)  # fmt: skip
+sa.Index("ix_change_txid", change.c.txid)
+sa.Index("ix_change_seq", change.c.seq)
+
+map_ = sa.Table(
+    "map",
+    metadata,
+    sa.Column("id", sa.SmallInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("direction", sa.Text, nullable=False),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False, comment="The table its records come from"),
+    sa.Column("target", sa.Text, nullable=False, comment="The table that holds what they become"),
+    sa.Column("rank", sa.SmallInteger, nullable=False, comment="Dependency rank: lower goes first"),
+    sa.Column("root", sa.Text, comment="For a part: the map of its whole"),
+    sa.Column("hash", sa.Text, nullable=False, comment="Of the compiled view; a new one marks every record of the map"),
+    sa.Column("marked_hash", sa.Text, comment="The hash for which every record was last marked"),
+    sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.true()),
+    schema="sync",
+    comment="The maps of schema/, by id",
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("map_id", sa.SmallInteger, sa.ForeignKey(map_.c.id), primary_key=True),
+    sa.Column(
+        "record_id", sa.BigInteger, primary_key=True, comment="Inbound: id in the mirror; outbound: id in common"
+    ),
+    sa.Column("state", delivery_state, nullable=False, server_default="pending"),
+    sa.Column("marked", sa.Integer, nullable=False, server_default="1", comment="Raised by every mark"),
+    sa.Column("claimed", sa.Integer, comment="What marked was when the record was claimed"),
+    sa.Column("since", _time, nullable=False, server_default=_now, comment="When it was first marked"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tried_at", _time),
+    sa.Column("next_at", _time, comment="Not before this time"),
+    sa.Column("record", sa.Text, comment="What people call the record"),
+    sa.Column("operation", sa.Text),
+    sa.Column("reason", sa.Text, comment="In words; for a rejection the system's own"),
+    sa.Column("code", sa.Text),
+    sa.Column("field", sa.Text),
+    sa.Column("waits_for", ARRAY(sa.Text), comment="Blocked: each missing parent"),
+    sa.Column("identity", JSONB, comment="The keys of records under creation, stored before the first request"),
+    schema="sync",
+    comment="One row per map and record while there is something to do or something wrong; in step is no row",
+)
+sa.Index(
+    "ix_delivery_pending",
+    delivery.c.map_id,
+    delivery.c.record_id,
+    postgresql_where=delivery.c.state == sa.literal_column("'pending'"),
+)
+sa.Index(
+    "ix_delivery_blocked",
+    delivery.c.map_id,
+    delivery.c.record_id,
+    postgresql_where=delivery.c.state == sa.literal_column("'blocked'"),
+)
+sa.Index("ix_delivery_next", delivery.c.map_id, delivery.c.next_at, postgresql_where=delivery.c.next_at.is_not(None))
+
+consumer = sa.Table(
+    "consumer",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("snapshot", PG_SNAPSHOT, nullable=False, comment="Everything visible in it has been read"),
+    sa.Column("cluster", sa.Text, nullable=False, comment="The system identifier the snapshot belongs to"),
+    sa.Column("at", _time, nullable=False, server_default=_now),
+    schema="sync",
+    comment="How far the log has been read",
+)
+
+entity_set = sa.Table(
+    "entity_set",
+    metadata,
+    sa.Column("system", sa.Text, primary_key=True),
+    sa.Column("entity_set", sa.Text, primary_key=True),
+    sa.Column("token", sa.Text, comment="Where the next read of changes starts"),
+    sa.Column("whole_at", _time, comment="When it was last read whole"),
+    sa.Column("read_at", _time, comment="When it was last read at all"),
+    sa.Column("problem", sa.Text, comment="Why the last read failed"),
+    sa.Column("problem_since", _time),
+    schema="sync",
+    comment="How far each entity set has been read",
+)
+
+snapshot = sa.Table(
+    "snapshot",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("entity_set", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, comment="whole or changed"),
+    sa.Column("started_at", _time, nullable=False),
+    sa.Column("finished_at", _time),
+    sa.Column("rows", sa.BigInteger, comment="Rows read"),
+    sa.Column("inserted", sa.BigInteger),
+    sa.Column("updated", sa.BigInteger),
+    sa.Column("deleted", sa.BigInteger),
+    sa.Column("held", sa.BigInteger, comment="Proposed deletes held for a person's decision"),
+    sa.Column("rejected", sa.BigInteger, comment="Rows that could not be taken in"),
+    schema="sync",
+    comment="The reads that changed something",
+)
+
+rejected = sa.Table(
+    "rejected",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("entity_set", sa.Text, nullable=False),
+    sa.Column("record", sa.Text, comment="The system's key of the row, where it could be read"),
+    sa.Column("field", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("row", sa.Text, comment="The row as JSON, control characters escaped"),
+    sa.Column("at", _time, nullable=False, server_default=_now),
+    schema="sync",
+    comment="Rows of snapshots that could not be taken in, with the reason; replaced by the next read of the row",
+)
+sa.Index("ix_rejected_record", rejected.c.system, rejected.c.entity_set, rejected.c.record)
+
+proposed_delete = sa.Table(
+    "proposed_delete",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("entity_set", sa.Text, nullable=False),
+    sa.Column("record_id", sa.BigInteger, nullable=False, comment="id in the mirror"),
+    sa.Column("record", sa.Text),
+    sa.Column("state", sa.Text, nullable=False, comment="held, approved, rejected or done"),
+    sa.Column("reason", sa.Text, comment="Why it is held"),
+    sa.Column("proposed_at", _time, nullable=False, server_default=_now),
+    sa.Column("decided_at", _time),
+    sa.Column("decided_by", sa.Text),
+    schema="sync",
+    comment="Records that a system no longer shows: deleted within the budget, held over it",
+)
+sa.Index(
+    "ix_proposed_delete_record", proposed_delete.c.system, proposed_delete.c.entity_set, proposed_delete.c.record_id
+)
+
+accepted = sa.Table(
+    "accepted",
+    metadata,
+    sa.Column("map_id", sa.SmallInteger, sa.ForeignKey(map_.c.id), primary_key=True),
+    sa.Column("record_id", sa.BigInteger, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True, comment="Column of the target"),
+    sa.Column("sent", sa.Text),
+    sa.Column("stored", sa.Text),
+    sa.Column("at", _time, nullable=False, server_default=_now),
+    schema="sync",
+    comment="Amended: what was sent and what the target made of it; in step while both stay as they are",
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False, comment="Raised by every takeover"),
+    sa.Column("expires_at", _time, nullable=False),
+    schema="sync",
+    comment="Which daemon leads",
+)
+
+hub = sa.Table(
+    "hub",
+    metadata,
+    sa.Column("schema_hash", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, nullable=False, comment="The program that made the generated objects"),
+    sa.Column("objects_hash", sa.Text, nullable=False),
+    sa.Column("at", _time, nullable=False, server_default=_now),
+    schema="sync",
+    comment="What the hub was compiled from; one row",
+)
+
+run = sa.Table(
+    "run",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False, comment="window: one window of the log read"),
+    sa.Column("at", _time, nullable=False, server_default=_now),
+    sa.Column("changes", sa.BigInteger, nullable=False),
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("marks", sa.BigInteger, nullable=False),
+    schema="sync",
+    comment="Windows of the log: changes read, distinct records among them, marks made",
+)

@@ -1,0 +1,234 @@
+"""Merge: what common should hold according to a mirror against what it holds, applied by SQL, set by set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DataError, IntegrityError
+
+from replicator.engine.claim import Shown, State, claim_records, claimed_rows, put_claim, settle, show
+from replicator.engine.diff import SETTLED, diff, linking, set_columns
+from replicator.engine.marks import mark_through
+from replicator.engine.mirror import set_origin
+from replicator.engine.outcome import shown
+from replicator.model.compiled import Compiled, CompiledMap
+from replicator.model.tables import fold
+from replicator.model.views import DesiredView
+
+_BATCH = 50_000
+
+
+@dataclass
+class Merged:
+    """What a merge did. Counts of common records; ``progress`` says whether anything moved."""
+
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    settled: int = 0
+    waiting: int = 0
+
+    @property
+    def progress(self) -> bool:
+        return bool(self.created or self.updated or self.deleted)
+
+    def add(self, other: Merged) -> None:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+class Merges:
+    """Merges marked records of every inbound map, parents before children."""
+
+    def __init__(self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> None:
+        self.connection = connection
+        self.compiled = compiled
+        self.ids = ids
+
+    def merge(self, *, again: bool) -> Merged:
+        """One pass over all inbound maps; ``again`` tests the blocked records once more."""
+        total = Merged()
+        for found in self.compiled.inbound():
+            for states in (["pending"], ["blocked"]) if again or total.progress else (["pending"],):
+                total.add(self._merge_map(found, states))
+        return total
+
+    def _merge_map(self, found: CompiledMap, states: Sequence[State]) -> Merged:
+        total, after, full = Merged(), 0, True
+        while full:
+            with self.connection.begin():
+                claimed = claim_records(self.connection, self.ids[found.name], states, after=after, limit=_BATCH)
+                full = claimed.records == _BATCH
+                if claimed.records:
+                    set_origin(self.connection, f"merge:{found.mapping.system}")
+                    self.connection.execute(sa.text("set local work_mem = '128MB'"))
+                    total.add(self._merge_claimed(found))
+                after = claimed.last
+        return total
+
+    def _merge_claimed(self, found: CompiledMap) -> Merged:
+        """The claimed records; a set that fails is halved until the bad record stands alone."""
+        try:
+            with self.connection.begin_nested():
+                return _MapMerge(self.connection, self.compiled, self.ids, found).run()
+        except (DataError, IntegrityError) as problem:
+            rows = claimed_rows(self.connection)
+            if len(rows) == 1:
+                words = str(problem.orig).split("\n", maxsplit=1)[0]
+                show(self.connection, self.ids[found.name], [Shown(rows[0][0], "rejected", None, words)])
+                return Merged(waiting=1)
+        total = Merged()
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            put_claim(self.connection, half)
+            total.add(self._merge_claimed(found))
+        return total
+
+
+class _MapMerge:
+    """One set of claimed records of one map, inside a transaction."""
+
+    def __init__(
+        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap
+    ) -> None:
+        self.connection, self.compiled, self.ids, self.found = connection, compiled, ids, found
+        self.view: DesiredView = found.view
+        names = [column.name for column in self.view.columns]
+        self.work = sa.table(
+            "work", *(sa.column(name) for name in ("record_id", "source_id", "target_id", "action", "changed",
+                                                   "record", "reason", "verdict")),
+            sa.column("waits_for", sa.ARRAY(sa.Text)),
+            *(sa.column(name, self.view.target.c[name].type) for name in names),
+        )  # fmt: skip
+
+    def run(self) -> Merged:
+        """Link, diff, apply, settle."""
+        linked = list(self.connection.execute(linking(self.view)).scalars())
+        self._make_work()
+        self._clashes()
+        self._still_needed()
+        created = self._create()
+        updated = self.connection.execute(self._update()).rowcount + self._set_instead()
+        deleted = self._delete()
+        self._mark_through(linked)
+        merged = self._settle()
+        self.connection.execute(sa.text("drop table work"))
+        return Merged(created, updated, deleted, merged.settled, merged.waiting)
+
+    def _make_work(self) -> None:
+        """The diff of the claimed records as a temporary table."""
+        query = diff(self.view, self.ids[self.found.name])
+        self.connection.execute(sa.CreateTableAs(query, "work", temporary=True))
+        self.connection.execute(sa.text("analyze work"))
+
+    def _clashes(self) -> None:
+        """Two records with one business key: neither is created, or the second is not; all are named."""
+        work, target = self.work, self.view.target
+        names = [column.name for column in self.view.columns if column.is_key]
+        keys = [fold(work.c[name]) for name in names]
+        create = work.c.action == "create"
+        twins = (
+            sa.select(*(key.label(f"k{i}") for i, key in enumerate(keys)), sa.func.string_agg(work.c.record, sa.literal(", ")).label("records"))
+            .where(create).group_by(*keys).having(sa.func.count() > 1).subquery("twins")
+        )  # fmt: skip
+        same = sa.and_(*(key == twins.c[f"k{i}"] for i, key in enumerate(keys)))
+        self._block(create & same, sa.literal("the same business key is borne by several records: ") + twins.c.records)
+        taken = sa.and_(*(fold(target.c[name]) == key for name, key in zip(names, keys, strict=True)))
+        label = self.view.paths.label(target, self.found.mapping.entity)
+        self._block(
+            create & taken, sa.literal(f"another record is {self.found.mapping.entity.entity} ") + label + " already"
+        )
+        renamed = work.c.action == "update"
+        other = target.alias("other")
+        taken = sa.and_(
+            *(fold(other.c[name]) == key for name, key in zip(names, keys, strict=True)), other.c.id != work.c.target_id
+        )
+        label = self.view.paths.label(other, self.found.mapping.entity)
+        self._block(
+            renamed & taken, sa.literal(f"another record is {self.found.mapping.entity.entity} ") + label + " already"
+        )
+
+    def _block(self, which: sa.ColumnElement[bool], why: sa.ColumnElement[str]) -> None:
+        statement = (
+            sa.update(self.work)
+            .where(which)
+            .values(action="blocked", waits_for=sa.func.array_append(sa.cast(sa.text("'{}'"), sa.ARRAY(sa.Text)), why))
+        )
+        self.connection.execute(statement)
+
+    def _still_needed(self) -> None:
+        """A record that others of the common model point at cannot go before them."""
+        for child, column in self._references():
+            pointing = child.c[column] == self.work.c.target_id
+            same_set = sa.and_(self.work.c.action == "delete", sa.exists().where(pointing))
+            self._block(same_set, sa.literal(f"{child.name} records still point at it"))
+
+    def _references(self) -> Iterator[tuple[sa.Table, str]]:
+        for child in self.compiled.tables.common.values():
+            for key in child.foreign_keys:
+                if key.column.table is self.view.target:
+                    yield child.alias("child") if child is self.view.target else child, key.parent.name  # type: ignore[misc]
+
+    def _create(self) -> int:
+        """Insert the new records and pair them with their source, which their business key tells."""
+        work, view, target = self.work, self.view, self.view.target
+        names = [column.name for column in view.columns]
+        keys = [column.name for column in view.columns if column.is_key]
+        rows = sa.select(*(work.c[name] for name in names)).where(work.c.action == "create")
+        created = (
+            sa.insert(target)
+            .from_select(names, rows)
+            .returning(target.c.id, *(target.c[key] for key in keys))
+            .cte("created")
+        )
+        same = sa.and_(work.c.action == "create", *(created.c[key] == work.c[key] for key in keys))
+        pairs = sa.select(work.c.source_id, created.c.id).join_from(created, work, same)
+        return self.connection.execute(sa.insert(view.link).from_select(["mirror_id", "common_id"], pairs)).rowcount
+
+    def _update(self) -> sa.Update:
+        work, target = self.work, self.view.target
+        values = {column.name: work.c[column.name] for column in self.view.columns if column.write == "always"}
+        return sa.update(target).values(values).where(target.c.id == work.c.target_id, work.c.action == "update")
+
+    def _set_instead(self) -> int:
+        """Deletes at the master that become an update here."""
+        values = set_columns(self.view)
+        if not values:
+            return 0
+        target, work = self.view.target, self.work
+        return self.connection.execute(
+            sa.update(target).values(values).where(target.c.id == work.c.target_id, work.c.action == "set")
+        ).rowcount
+
+    def _delete(self) -> int:
+        work, view = self.work, self.view
+        removed = sa.select(work.c.target_id).where(work.c.action == "delete")
+        count = self.connection.execute(sa.delete(view.target).where(view.target.c.id.in_(removed))).rowcount
+        over = sa.select(work.c.source_id).where(work.c.action.in_(["delete", "set", "unlink"]))
+        self.connection.execute(
+            sa.update(view.link).values(ended_at=sa.func.sync.now())
+            .where(view.link.c.mirror_id.in_(over), view.link.c.ended_at.is_(None))
+        )  # fmt: skip
+        return count
+
+    def _mark_through(self, linked: Sequence[int]) -> None:
+        """Tell the maps that read through this crosswalk without waiting for it."""
+        moved = self.work.c.action.in_(["create", "delete", "set", "unlink"])
+        ids = self.connection.execute(sa.select(self.work.c.source_id).where(moved)).scalars() if self._is_read else ()
+        mark_through(self.connection, self.compiled, self.ids, self.view.link, [*linked, *ids])
+
+    @property
+    def _is_read(self) -> bool:
+        return any(self.view.link in found.view.paths.soft_links for found in self.compiled.maps)
+
+    def _settle(self) -> Merged:
+        work, map_id = self.work, self.ids[self.found.name]
+        done = (*SETTLED, "create", "update", "delete", "set", "unlink")
+        ids = list(self.connection.execute(sa.select(work.c.record_id).where(work.c.action.in_(done))).scalars())
+        settle(self.connection, map_id, ids)
+        columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for)
+        rows = self.connection.execute(sa.select(*columns).where(work.c.action.not_in(done))).all()
+        outcomes = [outcome for row in rows if (outcome := shown(row)) is not None]
+        show(self.connection, map_id, outcomes)
+        return Merged(settled=len(ids), waiting=len(outcomes))

@@ -1,0 +1,108 @@
+"""Stage: the rows of a snapshot as they come, in a temporary table; rows that do not fit are put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import psycopg
+import simplejson
+import sqlalchemy as sa
+from psycopg import sql
+
+from replicator.hub.state import rejected
+from replicator.model.schema import EntitySet, column_name
+from replicator.model.spec import FieldType
+from replicator.model.tables import ETAG
+from replicator.systems.connector import FieldProblem, Row
+
+TABLE = "stage"
+_COPY_TYPES: dict[FieldType, str] = {
+    "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
+    "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid",
+}  # fmt: skip
+_ROW_CHARACTERS = 10_000  # of a rejected row that are kept
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A row that does not fit its entity set."""
+
+    row: Row
+    problem: FieldProblem
+
+
+def stage_table(mirror: sa.Table) -> sa.TableClause:
+    """The temporary table, to select from: the mirror's columns without the id, and the row's place in the read."""
+    columns = [sa.column(column.name, column.type) for column in mirror.columns if column.name != "id"]
+    return sa.table(TABLE, *columns, sa.column("place", sa.BigInteger()))
+
+
+def make_stage(connection: sa.Connection, mirror: sa.Table) -> None:
+    """Make the table empty. It outlives transactions, so that no transaction lasts as long as a read."""
+    quoted = connection.dialect.identifier_preparer.format_table(mirror)
+    connection.execute(sa.text(f"drop table if exists {TABLE}"))
+    connection.execute(sa.text(" ".join(("create temporary table", TABLE, "(like", quoted, ")"))))
+    connection.execute(sa.text(f"alter table {TABLE} drop column id, add column place bigserial"))
+
+
+def copy_rows(
+    connection: sa.Connection, entity_set: EntitySet, decode: Callable[[Row], Sequence[object]], rows: Iterable[Row]
+) -> list[Bad]:
+    """COPY rows into the stage; the rows that do not fit come back."""
+    bad: list[Bad] = []
+    columns = [*(column_name(name) for name in entity_set.spec.fields), ETAG]
+    types = [*(_COPY_TYPES[field.type] for field in entity_set.spec.fields.values()), "text"]
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+        sql.Identifier(TABLE), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(types)
+        write = copy.write_row
+        for values in _decoded(decode, rows, bad):
+            write(values)
+    return bad
+
+
+def _decoded(
+    decode: Callable[[Row], Sequence[object]], rows: Iterable[Row], bad: list[Bad]
+) -> Iterator[Sequence[object]]:
+    for row in rows:
+        try:
+            values = decode(row)
+        except FieldProblem as problem:
+            bad.append(Bad(row, problem))
+            continue
+        yield values
+
+
+def put_aside(connection: sa.Connection, entity_set: EntitySet, bad: Sequence[Bad]) -> None:
+    """Note rows that were not taken in, with the reason and the row itself: nothing is lost."""
+    if not bad:
+        return
+    names = {"system": entity_set.system, "entity_set": entity_set.name}
+    connection.execute(
+        rejected.insert(),
+        [
+            names | {"record": record_of(entity_set, found.row), "field": found.problem.field,
+                     "reason": _in_words(found.problem), "row": _as_text(found.row)}
+            for found in bad
+        ],
+    )  # fmt: skip
+
+
+def record_of(entity_set: EntitySet, row: Row) -> str:
+    """What people call the row, as far as it can be read."""
+    known = [row.get(name) for name in dict.fromkeys((*entity_set.business_key[-1:], *entity_set.spec.key))]
+    return next((ascii(value)[1:-1] if isinstance(value, str) else str(value) for value in known if value), "(no key)")
+
+
+def _in_words(problem: FieldProblem) -> str:
+    return f"{problem.field}: {ascii(problem.value)[:100]} {problem.why}"
+
+
+def _as_text(row: Row) -> str:
+    """JSON in ASCII: NUL characters and lone surrogates appear escaped, so that a database can hold them."""
+    return simplejson.dumps(row, use_decimal=True, default=str, ensure_ascii=True)[:_ROW_CHARACTERS]

@@ -1,0 +1,1 @@
+"""Reads ``schema/``, validates it and compiles it to tables, views, triggers, marks and dependency ranks."""

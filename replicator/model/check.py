@@ -1,0 +1,58 @@
+"""Checks that need the whole schema: that every name stands for something, before anything is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from replicator.model.schema import EntitySet, Schema, column_name
+from replicator.model.spec import CommonEntity, MapSpec
+
+
+def check(schema: Schema) -> Iterator[str]:
+    """Every problem found, as one line that names file, line and field."""
+    for entity in schema.entities.values():
+        yield from _entity(schema, entity)
+    for entity_set in schema.entity_sets.values():
+        yield from _entity_set(schema, entity_set)
+
+
+def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:
+    document = schema.documents[f"common.{entity.entity}"]
+    for name in (*entity.key, *([entity.part_of] if entity.part_of else []), *([entity.label] if entity.label else [])):
+        if name not in entity.fields:
+            yield str(document.problem(f"'{name}' is not among the fields", ("key",)))
+    for name, field in entity.fields.items():
+        if field.reference and field.reference not in schema.entities:
+            yield str(document.problem(f"there is no entity '{field.reference}'", ("fields", name, "reference")))
+        if name != name.lower():
+            yield str(document.problem("names of common fields are lower case", ("fields", name)))
+    if entity.part_of in entity.fields and not entity.fields[entity.part_of].required:
+        yield str(document.problem("a part needs its whole: make the field required", ("fields", entity.part_of or "")))
+
+
+def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
+    spec, document = entity_set.spec, entity_set.document
+    for where, names in (("key", spec.key), ("business_key", spec.business_key)):
+        for name in names:
+            if name not in spec.fields:
+                yield str(document.problem(f"'{name}' is not among the fields", (where,)))
+    columns: dict[str, str] = {}
+    for name, field in spec.fields.items():
+        twin = columns.setdefault(column_name(name), name)
+        if twin != name:
+            yield str(document.problem(f"reads as the same column as '{twin}'", ("fields", name)))
+        for target in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
+            if (entity_set.system, target) not in schema.entity_sets:
+                yield str(document.problem(f"{entity_set.system} has no entity set '{target}'", ("fields", name)))
+    for index, mapping in enumerate(spec.maps):
+        yield from _map(schema, entity_set, index, mapping)
+
+
+def _map(schema: Schema, entity_set: EntitySet, index: int, mapping: MapSpec) -> Iterator[str]:
+    name = mapping.to or mapping.from_ or ""
+    at = ("maps", index, "to" if mapping.to else "from")
+    if name not in schema.entities:
+        yield str(entity_set.document.problem(f"there is no entity '{name}'", at))
+    twins = [other for other in entity_set.spec.maps[:index] if (other.to, other.from_) == (mapping.to, mapping.from_)]
+    if twins:
+        yield str(entity_set.document.problem(f"a second map for '{name}' in the same direction", at))

@@ -1,0 +1,139 @@
+"""A Schema compiled: tables, desired views, markings, dependency ranks and a hash of all that."""
+
+from __future__ import annotations
+
+import graphlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from replicator.errors import ReplicatorError, SchemaError
+from replicator.model.marks import Marking, markings
+from replicator.model.schema import Map, Schema, load
+from replicator.model.tables import Tables, build
+from replicator.model.views import DesiredView, build_view
+
+
+@dataclass(frozen=True)
+class CompiledMap:
+    """One map with everything the engine needs to run it."""
+
+    view: DesiredView
+    markings: tuple[Marking, ...]
+    rank: int
+    """Dependency rank: maps of a lower rank go first, deletes the other way round."""
+    root: str | None
+    """For the outbound map of a part: the name of the map of its whole."""
+
+    @property
+    def mapping(self) -> Map:
+        return self.view.mapping
+
+    @property
+    def name(self) -> str:
+        return self.mapping.name
+
+    @cached_property
+    def hash(self) -> str:
+        """Changes when the compiled view changes."""
+        return hashlib.sha256(view_text(self.view).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What the whole of ``schema/`` compiles to."""
+
+    schema: Schema
+    tables: Tables
+    maps: tuple[CompiledMap, ...]
+    """By rank; a part after its whole."""
+
+    def map(self, name: str) -> CompiledMap:
+        return next(found for found in self.maps if found.name == name)
+
+    def inbound(self) -> list[CompiledMap]:
+        return [found for found in self.maps if found.mapping.direction == "in"]
+
+    def outbound(self, system: str) -> list[CompiledMap]:
+        """The maps of roots to one system, by rank."""
+        return [m for m in self.maps if m.mapping.direction == "out" and m.mapping.system == system and m.root is None]
+
+    def parts(self, root: CompiledMap) -> list[CompiledMap]:
+        return [found for found in self.maps if found.root == root.name]
+
+    def mirror_of(self, link: sa.Table) -> sa.Table:
+        """The mirror that a crosswalk belongs to."""
+        system, set_name, _ = next(key for key, table in self.tables.links.items() if table is link)
+        return self.tables.mirrors[system, set_name]
+
+    def marked(self, found: CompiledMap) -> CompiledMap:
+        """The map whose deliveries are marked when this one's records change."""
+        return self.map(found.root) if found.root else found
+
+
+def view_text(view: DesiredView) -> str:
+    """The SELECT of a desired view, as PostgreSQL reads it."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return str(view.definition.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def compile_folder(folder: Path) -> Compiled:
+    """Read, validate and compile a schema folder; raises SchemaError with every problem found."""
+    return compile_schema(load(folder))
+
+
+def compile_schema(schema: Schema) -> Compiled:
+    """Compile a Schema; raises SchemaError with every problem found."""
+    ranks = rank_entities(schema)
+    tables = build(schema)
+    problems: list[str] = []
+    maps = list(_compile_maps(schema, tables, ranks, problems))
+    if problems:
+        raise SchemaError("\n".join(problems))
+    return Compiled(schema, tables, tuple(sorted(maps, key=lambda found: (found.rank, found.name))))
+
+
+def _compile_maps(schema: Schema, tables: Tables, ranks: dict[str, int], problems: list[str]) -> Iterator[CompiledMap]:
+    for mapping in schema.maps:
+        try:
+            view = build_view(schema, tables, mapping)
+        except ReplicatorError as problem:
+            problems.append(problem.message)
+            continue
+        root = schema.root_map(mapping)
+        yield CompiledMap(
+            view, tuple(markings(view, tables)), ranks[mapping.entity.entity], root.name if root else None
+        )
+
+
+def rank_entities(schema: Schema) -> dict[str, int]:
+    """The dependency rank of each entity: one more than the highest of those it requires."""
+    graph = {name: set(_requires(schema, name)) - {name} for name in schema.entities}
+    try:
+        order = list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as cycle:
+        ring = " > ".join(reversed(cycle.args[1]))
+        raise SchemaError(f"required references form a ring: {ring}; make one of them 'need: later'") from None
+    ranks: dict[str, int] = {}
+    for name in order:
+        ranks[name] = 1 + max((ranks[other] for other in graph[name]), default=-1)
+    return ranks
+
+
+def _requires(schema: Schema, entity: str) -> Iterator[str]:
+    fields = schema.entities[entity].fields
+    later = {
+        name
+        for mapping in schema.maps
+        if mapping.entity.entity == entity and mapping.direction == "in"
+        for name, spec in mapping.spec.fields.items()
+        if spec.need == "later"
+    }
+    for name, field in fields.items():
+        if field.reference and name not in later:
+            yield field.reference

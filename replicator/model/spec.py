@@ -1,0 +1,219 @@
+"""The language of ``schema/``: what a file may say, validated by pydantic; nothing here knows SQL.
+
+Three kinds of file: an entity of the common model (``schema/common``), an entity set of a system with its maps
+(``schema/<system>``) and a named value map (``schema/values``).
+"""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+type_names = ("text", "integer", "decimal", "boolean", "date", "timestamp", "uuid", "reference")
+FieldType = Literal["text", "integer", "decimal", "boolean", "date", "timestamp", "uuid", "reference"]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
+Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
+Scalar = bool | int | Decimal | datetime.datetime | datetime.date | str
+Write = Literal["always", "on create", "never"]
+
+
+class Spec(BaseModel):
+    """Base of all specifications: unknown keys are errors, values never change after load."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+
+class CommonField(Spec):
+    """A field of a common entity; ``reference`` names the entity it points at (a foreign key ``<field>_id``)."""
+
+    type: FieldType = "text"
+    length: int | None = Field(default=None, gt=0, description="Most characters a text may have")
+    required: bool = Field(default=False, description="The field may not be empty")
+    reference: Name | None = Field(default=None, description="The entity this field points at")
+    values: tuple[str, ...] = Field(default=(), description="The only values a text may have")
+    default: Scalar | None = Field(default=None, description="Value of a record that no map gives one")
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> CommonField:
+        if self.reference is not None and self.type not in ("text", "reference"):
+            raise ValueError("a field with 'reference' takes no 'type'")
+        if self.reference is None and self.type == "reference":
+            raise ValueError("type 'reference' needs 'reference: <entity>'")
+        if (self.length or self.values) and self.type != "text":
+            raise ValueError("'length' and 'values' belong to fields of type text")
+        return self
+
+
+class CommonEntity(Spec):
+    """An entity of the common data model: a table of schema ``common``."""
+
+    entity: Name
+    description: str
+    key: tuple[Name, ...] = Field(min_length=1, description="The business key: unique, case and outer blanks ignored")
+    part_of: Name | None = Field(default=None, description="The field that points at the whole this entity is part of")
+    label: Path | None = Field(default=None, description="The field people call a record by; default: last of the key")
+    fields: dict[Name, CommonField]
+
+
+class SystemField(Spec):
+    """A field of an entity set, under the system's own name."""
+
+    type: FieldType = "text"
+    length: int | None = Field(default=None, gt=0, description="Most characters the system keeps")
+    required: bool = Field(default=False, description="The system refuses a record without it")
+    empty: Scalar | None = Field(default=None, description="What the system holds instead of nothing; equals null")
+    to: tuple[Name, ...] | dict[Name, Name] = Field(
+        default=(), description="Entity sets a reference may point at, in order; or set: navigation property"
+    )
+    repeats: Annotated[str, StringConstraints(pattern=r"^\w+\.\w+$")] | None = Field(
+        default=None,
+        description="Set.Field: the field of another entity set whose value this one repeats to point at it",
+    )
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _reference_has_targets(self) -> SystemField:
+        if (self.type == "reference") != bool(self.to):
+            raise ValueError("'type: reference' and 'to: [...]' belong together")
+        return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The entity sets a reference may point at, in the order in which they are tried."""
+        return tuple(self.to)
+
+    def navigation_property(self, name: str, target: str) -> str:
+        """The property a reference called ``name`` is written through when it points at ``target``."""
+        return self.to[target] if isinstance(self.to, dict) else name
+
+
+class TodayPlusDays(Spec):
+    """A default that depends on the day it is first needed; afterwards it is kept."""
+
+    today_plus_days: int
+
+
+def _copy_from_text(value: object) -> object:
+    return {"copy": value} if isinstance(value, str) else value
+
+
+class Condition(Spec):
+    """One condition of a map, and the words for the records it leaves out.
+
+    ``that`` compares fields (a scalar, a list of scalars, null, or ``{not: null}``); with ``every`` it must hold
+    for each part of that entity. ``sql`` is a plain SQL expression over the row's own columns. ``otherwise`` may
+    name fields in braces; without it the records left out are not this map's business and are not shown.
+    """
+
+    that: dict[Path, Scalar | tuple[Scalar | None, ...] | NotNull | None] = Field(default_factory=dict)
+    every: Name | None = None
+    sql: str | None = None
+    otherwise: str | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Condition:
+        if bool(self.that) == bool(self.sql):
+            raise ValueError("a condition has either 'that' or 'sql'")
+        if self.every and self.sql:
+            raise ValueError("'every' goes with 'that'")
+        return self
+
+
+class NotNull(Spec):
+    """Written ``{not: null}``: the field has a value."""
+
+    not_: None = Field(alias="not")
+
+
+class FieldMap(Spec):
+    """Where the value of one target field comes from. A bare text is short for ``copy``."""
+
+    copy_: Path | None = Field(default=None, alias="copy", description="The source field, or a path over references")
+    constant: Scalar | None = Field(default=None, description="Always this value")
+    not_: Path | None = Field(default=None, alias="not", description="The inverse of a boolean field")
+    value_map: Path | None = Field(default=None, description="The source field whose values are translated")
+    reference: Path | None = Field(default=None, description="The source reference whose counterpart is pointed at")
+    lookup: Name | None = Field(default=None, description="An entity (inbound) or entity set (outbound) to search")
+    sql: str | None = Field(default=None, description="A plain SQL expression over the row's own columns")
+
+    values: dict[Scalar, Scalar | None] = Field(
+        default_factory=dict, description="value_map: system value: common value"
+    )
+    using: Name | None = Field(default=None, description="value_map: a named map of schema/values")
+    match: dict[Name, Path] = Field(default_factory=dict, description="lookup: field of the searched set: source field")
+    where: dict[Name, Scalar] = Field(default_factory=dict, description="lookup: field of the searched set: constant")
+    order_by: Name | None = Field(default=None, description="lookup: the first by this field wins")
+    need: Literal["required", "later", "if known"] = Field(
+        default="required", description="reference, lookup: wait for it, fill it in later, or do without"
+    )
+    default: Scalar | TodayPlusDays | None = Field(default=None, description="Value where the source has none")
+    truncate: int | None = Field(default=None, gt=0, description="Cut a longer text to this many characters")
+    write: Write = Field(default="always", description="When the field is written")
+    note: str = Field(default="", description="Why it is mapped so, where the sources are silent or disagree")
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> FieldMap:
+        sources = [self.copy_, self.constant, self.not_, self.value_map, self.reference, self.lookup, self.sql]
+        if sum(source is not None for source in sources) != 1:
+            raise ValueError("needs exactly one of copy, constant, not, value_map, reference, lookup, sql")
+        if self.value_map is not None and bool(self.values) == bool(self.using):
+            raise ValueError("'value_map' needs either 'values' or 'using'")
+        if self.value_map is None and (self.values or self.using):
+            raise ValueError("'values' and 'using' belong to 'value_map'")
+        if (self.match or self.where or self.order_by) and self.lookup is None:
+            raise ValueError("'match', 'where' and 'order_by' belong to 'lookup'")
+        if self.lookup is not None and not (self.match or self.where):
+            raise ValueError("'lookup' needs 'match' or 'where'")
+        return self
+
+
+class SetFields(Spec):
+    """A delete at the master that becomes an update of the target."""
+
+    set: dict[Name, Scalar]
+
+
+class MapSpec(Spec):
+    """One map: ``to`` an entity (inbound) or ``from`` one (outbound)."""
+
+    to: Name | None = None
+    from_: Name | None = Field(default=None, alias="from")
+    description: str = ""
+    when: tuple[Condition, ...] = ()
+    when_no_longer_eligible: Literal["leave", "update", "delete"] = "leave"
+    on_delete: Literal["delete", "nothing"] | SetFields = "delete"
+    drift: Literal["correct", "report"] = Field(
+        default="correct", description="What happens to a change made where it is not mastered"
+    )
+    fields: dict[Name, Annotated[FieldMap, BeforeValidator(_copy_from_text)]]
+
+    @model_validator(mode="after")
+    def _has_one_direction(self) -> MapSpec:
+        if (self.to is None) == (self.from_ is None):
+            raise ValueError("a map has either 'to' (inbound) or 'from' (outbound)")
+        return self
+
+
+class EntitySetSpec(Spec):
+    """An entity set of a system: a mirror, and the maps between it and the common model."""
+
+    entity_set: Name
+    logical_name: Name | None = Field(default=None, description="The singular name the system uses in references")
+    description: str
+    key: tuple[Name, ...] = Field(min_length=1, description="The system's own key")
+    business_key: tuple[Name, ...] = Field(default=(), description="What people know a record by; default: the key")
+    fields: dict[Name, SystemField]
+    maps: tuple[MapSpec, ...] = ()
+
+
+class ValueMapSpec(Spec):
+    """A named value map: system value to common value; the first of several system values is written outward."""
+
+    value_map: Name
+    description: str
+    ignore_case: bool = False
+    values: dict[Scalar, Scalar | None]

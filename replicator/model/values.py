@@ -1,0 +1,327 @@
+"""What a map gives a target field: the expression, what may be wrong with it, and what it may have to wait for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from replicator.model.paths import Kind, Paths, Step
+from replicator.model.schema import EntitySet, Map, column_name
+from replicator.model.spec import CommonEntity, CommonField, FieldMap, FieldType, Scalar, SystemField, TodayPlusDays
+from replicator.model.tables import fold
+
+Expression = sa.ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class Value:
+    """``problem`` and ``missing`` are texts, null where all is well."""
+
+    expression: Expression
+    problem: sa.ColumnElement[str] | None = None
+    missing: sa.ColumnElement[str] | None = None
+
+
+def join_text(*parts: object) -> sa.ColumnElement[str]:
+    """The parts as one text; an empty part reads ``(empty)``."""
+    texts = [
+        sa.func.coalesce(sa.cast(part, sa.Text), "(empty)") if isinstance(part, sa.ColumnElement) else sa.literal(part)
+        for part in parts
+    ]
+    result: sa.ColumnElement[str] = sa.cast(texts[0], sa.Text)
+    for text in texts[1:]:
+        result = result.concat(text)
+    return result
+
+
+def when(condition: sa.ColumnElement[bool], text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """``text`` where ``condition`` holds, else null."""
+    return sa.case((condition, text))
+
+
+class Values:
+    """Makes the Value of each field of one map."""
+
+    def __init__(self, paths: Paths, mapping: Map, target: Step) -> None:
+        self.paths = paths
+        self.mapping = mapping
+        self.target = target
+
+    def target_field(self, name: str) -> CommonField | SystemField:
+        fields: Mapping[str, CommonField | SystemField] = (
+            self.mapping.entity.fields if self.mapping.direction == "in" else self.mapping.entity_set.spec.fields
+        )
+        if name not in fields:
+            owner = self.mapping.entity.entity if self.mapping.direction == "in" else self.mapping.entity_set
+            raise self.mapping.problem(f"{owner} has no field '{name}'", "fields", name)
+        return fields[name]
+
+    def make(self, name: str, spec: FieldMap) -> Value:
+        """The value of the target field ``name``."""
+        field = self.target_field(name)
+        value = self._source(name, spec, field)
+        expression = value.expression
+        if spec.default is not None:
+            expression = sa.func.coalesce(expression, *self._default(name, spec.default, field))
+        if spec.truncate is not None:
+            expression = sa.func.left(expression, spec.truncate)
+        problems = [
+            value.problem,
+            self._required(name, field, expression, value),
+            *self._limits(name, spec, field, expression),
+        ]
+        found = [problem for problem in problems if problem is not None]
+        problem = None if not found else found[0] if len(found) == 1 else sa.func.coalesce(*found)
+        return Value(expression, problem, value.missing)
+
+    def _source(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
+        if spec.copy_ is not None:
+            expression = self.paths.column(spec.copy_)
+            self._same_type(name, field, expression)
+            return Value(expression)
+        if spec.not_ is not None:
+            expression = self.paths.column(spec.not_)
+            if not isinstance(expression.type, sa.Boolean) or field.type != "boolean":
+                raise self.mapping.problem("'not' needs boolean fields on both sides", "fields", name)
+            return Value(sa.not_(expression))
+        if spec.value_map is not None:
+            return self._value_map(name, spec, field)
+        if spec.reference is not None:
+            return self._reference(name, spec, field)
+        if spec.lookup is not None:
+            return self._lookup(name, spec)
+        if spec.sql is not None:
+            return Value(self._plain_sql(spec.sql))
+        return Value(self._constant(name, cast(Scalar, spec.constant), field))
+
+    def _constant(self, name: str, value: Scalar, field: CommonField | SystemField) -> Expression:
+        expected: dict[FieldType, tuple[type, ...]] = {"text": (str,), "boolean": (bool,)}
+        wanted = expected.get(field.type)
+        if wanted and not isinstance(value, wanted) or (isinstance(value, bool) and field.type != "boolean"):
+            raise self.mapping.problem(f"{value!r} does not fit a field of type {field.type}", "fields", name)
+        if isinstance(field, CommonField) and field.values and value not in field.values:
+            raise self.mapping.problem(f"{value!r} is none of {', '.join(field.values)}", "fields", name)
+        return sa.cast(sa.literal(value), self.target.table.c[self._column(name)].type)
+
+    def _column(self, name: str) -> str:
+        if self.mapping.direction == "out":
+            return column_name(name)
+        return f"{name}_id" if self.mapping.entity.fields[name].reference else name
+
+    def _default(
+        self, name: str, default: Scalar | TodayPlusDays, field: CommonField | SystemField
+    ) -> list[Expression]:
+        if not isinstance(default, TodayPlusDays):
+            return [self._constant(name, default, field)]
+        if self.mapping.direction == "out" or field.type != "date":
+            raise self.mapping.problem(
+                "a default relative to today belongs to a date field of an inbound map: the hub keeps it",
+                "fields",
+                name,
+            )
+        # Evaluated when the record is first merged; from then on the kept value wins.
+        kept = self.target.clause.c[self._column(name)]
+        return [kept, sa.func.sync.today(type_=sa.Date) + sa.cast(sa.literal(default.today_plus_days), sa.Integer)]
+
+    def _same_type(self, name: str, field: CommonField | SystemField, expression: Expression) -> None:
+        target = self.target.table.c[self._column(name)].type
+        source = expression.type
+        same = type(source) is type(target) or (isinstance(source, sa.BigInteger) and isinstance(target, sa.Numeric))
+        if not same or (isinstance(field, CommonField) and field.reference):
+            hint = "; use 'reference'" if isinstance(field, CommonField) and field.reference else ""
+            raise self.mapping.problem(
+                f"the source is {source.__visit_name__}, the target {target.__visit_name__}{hint}", "fields", name
+            )
+
+    def _required(
+        self, name: str, field: CommonField | SystemField, expression: Expression, value: Value
+    ) -> sa.ColumnElement[str] | None:
+        if not field.required and not self._is_key(name):
+            return None
+        empty = expression.is_(None)
+        if value.missing is not None:
+            empty = sa.and_(empty, value.missing.is_(None))
+        return when(empty, join_text(f"{name}: required, and empty"))
+
+    def _is_key(self, name: str) -> bool:
+        spec = self.mapping.entity if self.mapping.direction == "in" else self.mapping.entity_set.spec
+        return name in spec.key
+
+    def _limits(
+        self, name: str, spec: FieldMap, field: CommonField | SystemField, expression: Expression
+    ) -> list[sa.ColumnElement[str]]:
+        """Texts too long, and texts that are none of the known values."""
+        found = []
+        if (
+            field.type == "text"
+            and field.length
+            and spec.constant is None
+            and (spec.truncate or field.length + 1) > field.length
+        ):
+            length = sa.func.char_length(expression)
+            found.append(
+                when(length > field.length, join_text(f"{name}: ", length, f" characters, at most {field.length} fit"))
+            )
+        if isinstance(field, CommonField) and field.values and spec.copy_:
+            found.append(
+                when(expression.not_in(field.values), join_text(f"{name}: '", expression, "' is not a known value"))
+            )
+        return found
+
+    def _value_map(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
+        source = self.paths.column(cast(str, spec.value_map))
+        values, ignore_case = self._translations(name, spec)
+        target = self.target.table.c[self._column(name)].type
+        text = sa.cast(source, sa.Text)
+        folded = sa.func.sync.fold(text, type_=sa.Text) if ignore_case else text
+        table = {self._text(key).lower() if ignore_case else self._text(key): value for key, value in values.items()}
+        dictionary = sa.cast(
+            sa.literal(json.dumps({k: None if v is None else self._text(v) for k, v in table.items()})), JSONB
+        )
+        found: Expression = dictionary.op("->>", return_type=sa.Text())(folded)
+        known = dictionary.op("?", return_type=sa.Boolean())(folded)
+        problem = when(
+            sa.and_(source.is_not(None), sa.not_(known)),
+            join_text(f"{name}: no value for '", source, f"' of {spec.value_map} in the value map; add it to the map"),
+        )
+        return Value(found if isinstance(target, sa.Text) else sa.cast(found, target), problem)
+
+    def _translations(self, name: str, spec: FieldMap) -> tuple[dict[Scalar, Scalar | None], bool]:
+        """Source value to target value in the direction of this map, and whether case matters."""
+        values, ignore_case = dict(spec.values), False
+        if spec.using is not None:
+            named = self.paths.schema.value_maps.get(spec.using)
+            if named is None:
+                raise self.mapping.problem(f"there is no value map '{spec.using}'", "fields", name, "using")
+            values, ignore_case = dict(named.values), named.ignore_case
+        if self.mapping.direction == "out":
+            turned: dict[Scalar, Scalar | None] = {}
+            for system_value, common_value in values.items():
+                if common_value is not None:
+                    turned.setdefault(common_value, system_value)
+            values = turned
+        return values, ignore_case
+
+    @staticmethod
+    def _text(value: object) -> str:
+        """A value as PostgreSQL writes it as text."""
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def _reference(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
+        path = cast(str, spec.reference)
+        if isinstance(field, CommonField):
+            return self._reference_in(name, spec, field, path)
+        return self._reference_out(name, spec, field, path)
+
+    def _reference_in(self, name: str, spec: FieldMap, field: CommonField, path: str) -> Value:
+        kind = self.paths.kind
+        assert isinstance(kind, EntitySet)
+        if field.reference is None:
+            raise self.mapping.problem(f"'{name}' is not a reference of the common model", "fields", name)
+        column = self.paths.field(kind, path)
+        ends = [
+            (target, found)
+            for target in self.paths.targets(kind, path)
+            if (found := self.paths.to_common(self.paths.row, target, column, field.reference))
+        ]
+        if not ends:
+            raise self.mapping.problem(f"no map brings what '{path}' points at to {field.reference}", "fields", name)
+        if spec.need != "required" or len(ends) > 1:
+            self.paths.soft_links.update(link.table for _, (_, link) in ends)
+        expression = _coalesce([link.clause.c.common_id for _, (_, link) in ends])
+        source = self.paths.row[column]
+        labels = [self.paths.label(mirror.clause, target) for target, (mirror, _) in ends]
+        label = join_text(f"{field.reference} ", _coalesce([*labels, sa.cast(source, sa.Text)]))
+        missing = sa.and_(source.is_not(None), expression.is_(None))
+        return Value(expression, missing=when(missing, label) if spec.need == "required" else None)
+
+    def _reference_out(self, name: str, spec: FieldMap, field: SystemField, path: str) -> Value:
+        step, kind, last = self.paths.end(path)
+        entity = self.paths.entity_pointed_at(kind, last)
+        source = step[f"{last}_id"]
+        ends = []
+        for set_name, column in self._pointed(name, field):
+            target = self.paths.entity_set(self.mapping.system, set_name)
+            mirror = self.paths.to_mirror(source, target, entity)
+            if mirror is not None:
+                ends.append(mirror[column or column_name(target.spec.key[0])])
+                link = self.paths.tables.link(target, entity)
+                if link is not None and (spec.need != "required" or len(field.targets) > 1):
+                    self.paths.soft_links.add(link)
+        if not ends:
+            raise self.mapping.problem(f"no map joins {entity} with what '{name}' points at", "fields", name)
+        expression = _coalesce(ends)
+        label = join_text(f"{entity} ", self.paths.label_of(entity, source), f" in {self.mapping.system}")
+        missing = sa.and_(source.is_not(None), expression.is_(None))
+        return Value(expression, missing=when(missing, label) if spec.need == "required" else None)
+
+    def _pointed(self, name: str, field: SystemField) -> list[tuple[str, str | None]]:
+        """The entity sets a field points at, and the column whose value it repeats (none: the key)."""
+        if field.repeats:
+            set_name, _, column = field.repeats.partition(".")
+            return [(set_name, column_name(column))]
+        if not field.targets:
+            raise self.mapping.problem(f"'{name}' points at nothing: give it 'to' or 'repeats'", "fields", name)
+        return [(target, None) for target in field.targets]
+
+    def _lookup(self, name: str, spec: FieldMap) -> Value:
+        """The first record of an entity (inbound) or entity set (outbound) that matches."""
+        kind = self._searched(name, cast(str, spec.lookup))
+        table = self.paths.table_of(kind)
+        matches = [
+            (self.paths.field(kind, field), *self._wanted(kind, field, path)) for field, path in spec.match.items()
+        ]
+        wheres = [(self.paths.field(kind, field), value) for field, value in spec.where.items()]
+
+        def on(alias: sa.FromClause) -> sa.ColumnElement[bool]:
+            return sa.and_(
+                *(fold(alias.c[column]) == fold(wanted) for column, wanted, _ in matches),
+                *(alias.c[column] == sa.cast(sa.literal(value), alias.c[column].type) for column, value in wheres),
+            )
+
+        order_by = self.paths.field(kind, spec.order_by) if spec.order_by else None
+        step = self.paths.first(table, on, order_by, (name, table))
+        expression = step["id" if isinstance(kind, CommonEntity) else column_name(kind.spec.key[0])]
+        if spec.need != "required":
+            return Value(expression)
+        described = join_text(
+            f"{spec.lookup} with ",
+            *(part for column, _, label in matches for part in (f"{column} '", label, "' ")),
+            *(f"{column} '{value}' " for column, value in wheres),
+        )
+        asked = sa.and_(sa.true(), *(label.is_not(None) for _, _, label in matches))
+        missing = when(sa.and_(expression.is_(None), asked), sa.func.rtrim(described))
+        return Value(expression, missing=missing)
+
+    def _searched(self, name: str, wanted: str) -> Kind:
+        if self.mapping.direction == "out":
+            return self.paths.entity_set(self.mapping.system, wanted)
+        if wanted != self.mapping.entity.fields[name].reference:
+            raise self.mapping.problem(f"'{name}' does not point at {wanted}", "fields", name)
+        return self.paths.schema.entities[wanted]
+
+    def _wanted(self, kind: Kind, field: str, path: str) -> tuple[Expression, Expression]:
+        """The value the searched field has to have, and how a message calls it."""
+        searched = kind.spec.fields.get(field) if isinstance(kind, EntitySet) else None
+        if searched is None or searched.type != "reference":
+            expression = self.paths.column(path)
+            return expression, expression
+        step, owner, last = self.paths.end(path)
+        entity = self.paths.entity_pointed_at(owner, last)
+        target = self.paths.entity_set(self.mapping.system, searched.targets[0])
+        mirror = self.paths.to_mirror(step[f"{last}_id"], target, entity)
+        if mirror is None:
+            raise self.mapping.problem(f"no map joins {entity} with {target}", "fields")
+        return mirror[column_name(target.spec.key[0])], self.paths.label_of(entity, step[f"{last}_id"])
+
+    def _plain_sql(self, text: str) -> Expression:
+        return sa.literal_column(f"({text})")
+
+
+def _coalesce(expressions: list[Expression]) -> Expression:
+    return expressions[0] if len(expressions) == 1 else sa.func.coalesce(*expressions)

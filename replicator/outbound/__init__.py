@@ -1,0 +1,1 @@
+"""Outbound: claim, apply, acknowledge. Brings a system to what common says it should hold, parents before children."""

@@ -1,0 +1,257 @@
+"""Apply: claims records of one system's maps, sends what differs, in parallel requests, and acknowledges.
+
+Parents go before children, so that a child finds its parent in the system; deletes go the other way round. Requests
+run in worker threads; the database is touched by the calling thread alone, and no transaction is open meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+
+import simplejson
+import sqlalchemy as sa
+
+from replicator.engine.claim import State, claim_due, claim_records, settle, show
+from replicator.engine.diff import diff, linking
+from replicator.engine.marks import mark_through
+from replicator.engine.mirror import set_origin
+from replicator.errors import ReplicatorError, Throttled
+from replicator.hub.sql import statements
+from replicator.model.compiled import Compiled, CompiledMap
+from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause, part_links
+from replicator.outbound.look_up import LookUp
+from replicator.outbound.plan import Delivery, NewKey, plan_delivery
+from replicator.systems.connector import Connector, Outcome, Postponed
+
+_sql = statements(__file__.replace("apply", "claim"))
+_BATCH = 500
+_ATTEMPTS_AT_ONCE = 4
+
+
+@dataclass
+class Delivered:
+    """Counts of records, by what became of them in one pass."""
+
+    applied: int = 0
+    amended: int = 0
+    rejected: int = 0
+    postponed: int = 0
+    unknown: int = 0
+    settled: int = 0
+    waiting: int = 0
+
+    @property
+    def progress(self) -> bool:
+        """Whether a system changed."""
+        return bool(self.applied)
+
+    def add(self, other: Delivered | Acknowledged) -> None:
+        for name in vars(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name, 0))
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How to send: the worker threads, fresh keys, the pause after a failure, whether to stop, and who hears of it."""
+
+    workers: Executor
+    new_key: NewKey
+    pause: Pause
+    stopping: Callable[[], bool] = lambda: False
+    on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
+
+
+class Deliveries:
+    """Delivers to one system, on one connection."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        compiled: Compiled,
+        ids: Mapping[str, int],
+        connector: Connector,
+        sending: Sending,
+    ) -> None:
+        self.connection, self.compiled, self.ids = connection, compiled, ids
+        self.connector, self.sending = connector, sending
+        self.halted: ReplicatorError | None = None
+        self.look_up = LookUp(connection, compiled, ids, connector)
+
+    def recover(self) -> None:
+        """After a start: what was in flight when the last daemon stopped has to be looked up."""
+        with self.connection.begin():
+            self.connection.execute(_sql["recover"], {"system": self.connector.name})
+
+    def deliver(self, *, again: bool) -> Delivered:
+        """One pass over the system's maps; ``again`` tests the blocked records once more.
+
+        Raises the error that stopped it (access denied, throttled, ...) after everything sent was acknowledged.
+        """
+        total = Delivered()
+        self.halted = None
+        ready = self._ready()
+        maps = [found for found in self.compiled.outbound(self.connector.name) if self._sets(found) <= ready]
+        for found in reversed(maps):
+            total.add(self._deliver_map(found, ["pending"], gone=True))
+        for found in maps:
+            total.add(self._deliver_again(found, again=again or total.progress))
+        if self.halted is not None:
+            raise self.halted
+        return total
+
+    def _deliver_again(self, found: CompiledMap, *, again: bool) -> Delivered:
+        total = Delivered()
+        for _ in range(_ATTEMPTS_AT_ONCE):
+            looked_up = self.look_up.look_up(found)
+            round_ = self._deliver_map(found, ["pending"])
+            total.add(round_)
+            if not (looked_up or round_.unknown):
+                break
+        total.add(self._deliver_due(found))
+        if again or total.progress:
+            total.add(self._deliver_map(found, ["blocked"]))
+        return total
+
+    def _ready(self) -> set[str]:
+        with self.connection.begin():
+            rows = self.connection.execute(_sql["ready"], {"system": self.connector.name})
+            return set(rows.scalars())
+
+    def _sets(self, found: CompiledMap) -> set[str]:
+        """The system's entity sets that this map and those of its parts read or write."""
+        names = {}
+        for (system, name), table in self.compiled.tables.mirrors.items():
+            names[table.fullname] = name if system == self.connector.name else None
+        read = set()
+        for each in (found, *self.compiled.parts(found)):
+            read.add(each.mapping.entity_set.name)
+            read |= {names[step.table.fullname] for step in each.view.paths.steps if names.get(step.table.fullname)}
+        return {name for name in read if name}
+
+    def _deliver_due(self, found: CompiledMap) -> Delivered:
+        with self.connection.begin():
+            claimed = claim_due(self.connection, self.ids[found.name], limit=_BATCH)
+            deliveries, counts = self._decide(found) if claimed.records else ([], Delivered())
+        self._send(found, deliveries, counts)
+        return counts
+
+    def _deliver_map(self, found: CompiledMap, states: Sequence[State], *, gone: bool = False) -> Delivered:
+        total, after = Delivered(), 0
+        source = found.view.source if gone else None
+        while not self.halted and not self.sending.stopping():
+            with self.connection.begin():
+                claimed = claim_records(
+                    self.connection, self.ids[found.name], states, after=after, limit=_BATCH, without=source
+                )
+                if not claimed.records:
+                    break
+                deliveries, counts = self._decide(found)
+            after = claimed.last
+            self._send(found, deliveries, counts)
+            total.add(counts)
+        return total
+
+    def _decide(self, found: CompiledMap) -> tuple[list[Delivery], Delivered]:
+        """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
+        self._link(found)
+        marks = dict(self.connection.execute(sa.text("select record_id, marked from claim")).all())  # type: ignore[arg-type]
+        parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
+        for part in self.compiled.parts(found):
+            for row in self.connection.execute(diff(part.view, self.ids[part.name], by_root=True)):
+                parts[row.record_id].append((part, row))
+        rows = self.connection.execute(diff(found.view, self.ids[found.name])).all()
+        deliveries = [
+            plan_delivery(found, row, parts[row.record_id], marks[row.record_id], self.sending.new_key) for row in rows
+        ]
+        return self._sort_out(found, deliveries)
+
+    def _link(self, found: CompiledMap) -> None:
+        for each in (found, *self.compiled.parts(found)):
+            linked = list(self.connection.execute(linking(each.view, by_root=each is not found)).scalars())
+            mark_through(self.connection, self.compiled, self.ids, each.view.link, linked)
+
+    def _sort_out(self, found: CompiledMap, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], Delivered]:
+        map_id = self.ids[found.name]
+        troubled = [delivery.shown for delivery in deliveries if delivery.shown is not None]
+        show(self.connection, map_id, troubled)
+        parted: dict[str, list[int]] = defaultdict(list)
+        for delivery in deliveries:
+            for each, record in delivery.unlink:
+                parted[each.name].append(record)
+        for name, records in parted.items():
+            part_links(self.connection, self.compiled.map(name), records)
+        settled = [each.record_id for each in deliveries if each.shown is None and not each.writes]
+        settle(self.connection, map_id, settled)
+        sent = [each for each in deliveries if each.shown is None and each.writes]
+        self._put_in_flight(map_id, sent)
+        return sent, Delivered(settled=len(settled), waiting=len(troubled))
+
+    def _put_in_flight(self, map_id: int, deliveries: Sequence[Delivery]) -> None:
+        rows = [
+            {"record_id": each.record_id, "record": each.record, "operation": each.operation, "identity": each.identity}
+            for each in deliveries
+        ]
+        if rows:
+            values = {"map_id": map_id, "deliveries": simplejson.dumps(rows)}
+            self.connection.execute(_sql["in_flight"], values)
+
+    def _send(self, found: CompiledMap, deliveries: Sequence[Delivery], counts: Delivered) -> None:
+        """Send groups of deliveries in parallel; acknowledge each as its answer comes."""
+        groups = grouped(deliveries, self.connector.limits.writes_per_request)
+        under_way: dict[Future[list[list[Outcome]]], list[Delivery]] = {}
+        for group in groups:
+            if len(under_way) >= self.connector.limits.parallel_requests:
+                self._collect(found, under_way, counts)
+            if self.halted or self.sending.stopping():
+                self._acknowledge(found, group, _not_sent(group, "not sent: the replicator is stopping", 0), counts)
+                continue
+            under_way[self.sending.workers.submit(self.connector.apply, [each.unit for each in group])] = group
+        while under_way:
+            self._collect(found, under_way, counts)
+
+    def _collect(
+        self, found: CompiledMap, under_way: dict[Future[list[list[Outcome]]], list[Delivery]], counts: Delivered
+    ) -> None:
+        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            group = under_way.pop(future)
+            try:
+                outcomes = future.result()
+            except ReplicatorError as problem:
+                self.halted = problem
+                pause = problem.retry_after if isinstance(problem, Throttled) else None
+                outcomes = _not_sent(group, str(problem), pause)
+            self._acknowledge(found, group, outcomes, counts)
+
+    def _acknowledge(
+        self, found: CompiledMap, group: list[Delivery], outcomes: list[list[Outcome]], counts: Delivered
+    ) -> None:
+        with self.connection.begin():
+            set_origin(self.connection, f"deliver:{self.connector.name}")
+            unlinked = Acknowledgement(self.connection, self.compiled, self.ids, found, self.sending.pause)
+            result = unlinked.write(group, outcomes)
+        self.look_up.confirm(result.unconfirmed)
+        counts.add(result)
+        counts.unknown += len(result.stale)
+        self.sending.on_batch(found, result)
+
+
+def _not_sent(group: Sequence[Delivery], why: str, pause: float | None) -> list[list[Outcome]]:
+    return [[Postponed(why, pause) for _ in delivery.writes] for delivery in group]
+
+
+def grouped(deliveries: Sequence[Delivery], writes_max: int) -> Iterator[list[Delivery]]:
+    """Deliveries in groups of at most so many writes; one that is larger goes alone."""
+    group: list[Delivery] = []
+    writes = 0
+    for delivery in deliveries:
+        if group and writes + len(delivery.writes) > writes_max:
+            yield group
+            group, writes = [], 0
+        group.append(delivery)
+        writes += len(delivery.writes)
+    if group:
+        yield group

@@ -1,0 +1,162 @@
+"""From the diff of claimed records to the writes of each: what is sent, in which order, and what need not be."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from replicator.engine.claim import Shown
+from replicator.engine.diff import SETTLED, compared
+from replicator.engine.outcome import shown
+from replicator.model.compiled import CompiledMap
+from replicator.model.schema import column_name
+from replicator.model.spec import SetFields
+from replicator.model.tables import ETAG
+from replicator.systems.connector import Operation, Reference, Unit, Write
+
+NewKey = Callable[[], uuid.UUID]
+
+_OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", "delete": "delete", "set": "update"}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One write, and the record it is for. ``sent`` holds the values as the diff had them, by column."""
+
+    found: CompiledMap
+    record_id: int
+    target_id: int | None
+    root_id: int | None
+    """For a part: the common record of its whole."""
+    ends: bool
+    """After this write the pair is parted: the source is gone."""
+    write: Write
+    sent: Mapping[str, object]
+    """By column, also what a create leaves out because it is empty."""
+
+
+@dataclass
+class Delivery:
+    """One claimed record with all that is to be written for it and its parts, as one unit."""
+
+    record_id: int
+    record: str | None
+    marked: int
+    writes: list[Planned] = field(default_factory=list)
+    shown: Shown | None = None
+    unlink: list[tuple[CompiledMap, int]] = field(default_factory=list)
+    """Pairs to part without a write: both records are gone, or the map does nothing on a delete."""
+
+    @property
+    def unit(self) -> Unit:
+        return tuple(planned.write for planned in self.writes)
+
+    @property
+    def identity(self) -> list[dict[str, object]]:
+        """The keys that are about to be written, to look the records up by when no answer comes."""
+        return [
+            {"map": each.found.name, "record_id": each.record_id, "root_id": each.root_id,
+             "operation": each.write.operation, "key": {name: str(value) for name, value in each.write.key.items()}}
+            for each in self.writes
+        ]  # fmt: skip
+
+    @property
+    def operation(self) -> str:
+        """The operation of the whole, in a word."""
+        return self.writes[0].write.operation if self.writes else ""
+
+
+def plan_delivery(
+    root: CompiledMap, row: Any, parts: Sequence[tuple[CompiledMap, Any]], marked: int, new_key: NewKey
+) -> Delivery:
+    """The delivery of one record from its row of the diff and the rows of its parts."""
+    delivery = Delivery(row.record_id, row.record, marked)
+    trouble = shown(row) or _first_trouble(row, parts)
+    if trouble is not None:
+        delivery.shown = trouble
+        return delivery
+    rows = [(root, row), *([] if row.action in ("left", "silent") else parts)]
+    for found, each in rows:
+        if each.action == "unlink":
+            delivery.unlink.append((found, each.source_id))
+        elif each.action not in SETTLED:
+            delivery.writes.append(_planned(found, each, new_key))
+    delivery.writes.sort(key=_place)
+    return delivery
+
+
+def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | None:
+    """One part in trouble holds its whole, which says so."""
+    for found, part in parts:
+        trouble = shown(part)
+        if trouble is not None:
+            named = f"{found.mapping.entity.entity} {part.record}: {trouble.reason or ''}".rstrip(": ")
+            waits = [f"{found.mapping.entity.entity} {part.record}: {each}" for each in trouble.waits_for or ()]
+            return Shown(row.record_id, trouble.state, row.record, named, waits or None)
+    return None
+
+
+def _place(planned: Planned) -> tuple[int, int]:
+    """Deletes of parts first, then the whole, then its parts; a whole that goes, goes last."""
+    part = planned.found.root is not None
+    if planned.write.operation == "delete":
+        return (0, 0) if part else (3, 0)
+    return (2, 0) if part else (1, 0)
+
+
+def _planned(found: CompiledMap, row: Any, new_key: NewKey) -> Planned:
+    operation = _OPERATIONS[row.action]
+    sent = dict(_sent(found, row))
+    values = {
+        name: _wire(found, name, value)
+        for name, value in _by_field(found, row, sent).items()
+        if operation != "create" or value is not None
+    }
+    write = Write(
+        found.mapping.entity_set.spec,
+        operation,
+        _key(found, row, operation, new_key),
+        values,
+        None if operation == "create" else getattr(row, f"now_{ETAG}"),
+    )
+    return Planned(found, row.source_id, row.target_id, row.root_id, row.action in ("delete", "set"), write, sent)
+
+
+def _sent(found: CompiledMap, row: Any) -> Iterator[tuple[str, object]]:
+    """The columns that are written, with their values."""
+    if row.action == "create":
+        for column in found.view.columns:
+            if column.write != "never":
+                yield column.name, getattr(row, column.name)
+    elif row.action == "update":
+        changed = set(row.changed)
+        for column in compared(found.view):
+            if column.name in changed:
+                yield column.name, getattr(row, column.name)
+
+
+def _by_field(found: CompiledMap, row: Any, sent: Mapping[str, object]) -> dict[str, object]:
+    policy = found.mapping.spec.on_delete
+    if row.action == "set" and isinstance(policy, SetFields):
+        return dict(policy.set)
+    fields = {column.name: column.field for column in found.view.columns}
+    return {fields[name]: value for name, value in sent.items()}
+
+
+def _key(found: CompiledMap, row: Any, operation: Operation, new_key: NewKey) -> dict[str, object]:
+    """The target's own key: what it has, or for a create what is mapped or freshly made."""
+    spec = found.mapping.entity_set.spec
+    if operation != "create":
+        return {name: getattr(row, f"now_{column_name(name)}") for name in spec.key}
+    mapped = {column.field for column in found.view.columns}
+    return {name: getattr(row, column_name(name)) if name in mapped else new_key() for name in spec.key}
+
+
+def _wire(found: CompiledMap, name: str, value: object) -> object:
+    """References go out as references; everything else is already what its type says."""
+    field_spec = found.mapping.entity_set.spec.fields[name]
+    if field_spec.type == "reference" and isinstance(value, uuid.UUID):
+        return Reference(field_spec.targets[0], value)
+    return value

@@ -1,0 +1,263 @@
+"""What a simulated system holds: its entity sets, fields, keys, relations and rules, read from a YAML file beside this.
+
+The description is the sandbox's own. It shares nothing with the files the replicator works from, so that the two can
+disagree, as real systems and their documentation do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SystemName = Literal["sales", "ops"]
+FieldType = Literal["text", "integer", "decimal", "money", "boolean", "guid", "date", "datetime", "choice", "lookup"]
+OnDelete = Literal["restrict", "cascade", "clear"]
+Scalar = bool | int | float | str
+Operation = Literal["create", "update", "delete"]
+
+
+class Spec(BaseModel):
+    """Base of all parts of a description: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AutoNumber(Spec):
+    """A number the system gives when none is sent: prefix, running number, random suffix."""
+
+    prefix: str
+    start: int = 1000
+    digits: int = 5
+    suffix: int = 6
+
+
+class Total(Spec):
+    """The sum of a field over the records of another set that point here through a lookup or relation."""
+
+    set: str
+    through: tuple[str, ...]
+    field: str
+
+
+class Calculation(Spec):
+    """A field the system computes: an SQL expression over ``:field`` and ``:total`` names."""
+
+    sql: str
+    totals: dict[str, Total] = {}
+    always: bool = False
+    """Computed on every write, not only when recalculation is switched on."""
+
+
+class DefaultFrom(Spec):
+    """A default taken from the record that a relation points at."""
+
+    relation: str
+    field: str
+
+
+class FieldSpec(Spec):
+    """A field under its wire name (a lookup under its attribute name)."""
+
+    type: FieldType = "text"
+    length: int | None = Field(default=None, gt=0)
+    scale: int | None = Field(default=None, ge=0)
+    minimum: int | None = None
+    maximum: int | None = None
+    required: bool = False
+    required_with: tuple[str, ...] = ()
+    """Required where one of these fields has a value."""
+    required_unless: dict[str, str] = {}
+    """Required except where these fields have these values."""
+    missing: str = ""
+    """What the system says when a required value is missing, if not its usual words."""
+    default: Scalar | None = None
+    default_from: tuple[DefaultFrom, ...] = ()
+    read_only: bool = False
+    fixed: bool = False
+    """Set at create and refused afterwards."""
+    stamp: Literal["created", "modified", "version"] | None = None
+    auto: AutoNumber | None = None
+    choices: dict[int, str] = {}
+    enum: str | None = None
+    known: str | None = None
+    """The list of reference values this field is checked against."""
+    to: dict[str, str] = {}
+    """Lookup: entity set to navigation property, in the order in which a loaded key is tried."""
+    on_delete: OnDelete = "clear"
+    label: str = ""
+    calculated: Calculation | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> FieldSpec:
+        if (self.type == "lookup") != bool(self.to):
+            raise ValueError("type lookup and 'to' belong together")
+        if (self.type == "choice") != bool(self.choices or self.enum):
+            raise ValueError("type choice needs 'choices' or 'enum'")
+        return self
+
+
+class Relation(Spec):
+    """Records of this set point at records of another through equal values."""
+
+    name: str = ""
+    set: str
+    fields: dict[str, str]
+    on_delete: OnDelete = "restrict"
+    required: bool = False
+    when: dict[str, Scalar] = {}
+    label: str = ""
+
+
+class Every(Spec):
+    """A rule's look at the records that belong to this one, and on from there over a lookup."""
+
+    set: str
+    through: str
+    follow: str
+    holds: str
+
+
+class Rule(Spec):
+    """A refusal: when the expression holds, and for ``only`` another field changes, or ``every`` fails somewhere."""
+
+    at: tuple[Operation, ...]
+    when: str
+    parent: str | None = None
+    only: tuple[str, ...] = ()
+    every: Every | None = None
+    message: str
+    code: str = ""
+
+
+class EntitySet(Spec):
+    """One entity set. ``key`` is the system's own key; ``business_key`` names a record in loaded files without one."""
+
+    name: str = ""
+    logical_name: str
+    type_name: str = ""
+    label: str = ""
+    key: tuple[str, ...]
+    business_key: tuple[str, ...] = ()
+    alternate_keys: dict[str, tuple[str, ...]] = {}
+    change_tracking: bool = False
+    primary_name: str | None = None
+    fields: dict[str, FieldSpec]
+    relations: tuple[Relation, ...] = ()
+    states: dict[int, tuple[int, ...]] = {}
+    """The status values each state allows, the state's default first."""
+    state_fields: tuple[str, str] | None = None
+    precision_from: tuple[str, str] | None = None
+    """The lookup and the field there that say to how many places money is rounded."""
+    rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def wire(self) -> dict[str, FieldSpec]:
+        """Fields by the name they are read under."""
+        return {wire_name(name, spec): spec for name, spec in self.fields.items()}
+
+    @cached_property
+    def navigation(self) -> dict[str, tuple[str, str]]:
+        """Navigation property to (wire name of the lookup, target set)."""
+        return {
+            navigation: (wire_name(name, spec), target)
+            for name, spec in self.fields.items()
+            for target, navigation in spec.to.items()
+        }
+
+    @cached_property
+    def links(self) -> tuple[Relation, ...]:
+        """Relations and lookups in one form; a lookup points at the key of its target."""
+        lookups = tuple(
+            Relation(name=name, set=target, fields={wire_name(name, spec): ""}, on_delete=spec.on_delete)
+            for name, spec in self.fields.items()
+            for target in spec.to
+        )
+        return lookups + self.relations
+
+    @cached_property
+    def terms(self) -> tuple[tuple[str, ...], ...]:
+        """The field combinations that are indexed."""
+        singles = tuple((part,) for part in self.key if self.wire[part].type == "text" and not self.wire[part].known)
+        links = tuple(tuple(link.fields) for link in self.links)
+        business = (self.business_key,) if self.business_key else ()
+        found = singles + tuple(self.alternate_keys.values()) + business + links
+        return tuple(dict.fromkeys(term for term in found if term))
+
+
+class Description(Spec):
+    """A whole system."""
+
+    system: SystemName
+    namespace: str
+    page_size: int
+    largest_page: int
+    company_field: str | None = None
+    default_company: str | None = None
+    organization: dict[str, str] = {}
+    entity_sets: dict[str, EntitySet]
+    enumerations: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, ...]] = {}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Description:
+        for name, entity_set in self.entity_sets.items():
+            for problem in self._problems(entity_set):
+                raise ValueError(f"{name}: {problem}")
+        return self
+
+    def _problems(self, entity_set: EntitySet) -> Iterator[str]:
+        for part in (*entity_set.key, *entity_set.business_key, *sum(entity_set.alternate_keys.values(), ())):
+            if part not in entity_set.wire:
+                yield f"key field '{part}' is not declared"
+        for link in entity_set.links:
+            if link.set not in self.entity_sets:
+                yield f"relation to unknown set '{link.set}'"
+        for name, spec in entity_set.fields.items():
+            if spec.enum and spec.enum not in self.enumerations:
+                yield f"field '{name}' has unknown enumeration '{spec.enum}'"
+            if spec.known and spec.known not in self.known:
+                yield f"field '{name}' has unknown reference values '{spec.known}'"
+
+    @cached_property
+    def by_logical_name(self) -> dict[str, EntitySet]:
+        """Entity sets by their singular name."""
+        return {entity_set.logical_name: entity_set for entity_set in self.entity_sets.values()}
+
+    @cached_property
+    def referrers(self) -> dict[str, tuple[tuple[EntitySet, Relation], ...]]:
+        """For each set the (set, relation) pairs that point at it."""
+        return {
+            name: tuple(
+                (child, link) for child in self.entity_sets.values() for link in child.links if link.set == name
+            )
+            for name in self.entity_sets
+        }
+
+
+def wire_name(name: str, spec: FieldSpec) -> str:
+    """The name a field is read under."""
+    return f"_{name}_value" if spec.type == "lookup" else name
+
+
+def kind_name(wire: str) -> str:
+    """The annotation that says which kind of record a lookup points at."""
+    return f"{wire}@Microsoft.Dynamics.CRM.lookuplogicalname"
+
+
+@lru_cache(maxsize=4)
+def describe(system: SystemName) -> Description:
+    """The description of one of the two systems."""
+    raw = yaml.safe_load((Path(__file__).parent / f"{system}.yaml").read_text(encoding="utf-8"))
+    common = raw.pop("common_fields", {})
+    for name, entity_set in raw["entity_sets"].items():
+        entity_set["name"] = name
+        entity_set["fields"] = {
+            **{field: spec or {} for field, spec in entity_set["fields"].items()},
+            **common,
+        }
+    return Description.model_validate(raw)

@@ -1,0 +1,146 @@
+"""Credentials: the Authorization header of a request, and renewing the token behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any, Protocol
+
+import httpx2
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.httpx_client import OAuth2Client
+
+from replicator.errors import AccessDenied, SystemUnavailable, Throttled
+from replicator.systems.answers import Answer, error_of, pause
+from replicator.systems.settings import Bearer, ClientCredentials, SystemSettings
+
+Clock = Callable[[], datetime]
+"""The time now, aware, in UTC."""
+renew_before = timedelta(seconds=120)
+"""A token is renewed this long before it ends, so that it does not end on the way."""
+
+
+class NotSent(SystemUnavailable):
+    """The request never reached the system: nothing was done."""
+
+
+class Credentials(Protocol):
+    """Where the Authorization header comes from."""
+
+    def header(self) -> str | None:
+        """The header's value, None for none. Raises AccessDenied, Throttled or NotSent."""
+
+    def renew(self, refused: str | None) -> bool:
+        """Whether there is another header than the ``refused`` one to try; fetches a token if need be."""
+
+
+class Fixed:
+    """A header that never changes."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def header(self) -> str | None:
+        """The header's value."""
+        return self._value
+
+    def renew(self, refused: str | None) -> bool:
+        """Nothing to renew."""
+        return False
+
+
+class ClientCredentialsToken:
+    """A token fetched with a client's own secret; one thread fetches, the others wait for it."""
+
+    def __init__(
+        self, settings: SystemSettings, auth: ClientCredentials, transport: httpx2.BaseTransport | None, clock: Clock
+    ) -> None:
+        self._auth = auth
+        self._clock = clock
+        self._longest_pause = settings.longest_pause_seconds
+        self._lock = Lock()
+        self._header = ""
+        self._until: datetime | None = None
+        self._client = OAuth2Client(
+            client_id=auth.client_id,
+            client_secret=auth.client_secret.get_secret_value(),
+            scope=auth.scope,
+            token_endpoint_auth_method="client_secret_post",  # noqa: S106 (the name of a method)
+            transport=transport,
+            timeout=settings.timeout_seconds,
+        )
+
+    def header(self) -> str | None:
+        """The header of a token that is good for a while yet."""
+        with self._lock:
+            if self._until is None or self._clock() >= self._until:
+                self._fetch()
+            return self._header
+
+    def renew(self, refused: str | None) -> bool:
+        """Fetch a new token, unless another thread has done so since ``refused`` was used."""
+        with self._lock:
+            if self._header == refused:
+                self._fetch()
+            return self._header != refused
+
+    def close(self) -> None:
+        """Release the connection to the token's issuer."""
+        self._client.close()
+
+    def _fetch(self) -> None:
+        now = self._clock()
+        token = self._ask()
+        text, seconds = token.get("access_token"), token.get("expires_in", 3600)
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
+            raise NotSent(f"{self._auth.token_url}: the answer holds no token")
+        self._header = f"Bearer {text}"
+        self._until = now + max(timedelta(seconds=_lifetime(seconds)) - renew_before, timedelta(seconds=1))
+
+    def _ask(self) -> dict[str, Any]:
+        """The issuer's answer. Every failure here is one before the real request: nothing was sent to the system."""
+        where = self._auth.token_url
+        try:
+            token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
+        except OAuthError as error:
+            raise AccessDenied(
+                f"{where}: the client {self._auth.client_id} gets no token: {self._without_secret(str(error))}",
+                hint="check client_id, client_secret and scope",
+            ) from None
+        except httpx2.HTTPStatusError as error:
+            raise self._refusal(error.response) from None
+        except httpx2.HTTPError as error:
+            raise NotSent(f"{where}: no answer ({type(error).__name__})") from None
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise NotSent(f"{where}: the answer is not that of a token issuer") from None
+        return token
+
+    def _refusal(self, response: httpx2.Response) -> Exception:
+        where = self._auth.token_url
+        if response.status_code == 429:
+            wait = pause(response.headers.get("retry-after"), self._clock(), self._longest_pause)
+            return Throttled(f"{where}: throttling and {wait}", retry_after=wait.seconds)
+        answer = Answer(response.status_code, {}, b"")
+        error = error_of(answer, where, self._clock(), self._longest_pause)
+        return error if isinstance(error, AccessDenied) else NotSent(f"{where}: {response.status_code}")
+
+    def _without_secret(self, text: str) -> str:
+        return text.replace(self._auth.client_secret.get_secret_value(), "***")
+
+
+def _lifetime(seconds: object) -> float:
+    """Seconds a token lives: some issuers send a text. What is not understood counts as an hour."""
+    try:
+        value = float(seconds)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 3600.0
+    return min(max(value, 0.0), 86400.0)
+
+
+def credentials(settings: SystemSettings, transport: httpx2.BaseTransport | None, clock: Clock) -> Credentials:
+    """The credentials that the settings describe."""
+    auth = settings.auth
+    if isinstance(auth, ClientCredentials):
+        return ClientCredentialsToken(settings, auth, transport, clock)
+    return Fixed(f"Bearer {auth.token.get_secret_value()}" if isinstance(auth, Bearer) else None)

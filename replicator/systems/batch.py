@@ -1,0 +1,166 @@
+"""OData ``$batch`` as multipart/mixed: build a request, take an answer apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.errors import CloseBoundaryNotFoundDefect, MultipartInvariantViolationDefect, StartBoundaryNotFoundDefect
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import compat32
+from typing import TypeAlias
+from uuid import uuid4
+
+from replicator.errors import UnexpectedAnswer
+
+line_end = b"\r\n"
+broken = (CloseBoundaryNotFoundDefect, MultipartInvariantViolationDefect, StartBoundaryNotFoundDefect)
+status_line = re.compile(rb"HTTP/[0-9](?:\.[0-9])? ([1-5][0-9]{2})(?:[ \t].*)?")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One request in a batch. ``url`` is absolute and percent-encoded."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """Requests that happen together or not at all."""
+
+    parts: tuple[Part, ...]
+
+
+Item: TypeAlias = Part | ChangeSet
+
+
+@dataclass(frozen=True)
+class PartAnswer:
+    """One answer in a batch. Header names are in lower case; ``content_id`` is that of the request, if it came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    content_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ChangeSetAnswer:
+    """The answers of a change set: one each when it was done, usually a single one when it was not."""
+
+    parts: tuple[PartAnswer, ...]
+
+
+ItemAnswer: TypeAlias = PartAnswer | ChangeSetAnswer
+
+
+def content_ids(items: Sequence[Item]) -> list[tuple[str, ...]]:
+    """The Content-ID of each request of each item: numbers from 1 on, through the whole batch."""
+    ids: list[tuple[str, ...]] = []
+    last = 0
+    for item in items:
+        size = len(item.parts) if isinstance(item, ChangeSet) else 1
+        ids.append(tuple(str(last + place) for place in range(1, size + 1)))
+        last += size
+    return ids
+
+
+def build(items: Sequence[Item]) -> tuple[str, bytes]:
+    """Content type and body of a batch request.
+
+    Raises ValueError for a method, address or header that would break out of its line.
+    """
+    boundary = f"batch_{uuid4()}"
+    pieces: list[bytes] = []
+    for item, ids in zip(items, content_ids(items), strict=True):
+        pieces.append(b"--" + boundary.encode() + line_end)
+        pieces.extend(_single(item, ids[0]) if isinstance(item, Part) else _change_set(item, ids))
+    pieces.append(b"--" + boundary.encode() + b"--" + line_end)
+    return f'multipart/mixed; boundary="{boundary}"', b"".join(pieces)
+
+
+def _change_set(item: ChangeSet, ids: tuple[str, ...]) -> Iterator[bytes]:
+    boundary = f"changeset_{uuid4()}".encode()
+    yield b'Content-Type: multipart/mixed; boundary="' + boundary + b'"' + line_end * 2
+    for part, content_id in zip(item.parts, ids, strict=True):
+        yield b"--" + boundary + line_end
+        yield from _single(part, content_id)
+    yield b"--" + boundary + b"--" + line_end
+
+
+def _single(part: Part, content_id: str) -> Iterator[bytes]:
+    yield _lines("Content-Type: application/http", "Content-Transfer-Encoding: binary", f"Content-ID: {content_id}", "")
+    headers = [f"{name}: {value}" for name, value in part.headers.items()]
+    if part.body is not None:
+        headers += ["Content-Type: application/json", f"Content-Length: {len(part.body)}"]
+    yield _lines(f"{part.method} {part.url} HTTP/1.1", *headers, "")
+    yield (part.body or b"") + line_end
+
+
+def _lines(*lines: str) -> bytes:
+    for line in lines:
+        if not line.isascii() or (line and not line.isprintable()):
+            raise ValueError("an address or header of a batch part holds a character that does not belong there")
+    return b"".join(line.encode("ascii") + line_end for line in lines)
+
+
+def parse(content_type: str, body: bytes) -> list[ItemAnswer]:
+    """The answers of a batch, in order. Raises UnexpectedAnswer for anything that is not a whole batch answer."""
+    try:
+        head = b"MIME-Version: 1.0\r\nContent-Type: " + content_type.encode("ascii") + line_end * 2
+        # The older policy reads the same parts as policy.HTTP, in a twelfth of the time: it leaves headers as they are.
+        message = BytesParser(policy=compat32).parsebytes(head + body)
+        return [_item(part) for part in _parts(message)]
+    except UnexpectedAnswer:
+        raise
+    except Exception as error:  # the email package raises whatever its header parser stumbles over
+        raise UnexpectedAnswer(f"the answer to a batch is not multipart/mixed ({type(error).__name__})") from error
+
+
+def _parts(message: Message) -> list[Message]:
+    """The parts of a multipart message, which has to be there from its first boundary to its last."""
+    defect = next((defect for defect in message.defects if isinstance(defect, broken)), None)
+    if defect is not None:
+        raise UnexpectedAnswer(f"the answer to a batch is cut or has no boundaries ({type(defect).__name__})")
+    parts = message.get_payload()
+    if message.get_content_type() != "multipart/mixed" or not isinstance(parts, list):
+        raise UnexpectedAnswer(f"the answer to a batch is {message.get_content_type()}, not multipart/mixed")
+    return [part for part in parts if isinstance(part, Message)]
+
+
+def _item(part: Message) -> ItemAnswer:
+    if part.get_content_type() == "multipart/mixed":
+        return ChangeSetAnswer(tuple(_answer(inner) for inner in _parts(part)))
+    return _answer(part)
+
+
+def _answer(part: Message) -> PartAnswer:
+    if part.get_content_type() != "application/http":
+        raise UnexpectedAnswer(f"a part of the answer to a batch is {part.get_content_type()}, not application/http")
+    raw = part.get_payload(decode=True)
+    if not isinstance(raw, bytes):
+        raise UnexpectedAnswer("a part of the answer to a batch has no content")
+    head, _, body = _split(raw.lstrip())
+    first, *lines = head.split(b"\n")
+    status = status_line.fullmatch(first.strip())
+    if status is None:
+        raise UnexpectedAnswer("a part of the answer to a batch has no status line")
+    headers = dict(_header(line) for line in lines if line.strip())
+    content_id = headers.get("content-id") or part.get("Content-ID")
+    return PartAnswer(int(status[1]), headers, body, None if content_id is None else str(content_id).strip("<> "))
+
+
+def _split(raw: bytes) -> tuple[bytes, bytes, bytes]:
+    """Head, blank line, body; some servers end lines with a bare line feed."""
+    blank = re.search(rb"\r?\n\r?\n", raw)
+    return (raw, b"", b"") if blank is None else (raw[: blank.start()], blank[0], raw[blank.end() :])
+
+
+def _header(line: bytes) -> tuple[str, str]:
+    name, _, value = line.partition(b":")
+    return name.strip().lower().decode("latin-1"), value.strip().decode("latin-1")

@@ -1,0 +1,146 @@
+"""The connector protocol: what the replicator asks of any system, and the outcomes it can get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+from uuid import UUID
+
+from replicator.model.spec import EntitySetSpec
+
+Operation = Literal["create", "update", "delete"]
+Row: TypeAlias = Mapping[str, object]
+"""A record as the system's JSON had it: the system's own names, numbers as int or Decimal."""
+Image: TypeAlias = dict[str, object]
+"""A record decoded: field name to typed value (str, int, Decimal, bool, date, datetime, UUID, None)."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a read. ``token`` stands on the last page only, where the system gives one for later changes."""
+
+    rows: Sequence[Row]
+    deleted: Sequence[UUID] = ()
+    token: str | None = None
+    last: bool = False
+
+
+class FieldProblem(ValueError):  # noqa: N818 (it is about the data, and becomes an outcome)
+    """A value that does not fit its field: bad type, out of range, text that a database cannot hold."""
+
+    def __init__(self, name: str, value: object, why: str) -> None:
+        super().__init__(f"{name}: {value!r} {why}")
+        self.field = name
+        self.value = value
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A value that points at a record of another entity set by its system key."""
+
+    entity_set: str
+    key: UUID
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write to one record. ``key`` holds the typed values of the key fields, also for a create."""
+
+    entity_set: EntitySetSpec
+    operation: Operation
+    key: Mapping[str, object]
+    values: Mapping[str, object] = field(default_factory=dict)
+    etag: str | None = None
+
+
+Unit: TypeAlias = tuple[Write, ...]
+"""Writes that happen together or not at all, in this order."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The system did it. ``image`` is what it stored afterwards (None for a delete), ``etag`` its version."""
+
+    image: Image | None
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The system said no for a reason of business; ``message`` in the system's own words."""
+
+    message: str
+    code: str = ""
+    field: str | None = None
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """Not done, and trying again later may help; ``retry_after`` in seconds where the system said so."""
+
+    message: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No answer: it may or may not have been done. The record has to be looked up before anything else."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Stale:
+    """The record is not as it was known: changed since (412), already there on create, or gone on update (404)."""
+
+    message: str
+
+
+Outcome: TypeAlias = Applied | Rejected | Postponed | Unknown | Stale
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may carry and how many may be under way."""
+
+    records_per_read: int = 5000
+    writes_per_request: int = 100
+    parallel_requests: int = 4
+
+
+class Connector(Protocol):
+    """One system. Methods may be called from several threads at once.
+
+    Errors that concern a whole request are raised (``replicator.errors``); what concerns one write is an outcome.
+    """
+
+    name: str
+    limits: Limits
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Pages of the whole set (``token`` None) or of what changed since ``token``; the last page says so.
+
+        Raises TokenExpired when ``token`` is no longer good; then the set has to be read whole.
+        """
+
+    def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
+        """A function from a row to its typed values in the order of ``entity_set.fields``, then the etag.
+
+        Raises FieldProblem for the first value that does not fit.
+        """
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """The records with these keys, in the same order; None where there is none."""
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """Send units in one request; for each unit the outcomes of its writes, in order.
+
+        A unit either has only Applied outcomes or none. In a unit that was rejected, the write to blame carries the
+        message and the others carry Rejected with an empty message. A request that was answered but not
+        understood, or not answered, gives Unknown for each write it contained.
+        """
+
+    def close(self) -> None:
+        """Release connections."""

@@ -1,0 +1,162 @@
+"""The HTTP side that connectors share: one client, its credentials, and answers read to their end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from threading import BoundedSemaphore, Lock
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+
+from replicator.errors import SystemUnavailable, UnexpectedAnswer
+from replicator.systems.answers import Answer, error_of
+from replicator.systems.auth import ClientCredentialsToken, Clock, NotSent, credentials
+from replicator.systems.settings import SystemSettings
+
+budget_header = "x-ms-ratelimit-burst-remaining-xrm-requests"
+before_sending = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+class LostAnswer(SystemUnavailable):
+    """The request went out and no whole answer came: a write in it may or may not have been done."""
+
+
+def utc_now() -> datetime:
+    """The time now, aware."""
+    return datetime.now(UTC)
+
+
+class Http:
+    """One system's HTTP side; safe for several threads.
+
+    ``service`` is the path of the service under the system's address ("/data"). ``requests`` counts what was sent,
+    tokens apart; ``budget`` is the last number of requests that the system said are left (None: it never did).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: SystemSettings,
+        service: str,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.clock = clock
+        self.root = settings.url if settings.url.endswith(service) else settings.url + service
+        self.requests = 0
+        self.budget: int | None = None
+        self._lock = Lock()
+        # A pool's own limit would let waiting requests run into a timeout; this one lets them wait.
+        self._slots = BoundedSemaphore(settings.parallel_requests)
+        self._credentials = credentials(settings, transport, clock)
+        self._client = httpx2.Client(
+            transport=transport,
+            timeout=httpx2.Timeout(settings.timeout_seconds, connect=min(settings.timeout_seconds, 10.0)),
+            follow_redirects=False,
+        )
+
+    def close(self) -> None:
+        """Release connections."""
+        self._client.close()
+        if isinstance(self._credentials, ClientCredentialsToken):
+            self._credentials.close()
+
+    def url(self, path: str) -> str:
+        """The address of ``path``, which is relative to the service."""
+        return f"{self.root}/{path}"
+
+    def place(self, url: str) -> str:
+        """Path and query of an address, without its host. Raises UnexpectedAnswer for another origin."""
+        parts = urlsplit(self.same_origin(url))
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+    def same_origin(self, link: str, base: str | None = None) -> str:
+        """A link of the system as an address; a relative one starts at ``base`` (default: the service).
+
+        Raises UnexpectedAnswer where it leads to another origin.
+
+        Following it there would hand the credentials to whoever wrote the link.
+        """
+        try:
+            url = urljoin(base or self.root + "/", link)
+            same = _origin(url) == _origin(self.root)
+        except ValueError:
+            raise UnexpectedAnswer(f"{self.name}: the answer holds a link that is no address") from None
+        if not same:
+            raise UnexpectedAnswer(f"{self.name}: the answer holds a link to another host, which is not followed")
+        return url
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        what: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Answer:
+        """Send one request and return its good answer (2xx), read to its end. ``what`` names it in errors.
+
+        Raises NotSent, LostAnswer, SystemUnavailable, Throttled, AccessDenied, RequestRefused, UnexpectedAnswer.
+        """
+        what = f"{self.name}: {what}"
+        authorization = self._credentials.header()
+        answer = self._exchange(method, url, what, headers or {}, content, authorization)
+        # 401 means that nothing was done, so that sending again is safe, also for writes.
+        if answer.status == 401 and self._credentials.renew(authorization):
+            answer = self._exchange(method, url, what, headers or {}, content, self._credentials.header())
+        error = error_of(answer, what, self.clock(), self.settings.longest_pause_seconds)
+        if error is not None:
+            raise error
+        return answer
+
+    def _exchange(
+        self, method: str, url: str, what: str, headers: Mapping[str, str], content: bytes | None, auth: str | None
+    ) -> Answer:
+        sent = dict(headers) if auth is None else {**headers, "Authorization": auth}
+        with self._lock:
+            self.requests += 1
+        try:
+            with self._slots, self._client.stream(method, url, headers=sent, content=content) as response:
+                self._note_budget(response.headers.get(budget_header, ""))
+                return Answer(response.status_code, _lower(response.headers), self._body(response, what))
+        except before_sending as error:
+            raise NotSent(f"{what}: cannot be reached ({type(error).__name__})") from error
+        except httpx2.InvalidURL as error:
+            raise UnexpectedAnswer(f"{what}: the address is not one") from error
+        except httpx2.DecodingError as error:
+            raise UnexpectedAnswer(f"{what}: the answer cannot be unpacked") from error
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise LostAnswer(f"{what}: no whole answer ({type(error).__name__})") from error
+
+    def _body(self, response: httpx2.Response, what: str) -> bytes:
+        """The body, within bounds of size and time: a timeout alone never ends a body that drips."""
+        until = time.monotonic() + self.settings.answer_seconds
+        pieces, size = [], 0
+        for piece in response.iter_bytes():
+            pieces.append(piece)
+            size += len(piece)
+            if size > self.settings.answer_bytes:
+                raise UnexpectedAnswer(f"{what}: the answer is larger than {self.settings.answer_bytes} bytes")
+            if time.monotonic() > until:
+                raise LostAnswer(f"{what}: the answer did not end in {self.settings.answer_seconds:.0f} s")
+        return b"".join(pieces)
+
+    def _note_budget(self, left: str) -> None:
+        if left.isascii() and left.isdecimal():
+            self.budget = int(left[:18])
+
+
+def _lower(headers: httpx2.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    ports = {"http": 80, "https": 443}
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or ports.get(parts.scheme)

@@ -1,0 +1,126 @@
+-- Functions of the log and of schema sync that do not depend on the rest of schema/.
+
+create function sync.now() returns timestamptz language sql stable as
+$$ select coalesce(nullif(current_setting('sync.now', true), '')::timestamptz, clock_timestamp()) $$;
+comment on function sync.now() is 'The time; a test may set it with sync.now';
+
+create function sync.today() returns date language sql stable as $$ select sync.now()::date $$;
+comment on function sync.today() is 'The day, for defaults relative to it';
+
+-- The cause of a write. Only the owner of schema sync (the daemon) may name one; anybody else is named by role.
+create function sync.origin() returns text language sql stable as $$
+    select case
+        when coalesce(current_setting('sync.origin', true), '') <> ''
+             and pg_has_role(session_user, (select nspowner from pg_namespace where nspname = 'sync'), 'MEMBER')
+        then current_setting('sync.origin', true)
+        else session_user::text
+    end
+$$;
+comment on function sync.origin() is 'Who writes: the cause the replicator gave, else the database role';
+
+create function log.refuse_truncate() returns trigger language plpgsql as $$
+begin
+    raise exception 'TRUNCATE of %.% is refused, because its rows would vanish without a trace',
+        tg_table_schema, tg_table_name
+        using hint = 'Use DELETE; the log records it and the other system hears of it.';
+end
+$$;
+
+-- Partitions of the log: one a day, made ahead; rows without one land in the default partition.
+create function log.make_partitions(ahead integer default 2) returns integer
+    language plpgsql as $$
+declare
+    parent record;
+    day date;
+    made integer := 0;
+begin
+    for parent in
+        select c.oid::regclass::text as name, c.relname
+        from pg_class c where c.relnamespace = 'log'::regnamespace and c.relkind = 'p'
+    loop
+        for day in select current_date + n from generate_series(1, ahead) n loop
+            if to_regclass(format('log.%I', parent.relname || to_char(day, '_YYYYMMDD'))) is null then
+                execute format('create table log.%I partition of %s for values from (%L) to (%L)',
+                    parent.relname || to_char(day, '_YYYYMMDD'), parent.name, day, day + 1);
+                made := made + 1;
+            end if;
+        end loop;
+    end loop;
+    return made;
+end
+$$;
+comment on function log.make_partitions is 'Makes the daily partitions of the log for the days ahead';
+
+-- Drops a day only when every consumer has read it: no transaction in it may be invisible to a kept snapshot.
+create function log.drop_partitions(keep interval) returns integer
+    language plpgsql as $$
+declare
+    part record;
+    unread boolean;
+    dropped integer := 0;
+begin
+    for part in
+        select c.oid::regclass::text as name, c.relname, right(c.relname, 8) as day
+        from pg_class c
+        where c.relnamespace = 'log'::regnamespace and c.relkind = 'r' and c.relispartition
+          and c.relname ~ '^change_\d{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') < current_date - keep
+    loop
+        execute format('select exists (select from %s p, sync.consumer k
+                                       where not pg_visible_in_snapshot(p.txid, k.snapshot))', part.name) into unread;
+        continue when unread or not exists (select from sync.consumer);
+        perform log.drop_day(part.day);
+        dropped := dropped + 1;
+    end loop;
+    return dropped;
+end
+$$;
+comment on function log.drop_partitions is 'Drops the days of the log that are older than this and read by every consumer';
+
+create function log.drop_day(day text) returns void language plpgsql as $$
+declare
+    part record;
+begin
+    for part in
+        select c.oid::regclass::text as name from pg_class c
+        where c.relnamespace = 'log'::regnamespace and c.relispartition and c.relname like '%\_' || day
+    loop
+        execute 'drop table ' || part.name;
+    end loop;
+end
+$$;
+comment on function log.drop_day is 'Drops one day of log.change and of all before-images';
+
+create function sync.approve_deletes(of_system text, of_entity_set text) returns bigint language sql as $$
+    with decided as (
+        update sync.proposed_delete
+        set state = 'approved', decided_at = sync.now(), decided_by = session_user
+        where system = of_system and entity_set = of_entity_set and state = 'held'
+        returning 1
+    )
+    select count(*) from decided
+$$;
+comment on function sync.approve_deletes is 'Lets the held deletes of an entity set go ahead; each record is read once more before';
+
+create function sync.reject_deletes(of_system text, of_entity_set text) returns bigint language sql as $$
+    with decided as (
+        update sync.proposed_delete
+        set state = 'rejected', decided_at = sync.now(), decided_by = session_user
+        where system = of_system and entity_set = of_entity_set and state = 'held'
+        returning 1
+    )
+    select count(*) from decided
+$$;
+comment on function sync.reject_deletes is 'Keeps the records whose deletes are held';
+
+create function sync.retry(of_map text default null, of_record text default null) returns bigint language sql as $$
+    with marked as (
+        update sync.delivery d
+        set state = 'pending', marked = marked + 1, next_at = null, attempts = 0
+        from sync.map m
+        where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'held', 'unknown')
+          and (of_map is null or m.name = of_map) and (of_record is null or d.record = of_record)
+        returning 1
+    )
+    select count(*) from marked
+$$;
+comment on function sync.retry is 'Tries failed and rejected records again: of one map, of one record, or all';

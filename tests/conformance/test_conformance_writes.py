@@ -1,0 +1,259 @@
+"""Every connector writes: once, what changed, as a whole or not at all, and says what became of each write."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+import httpx2
+import pytest
+
+from replicator.errors import AccessDenied, RequestRefused, Throttled
+from replicator.sandbox.access import Options, Throttle
+from replicator.systems.connector import Applied, Outcome, Postponed, Reference, Rejected, Stale, Unknown, Write
+from tests.conformance.cases import Case, of, spec, text
+
+
+def test_create_gives_what_was_stored(case: Case) -> None:
+    outcome = case.done(case.create(2))
+    assert outcome.image is not None
+    assert outcome.image.items() >= {**case.key(2), **case.values(2)}.items()
+    assert set(outcome.image) == set(case.main.fields)
+    (row,) = case.connector.fetch(case.main, [case.key(2)])
+    assert case.decoded(row) == {**outcome.image, "etag": outcome.etag}
+
+
+def test_create_twice_is_once(case: Case) -> None:
+    case.done(case.create(1))
+    assert isinstance(case.one(case.create(1)), Stale)
+    assert len(case.stored()) == 1
+
+
+def test_keys_of_any_guid(sales: Case) -> None:
+    """Also one that begins with a letter, and so might be taken for a name."""
+    n = 0xA << 124
+    outcome = sales.done(sales.create(n, accountnumber="A1", creditlimit=None))
+    assert (outcome.image or {})["accountid"] == sales.guid(n)
+
+
+def test_update_sends_changed_fields_only(case: Case) -> None:
+    first = case.done(case.create(1))
+    outcome = case.done(case.update(1, first.etag, **{case.name: "New"}))
+    assert outcome.image == {**(first.image or {}), case.name: "New", **_calculated(outcome)}
+    assert outcome.etag != first.etag
+    assert case.stored()[case.business_key(1)][case.name] == "New"
+    body = case.wire.seen[-1].content.decode()
+    assert case.name in body
+    assert f'"{case.limited}"' not in body
+
+
+def _calculated(outcome: Applied) -> dict[str, object]:
+    return {name: value for name, value in (outcome.image or {}).items() if name == "modifiedon"}
+
+
+def test_stale_etag(case: Case) -> None:
+    first = case.done(case.create(1))
+    case.done(case.update(1, first.etag, **{case.name: "New"}))
+    assert isinstance(case.one(case.update(1, first.etag, **{case.name: "Newer"})), Stale)
+    assert isinstance(case.one(case.delete(1, first.etag)), Stale)
+    assert case.stored()[case.business_key(1)][case.name] == "New"
+
+
+def test_update_of_a_missing_record_is_stale(case: Case) -> None:
+    assert isinstance(case.one(case.update(1, **{case.name: "New"})), Stale)
+    assert case.stored() == {}
+
+
+def test_delete_and_delete_again(case: Case) -> None:
+    first = case.done(case.create(1))
+    assert case.done(case.delete(1, first.etag)) == Applied(None, None)
+    assert case.done(case.delete(1)) == Applied(None, None)
+    assert case.stored() == {}
+    assert case.connector.fetch(case.main, [case.key(1)]) == [None]
+
+
+def test_rejected_with_the_field_and_the_systems_own_words(case: Case) -> None:
+    outcome = case.one(case.create(1, **{case.limited: case.too_long}))
+    assert isinstance(outcome, Rejected)
+    assert outcome.field == case.limited
+    assert "length" in outcome.message or "too long" in outcome.message
+    assert case.stored() == {}
+
+
+def test_a_missing_parent_is_rejected(case: Case) -> None:
+    outcome = case.one(case.create_child(1, parent=99))
+    assert isinstance(outcome, Rejected)
+    assert outcome.message
+
+
+def test_one_bad_of_many_leaves_the_others_applied(case: Case) -> None:
+    bad = 57
+    writes = [(case.create(n, **({case.limited: case.too_long} if n == bad else {})),) for n in range(100)]
+    found = [outcome for (outcome,) in case.connector.apply(writes)]
+    assert [n for n, outcome in enumerate(found) if not isinstance(outcome, Applied)] == [bad]
+    assert isinstance(found[bad], Rejected)
+    assert len(case.stored()) == 99
+    assert case.sandbox.requests["total"] == 1
+
+
+def test_an_atomic_unit_is_done_as_a_whole(case: Case) -> None:
+    ((parent, child),) = case.connector.apply([(case.create(1), case.create_child(1, parent=1))])
+    assert isinstance(parent, Applied)
+    assert isinstance(child, Applied)
+    assert parent.image is not None
+    assert child.image is not None
+    expected = case.guid(1) if case.kind == "dataverse" else case.business_key(1)
+    assert child.image[case.parent] == expected
+    assert case.connector.apply([(case.update(1, parent.etag, **{case.name: "New"}),)])[0][0] != parent
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_atomic_unit_is_not_done_at_all(case: Case, bad: int) -> None:
+    job = "jobtitle" if case.kind == "dataverse" else "FirstName"
+    parent = case.create(1, **({case.limited: case.too_long} if bad == 0 else {}))
+    child = case.create_child(1, parent=1, **({job: "x" * 101} if bad == 1 else {}))
+    results = case.connector.apply([(case.create(0),), (parent, child), (case.create(2),)])
+    assert [type(outcome) for result in results for outcome in result] == [Applied, Rejected, Rejected, Applied]
+    blamed, other = (results[1][bad], results[1][1 - bad])
+    assert isinstance(blamed, Rejected)
+    assert blamed.message
+    assert blamed.field == (case.limited, job)[bad]
+    assert other == Rejected("")
+    assert set(case.stored()) == {case.business_key(0), case.business_key(2)}
+    assert case.sandbox.records(case.child.entity_set) == []
+
+
+def test_exact_decimals(case: Case) -> None:
+    for n, amount in enumerate(map(Decimal, case.amounts)):
+        outcome = case.done(case.create(n, **{case.amount: amount}))
+        assert (outcome.image or {})[case.amount] == amount
+        assert case.stored()[case.business_key(n)][case.amount] == amount
+    rows, *_ = case.read()
+    assert [row[case.amount] for row in rows] == [Decimal(amount) for amount in case.amounts]
+
+
+def test_ten_places_and_integers_beyond_doubles(sales: Case) -> None:
+    currency = spec(
+        "transactioncurrencies",
+        "transactioncurrencyid",
+        transactioncurrencyid=of("uuid"),
+        isocurrencycode=text(),
+        exchangerate=of("decimal"),
+        versionnumber=of("integer"),
+    )
+    rate = Decimal("12345678901.0123456789")
+    key = {"transactioncurrencyid": sales.guid(1)}
+    outcome = sales.done(Write(currency, "create", key, {"isocurrencycode": "EUR", "exchangerate": rate}))
+    assert (outcome.image or {})["exchangerate"] == rate
+
+
+def test_nothing_is_written_for_no_value(case: Case) -> None:
+    case.done(case.create(1, **{case.limited: "x"}))
+    outcome = case.done(case.update(1, **{case.limited: None}))
+    assert outcome.image is not None
+    assert outcome.image[case.limited] is None
+
+
+def test_a_clash_of_business_keys_is_a_rejection(sales: Case) -> None:
+    """Only where the system's key is another than the business key."""
+    sales.done(sales.create(1))
+    outcome = sales.one(sales.create(2, **{sales.number: sales.business_key(1)}))
+    assert isinstance(outcome, Rejected)
+    assert "matching key" in outcome.message
+    sales.done(sales.create(2))
+    assert isinstance(sales.one(sales.update(2, **{sales.number: sales.business_key(1)})), Rejected)
+
+
+def test_references_are_set_moved_and_cleared(sales: Case) -> None:
+    for n in (1, 2):
+        sales.done(sales.create(n))
+    moves = (Reference("accounts", sales.guid(2)), Reference("accounts", sales.guid(1)), None)
+    for reference in moves:
+        outcome = sales.done(sales.update(1, parentaccountid=reference))
+        assert (outcome.image or {})["parentaccountid"] == (reference.key if reference else None)
+    missing = Reference("accounts", sales.guid(9))
+    assert isinstance(sales.one(sales.update(1, parentaccountid=missing)), Rejected)
+
+
+def test_unknown_field_in_a_write_is_rejected_with_its_name(case: Case) -> None:
+    wrong = spec(case.main.entity_set, *case.main.key, **case.main.fields, Colour=text())
+    outcome = case.one(Write(wrong, "create", case.key(1), {**case.values(1), "Colour": "red"}))
+    assert isinstance(outcome, Rejected)
+    assert outcome.field == "Colour"
+
+
+def test_lost_answer_is_unknown_and_repeating_is_harmless(case: Case) -> None:
+    case.wire.faults = ["lost"]
+    assert isinstance(case.one(case.create(1)), Unknown)
+    assert len(case.stored()) == 1
+    assert isinstance(case.one(case.create(1)), Stale)
+    assert len(case.stored()) == 1
+
+
+def test_lost_answer_on_a_delete(case: Case) -> None:
+    case.done(case.create(1))
+    case.wire.faults = ["lost"]
+    assert isinstance(case.one(case.delete(1)), Unknown)
+    assert case.one(case.delete(1)) == Applied(None, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (503, b"", Unknown),
+        (502, b"<html>Bad gateway</html>", Unknown),
+        (200, b"<html>Sign in</html>", Unknown),
+        (200, b"", Unknown),
+    ],
+)
+def test_answers_of_others_are_unknown(case: Case, status: int, body: bytes, kind: type[Outcome]) -> None:
+    case.wire.faults = [httpx2.Response(status, headers={"Content-Type": "text/html"}, content=body)]
+    assert isinstance(case.one(case.create(1)), kind)
+
+
+def test_a_system_out_of_reach_postpones(case: Case) -> None:
+    case.wire.faults = ["unreachable"]
+    assert isinstance(case.one(case.create(1)), Postponed)
+    assert case.stored() == {}
+
+
+def test_throttling(case: Case) -> None:
+    case = case.again(options=Options(throttle=Throttle(requests=2, seconds=60)))
+    case.done(case.create(1))
+    case.done(case.create(2))
+    with pytest.raises(Throttled) as caught:
+        case.one(case.create(3))
+    assert 0 < caught.value.retry_after <= 60
+    assert len(case.stored()) == 2
+
+
+def test_wrong_token(case: Case) -> None:
+    secret = "wrong-token-of-this-test"
+    case = case.again(options=Options(token="right"), auth={"kind": "bearer", "token": secret})
+    with pytest.raises(AccessDenied) as caught:
+        case.one(case.create(1))
+    assert secret not in str(caught.value)
+    case = case.again(auth={"kind": "bearer", "token": "right"})
+    case.done(case.create(1))
+
+
+def test_a_batch_over_the_systems_limit_is_refused_as_a_whole(sales: Case) -> None:
+    with pytest.raises(RequestRefused, match="1001"):
+        sales.connector.apply([(sales.create(n),) for n in range(1001)])
+    assert sales.stored() == {}
+
+
+def test_several_threads_apply_at_once(case: Case) -> None:
+    found: list[Outcome] = []
+
+    def work(start: int) -> None:
+        for (outcome,) in case.connector.apply([(case.create(n),) for n in range(start, start + 20)]):
+            found.append(outcome)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(0, 120, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [type(outcome) for outcome in found] == [Applied] * 120
+    assert len(case.stored()) == 120

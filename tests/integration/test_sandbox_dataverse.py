@@ -1,0 +1,655 @@
+"""The simulated sales system as a client sees it."""
+
+from __future__ import annotations
+
+import email
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email import policy
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import simplejson
+
+from replicator.sandbox.access import Client, Throttle
+from replicator.sandbox.server import serve
+from replicator.sandbox.system import LoadError, Options, Sandbox
+
+ROOT = "http://sales.test/api/data/v9.2/"
+ALL_NOTES = {"Prefer": 'odata.include-annotations="*"'}
+
+
+class Clock:
+    """A clock that only moves when told."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+Make = Callable[..., tuple[Sandbox, httpx2.Client]]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make(clock: Clock) -> Iterator[Make]:
+    made: list[Sandbox] = []
+
+    def start(options: Options | None = None, state: Path | None = None) -> tuple[Sandbox, httpx2.Client]:
+        sandbox = Sandbox("sales", state=state, options=options or Options(), clock=clock, random=Random(1))
+        made.append(sandbox)
+        return sandbox, httpx2.Client(transport=httpx2.WSGITransport(app=sandbox.wsgi), base_url=ROOT)
+
+    yield start
+    for sandbox in made:
+        sandbox.close()
+
+
+@pytest.fixture
+def client(make: Make) -> httpx2.Client:
+    return make()[1]
+
+
+def error(response: httpx2.Response) -> tuple[int, str, str]:
+    body = response.json()["error"]
+    return response.status_code, body["code"], body["message"]
+
+
+def exact(response: httpx2.Response) -> Any:
+    return simplejson.loads(response.text, use_decimal=True)
+
+
+def created(client: httpx2.Client, entity_set: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = client.post(entity_set, json=body, headers={"Prefer": "return=representation"})
+    assert response.status_code == 201, response.text
+    record: dict[str, Any] = exact(response)
+    return record
+
+
+def batch(boundary: str, *parts: str) -> bytes:
+    return ("".join(f"--{boundary}\r\n{part}\r\n" for part in parts) + f"--{boundary}--\r\n").encode()
+
+
+def operation(line: str, body: str = "", headers: str = "", content_id: str = "") -> str:
+    identified = f"Content-ID: {content_id}\r\n" if content_id else ""
+    return (
+        f"Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n{identified}\r\n"
+        f"{line} HTTP/1.1\r\nContent-Type: application/json\r\n{headers}\r\n{body}"
+    )
+
+
+def change_set(*operations: str, boundary: str = "changeset_1") -> str:
+    inner = batch(boundary, *operations).decode()
+    return f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n{inner}'
+
+
+def send(client: httpx2.Client, *parts: str, **headers: str) -> tuple[int, list[Any]]:
+    """Post a batch; the outer status and for each part (content id, status, text), nested for change sets."""
+    response = client.post(
+        "$batch",
+        content=batch("batch_1", *parts),
+        headers={"Content-Type": 'multipart/mixed; boundary="batch_1"', **headers},
+    )
+    text = f"Content-Type: {response.headers['content-type']}\r\n\r\n{response.text}"
+    return response.status_code, read_parts(email.message_from_string(text, policy=policy.HTTP))
+
+
+def read_parts(message: Any) -> list[Any]:
+    found: list[Any] = []
+    for part in message.iter_parts():
+        if part.is_multipart():
+            found.append(read_parts(part))
+        else:
+            text = part.get_payload(decode=True).decode()
+            found.append((part["Content-ID"], int(text.split()[1]), text))
+    return found
+
+
+def test_create_gives_defaults_and_a_number(client: httpx2.Client) -> None:
+    response = client.post("accounts", json={"name": "Brenholt Mill"})
+    assert response.status_code == 204
+    address = response.headers["OData-EntityId"]
+    assert address.startswith(ROOT + "accounts(")
+    record = client.get(address).json()
+    assert record["statecode"] == 0
+    assert record["statuscode"] == 1
+    assert record["accountnumber"].startswith("ACC-01000-")
+    assert len(record["accountnumber"]) == 16
+    assert record["createdon"] == "2026-03-02T08:00:00Z"
+    assert record["@odata.etag"] == f'W/"{record["versionnumber"]}"'
+    assert created(client, "accounts", {"name": "B"})["accountnumber"].startswith("ACC-01001-")
+
+
+def test_client_supplied_key_is_taken_and_a_repeat_refused(client: httpx2.Client) -> None:
+    key = str(uuid4())
+    assert created(client, "accounts", {"accountid": key, "name": "A"})["accountid"] == key
+    again = client.post("accounts", json={"accountid": key, "name": "A"})
+    assert error(again) == (412, "0x80040237", "A record with matching key values already exists.")
+
+
+def test_alternate_keys_are_unique_whatever_the_case(client: httpx2.Client) -> None:
+    created(client, "accounts", {"accountnumber": "A'1 +ö", "name": "A"})
+    response = client.get("accounts(accountnumber='a''1%20%2B%C3%B6')")
+    assert response.json()["name"] == "A"
+    assert error(client.post("accounts", json={"accountnumber": "a'1 +ö", "name": "B"}))[1] == "0x80040237"
+    assert client.get("accounts(accountnumber='none')").status_code == 404
+    assert client.get("accounts(name='A')").status_code == 400
+
+
+def test_patch_creates_or_updates_and_the_conditions_decide(client: httpx2.Client) -> None:
+    url = "accounts(accountnumber='N1')"
+    assert client.patch(url, json={"name": "A"}, headers={"If-Match": "*"}).status_code == 404
+    assert client.patch(url, json={"name": "A"}, headers={"If-None-Match": "*"}).status_code == 204
+    assert error(client.patch(url, json={"name": "B"}, headers={"If-None-Match": "*"}))[:2] == (412, "0x80040237")
+    tag = client.get(url).headers["ETag"]
+    assert client.patch(url, json={"name": "B"}, headers={"If-Match": tag}).status_code == 204
+    stale = client.patch(url, json={"name": "C"}, headers={"If-Match": tag})
+    assert error(stale) == (
+        412,
+        "0x80060882",
+        "The version of the existing record doesn't match the RowVersion property provided.",
+    )
+    assert client.get(url, headers={"If-None-Match": client.get(url).headers["ETag"]}).status_code == 304
+    shown = client.patch(url, json={"name": "D"}, headers={"Prefer": "return=representation"})
+    assert (shown.status_code, shown.json()["name"]) == (200, "D")
+
+
+def test_missing_records(client: httpx2.Client) -> None:
+    key = uuid4()
+    expected = (404, "0x80040217", f"account With Id = {key} Does Not Exist")
+    assert error(client.get(f"accounts({key})")) == expected
+    assert error(client.delete(f"accounts({key})")) == expected
+    assert error(client.get("orders")) == (404, "0x8006088a", "Resource not found for the segment 'orders'.")
+
+
+def test_lookups_are_bound_in_every_form(client: httpx2.Client) -> None:
+    parent = created(client, "accounts", {"accountnumber": "P", "name": "P"})["accountid"]
+    other = created(client, "contacts", {"lastname": "Other"})["contactid"]
+    forms = [
+        f"/accounts({parent})",
+        f"accounts({parent})",
+        "/accounts(accountnumber='P')",
+        f"{ROOT}accounts({parent})",
+        f"/api/data/v9.2/accounts({parent})",
+    ]
+    for form in forms:
+        record = created(client, "contacts", {"lastname": "L", "parentcustomerid_account@odata.bind": form})
+        assert record["_parentcustomerid_value"] == parent
+    url = f"contacts({record['contactid']})"
+    client.patch(url, json={"parentcustomerid_contact@odata.bind": f"/contacts({other})"})
+    shown = client.get(url, headers=ALL_NOTES).json()
+    assert shown["_parentcustomerid_value"] == other
+    assert shown["_parentcustomerid_value@Microsoft.Dynamics.CRM.lookuplogicalname"] == "contact"
+    assert (
+        shown["_parentcustomerid_value@Microsoft.Dynamics.CRM.associatednavigationproperty"]
+        == "parentcustomerid_contact"
+    )
+    assert shown["statecode@OData.Community.Display.V1.FormattedValue"] == "Active"
+    assert not any("@Microsoft" in name for name in client.get(url).json())
+    client.patch(url, json={"parentcustomerid_contact@odata.bind": None})
+    assert client.get(url).json()["_parentcustomerid_value"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ({"name": "x" * 161}, "0x80044331", "The length of the 'name' attribute of the 'account' entity exceeded the"),
+        ({"name": None}, "0x80040203", "name"),
+        ({"name": "A", "statuscode": 99}, "0x8004431a", "99"),
+        ({"name": "A", "statecode": 1, "statuscode": 1}, "0x80048408", "state"),
+        ({"name": "A", "creditlimit": "much"}, "0x80048d19", "Edm.Decimal"),
+        ({"name": "A", "numberofemployees": 1.5}, "0x80048d19", "Edm.Int32"),
+        ({"name": "A", "numberofemployees": -1}, "0x80044330", "numberofemployees"),
+        ({"name": "A", "nosuch": 1}, "0x80048d19", "does not exist on type 'Microsoft.Dynamics.CRM.account'"),
+        ({"name": "A", "_parentaccountid_value": str(UUID(int=1))}, "0x80048d19", "Navigation properties"),
+        ({"name": "A", "nosuch@odata.bind": "/accounts(x)"}, "0x80048d19", "An undeclared property 'nosuch'"),
+        ({"name": "A", "parentaccountid@odata.bind": "/orders(1)"}, "0x8006088a", "orders"),
+        ({"name": "A", "parentaccountid@odata.bind": f"/accounts({UUID(int=1)})"}, "0x80040217", "Does Not Exist"),
+        ({"name": "A\x00"}, "0x80048d19", "character"),
+    ],
+)
+def test_bad_values_are_refused_in_the_systems_words(
+    client: httpx2.Client, body: dict[str, Any], code: str, words: str
+) -> None:
+    status, found, message = error(client.post("accounts", json=body))
+    assert status in (400, 404)
+    assert found == code
+    assert words in message
+    assert client.get("accounts/$count").text == "0"
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'{"name": NaN}', b"\xff\xfe", b'{"creditlimit": 1e999999999, "name": "A"}']
+)
+def test_bodies_that_are_no_objects(client: httpx2.Client, content: bytes) -> None:
+    assert client.post("accounts", content=content).status_code == 400
+
+
+def test_numbers_stay_exact_and_money_keeps_four_places(client: httpx2.Client) -> None:
+    content = b'{"name": "A", "creditlimit": 1234567.12345}'
+    response = client.post("accounts", content=content, headers={"Prefer": "return=representation"})
+    assert exact(response)["creditlimit"] == Decimal("1234567.1235")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("accountnumber eq 'a1'", "1"),
+        ("accountnumber ne 'A1'", "23"),
+        ("startswith(name,'brenholt')", "13"),
+        ("contains(name,'O''') or endswith(name,'LL')", "12"),
+        ("creditlimit gt 10 and creditlimit le 20.5", "12"),
+        ("creditlimit eq null", "3"),
+        ("not (creditlimit ge 20)", "3"),
+        ("donotemail eq true", "1"),
+        ("createdon ge 2026-03-02T00:00:00Z and createdon lt 2026-03-03", "123"),
+        ("(name eq 'x' or accountnumber eq 'A3') and statecode eq 0", "3"),
+    ],
+)
+def test_filters(client: httpx2.Client, text: str, expected: str) -> None:
+    for body in (
+        {"accountnumber": "A1", "name": "Brenholt Mill", "creditlimit": 20, "donotemail": True},
+        {"accountnumber": "A2", "name": "O'Hara", "creditlimit": 20.5},
+        {"accountnumber": "A3", "name": "Brenholt Bridge"},
+    ):
+        created(client, "accounts", body)
+    found = client.get("accounts", params={"$filter": text}).json()["value"]
+    assert "".join(sorted(row["accountnumber"][1] for row in found)) == expected
+
+
+def test_filter_on_lookups_and_plus_for_spaces(client: httpx2.Client) -> None:
+    parent = created(client, "accounts", {"name": "P"})["accountid"]
+    child = created(client, "accounts", {"name": "C", "parentaccountid@odata.bind": f"/accounts({parent})"})
+    response = client.get(f"accounts?$filter=_parentaccountid_value+eq+{parent}&$select=name&$count=true")
+    assert response.json()["@odata.count"] == 1
+    assert response.json()["value"] == [
+        {"@odata.etag": child["@odata.etag"], "name": "C", "accountid": child["accountid"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("$select=nosuch", "0x80060888"),
+        ("$filter=nosuch eq 1", "0x80060888"),
+        ("$orderby=nosuch", "0x80060888"),
+        ("$filter=name eq", "0x80060888"),
+        ("$filter=creditlimit gt 'x'", "0x80060888"),
+        ("$skip=1", "0x80060888"),
+        ("$top=x", "0x80060888"),
+        ("$skiptoken=what", "0x80040266"),
+        ("$deltatoken=what", "0x80060888"),
+        ("$filter=" + "(" * 200 + "name eq 'x'" + ")" * 200, "0x80060888"),
+    ],
+)
+def test_bad_queries(client: httpx2.Client, query: str, code: str) -> None:
+    response = client.get(f"accounts?{query}")
+    assert error(response)[:2] == (400, code)
+    if "nosuch" in query:
+        message = "Could not find a property named 'nosuch' on type 'Microsoft.Dynamics.CRM.account'."
+        assert error(response)[2] == message
+
+
+def test_expanding_single_lookups(client: httpx2.Client) -> None:
+    parent = created(client, "accounts", {"accountnumber": "P", "name": "P"})["accountid"]
+    bind = {"parentcustomerid_account@odata.bind": f"/accounts({parent})"}
+    key = created(client, "contacts", {"lastname": "L", **bind})["contactid"]
+    query = "$select=lastname&$expand=parentcustomerid_account($select=accountnumber),parentcustomerid_contact"
+    record = client.get(f"contacts({key})?{query}").json()
+    assert record["parentcustomerid_account"]["accountnumber"] == "P"
+    assert record["parentcustomerid_contact"] is None
+    assert client.get("contacts?$expand=nosuch").status_code == 400
+    assert client.get("contacts?$expand=parentcustomerid_account($select=nosuch)").status_code == 400
+    assert client.get("contacts?$expand=parentcustomerid_account(").status_code == 400
+
+
+def test_order_top_and_pages(client: httpx2.Client) -> None:
+    for number in range(7):
+        created(client, "accounts", {"accountnumber": f"A{number}", "name": "N", "creditlimit": -number % 3})
+    names: list[str] = []
+    url, pages = "accounts?$select=accountnumber&$orderby=creditlimit desc,accountnumber", 0
+    while url:
+        page = client.get(url, headers={"Prefer": "odata.maxpagesize=3"})
+        assert page.headers["Preference-Applied"] == "odata.maxpagesize=3"
+        names += [row["accountnumber"][1] for row in page.json()["value"]]
+        url, pages = page.json().get("@odata.nextLink", ""), pages + 1
+    assert ("".join(names), pages) == ("1425036", 3)
+    top = client.get("accounts?$top=2").json()
+    assert len(top["value"]) == 2
+    assert "@odata.nextLink" not in top
+
+
+def tracked(client: httpx2.Client, url: str, size: int = 5000) -> tuple[list[dict[str, Any]], str]:
+    rows: list[dict[str, Any]] = []
+    while True:
+        page = client.get(url, headers={"Prefer": f"odata.track-changes,odata.maxpagesize={size}"})
+        assert page.status_code == 200, page.text
+        if "deltatoken" not in url and "delta" not in url:
+            assert "odata.track-changes" in page.headers["Preference-Applied"]
+        rows += page.json()["value"]
+        if "@odata.deltaLink" in page.json():
+            return rows, page.json()["@odata.deltaLink"]
+        url = page.json()["@odata.nextLink"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5000])
+def test_delta_links_tell_changes_then_deletes(make: Make, size: int) -> None:
+    sandbox, client = make()
+    keys = [created(client, "accounts", {"accountnumber": f"A{n}", "name": "N"})["accountid"] for n in range(4)]
+    rows, link = tracked(client, "accounts?$select=name", size)
+    assert len(rows) == 4
+    assert tracked(client, link, size)[0] == []
+    client.patch(f"accounts({keys[2]})", json={"name": "changed"})
+    new = created(client, "accounts", {"name": "new"})["accountid"]
+    brief = created(client, "accounts", {"name": "brief"})["accountid"]
+    client.delete(f"accounts({brief})")
+    sandbox.delete("accounts", keys[0])
+    rows, link = tracked(client, link, size)
+    assert [row.get("name") for row in rows[:2]] == ["changed", "new"]
+    assert rows[1]["accountid"] == new
+    assert {(row["id"], row["reason"]) for row in rows[2:]} == {(brief, "deleted"), (keys[0], "deleted")}
+    assert rows[2]["@odata.context"] == f"{ROOT}$metadata#accounts/$deletedEntity"
+    assert tracked(client, link, size)[0] == []
+
+
+def test_changes_made_while_pages_are_read_come_with_the_next_link(client: httpx2.Client) -> None:
+    keys = [created(client, "accounts", {"name": f"N{n}"})["accountid"] for n in range(4)]
+    prefer = {"Prefer": "odata.track-changes,odata.maxpagesize=2"}
+    first = client.get("accounts", headers=prefer).json()
+    client.patch(f"accounts({keys[0]})", json={"name": "late"})
+    client.delete(f"accounts({keys[3]})")
+    last = client.get(first["@odata.nextLink"], headers=prefer).json()
+    rows, _ = tracked(client, last["@odata.deltaLink"])
+    assert [row.get("name", row.get("id")) for row in rows] == ["late", keys[3]]
+
+
+def test_tracking_refuses_filters_and_old_tokens(make: Make, clock: Clock) -> None:
+    _, client = make(Options(token_days=2))
+    for option in ("$filter=name eq 'x'", "$orderby=name", "$top=1", "$expand=parentaccountid"):
+        response = client.get(f"accounts?{option}", headers={"Prefer": "odata.track-changes"})
+        name = option[1:].split("=")[0]
+        message = f'The "{name}" query parameter isn\'t supported when Change Tracking is enabled.'
+        assert error(response)[2] == message
+    _, link = tracked(client, "accounts")
+    clock.now += timedelta(days=1, hours=23)
+    tracked(client, link)
+    clock.now += timedelta(hours=2)
+    message = "Version stamp associated with the client has expired. Please perform a full sync."
+    assert error(client.get(link)) == (400, "0x80044352", message)
+
+
+def reference_records(sandbox: Sandbox) -> None:
+    sandbox.put(
+        "transactioncurrencies", {"isocurrencycode": "USD", "currencyname": "US Dollar", "currencyprecision": 2}
+    )
+    sandbox.put("uomschedules", {"name": "Default unit"})
+    sandbox.put("uoms", {"name": "ea", "uomscheduleid.name": "Default unit"})
+    sandbox.put("accounts", {"accountnumber": "A", "name": "A"})
+    for number, external in (("P1", True), ("P2", False)):
+        sandbox.put(
+            "products",
+            {
+                "productnumber": number,
+                "name": number,
+                "defaultuomid.name": "ea",
+                "defaultuomscheduleid.name": "Default unit",
+                "transactioncurrencyid.isocurrencycode": "USD",
+                "msdynce_ismaintainedexternally": external,
+            },
+        )
+
+
+def a_quote(client: httpx2.Client, product: str = "P1", **more: object) -> tuple[str, str]:
+    quote = created(
+        client,
+        "quotes",
+        {
+            "name": "Q",
+            "customerid_account@odata.bind": "/accounts(accountnumber='A')",
+            "transactioncurrencyid@odata.bind": "/transactioncurrencies(isocurrencycode='USD')",
+            **more,
+        },
+    )["quoteid"]
+    line = created(
+        client,
+        "quotedetails",
+        {
+            "quoteid@odata.bind": f"/quotes({quote})",
+            "productid@odata.bind": f"/products(productnumber='{product}')",
+            "transactioncurrencyid@odata.bind": "/transactioncurrencies(isocurrencycode='USD')",
+            "sequencenumber": 1,
+            "quantity": 3,
+            "priceperunit": 9.999,
+        },
+    )["quotedetailid"]
+    return quote, line
+
+
+def test_deletes_cascade_or_are_refused(make: Make) -> None:
+    sandbox, client = make()
+    reference_records(sandbox)
+    quote, line = a_quote(client)
+    message = "The object you tried to delete is associated with another object and cannot be deleted"
+    assert error(client.delete("accounts(accountnumber='A')"))[1:] == ("0x80040227", message)
+    tag = client.get(f"quotes({quote})").headers["ETag"]
+    client.patch(f"quotes({quote})", json={"name": "R"})
+    assert client.delete(f"quotes({quote})", headers={"If-Match": tag}).status_code == 412
+    assert client.delete(f"quotes({quote})").status_code == 204
+    assert client.get(f"quotedetails({line})").status_code == 404
+    assert client.delete("accounts(accountnumber='A')").status_code == 204
+
+
+def test_recalculation_and_rounding_when_switched_on(make: Make) -> None:
+    sandbox, client = make(Options(recalculate=True))
+    reference_records(sandbox)
+    quote, line = a_quote(client, freightamount=5)
+    shown = exact(client.get(f"quotedetails({line})"))
+    assert (shown["priceperunit"], shown["extendedamount"]) == (Decimal("10.00"), Decimal("30"))
+    assert exact(client.get(f"quotes({quote})"))["totalamount"] == 35
+    client.patch(f"quotedetails({line})", json={"quantity": 4, "manualdiscountamount": 0.5})
+    assert exact(client.get(f"quotes({quote})"))["totalamount"] == Decimal("44.5")
+    client.delete(f"quotedetails({line})")
+    assert exact(client.get(f"quotes({quote})"))["totalamount"] == 5
+
+
+def test_activation_rules_when_switched_on(make: Make) -> None:
+    sandbox, client = make(Options(activation_rules=True))
+    reference_records(sandbox)
+    active = {"statecode": 1, "statuscode": 3}
+    native, _ = a_quote(client, "P2")
+    assert "externally maintained" in error(client.patch(f"quotes({native})", json=active))[2]
+    quote, line = a_quote(client)
+    assert client.patch(f"quotes({quote})", json=active).status_code == 204
+    assert client.patch(f"quotes({quote})", json={"name": "X"}).status_code == 400
+    assert client.patch(f"quotedetails({line})", json={"quantity": 9}).status_code == 400
+    assert client.delete(f"quotedetails({line})").status_code == 400
+    assert client.patch(f"quotes({quote})", json={"statecode": 2}).status_code == 204
+    assert client.get(f"quotes({quote})").json()["statuscode"] == 4
+
+
+def test_change_set_with_references_is_atomic(make: Make) -> None:
+    sandbox, client = make()
+    status, parts = send(
+        client,
+        change_set(
+            operation("POST /api/data/v9.2/accounts", '{"accountnumber":"B1","name":"Ö"}', content_id="1"),
+            operation("POST contacts", '{"lastname":"L","parentcustomerid_account@odata.bind":"$1"}', content_id="2"),
+            operation("PATCH $1", '{"name":"renamed"}', "If-Match: *\r\n", content_id="3"),
+        ),
+        operation(f"GET {ROOT}accounts?$select=name&$filter=accountnumber+eq+'B1'"),
+    )
+    assert status == 200
+    assert [(content_id, code) for content_id, code, _ in parts[0]] == [("1", 204), ("2", 204), ("3", 204)]
+    assert "OData-EntityId: " + ROOT + "contacts(" in parts[0][1][2]
+    assert '"name":"renamed"' in parts[1][2]
+    before = sandbox.requests["write"]
+    status, parts = send(
+        client,
+        change_set(
+            operation("POST accounts", '{"accountnumber":"B2","name":"B2"}', content_id="1"),
+            operation("POST accounts", '{"accountnumber":"B1","name":"twice"}', content_id="2"),
+        ),
+    )
+    assert status == 400
+    assert [(content_id, code) for content_id, code, _ in parts[0]] == [("2", 412)]
+    assert "0x80040237" in parts[0][0][2]
+    assert client.get("accounts(accountnumber='B2')").status_code == 404
+    assert (sandbox.requests["write"] - before, sandbox.requests["batch"]) == (2, 2)
+
+
+def test_batch_stops_at_a_failure_unless_told_to_go_on(client: httpx2.Client) -> None:
+    parts = (
+        operation("POST accounts", '{"accountnumber":"C1","name":"1"}'),
+        operation("POST accounts", '{"accountnumber":"C1","name":"2"}'),
+        change_set(
+            operation("POST accounts", '{"accountnumber":"C3","name":"3"}', "Prefer: return=representation\r\n")
+        ),
+    )
+    status, answers = send(client, *parts)
+    assert (status, [answer[1] for answer in answers]) == (400, [204, 412])
+    status, answers = send(client, *parts, Prefer="odata.continue-on-error")
+    assert status == 200
+    assert [answer[1] for answer in answers[:2]] == [412, 412]
+    assert answers[2][0][1] == 201
+
+
+def test_batches_that_cannot_be_read(client: httpx2.Client) -> None:
+    for content_type, content in (
+        ("application/json", b"{}"),
+        ("multipart/mixed", b"x"),
+        ("multipart/mixed; boundary=b", b"nothing"),
+        ("multipart/mixed; boundary=b", b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--"),
+    ):
+        response = client.post("$batch", content=content, headers={"Content-Type": content_type})
+        assert response.status_code == 400
+    many = [operation("DELETE accounts(x)")] * 1001
+    assert send_status(client, many) == 400
+    status, parts = send(client, change_set(operation("GET accounts")))
+    assert (status, parts[0][0][1]) == (400, 400)
+    status, parts = send(client, operation("POST accounts($9)", "{}"))
+    assert (status, parts[0][1]) == (400, 400)
+    status, parts = send(client, change_set(operation("PATCH $9", "{}")))
+    assert "Content-ID Reference: '$9' does not exist in the batch context." in parts[0][0][2]
+
+
+def send_status(client: httpx2.Client, parts: list[str]) -> int:
+    headers = {"Content-Type": "multipart/mixed; boundary=b"}
+    return client.post("$batch", content=batch("b", *parts), headers=headers).status_code
+
+
+def test_metadata_for_independent_clients(client: httpx2.Client) -> None:
+    found = client.get("EntityDefinitions?$filter=ChangeTrackingEnabled+eq+true&$select=LogicalName,EntitySetName")
+    assert {"LogicalName": "account", "EntitySetName": "accounts", "MetadataId": None} in found.json()["value"]
+    one = client.get("EntityDefinitions?$filter=LogicalName eq 'quote'").json()["value"]
+    assert [row["EntitySetName"] for row in one] == ["quotes"]
+    definition = client.get("EntityDefinitions(LogicalName='account')").json()
+    assert definition["PrimaryIdAttribute"] == "accountid"
+    attributes = client.get("EntityDefinitions(LogicalName='account')/Attributes?$select=LogicalName,AttributeType")
+    kinds = {row["LogicalName"]: row["AttributeType"] for row in attributes.json()["value"]}
+    assert (kinds["name"], kinds["statecode"], kinds["parentaccountid"]) == ("String", "State", "Lookup")
+    assert '<EntitySet Name="accounts" EntityType="Microsoft.Dynamics.CRM.account"/>' in client.get("$metadata").text
+    assert UUID(client.get("WhoAmI").json()["UserId"]).version == 4
+
+
+def test_throttling_tells_how_long_to_wait(make: Make, clock: Clock) -> None:
+    _, client = make(Options(throttle=Throttle(requests=2, seconds=10)))
+    assert client.get("accounts").headers["x-ms-ratelimit-burst-remaining-xrm-requests"] == "1"
+    clock.now += timedelta(seconds=4)
+    client.get("accounts")
+    refused = client.get("accounts")
+    assert error(refused)[:2] == (429, "0x80072322")
+    assert refused.headers["Retry-After"] == "6"
+    clock.now += timedelta(seconds=6)
+    assert client.get("accounts").status_code == 200
+
+
+def test_tokens_are_required_and_expire(make: Make, clock: Clock) -> None:
+    client_options = Client(client_id="hub", client_secret="s", token_lifetime_seconds=60)
+    _, client = make(Options(client=client_options))
+    assert client.get("accounts").status_code == 401
+    form = {"grant_type": "client_credentials", "client_id": "hub", "client_secret": "s", "scope": "x/.default"}
+    url = "http://sales.test/oauth2/v2.0/token"
+    assert client.post(url, data={**form, "client_secret": "no"}).status_code == 401
+    answer = client.post(url, data=form).json()
+    assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 60)
+    bearer = {"Authorization": f"Bearer {answer['access_token']}"}
+    assert client.get("accounts", headers=bearer).status_code == 200
+    clock.now += timedelta(seconds=60)
+    assert client.get("accounts", headers=bearer).status_code == 401
+    _, fixed = make(Options(token="t"))
+    assert fixed.get("accounts", headers={"Authorization": "Bearer t"}).status_code == 200
+    assert fixed.get("accounts", headers={"Authorization": "Bearer u"}).status_code == 401
+
+
+def test_state_survives_in_a_file(make: Make, tmp_path: Path) -> None:
+    sandbox, client = make(state=tmp_path / "sales.sqlite")
+    created(client, "accounts", {"name": "kept"})
+    _, link = tracked(client, "accounts")
+    sandbox.close()
+    sandbox, client = make(state=tmp_path / "sales.sqlite")
+    assert [record["name"] for record in sandbox.records("accounts")] == ["kept"]
+    assert tracked(client, link)[0] == []
+    assert created(client, "accounts", {"name": "next"})["accountnumber"].startswith("ACC-01001-")
+    assert [row["name"] for row in tracked(client, link)[0]] == ["next"]
+
+
+def test_loading_can_be_repeated_and_reports_what_it_cannot_resolve(make: Make, tmp_path: Path) -> None:
+    sandbox, client = make()
+    lines = (
+        '{"quotedetailid": "00000000-0000-4000-8000-000000000001", "productid.productnumber": "P1", "quantity": 2.50}\n'
+    )
+    (tmp_path / "quotedetails.jsonl").write_text(lines)
+    (tmp_path / "accounts.jsonl").write_text('{"accountnumber": "A", "name": "A", "creditlimit": null}\n')
+    with pytest.raises(LoadError, match="P1") as caught:
+        sandbox.load(tmp_path)
+    assert caught.value.counts == {"accounts": 1, "quotedetails": 0}
+    reference_records(sandbox)
+    assert sandbox.load(tmp_path) == {"accounts": 1, "quotedetails": 1}
+    _, link = tracked(client, "quotedetails")
+    assert sandbox.load(tmp_path) == {"accounts": 1, "quotedetails": 1}
+    assert tracked(client, link)[0] == []
+    number = sandbox.records("products")[0]["productid"]
+    assert sandbox.records("quotedetails")[0]["_productid_value"] == number
+    (tmp_path / "orders.jsonl").write_text("{}")
+    (tmp_path / "accounts.jsonl").write_text('{"accountnumber": "A", "nosuch": 1}\n{]\n')
+    with pytest.raises(LoadError) as caught:
+        sandbox.load(tmp_path)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["accounts.jsonl"] * 2 + ["orders.jsonl"]
+
+
+def test_people_edit_and_delete_directly(make: Make) -> None:
+    sandbox, client = make()
+    stored = sandbox.put("contacts", {"msdynce_contactnumber": "C1", "firstname": "Ada", "lastname": "Ambler"})
+    assert stored["fullname"] == "Ada Ambler"
+    again = sandbox.put("contacts", {"msdynce_contactnumber": "c1", "firstname": "Bela"})
+    assert (again["contactid"], again["fullname"]) == (stored["contactid"], "Bela Ambler")
+    assert client.get(f"contacts({stored['contactid']})").json()["fullname"] == "Bela Ambler"
+    sandbox.delete("contacts", "C1")
+    assert sandbox.records("contacts") == []
+    with pytest.raises(KeyError):
+        sandbox.delete("contacts", "C1")
+
+
+def test_served_on_a_socket() -> None:
+    sandbox = Sandbox("sales", random=Random(2))
+    with serve(sandbox, "127.0.0.1", 0) as server:
+        assert server.url == f"http://127.0.0.1:{server.port}"
+        with httpx2.Client(base_url=server.url) as client:
+            response = client.post("/api/data/v9.2/accounts", json={"name": "A"})
+            assert response.headers["OData-EntityId"].startswith(f"{server.url}/api/data/v9.2/accounts(")
+            assert client.get("/nowhere").status_code == 404
+            assert client.get("/api/data/v9.2/accounts/$count").text == "1"
+    with pytest.raises(httpx2.ConnectError), httpx2.Client() as client:
+        client.get(server.url)
+    sandbox.close()

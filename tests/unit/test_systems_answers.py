@@ -1,0 +1,136 @@
+"""Sorting answers: pauses, error objects, kinds of errors, broken JSON."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.errors import (
+    AccessDenied,
+    ReplicatorError,
+    RequestRefused,
+    SystemUnavailable,
+    Throttled,
+    UnexpectedAnswer,
+)
+from replicator.systems import exact_json
+from replicator.systems.answers import Answer, Complaint, complaint, error_of, json_object, pause
+
+NOW = datetime(2024, 5, 6, 12, 0, 0, tzinfo=UTC)
+JSON = {"content-type": "application/json; odata.metadata=minimal"}
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("17", 17),
+        ("0", 0),
+        (" 2.5 ", 2.5),
+        ("Mon, 06 May 2024 12:00:45 GMT", 45),
+        ("Mon, 06 May 2024 11:00:00 GMT", 0),
+        (None, 30),
+        ("", 30),
+        ("soon", 30),
+        ("-5", 30),
+        ("nan", 30),
+        ("Mon, 99 May 2024 12:00:45 GMT", 30),
+    ],
+)
+def test_retry_after(header: str | None, seconds: float) -> None:
+    assert pause(header, NOW, 900).seconds == seconds
+
+
+@pytest.mark.parametrize("header", ["86400", "Tue, 07 May 2024 12:00:00 GMT"])
+def test_an_absurd_pause_is_cut_and_said(header: str) -> None:
+    found = pause(header, NOW, 900)
+    assert (found.seconds, found.asked) == (900, 86400)
+    assert "86400 s" in str(found)
+    assert "900 s" in str(found)
+
+
+@given(st.text(max_size=60))
+def test_any_retry_after_is_a_pause_within_bounds(header: str) -> None:
+    assert 0 <= pause(header, NOW, 900).seconds <= 900
+
+
+def test_the_inner_message_is_preferred() -> None:
+    body = b'{"error":{"code":"x","message":"An error","innererror":{"message":" Infolog: no ","type":"T"}}}'
+    assert complaint(body) == Complaint("x", "Infolog: no", "T")
+    assert complaint(b'{"error":{"code":"","message":{"lang":"en","value":"words"}}}') == Complaint("", "words")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error":5}', b'{"error":{"message":["x"]}}'])
+def test_no_error_object_is_no_complaint(body: bytes) -> None:
+    assert complaint(body) == Complaint()
+
+
+@given(st.recursive(st.none() | st.text(max_size=5), lambda inner: st.dictionaries(st.text(max_size=9), inner)))
+def test_any_error_object_can_be_kept_in_a_database(value: object) -> None:
+    found = complaint(exact_json.dumps({"error": {"message": value, "innererror": value, "code": value}}))
+    found.message.encode()
+    assert "\x00" not in found.message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (301, UnexpectedAnswer),
+        (400, RequestRefused),
+        (401, AccessDenied),
+        (403, AccessDenied),
+        (404, RequestRefused),
+        (408, SystemUnavailable),
+        (413, RequestRefused),
+        (429, Throttled),
+        (500, SystemUnavailable),
+        (503, SystemUnavailable),
+    ],
+)
+def test_kinds_of_errors(status: int, kind: type[ReplicatorError]) -> None:
+    body = b'{"error":{"code":"0x1","message":"no such thing"}}'
+    error = error_of(Answer(status, {**JSON, "retry-after": "7"}, body), "sales: things", NOW, 900)
+    assert type(error) is kind
+    assert "sales: things" in str(error)
+    if isinstance(error, Throttled):
+        assert error.retry_after == 7
+    else:
+        assert "0x1: no such thing" in str(error)
+
+
+def test_a_page_of_a_proxy_is_no_refusal() -> None:
+    error = error_of(Answer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>"), "x", NOW, 900)
+    assert isinstance(error, UnexpectedAnswer)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"content-type": "text/html"}, b"<html>secret</html>"),
+        ({}, b"{}"),
+        (JSON, b""),
+        (JSON, b'{"secret": [1, 2'),
+        (JSON, b'{"secret": NaN}'),
+        (JSON, b'{"secret": Infinity}'),
+        (JSON, b'{"secret": 1e99999999999999999999}'),
+        (JSON, b"[" * 100_000),
+        (JSON, b'{"a":' * 100_000),
+        (JSON, b"[1]"),
+        (JSON, b'{"secret": "\xff"}'),
+        (JSON, b'{"a": ' + b"9" * 5000 + b"}"),
+    ],
+)
+def test_what_is_not_a_json_object(headers: dict[str, str], body: bytes) -> None:
+    with pytest.raises(UnexpectedAnswer) as caught:
+        json_object(Answer(200, headers, body), "sales: things")
+    assert "sales: things" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_json_or_unexpected(body: bytes) -> None:
+    with contextlib.suppress(UnexpectedAnswer):
+        exact_json.loads(body, "x")

@@ -1,0 +1,82 @@
+"""Addresses of records."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from urllib.parse import unquote
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.model.spec import EntitySetSpec, SystemField
+from replicator.systems.connector import FieldProblem
+from replicator.systems.dataverse import Dataverse
+from replicator.systems.finops import FinOps
+from replicator.systems.keys import literal, record_path
+from replicator.systems.settings import SystemSettings
+
+ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("us/mf", "%27us%2Fmf%27"),
+        ("O'Hara & Söhne", "%27O%27%27Hara%20%26%20S%C3%B6hne%27"),
+        ("", "%27%27"),
+        (7, "7"),
+        (-7, "-7"),
+        (Decimal("1E+2"), "100"),
+        (True, "true"),
+        (ID, str(ID)),
+        (datetime.date(2024, 5, 6), "2024-05-06"),
+        (datetime.datetime(2024, 5, 6, 12, tzinfo=datetime.UTC), "2024-05-06T12%3A00%3A00Z"),
+    ],
+)
+def test_literals(value: object, text: str) -> None:
+    assert literal("f", value) == text
+
+
+@pytest.mark.parametrize("value", [None, "a\x00", "\ud800", 1.5])
+def test_what_cannot_be_a_key(value: object) -> None:
+    with pytest.raises(FieldProblem):
+        literal("f", value)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
+def test_texts_survive(text: str) -> None:
+    assert unquote(literal("f", text)) == "'" + text.replace("'", "''") + "'"
+
+
+def test_a_single_guid_stands_alone() -> None:
+    assert record_path("things", {"id": str(ID)}) == f"things({ID})"
+    assert record_path("things", {"id": literal("id", str(ID))}) == f"things(id=%27{ID}%27)"
+    assert record_path("things", {"a": "%27x%27", "b": "1"}) == "things(a=%27x%27,b=1)"
+
+
+def test_addresses_of_both_systems() -> None:
+    things = EntitySetSpec(
+        entity_set="things",
+        description="",
+        key=("a", "b"),
+        fields={
+            "a": SystemField(),
+            "b": SystemField(type="boolean"),
+            "c": SystemField(type="date"),
+            "r": SystemField(type="reference", to=("others",)),
+        },
+    )
+    finops = FinOps("ops", SystemSettings(kind="finops", url="https://ops.test/"))
+    assert finops.record_url(things, {"a": "x", "b": True, "c": datetime.date(2024, 5, 6)}) == (
+        "https://ops.test/data/things(a=%27x%27,b=%27Yes%27,c=2024-05-06T12%3A00%3A00Z)"
+        "?cross-company=true&$select=a,b,c,r"
+    )
+    sales = Dataverse("sales", SystemSettings(kind="dataverse", url="https://sales.test/api/data/v9.2"))
+    assert sales.record_url(things, {"r": ID, "a": "x"}) == (
+        f"https://sales.test/api/data/v9.2/things(_r_value={ID},a=%27x%27)?$select=a,b,c,_r_value"
+    )
+    finops.close()
+    sales.close()
