@@ -27,11 +27,17 @@ from replicator.systems.connector import Connector
 class Watcher:
     """Hears what happens, as it happens. The default hears nothing."""
 
+    def reading(self, entity_set: EntitySet) -> None:
+        """An entity set is about to be read."""
+
     def snapshot(self, entity_set: EntitySet, taken: Taken) -> None:
         """An entity set was read."""
 
     def merged(self, merged: Merged) -> None:
         """Marked records were merged into common."""
+
+    def sending(self, found: CompiledMap, records: int) -> None:
+        """So many records of a map are about to be sent."""
 
     def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
         """A request was answered and acknowledged."""
@@ -76,7 +82,8 @@ class Cycle:
 
     def _make_deliveries(self, connector: Connector) -> Deliveries:
         world = self.world
-        sending = Sending(world.workers, world.new_key, world.pause, world.stopping, world.watcher.delivered)
+        watcher = world.watcher
+        sending = Sending(world.workers, world.new_key, world.pause, world.stopping, watcher.sending, watcher.delivered)
         return Deliveries(self.connection, world.compiled, self.ids, connector, sending)
 
     def prepare(self) -> None:
@@ -85,8 +92,12 @@ class Cycle:
             self.connection.execute(sa.text("select log.make_partitions()"))
         write_records(self.connection, self.world.compiled, self.world.configuration.records)
         mark_changed_maps(self.connection, self.world.compiled, self.ids)
-        for deliveries in self._deliveries.values():
-            deliveries.recover()
+        self.recover(list(self._deliveries))
+
+    def recover(self, systems: Sequence[str]) -> None:
+        """Requests that were cut off: their records have to be looked up."""
+        for name in systems:
+            self._deliveries[name].recover()
 
     def read(self, systems: Sequence[str] | None = None, *, whole: bool = False) -> bool:
         """Read every entity set of the systems; whether anything had changed. A set that fails stops no other."""
@@ -100,6 +111,7 @@ class Cycle:
         return changed
 
     def _read_set(self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool) -> bool:
+        self.world.watcher.reading(entity_set)
         budget = self.world.configuration.delete_budget(entity_set.system, entity_set.name)
         try:
             taken = snapshots.take(entity_set, budget, whole=whole)
@@ -145,9 +157,9 @@ class Cycle:
                 return written
         return written
 
-    def once(self) -> None:
+    def once(self, *, whole: bool = False) -> None:
         """Read, settle, and read again as long as something was written and the reading shows more to do."""
         self.prepare()
-        self.read()
+        self.read(whole=whole)
         while self.settle() and not self.world.stopping() and self.read():
             pass

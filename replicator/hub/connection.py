@@ -25,6 +25,7 @@ def connect(url: str, *, now: str | None = None) -> sa.Engine:
         pool_pre_ping=True,
         pool_size=8,
         max_overflow=8,
+        execution_options={"preserve_rowcount": True},
     )
 
 

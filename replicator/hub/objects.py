@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
 from replicator.hub.state import delivery, hub, map_
@@ -22,6 +23,8 @@ from replicator.model.tables import ETAG
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _quote = _dialect.identifier_preparer.quote
 
+ON_THE_WAY = ("pending", "in_flight", "failed", "unknown")
+"""Deliveries that are going to move by themselves."""
 DROP = """
 do $drop$
 declare
@@ -126,7 +129,11 @@ def status(compiled: Compiled) -> sa.CompoundSelect[Any]:
 def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
     view, mapping = found.view, found.mapping
     side = "mirror_id" if mapping.direction == "in" else "common_id"
-    waiting = sa.exists().where(delivery.c.map_id == map_.c.id, delivery.c.record_id == view.link.c[side])
+    waiting = (
+        sa.exists()
+        .where(delivery.c.map_id == map_.c.id, delivery.c.record_id == view.link.c[side])
+        .correlate(map_, view.link)
+    )
     linked = sa.select(sa.func.count()).select_from(view.link).where(view.link.c.ended_at.is_(None), sa.not_(waiting))
 
     def count(*states: str) -> sa.ColumnElement[int]:
@@ -135,9 +142,10 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             sa.select(sa.func.count()).where(delivery.c.map_id == map_.c.id, wanted).correlate(map_).scalar_subquery()
         )
 
+    on_the_way = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in ON_THE_WAY])
     oldest = (
         sa.select(sa.func.min(delivery.c.since))
-        .where(delivery.c.map_id == map_.c.id, delivery.c.state.in_([sa.literal_column("'pending'"), sa.literal_column("'in_flight'"), sa.literal_column("'failed'"), sa.literal_column("'unknown'")]))
+        .where(delivery.c.map_id == map_.c.id, on_the_way)
         .correlate(map_).scalar_subquery()
     )  # fmt: skip
     return (
@@ -176,8 +184,6 @@ def _comment(name: str, found: CompiledMap) -> str:
 
 
 def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:
-    from sqlalchemy.dialects.postgresql import insert
-
     connection.execute(map_.update().values(in_use=False))
     for found in compiled.maps:
         row = {

@@ -70,6 +70,8 @@ class Values:
             expression = sa.func.coalesce(expression, *self._default(name, spec.default, field))
         if spec.truncate is not None:
             expression = sa.func.left(expression, spec.truncate)
+        if isinstance(field, SystemField):
+            expression = _nothing_as_null(expression, field, self.target.table.c[self._column(name)].type)
         problems = [
             value.problem,
             self._required(name, field, expression, value),
@@ -321,6 +323,12 @@ class Values:
 
     def _plain_sql(self, text: str) -> Expression:
         return sa.literal_column(f"({text})")
+
+
+def _nothing_as_null(expression: Expression, field: SystemField, kind: sa.types.TypeEngine[Any]) -> Expression:
+    """What a system holds instead of nothing is null in its mirror, so it has to be null here too."""
+    empty = "" if field.type == "text" else field.empty
+    return expression if empty is None else sa.func.nullif(expression, sa.cast(sa.literal(empty), kind), type_=kind)
 
 
 def _coalesce(expressions: list[Expression]) -> Expression:

@@ -61,6 +61,7 @@ class Sending:
     new_key: NewKey
     pause: Pause
     stopping: Callable[[], bool] = lambda: False
+    on_send: Callable[[CompiledMap, int], None] = lambda found, records: None
     on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
 
 
@@ -201,6 +202,8 @@ class Deliveries:
     def _send(self, found: CompiledMap, deliveries: Sequence[Delivery], counts: Delivered) -> None:
         """Send groups of deliveries in parallel; acknowledge each as its answer comes."""
         groups = grouped(deliveries, self.connector.limits.writes_per_request)
+        if deliveries:
+            self.sending.on_send(found, len(deliveries))
         under_way: dict[Future[list[list[Outcome]]], list[Delivery]] = {}
         for group in groups:
             if len(under_way) >= self.connector.limits.parallel_requests:

@@ -65,7 +65,8 @@ class Service(Protocol):
 def parse_batch(content_type: str, body: bytes) -> list[Operation | ChangeSet]:
     """The operations of a batch in their order."""
     head = f"MIME-Version: 1.0\r\nContent-Type: {content_type}\r\n\r\n".encode()
-    message = BytesParser(policy=policy.HTTP).parsebytes(head + body)
+    # the older policy: the newer ones take apart each header of each part, which is most of the time of a batch
+    message = BytesParser(policy=policy.compat32).parsebytes(head + body)
     if not message.is_multipart() or not message.get_boundary():
         raise BadBatchError("The batch request has no boundary or no parts.")
     return [_part(part) for part in _parts(message)]
@@ -91,7 +92,7 @@ def _operation(part: Message) -> Operation:
     payload = part.get_payload(decode=True)
     assert isinstance(payload, bytes)
     head, body = _split(payload.lstrip(b"\r\n"))
-    lines = head.decode("utf-8", "replace").splitlines()
+    lines = head.decode("utf-8", "replace").replace("\r", "").split("\n")
     words = lines[0].split(" ") if lines else []
     if len(words) < 2 or words[0].upper() not in _methods:
         raise BadBatchError("A part of a batch must start with a request line.")
@@ -135,16 +136,16 @@ class _Run:
     def _inner(self, operation: Operation) -> Call:
         inherited = {name: value for name, value in self._call.headers.items() if name == "authorization"}
         try:
-            return self._call.at(operation.url, operation.method, {**inherited, **operation.headers}, operation.body)
+            call = self._call.at(operation.url, operation.method, {**inherited, **operation.headers}, operation.body)
         except ValueError:
             raise RefusalError(400, f"The address '{operation.url}' in the batch is not valid.", "0x80060888") from None
+        if call.path == "$batch":
+            raise RefusalError(400, "A batch cannot contain a batch.", "0x80060888")
+        return call
 
     def _single(self, operation: Operation) -> str:
         try:
-            call = self._inner(operation)
-            if call.path == "$batch":
-                raise RefusalError(400, "A batch cannot contain a batch.")
-            answer = self._service.handle(call)
+            answer = self._service.handle(self._inner(operation))
         except RefusalError as refusal:
             self.failed = True
             answer = self._service.error(refusal)

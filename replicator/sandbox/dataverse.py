@@ -8,7 +8,8 @@ from typing import Any
 from replicator.sandbox.batch import run_batch
 from replicator.sandbox.dataverse_input import Reader, does_not_exist
 from replicator.sandbox.dataverse_metadata import attributes, entity_definitions, metadata
-from replicator.sandbox.dataverse_read import Renderer, SetReader
+from replicator.sandbox.dataverse_read import SetReader
+from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import Description, EntitySet
 from replicator.sandbox.http import (
     Answer,

@@ -122,14 +122,25 @@ class Every(Spec):
     holds: str
 
 
+class Exists(Spec):
+    """A rule's demand for a record of another set whose fields equal fields of this one."""
+
+    set: str
+    fields: dict[str, str]
+
+
 class Rule(Spec):
-    """A refusal: when the expression holds, and for ``only`` another field changes, or ``every`` fails somewhere."""
+    """A refusal: when the expression holds, and the demand (``only``, ``every`` or ``exists``) is not met."""
 
     at: tuple[Operation, ...]
     when: str
     parent: str | None = None
     only: tuple[str, ...] = ()
+    """The only fields that may change then."""
     every: Every | None = None
+    exists: Exists | None = None
+    always: bool = False
+    """In force without being switched on."""
     message: str
     code: str = ""
 

@@ -56,7 +56,7 @@ class Direct:
         row = self._existing(entity_set, values)
         if row is None:
             values = self._keyed(entity_set, values)
-            return self._shown(entity_set, self._records.create(entity_set, values, kept=values))
+            return self._shown(entity_set, self._records.create(entity_set, values, direct=True))
         changes = {field: value for field, value in values.items() if not same(value, row.doc.get(field))}
         for part in entity_set.key:
             changes.pop(part, None)
@@ -158,7 +158,7 @@ class Direct:
             row = found[0] if found else None
         if row is None:
             raise KeyError(f"{name}: no record {key}")
-        self._records.remove(row)
+        self._records.remove(row, direct=True)
 
     def _given_key(self, entity_set: EntitySet, key: tuple[object, ...]) -> str:
         if entity_set.wire[entity_set.key[0]].type == "guid":

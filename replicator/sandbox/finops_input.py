@@ -102,11 +102,13 @@ class Reader:
 
     def create(self, entity_set: EntitySet, values: Doc) -> None:
         """Check a new record: what is absent is defaulted first, in place."""
+        sent = set(values)
         for name, spec in entity_set.wire.items():
             if name not in values:
                 default = self._records.default(entity_set, values, spec)
                 values[name] = self._first(spec) if default is None and spec.enum else default
-        self._problems(entity_set, values, set(values))
+        related = {name for relation in entity_set.relations for name in relation.fields}
+        self._problems(entity_set, values, sent | related)
 
     def changes(self, entity_set: EntitySet, values: Doc, row: Row) -> Doc:
         """The values that differ from what is stored, checked together with the rest."""

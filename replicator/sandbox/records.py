@@ -57,38 +57,43 @@ class Records:
             pass
         return guid
 
-    def create(self, entity_set: EntitySet, values: Doc, key: str | None = None, kept: Mapping[str, Any] = {}) -> Row:
-        """Write a new record; ``values`` are converted already."""
+    def create(self, entity_set: EntitySet, values: Doc, *, direct: bool = False) -> Row:
+        """Write a new record; ``values`` are converted already. Set directly, no rule is looked at."""
         doc = self._complete(entity_set, values)
-        self.rules.compute(entity_set, doc, kept)
-        self.rules.check("create", entity_set, None, doc)
-        key = make_key(entity_set, doc) if key is None else key
+        self.rules.compute(entity_set, doc, values if direct else {}, direct=direct)
+        if not direct:
+            self.rules.check("create", entity_set, None, doc)
+        key = make_key(entity_set, doc)
         if self.store.get(entity_set.name, key) is not None:
             raise DuplicateError(entity_set, entity_set.key)
-        return self._write(entity_set, key, doc, None)
+        return self._write(entity_set, key, doc, recount=not direct)
 
-    def update(self, entity_set: EntitySet, row: Row, values: Doc, kept: Mapping[str, Any] = {}) -> Row:
-        """Write changed values of a record; ``values`` are converted already."""
+    def update(self, entity_set: EntitySet, row: Row, values: Doc, kept: Mapping[str, Any] | None = None) -> Row:
+        """Write changed values of a record; ``values`` are converted already. ``kept`` means it is set directly."""
+        direct = kept is not None
         doc = row.doc | values
         doc |= self._stamped(entity_set, "modified")
-        self.rules.compute(entity_set, doc, kept)
-        self.rules.check("update", entity_set, row.doc, doc)
-        return self._write(entity_set, row.key, doc, row.doc)
+        self.rules.compute(entity_set, doc, kept or {}, direct=direct)
+        if not direct:
+            self.rules.check("update", entity_set, row.doc, doc)
+        return self._write(entity_set, row.key, doc, recount=not direct)
 
-    def remove(self, row: Row) -> None:
+    def remove(self, row: Row, *, direct: bool = False) -> None:
         """Delete a record with what belongs to it. Raises RestrictedError where something else points at it."""
         entity_set = self.description.entity_sets[row.entity_set]
-        self.rules.check("delete", entity_set, row.doc, None)
+        if not direct:
+            self.rules.check("delete", entity_set, row.doc, None)
         self.store.remove(row)
         for child, relation, found in self._referrers(row):
             if relation.on_delete == "restrict":
                 raise RestrictedError(row, child, relation)
-            if relation.on_delete == "cascade":
-                if (current := self.store.get(found.entity_set, found.key)) is not None:
-                    self.remove(current)
-            else:
-                self.store.put(child, found.key, found.doc | dict.fromkeys(self._cleared(relation)))
-        self._recount(entity_set, row.doc)
+            current = self.store.get(found.entity_set, found.key)  # it may have been changed or deleted on the way
+            if current is not None and relation.on_delete == "cascade":
+                self.remove(current, direct=direct)
+            elif current is not None:
+                self.store.put(child, current.key, current.doc | dict.fromkeys(self._cleared(relation)))
+        if not direct:
+            self._recount(entity_set, row.doc)
 
     @staticmethod
     def _cleared(relation: Relation) -> Iterator[str]:
@@ -149,13 +154,14 @@ class Records:
     def _stamped(self, entity_set: EntitySet, kind: str) -> Doc:
         return {name: stamp(self.clock()) for name, spec in entity_set.wire.items() if spec.stamp == kind}
 
-    def _write(self, entity_set: EntitySet, key: str, doc: Doc, old: Doc | None) -> Row:
+    def _write(self, entity_set: EntitySet, key: str, doc: Doc, *, recount: bool) -> Row:
         for fields in entity_set.alternate_keys.values():
             others = self.store.find(entity_set.name, fields, (doc.get(part) for part in fields))
             if any(other.key != key for other in others):
                 raise DuplicateError(entity_set, fields)
         row = self.store.put(entity_set, key, doc)
-        self._recount(entity_set, doc)
+        if recount:
+            self._recount(entity_set, doc)
         return row
 
     def _recount(self, entity_set: EntitySet, doc: Doc) -> None:

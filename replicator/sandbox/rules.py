@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from replicator.sandbox.description import Calculation, EntitySet, Operation, Rule
+from replicator.sandbox.description import Calculation, EntitySet, Exists, Operation, Rule
 from replicator.sandbox.http import RefusalError
 from replicator.sandbox.store import Doc, Store, fold, storable
 from replicator.sandbox.values import MONEY_SCALE, rounded
@@ -62,13 +62,14 @@ class Rules:
         """Release the evaluator."""
         self._evaluator.close()
 
-    def compute(self, entity_set: EntitySet, doc: Doc, kept: Mapping[str, object]) -> None:
-        """Fill in the calculated fields of a record, but for those that were set directly."""
+    def compute(self, entity_set: EntitySet, doc: Doc, kept: Mapping[str, object], *, direct: bool = False) -> None:
+        """Fill in the calculated fields of a record but for kept ones; set directly, only those always computed."""
+        recalculate = self._recalculate and not direct
         for name, spec in entity_set.wire.items():
             calculation = spec.calculated
-            if calculation is not None and name not in kept and (calculation.always or self._recalculate):
+            if calculation is not None and name not in kept and (calculation.always or recalculate):
                 doc[name] = self._calculated(entity_set, calculation, doc)
-        if self._recalculate:
+        if recalculate:
             self._round(entity_set, doc)
 
     def _calculated(self, entity_set: EntitySet, calculation: Calculation, doc: Doc) -> object:
@@ -108,10 +109,9 @@ class Rules:
 
     def check(self, operation: Operation, entity_set: EntitySet, old: Doc | None, new: Doc | None) -> None:
         """Refuse what a rule forbids."""
-        if not self._enforce:
-            return
         for rule in entity_set.rules:
-            if operation in rule.at and self._forbids(rule, entity_set, old or {}, new or {}):
+            in_force = (self._enforce or rule.always) and operation in rule.at
+            if in_force and self._forbids(rule, entity_set, old or {}, new or {}):
                 raise RefusalError(400, rule.message, rule.code)
 
     def _forbids(self, rule: Rule, entity_set: EntitySet, old: Doc, new: Doc) -> bool:
@@ -125,7 +125,13 @@ class Rules:
         if rule.only:
             stamps = {name for name, spec in entity_set.wire.items() if spec.stamp}
             return any(old.get(name) != new.get(name) for name in set(new) - set(rule.only) - stamps)
+        if rule.exists is not None:
+            return not self._exists(rule.exists, new)
         return rule.every is None or not self._all_hold(rule, entity_set, new)
+
+    def _exists(self, wanted: Exists, doc: Doc) -> bool:
+        values = [doc.get(ours) for ours in wanted.fields.values()]
+        return None in values or bool(self._store.find(wanted.set, tuple(wanted.fields), values))
 
     def _all_hold(self, rule: Rule, entity_set: EntitySet, doc: Doc) -> bool:
         assert rule.every is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -189,9 +188,7 @@ class Sandbox:
         except RefusalError as refusal:
             return self._service.error(refusal)
         except (RecursionError, OverflowError, UnicodeError) as error:
-            with suppress(RefusalError):
-                return self._service.error(RefusalError(400, f"Bad Request: {type(error).__name__}"))
-            raise
+            return self._service.error(RefusalError(400, f"Bad Request: {type(error).__name__}"))
 
     def _below_root(self, call: Call) -> Call:
         root = self._root.rstrip("/")

@@ -40,3 +40,8 @@ from pg_stat_activity
 where backend_xid is not null and pid <> pg_backend_pid()
 order by xact_start limit 1;
 comment on view sync.window_holder is 'The oldest writing transaction: its own changes are not in the log''s window yet';
+
+create view sync.problems as
+select system, entity_set, problem, problem_since as since, read_at as last_read
+from sync.entity_set where problem is not null;
+comment on view sync.problems is 'Entity sets that cannot be read, and why';

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import policy
@@ -478,6 +479,37 @@ def test_activation_rules_when_switched_on(make: Make) -> None:
     assert client.get(f"quotes({quote})").json()["statuscode"] == 4
 
 
+def test_external_products_need_a_price_list_of_their_currency(make: Make) -> None:
+    sandbox, client = make()
+    reference_records(sandbox)
+    body = {
+        "productnumber": "P9",
+        "name": "P9",
+        "msdynce_ismaintainedexternally": True,
+        "defaultuomid@odata.bind": f"/uoms({sandbox.records('uoms')[0]['uomid']})",
+        "defaultuomscheduleid@odata.bind": "/uomschedules(name='Default unit')",
+        "transactioncurrencyid@odata.bind": "/transactioncurrencies(isocurrencycode='USD')",
+    }
+    assert "no price list" in error(client.post("products", json=body))[2]
+    sandbox.put("pricelevels", {"name": "Any", "transactioncurrencyid.isocurrencycode": "USD"})
+    assert client.post("products", json=body).status_code == 204
+
+
+def test_loading_looks_at_no_rule(make: Make) -> None:
+    sandbox, client = make(Options(recalculate=True, activation_rules=True))
+    reference_records(sandbox)
+    quote = {"quotenumber": "Q", "name": "Q", "statecode": 1, "statuscode": 3, "totalamount": Decimal("7.12345")}
+    sandbox.put("quotes", quote)
+    line = {"quoteid.quotenumber": "Q", "sequencenumber": 1, "quantity": 2, "extendedamount": 3}
+    sandbox.put("quotedetails", line)
+    sandbox.put("quotes", {"quotenumber": "Q", "name": "R"})
+    sandbox.put("quotedetails", {**line, "quantity": 5})
+    assert exact(client.get("quotes(quotenumber='Q')"))["totalamount"] == Decimal("7.1235")
+    assert sandbox.records("quotedetails")[0]["extendedamount"] == 3
+    sandbox.delete("quotes", "Q")
+    assert sandbox.records("quotedetails") == []
+
+
 def test_change_set_with_references_is_atomic(make: Make) -> None:
     sandbox, client = make()
     status, parts = send(
@@ -628,6 +660,28 @@ def test_loading_can_be_repeated_and_reports_what_it_cannot_resolve(make: Make, 
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["accounts.jsonl"] * 2 + ["orders.jsonl"]
 
 
+def test_a_backup_may_hold_anything(make: Make, tmp_path: Path) -> None:
+    sandbox, client = make()
+    odd = '{"accountnumber": "A\\ud800", "name": "N\\u0000", "creditlimit": 1e40, "numberofemployees": "many"}\n'
+    (tmp_path / "accounts.jsonl").write_bytes(b"\xef\xbb\xbf" + odd.encode() + b'{"accountnumber": "\xff"}\n')
+    with pytest.raises(LoadError, match=r"accounts\.jsonl:2"):
+        sandbox.load(tmp_path)
+    (record,) = client.get("accounts").json()["value"]
+    assert (record["accountnumber"], record["name"], record["numberofemployees"]) == ("A\ud800", "N\x00", "many")
+    with pytest.raises(LoadError, match="no such folder"):
+        sandbox.load(tmp_path / "none")
+
+
+def test_two_loaded_records_with_one_business_key(make: Make, tmp_path: Path) -> None:
+    sandbox, _ = make()
+    keys = [str(UUID(int=number)) for number in (1, 2)]
+    text = "".join(f'{{"accountid": "{key}", "accountnumber": "A", "name": "N"}}\n' for key in keys)
+    (tmp_path / "accounts.jsonl").write_text(text)
+    with pytest.raises(LoadError, match="another record has the same accountnumber"):
+        sandbox.load(tmp_path)
+    assert [record["accountid"] for record in sandbox.records("accounts")] == keys[:1]
+
+
 def test_people_edit_and_delete_directly(make: Make) -> None:
     sandbox, client = make()
     stored = sandbox.put("contacts", {"msdynce_contactnumber": "C1", "firstname": "Ada", "lastname": "Ambler"})
@@ -639,6 +693,23 @@ def test_people_edit_and_delete_directly(make: Make) -> None:
     assert sandbox.records("contacts") == []
     with pytest.raises(KeyError):
         sandbox.delete("contacts", "C1")
+
+
+def test_many_clients_at_once(tmp_path: Path) -> None:
+    sandbox = Sandbox("sales", state=tmp_path / "state.sqlite", random=Random(3))
+
+    def work(number: int) -> set[int]:
+        with httpx2.Client(base_url=f"{server.url}/api/data/v9.2/") as client:
+            urls = [f"accounts(accountnumber='{number % 2}-{n}')" for n in range(20)]
+            return {client.patch(url, json={"name": f"{number}"}).status_code for url in urls}
+
+    with serve(sandbox, "127.0.0.1", 0) as server, ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(work, range(6))) == [{204}] * 6
+    records = sandbox.records("accounts")
+    assert len(records) == 40
+    assert len({record["versionnumber"] for record in records}) == 40
+    assert sandbox.requests["write"] == 120
+    sandbox.close()
 
 
 def test_served_on_a_socket() -> None:

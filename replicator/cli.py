@@ -1,0 +1,336 @@
+"""The command line. It only decides what to call; what it shows are views of the hub."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import sqlalchemy as sa
+import structlog
+from rich.console import Console
+from sqlalchemy.exc import DBAPIError
+
+from replicator import __version__, report
+from replicator.config import FILE, Configuration, load
+from replicator.cycle import Cycle
+from replicator.daemon import Daemon, LogWatcher, notify
+from replicator.errors import ReplicatorError, Transient
+from replicator.hub import embedded
+from replicator.hub.migrate import check_hub, migrate
+from replicator.model.compiled import compile_folder
+from replicator.setup import hub_of, world_of
+from replicator.terminal import TerminalWatcher
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0  done; for once and status: everything is in step
+  1  an error that a person has to mend
+  2  wrong usage
+  3  once and status: something is blocked, failed, rejected or held
+  4  a passing failure: the hub or a system could not be reached
+"""
+
+
+@contextmanager
+def told_errors() -> Iterator[None]:
+    """Errors raised on purpose become one message and an exit code; anything else is a defect and shows itself."""
+    try:
+        yield
+    except ReplicatorError as problem:
+        click.echo(f"error: {problem.message}", err=True)
+        if problem.hint:
+            click.echo(f"  next: {problem.hint}", err=True)
+        sys.exit(4 if isinstance(problem, Transient) else 1)
+    except DBAPIError as problem:
+        words = str(problem.orig).strip().split("\n", maxsplit=1)[0]
+        click.echo(f"error: the hub: {words}", err=True)
+        click.echo("  next: look at the hub's server, then run the command again", err=True)
+        sys.exit(4)
+
+
+class Group(click.Group):
+    """A command group that tells errors as messages."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with told_errors():
+            return super().invoke(ctx)
+
+
+config_option = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), envvar="REPLICATOR_CONFIG",
+    help=f"Configuration file (default: {FILE}; environment: REPLICATOR_CONFIG).",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+@click.group(cls=Group, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="replicator")
+def main() -> None:
+    """Keep a CRM and an ERP in step through a common-data PostgreSQL hub.
+
+    \b
+    Start:   replicator init; replicator migrate; replicator run
+    Try it:  replicator demo
+    """
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+
+@main.command()
+@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=FILE)
+def init(path: Path, force: bool) -> None:
+    """Write a commented configuration to PATH (default: replicator.yaml)."""
+    if path.exists() and not force:
+        raise ReplicatorError(f"{path} exists", hint="give another path, or --force")
+    path.write_text((Path(__file__).parent / "template.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    click.echo(f"wrote {path}: fill in the addresses of both systems, then run 'replicator migrate'")
+
+
+@main.command("migrate")
+@config_option
+def migrate_command(config_path: Path | None) -> None:
+    """Bring the hub's database to this version: tables, triggers, views. Safe to repeat.
+
+    The same as 'alembic upgrade head'. Everything happens in one transaction.
+    """
+    with hub_of(load(config_path)) as hub:
+        migrate(hub)
+        where = hub.engine.url.render_as_string(hide_password=True)
+    click.echo(f"the hub is ready: {where}")
+
+
+@main.command()
+@config_option
+@click.option("--whole", is_flag=True, help="Read every entity set whole, not only what changed.")
+@json_option
+def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
+    """Read both systems and work until they are quiet; then say how every flow stands.
+
+    Exits with 3 when anything is blocked, failed, rejected or held, with 0 when everything is in step.
+    """
+    console = Console(stderr=as_json)
+    watcher = TerminalWatcher(console)
+    with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
+        with watcher.progress():
+            Cycle(world, connection).once(whole=whole)
+        found = report.status(connection)
+        found |= report.details(connection, 50)
+    _tell(found, as_json)
+    sys.exit(4 if watcher.transient else 3 if report.needs_attention(found) or watcher.terminal else 0)
+
+
+@main.command()
+@config_option
+@click.option("--details", is_flag=True, help="List the records that are not in step, with their reasons.")
+@click.option("--limit", default=50, show_default=True, help="At most so many records of each kind.")
+@json_option
+def status(config_path: Path | None, details: bool, limit: int, as_json: bool) -> None:
+    """Show how every flow stands: mirrored, in step, pending, blocked, failed, last snapshot, lag."""
+    with hub_of(load(config_path)) as hub:
+        check_hub(hub)
+        with hub.engine.connect() as connection:
+            found = report.status(connection)
+            if details or as_json:
+                found |= report.details(connection, limit)
+    _tell(found, as_json)
+    sys.exit(3 if report.needs_attention(found) else 0)
+
+
+def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
+    if as_json:
+        click.echo(report.to_json(found))
+        return
+    console = Console()
+    report.print_status(console, found)
+    if "blocked" in found:
+        report.print_details(console, found)
+
+
+@main.command()
+@config_option
+def run(config_path: Path | None) -> None:
+    """Run the daemon: keep both systems in step until SIGTERM or Ctrl-C.
+
+    Logs are JSON lines on stderr. What is under way is finished before it stops.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    with world_of(load(config_path), LogWatcher()) as world:
+        daemon = Daemon(world)
+        stop_on_signals(daemon.stop)
+        log = structlog.get_logger("replicator")
+        log.info("start", version=__version__, systems=list(world.connectors))
+        clean = daemon.run()
+        log.info("stop", clean=clean)
+    if not clean:
+        # A request that does not end would hold the interpreter; its record is looked up at the next start.
+        os._exit(0)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call ``stop`` at SIGTERM and SIGINT."""
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+@main.group()
+def deletes() -> None:
+    """Decide about deletes that are held because they are too many."""
+
+
+def _decide(config_path: Path | None, function: str, system: str, entity_set: str) -> int:
+    with hub_of(load(config_path)) as hub:
+        check_hub(hub)
+        with hub.engine.connect() as connection:
+            with connection.begin():
+                call = getattr(sa.func.sync, function)(system, entity_set)
+                count = connection.execute(sa.select(call)).scalar_one()
+            notify(connection)
+            return int(count)
+
+
+@deletes.command()
+@config_option
+@click.argument("system")
+@click.argument("entity_set")
+def approve(config_path: Path | None, system: str, entity_set: str) -> None:
+    """Let the held deletes of SYSTEM's ENTITY_SET go ahead; each record is looked up once more before."""
+    click.echo(f"{_decide(config_path, 'approve_deletes', system, entity_set)} deletes approved")
+
+
+@deletes.command()
+@config_option
+@click.argument("system")
+@click.argument("entity_set")
+def reject(config_path: Path | None, system: str, entity_set: str) -> None:
+    """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
+    click.echo(f"{_decide(config_path, 'reject_deletes', system, entity_set)} deletes rejected")
+
+
+@main.command()
+@config_option
+@click.option("--flow", help="Only this flow, as 'status' names it.")
+@click.option("--record", help="Only this record, as 'status --details' names it.")
+def retry(config_path: Path | None, flow: str | None, record: str | None) -> None:
+    """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
+    with hub_of(load(config_path)) as hub:
+        check_hub(hub)
+        with hub.engine.connect() as connection:
+            with connection.begin():
+                count = connection.execute(sa.select(sa.func.sync.retry(flow, record))).scalar_one()
+            notify(connection)
+    click.echo(f"{count} records will be tried again")
+
+
+@main.command("check-schema")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("schema"))
+@click.option("--json-schema", is_flag=True, help="Print the JSON Schema of the files, for editors.")
+def check_schema(folder: Path, json_schema: bool) -> None:
+    """Read and compile the schema in FOLDER, and say what is wrong with it; needs no hub."""
+    if json_schema:
+        from replicator.model.editors import json_schemas
+
+        click.echo(report.to_json(json_schemas()))
+        return
+    compiled = compile_folder(folder)
+    for found in compiled.maps:
+        click.echo(f"{found.rank}  {found.name}")
+    click.echo(f"{len(compiled.schema.entities)} entities, {len(compiled.maps)} maps, no problem found")
+
+
+@main.command()
+@click.option("--sales-port", default=8081, show_default=True, help="Port of the sales system; 0: any free one.")
+@click.option("--ops-port", default=8082, show_default=True, help="Port of the ops system; 0: any free one.")
+@click.option("--load", "folders", type=click.Path(path_type=Path, exists=True, file_okay=False), multiple=True,
+              help="Folder with sales/*.jsonl and ops/*.jsonl to load; may be given several times, in order.")  # fmt: skip
+@click.option(
+    "--state", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the state across restarts."
+)
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
+              help="A behaviour: recalculate=true, activation_rules=true, token=..., throttle={\"requests\":6000,\"seconds\":300}.")  # fmt: skip
+def sandbox(
+    sales_port: int, ops_port: int, folders: tuple[Path, ...], state: Path | None, options: tuple[str, ...]
+) -> None:
+    """Serve the two simulated systems on loopback until SIGTERM or Ctrl-C.
+
+    SIGHUP loads the folders again, into the running systems.
+    """
+    from replicator.sandbox.host import Host
+
+    host = Host({"sales": sales_port, "ops": ops_port}, state=state, options=options)
+    try:
+        for folder in folders:
+            host.load(folder)
+        for name, url in host.urls.items():
+            click.echo(f"{name}: {url}")
+        sys.stdout.flush()
+        host.wait(folders)
+    finally:
+        host.close()
+
+
+@main.command()
+@click.option("--seed", default=1, show_default=True, help="Of the invented sample data.")
+@click.option("--keep", is_flag=True, help="Go on running afterwards, until Ctrl-C, to look around with psql.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the hub is kept (default: a temporary folder).",
+)
+def demo(seed: int, keep: bool, folder: Path | None) -> None:
+    """Show it at work: an embedded hub, both systems simulated over HTTP, and the daemon between them."""
+    from replicator.demo import Demo
+
+    with Demo(seed, folder, Console()) as show:
+        show.play()
+        if keep:
+            show.stay()
+
+
+@main.group()
+def hub() -> None:
+    """The embedded PostgreSQL server, when the configuration names no other."""
+
+
+@hub.command()
+@config_option
+def up(config_path: Path | None) -> None:
+    """Start it (other commands do so too), and print its URL for psql."""
+    click.echo(_embedded(config_path, embedded.start).url)
+
+
+@hub.command()
+@config_option
+def down(config_path: Path | None) -> None:
+    """Stop it."""
+    _embedded(config_path, embedded.stop)
+
+
+def _embedded(config_path: Path | None, act: Callable[[Path], Any]) -> Any:
+    configuration: Configuration = load(config_path)
+    if configuration.hub.url:
+        raise ReplicatorError("the hub is a server of your own, not the embedded one", hint="unset HUB_URL or hub.url")
+    return act(configuration.hub.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What the command line shows of the hub: it only renders the views of schema ``sync``."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import simplejson
+import sqlalchemy as sa
+from rich.console import Console
+
+Rows = Sequence[Mapping[str, Any]]
+_COUNTS = ("mirrored", "in_step", "pending", "in_flight", "blocked", "failed", "rejected", "not_eligible", "reported")
+
+
+def rows(connection: sa.Connection, view: str, limit: int | None = None) -> Rows:
+    """The rows of a view of schema ``sync``."""
+    query = sa.select(sa.text("*")).select_from(sa.table(view, schema="sync"))
+    with connection.begin():
+        return [dict(row) for row in connection.execute(query.limit(limit) if limit else query).mappings()]
+
+
+def status(connection: sa.Connection) -> dict[str, Rows]:
+    """All that ``status`` tells, as data."""
+    return {
+        "flows": sorted(rows(connection, "status"), key=lambda row: (row["rank"], row["flow"])),
+        "held": rows(connection, "held"),
+        "problems": rows(connection, "problems"),
+    }
+
+
+def details(connection: sa.Connection, limit: int) -> dict[str, Rows]:
+    """The records that are not in step, with their reasons; at most ``limit`` of each kind."""
+    return {name: rows(connection, name, limit) for name in ("blocked", "failed", "not_eligible")}
+
+
+def needs_attention(found: Mapping[str, Rows]) -> bool:
+    """Whether anything is blocked, failed, rejected, reported or held, or could not be read."""
+    troubled = ("blocked", "failed", "rejected", "reported", "in_flight", "pending")
+    return bool(found["held"] or found["problems"]) or any(row[name] for row in found["flows"] for name in troubled)
+
+
+def to_json(value: object) -> str:
+    """JSON with exact decimals and ISO 8601 times."""
+    return simplejson.dumps(value, use_decimal=True, default=_plain, indent=2)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime.datetime | datetime.date):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    return str(value)
+
+
+def print_status(console: Console, found: Mapping[str, Rows]) -> None:
+    """The flows as a table of what is not zero, and below it what is held and what could not be read."""
+    names = [name for name in _COUNTS if name in ("mirrored", "in_step") or any(row[name] for row in found["flows"])]
+    lines = [["flow", *(name.replace("_", " ") for name in names), "read", "lag"]]
+    for row in found["flows"]:
+        counts = (str(row[name]) if row[name] else "·" for name in names)
+        lines.append([row["flow"], *counts, _time(row["last_snapshot"]), _seconds(row["lag_seconds"])])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    for first, *others in lines:
+        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        _line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
+    for row in found["held"]:
+        _line(console, f"held: {row['records']} deletes of {row['system']}.{row['entity_set']}: {row['reason']}")
+        _line(console, f"      decide with: replicator deletes approve|reject {row['system']} {row['entity_set']}")
+    for row in found["problems"]:
+        _line(console, f"not read: {row['system']}.{row['entity_set']} since {_time(row['since'])}: {row['problem']}")
+
+
+def print_details(console: Console, found: Mapping[str, Rows]) -> None:
+    """The records that are not in step, one a line."""
+    for row in found["blocked"]:
+        _line(console, f"blocked       {row['map']}  {row['record']}  waits for {', '.join(row['waits_for'] or ())}")
+    for row in found["failed"]:
+        _line(console, f"{row['state']:<13} {row['map']}  {row['record'] or '(unknown)'}  {row['reason']}")
+    for row in found["not_eligible"]:
+        _line(console, f"not eligible  {row['map']}  {row['record']}  {row['reason']}")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _time(value: datetime.datetime | None) -> str:
+    return value.strftime("%H:%M:%S") if value else "never"
+
+
+def _seconds(value: Decimal | None) -> str:
+    return f"{value:.0f} s" if value else "·"

@@ -1,0 +1,88 @@
+"""Both simulated systems on their ports, as the command line serves them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import simplejson
+from pydantic import ValidationError
+
+from replicator.errors import ConfigurationError
+from replicator.sandbox.server import Server, serve
+from replicator.sandbox.system import Options, Sandbox
+
+SystemName = Literal["sales", "ops"]
+LOOPBACK = "127.0.0.1"
+
+
+class Host:
+    """Serves both systems until closed. ``ports`` of 0 mean any free port."""
+
+    def __init__(self, ports: Mapping[str, int], *, state: Path | None = None, options: Sequence[str] = ()) -> None:
+        if state is not None:
+            state.mkdir(parents=True, exist_ok=True)
+        chosen = parse_options(options)
+        self.sandboxes = {
+            name: Sandbox(name, state=state / f"{name}.sqlite" if state else None, options=chosen)
+            for name in get_args(SystemName)
+        }
+        self._servers = {name: _serve(sandbox, ports[name]) for name, sandbox in self.sandboxes.items()}
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where each system is."""
+        return {name: server.url for name, server in self._servers.items()}
+
+    def load(self, folder: Path) -> dict[str, dict[str, int]]:
+        """Load ``ops/*.jsonl`` and ``sales/*.jsonl`` of a folder; counts by system and entity set."""
+        found = {name: folder / name for name in ("ops", "sales") if (folder / name).is_dir()}
+        if not found:
+            raise ConfigurationError(f"{folder} has neither a folder 'sales' nor 'ops'")
+        return {name: self.sandboxes[name].load(path) for name, path in found.items()}
+
+    def wait(self, folders: Sequence[Path]) -> None:
+        """Until SIGTERM or Ctrl-C. SIGHUP loads the folders again."""
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        signal.signal(signal.SIGHUP, lambda *_: [self.load(folder) for folder in folders])
+        while not stop.wait(0.5):
+            pass
+
+    def close(self) -> None:
+        """Stop serving; the state stays where it is kept."""
+        for server in self._servers.values():
+            server.close()
+        for sandbox in self.sandboxes.values():
+            sandbox.close()
+
+
+def _serve(sandbox: Sandbox, port: int) -> Server:
+    try:
+        return serve(sandbox, LOOPBACK, port)
+    except OSError as problem:
+        raise ConfigurationError(
+            f"port {port} for {sandbox.system} cannot be used: {problem.strerror}", hint="choose another, or 0"
+        ) from problem
+
+
+def parse_options(texts: Sequence[str]) -> Options:
+    """Options from texts like ``recalculate=true``; values are JSON, or plain text."""
+    values: dict[str, object] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigurationError(f"'{text}' is not NAME=VALUE")
+        try:
+            values[name] = simplejson.loads(value)
+        except ValueError:
+            values[name] = value
+    try:
+        return Options.model_validate(values)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        raise ConfigurationError(f"option {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

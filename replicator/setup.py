@@ -1,0 +1,76 @@
+"""Puts the pieces together: from a configuration to a World, with every error before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx2
+import sqlalchemy as sa
+
+from replicator.config import Configuration
+from replicator.cycle import Watcher, World
+from replicator.errors import ConfigurationError
+from replicator.hub.migrate import MigrationTarget, check_hub
+from replicator.hub.open import open_hub
+from replicator.model.compiled import Compiled, compile_folder
+from replicator.systems import connect
+from replicator.systems.connector import Connector
+
+
+@contextmanager
+def hub_of(configuration: Configuration) -> Iterator[MigrationTarget]:
+    """The hub of a configuration, opened and not yet checked."""
+    compiled = compile_folder(configuration.schema_folder)
+    engine = open_hub(configuration.hub.url, configuration.hub.folder)
+    try:
+        yield MigrationTarget(engine, compiled, configuration.schema_folder)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def world_of(
+    configuration: Configuration,
+    watcher: Watcher,
+    transports: Mapping[str, httpx2.BaseTransport] | None = None,
+) -> Iterator[World]:
+    """Everything that the replicator needs to work; raises when the hub or the configuration does not fit."""
+    with hub_of(configuration) as hub:
+        check_hub(hub)
+        check_systems(configuration, hub.compiled)
+        connectors = {
+            name: connect(name, settings, transport=(transports or {}).get(name))
+            for name, settings in configuration.systems.items()
+        }
+        parallel = sum(settings.parallel_requests for settings in configuration.systems.values())
+        workers = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="request")
+        try:
+            yield make_world(configuration, hub.compiled, hub.engine, connectors, workers, watcher)
+        finally:
+            workers.shutdown(wait=False, cancel_futures=True)
+            for connector in connectors.values():
+                connector.close()
+
+
+def make_world(
+    configuration: Configuration,
+    compiled: Compiled,
+    engine: sa.Engine,
+    connectors: Mapping[str, Connector],
+    workers: ThreadPoolExecutor,
+    watcher: Watcher,
+) -> World:
+    """A World with the real clock and randomness."""
+    return World(configuration, compiled, engine, connectors, workers, watcher)
+
+
+def check_systems(configuration: Configuration, compiled: Compiled) -> None:
+    """Every system of the schema has to be configured, and no other."""
+    missing = set(compiled.schema.systems) - set(configuration.systems)
+    unknown = set(configuration.systems) - set(compiled.schema.systems)
+    if missing or unknown:
+        name = sorted(missing or unknown)[0]
+        what = "is not configured" if missing else "is configured, but schema/ has no folder of that name"
+        raise ConfigurationError(f"the system '{name}' {what}", hint="see 'systems:' in the configuration")
