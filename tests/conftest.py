@@ -1,0 +1,3 @@
+"""The plug-ins of the test suite; each fixture has a module of its own in ``fixtures``."""
+
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.hub", "tests.fixtures.world"]
