@@ -266,7 +266,7 @@ def check_schema(folder: Path, json_schema: bool) -> None:
     "--state", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the state across restarts."
 )
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
-              help="A behaviour: recalculate=true, activation_rules=true, token=..., throttle={\"requests\":6000,\"seconds\":300}.")  # fmt: skip
+              help="A behaviour, as recalculate=true, activation_rules=true, token=..., throttle={...}.")  # fmt: skip
 def sandbox(
     sales_port: int, ops_port: int, folders: tuple[Path, ...], state: Path | None, options: tuple[str, ...]
 ) -> None:

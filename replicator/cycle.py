@@ -66,7 +66,7 @@ class World:
     def pause(self, attempts: int) -> float:
         """Seconds before the next try: doubling, capped, with jitter so that many do not come at once."""
         settings = self.configuration.daemon
-        longest = min(settings.retry_max_seconds, settings.retry_seconds * 2 ** min(attempts, 20))
+        longest: float = min(settings.retry_max_seconds, settings.retry_seconds * 2 ** min(attempts, 20))
         return longest * (0.5 + self.random.random() / 2)
 
 

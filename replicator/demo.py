@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +98,10 @@ class Demo:
     def stay(self) -> None:
         """Keep the hub up, to look around."""
         self._say("the hub stays up until Ctrl-C; look around with:")
-        self._say(f"  psql '{embedded.start(self.folder / 'hub').url}' -c 'select * from sync.status'")
-        try:
+        url = embedded.start(self.folder / "hub").url
+        self._say(f"  psql '{url}' -c 'table sync.status'")
+        with suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
 
     def _scene(self, title: str, act: Callable[[], None], *, starting: bool = False) -> None:
         self.console.rule(title, align="left")

@@ -18,7 +18,7 @@ class XID8(sa.types.UserDefinedType[int]):
         return "xid8"
 
 
-class PG_SNAPSHOT(sa.types.UserDefinedType[str]):
+class SNAPSHOT(sa.types.UserDefinedType[str]):
     """PostgreSQL's transaction snapshot."""
 
     cache_ok = True
@@ -43,7 +43,7 @@ change = sa.Table(
     sa.Column("relation", REGCLASS, nullable=False, comment="The captured table"),
     sa.Column("record_id", sa.BigInteger, nullable=False),
     sa.Column("operation", sa.CHAR(1), nullable=False, comment="I, U or D"),
-    sa.Column("origin", sa.Text, nullable=False, comment="Who wrote: snapshot:<system>, merge:<system>, deliver:<system>, or a database role"),
+    sa.Column("origin", sa.Text, nullable=False, comment="snapshot:, merge: or deliver:<system>, or a database role"),
     sa.Column("at", _time, server_default=_now, nullable=False),
     schema="log",
     comment="One row per changed record, written by triggers only; where to look, not what to do",
@@ -63,7 +63,7 @@ map_ = sa.Table(
     sa.Column("target", sa.Text, nullable=False, comment="The table that holds what they become"),
     sa.Column("rank", sa.SmallInteger, nullable=False, comment="Dependency rank: lower goes first"),
     sa.Column("root", sa.Text, comment="For a part: the map of its whole"),
-    sa.Column("hash", sa.Text, nullable=False, comment="Of the compiled view; a new one marks every record of the map"),
+    sa.Column("hash", sa.Text, nullable=False, comment="Of the compiled view; a new one marks every record"),
     sa.Column("marked_hash", sa.Text, comment="The hash for which every record was last marked"),
     sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.true()),
     schema="sync",
@@ -112,7 +112,7 @@ consumer = sa.Table(
     "consumer",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("snapshot", PG_SNAPSHOT, nullable=False, comment="Everything visible in it has been read"),
+    sa.Column("snapshot", SNAPSHOT, nullable=False, comment="Everything visible in it has been read"),
     sa.Column("cluster", sa.Text, nullable=False, comment="The system identifier the snapshot belongs to"),
     sa.Column("at", _time, nullable=False, server_default=_now),
     schema="sync",

@@ -13,8 +13,8 @@ from replicator.engine.diff import SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
+from replicator.inbound.clash import blocking, clashes
 from replicator.model.compiled import Compiled, CompiledMap
-from replicator.model.tables import fold
 from replicator.model.views import DesiredView
 
 _BATCH = 50_000
@@ -51,15 +51,16 @@ class Merges:
         """One pass over all inbound maps; ``again`` tests the blocked records once more."""
         total = Merged()
         for found in self.compiled.inbound():
-            for states in (["pending"], ["blocked"]) if again or total.progress else (["pending"],):
-                total.add(self._merge_map(found, states))
+            total.add(self._merge_map(found, "pending"))
+            if again or total.progress:
+                total.add(self._merge_map(found, "blocked"))
         return total
 
-    def _merge_map(self, found: CompiledMap, states: Sequence[State]) -> Merged:
+    def _merge_map(self, found: CompiledMap, state: State) -> Merged:
         total, after, full = Merged(), 0, True
         while full:
             with self.connection.begin():
-                claimed = claim_records(self.connection, self.ids[found.name], states, after=after, limit=_BATCH)
+                claimed = claim_records(self.connection, self.ids[found.name], [state], after=after, limit=_BATCH)
                 full = claimed.records == _BATCH
                 if claimed.records:
                     set_origin(self.connection, f"merge:{found.mapping.system}")
@@ -106,7 +107,8 @@ class _MapMerge:
         """Link, diff, apply, settle."""
         linked = list(self.connection.execute(linking(self.view)).scalars())
         self._make_work()
-        self._clashes()
+        for statement in clashes(self.view, self.work):
+            self.connection.execute(statement)
         self._still_needed()
         created = self._create()
         updated = self.connection.execute(self._update()).rowcount + self._set_instead()
@@ -122,40 +124,8 @@ class _MapMerge:
         self.connection.execute(sa.CreateTableAs(query, "work", temporary=True))
         self.connection.execute(sa.text("analyze work"))
 
-    def _clashes(self) -> None:
-        """Two records with one business key: neither is created, or the second is not; all are named."""
-        work, target = self.work, self.view.target
-        names = [column.name for column in self.view.columns if column.is_key]
-        keys = [fold(work.c[name]) for name in names]
-        create = work.c.action == "create"
-        twins = (
-            sa.select(*(key.label(f"k{i}") for i, key in enumerate(keys)), sa.func.string_agg(work.c.record, sa.literal(", ")).label("records"))
-            .where(create).group_by(*keys).having(sa.func.count() > 1).subquery("twins")
-        )  # fmt: skip
-        same = sa.and_(*(key == twins.c[f"k{i}"] for i, key in enumerate(keys)))
-        self._block(create & same, sa.literal("the same business key is borne by several records: ") + twins.c.records)
-        taken = sa.and_(*(fold(target.c[name]) == key for name, key in zip(names, keys, strict=True)))
-        label = self.view.paths.label(target, self.found.mapping.entity)
-        self._block(
-            create & taken, sa.literal(f"another record is {self.found.mapping.entity.entity} ") + label + " already"
-        )
-        renamed = work.c.action == "update"
-        other = target.alias("other")
-        taken = sa.and_(
-            *(fold(other.c[name]) == key for name, key in zip(names, keys, strict=True)), other.c.id != work.c.target_id
-        )
-        label = self.view.paths.label(other, self.found.mapping.entity)
-        self._block(
-            renamed & taken, sa.literal(f"another record is {self.found.mapping.entity.entity} ") + label + " already"
-        )
-
     def _block(self, which: sa.ColumnElement[bool], why: sa.ColumnElement[str]) -> None:
-        statement = (
-            sa.update(self.work)
-            .where(which)
-            .values(action="blocked", waits_for=sa.func.array_append(sa.cast(sa.text("'{}'"), sa.ARRAY(sa.Text)), why))
-        )
-        self.connection.execute(statement)
+        self.connection.execute(blocking(self.work, which, why))
 
     def _still_needed(self) -> None:
         """A record that others of the common model point at cannot go before them."""

@@ -218,12 +218,12 @@ class _Loading:
 
     def _keep_last_of_twins(self) -> None:
         """A record read twice (a page moved under the read): the later image counts."""
-        one, other = self.stage.alias("one"), self.stage.alias("other")
+        other = self.stage.alias("other")
         keys = [self.stage.c[key] for key in mirror_key(self.entity_set)]
         twins = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
         if self.connection.execute(twins).first() is not None:
-            later = sa.exists().where(self._same(other, one), other.c.place > one.c.place)
-            self.connection.execute(sa.delete(one).where(later))
+            later = sa.exists().where(self._same(other, self.stage), other.c.place > self.stage.c.place)
+            self.connection.execute(sa.delete(self.stage).where(later))
 
     def _leave_out_touched(self) -> None:
         if self.touched:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from replicator.model.spec import CommonEntity, EntitySetSpec, ValueMapSpec
 
 
 def json_schemas() -> dict[str, Any]:
     """By kind of file: common entities, entity sets and value maps."""
-    kinds = {"common": CommonEntity, "entity_set": EntitySetSpec, "value_map": ValueMapSpec}
+    kinds: dict[str, type[BaseModel]] = {"common": CommonEntity, "entity_set": EntitySetSpec, "value_map": ValueMapSpec}
     return {name: kind.model_json_schema() for name, kind in kinds.items()}

@@ -30,7 +30,7 @@ changed = sa.table(
 
 @dataclass(frozen=True)
 class Marking:
-    """When rows of ``table`` change, the records that ``records`` selects (one column, ``record_id``) are to be marked."""
+    """When rows of ``table`` change, the records that ``records`` selects (column ``record_id``) are to be marked."""
 
     table: sa.Table
     records: sa.Select[Any]
@@ -114,7 +114,7 @@ def _replaced(on: sa.ColumnElement[bool], step: Step, rows: sa.FromClause) -> sa
         table = getattr(element, "table", None)
         return rows.c[element.name] if table is step.alias else None  # type: ignore[attr-defined]
 
-    return replacement_traverse(on, {}, swap)  # type: ignore[arg-type]
+    return replacement_traverse(on, {}, swap)
 
 
 def images(table: sa.Table, columns: set[str], tables: Tables, name: str = "images") -> sa.Subquery:

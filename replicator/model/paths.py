@@ -29,7 +29,7 @@ class Step:
     alias: NamedFromClause
     table: sa.Table
     on: sa.ColumnElement[bool]
-    lateral: sa.Lateral | None = None
+    lateral: sa.FromClause | None = None
     columns: set[str] = field(default_factory=set)
     """The columns the map reads here; none for a crosswalk, whose writes are marked by who writes them."""
 
@@ -122,7 +122,7 @@ class Paths:
         return entity
 
     def follow(self, step: Step, kind: Kind, reference: str, following: str) -> tuple[Step, Kind]:
-        """The step to what ``reference`` of this row points at; of several, the set that has the field ``following``."""
+        """The step to what ``reference`` points at; of several sets, the one that has the field ``following``."""
         column = self.field(kind, reference)
         if isinstance(kind, EntitySet):
             target: Kind = self._pointed_at(kind, reference, following)

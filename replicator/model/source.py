@@ -1,4 +1,4 @@
-"""Reads YAML with the line of every value, and turns pydantic's complaints into errors that name file, line and field."""
+"""Reads YAML with the line of every value; turns pydantic's complaints into errors that name file, line and field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: Decimal(str(loader.construct_scalar(node))))
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: Decimal(str(node.value)))
 
 
 class Document:
@@ -52,12 +52,12 @@ class Document:
             return self._mapping(loader, node, at)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(loader, item, (*at, index)) for index, item in enumerate(node.value)]
-        return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        return loader.construct_object(node, deep=True)
 
     def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, at: Location) -> dict[Hashable, object]:
         result: dict[Hashable, object] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable) or key in result:
                 raise self.problem(f"'{key}' stands here twice", line=key_node.start_mark.line + 1)
             here = (*at, key if isinstance(key, int | str) else str(key))
@@ -91,7 +91,7 @@ class Document:
         return [str(self.problem(" or ".join(dict.fromkeys(found)), at)) for at, found in messages.items()]
 
     def _known(self, at: Location) -> Location:
-        """``at`` without the names of union branches that pydantic adds, keeping an unknown last part (a missing key)."""
+        """``at`` without the branches of unions that pydantic adds; an unknown last part (a missing key) stays."""
         known: Location = ()
         for index, part in enumerate(at):
             if (*known, part) in self._lines:

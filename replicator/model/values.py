@@ -104,7 +104,8 @@ class Values:
     def _constant(self, name: str, value: Scalar, field: CommonField | SystemField) -> Expression:
         expected: dict[FieldType, tuple[type, ...]] = {"text": (str,), "boolean": (bool,)}
         wanted = expected.get(field.type)
-        if wanted and not isinstance(value, wanted) or (isinstance(value, bool) and field.type != "boolean"):
+        misfit = wanted is not None and not isinstance(value, wanted)
+        if misfit or (isinstance(value, bool) and field.type != "boolean"):
             raise self.mapping.problem(f"{value!r} does not fit a field of type {field.type}", "fields", name)
         if isinstance(field, CommonField) and field.values and value not in field.values:
             raise self.mapping.problem(f"{value!r} is none of {', '.join(field.values)}", "fields", name)
@@ -145,7 +146,7 @@ class Values:
     ) -> sa.ColumnElement[str] | None:
         if not field.required and not self._is_key(name):
             return None
-        empty = expression.is_(None)
+        empty: sa.ColumnElement[bool] = expression.is_(None)
         if value.missing is not None:
             empty = sa.and_(empty, value.missing.is_(None))
         return when(empty, join_text(f"{name}: required, and empty"))
@@ -159,12 +160,8 @@ class Values:
     ) -> list[sa.ColumnElement[str]]:
         """Texts too long, and texts that are none of the known values."""
         found = []
-        if (
-            field.type == "text"
-            and field.length
-            and spec.constant is None
-            and (spec.truncate or field.length + 1) > field.length
-        ):
+        cut = spec.truncate is not None and field.length is not None and spec.truncate <= field.length
+        if field.type == "text" and field.length and spec.constant is None and not cut:
             length = sa.func.char_length(expression)
             found.append(
                 when(length > field.length, join_text(f"{name}: ", length, f" characters, at most {field.length} fit"))

@@ -16,6 +16,7 @@ from replicator.model.spec import Condition, NotNull, TodayPlusDays, Write
 from replicator.model.tables import Tables, common_column
 from replicator.model.values import Value, Values, join_text
 
+_NO_TEXT = sa.cast(sa.null(), sa.Text)
 RESERVED = ("source_id", "target_id", "root_id", "record", "eligible", "verdict", "reason", "waits_for")
 
 
@@ -131,8 +132,8 @@ class _Builder:
             (row.alias.c[self.root_column] if self.root_column else sa.cast(sa.null(), sa.BigInteger)).label("root_id"),
             self.paths.label(row.alias, self.paths.kind).label("record"),
             eligible.label("eligible"),
-            (sa.case(*not_eligible) if not_eligible else sa.cast(sa.null(), sa.Text)).label("left_out"),
-            (sa.func.nullif(sa.func.concat_ws("; ", *problems), "") if problems else sa.cast(sa.null(), sa.Text)).label("problem"),
+            (sa.case(*not_eligible) if not_eligible else _NO_TEXT).label("left_out"),
+            (sa.func.nullif(sa.func.concat_ws("; ", *problems), "") if problems else _NO_TEXT).label("problem"),
             self._list(missing).label("waits_for"),
             *(sa.cast(made[column.field].expression, column.type).label(column.name) for column in columns),
         ).select_from(self._joined())  # fmt: skip
@@ -184,10 +185,11 @@ class _Builder:
             "root_id": link.c.root_id if self.root_column else sa.null(),
             "record": self.paths.label(target, kind), "eligible": sa.false(), "verdict": sa.literal("absent"),
         }  # fmt: skip
-        types = {"root_id": sa.BigInteger(), "reason": sa.Text(), "waits_for": sa.ARRAY(sa.Text)}
+        fixed["root_id"] = sa.cast(fixed["root_id"], sa.BigInteger)
+        fixed["waits_for"] = sa.cast(sa.null(), sa.ARRAY(sa.Text))
         return (
             sa.select(
-                *(fixed.get(name, sa.cast(sa.null(), types.get(name, sa.Text()))).label(name) for name in RESERVED),
+                *(fixed.get(name, _NO_TEXT).label(name) for name in RESERVED),
                 *(sa.cast(sa.null(), column.type).label(column.name) for column in columns),
             )
             .select_from(link.outerjoin(target, target.c.id == link.c[self.target_side]))
@@ -266,13 +268,15 @@ class _Builder:
         wholes = self.tables.mirror(whole).alias("w")
         whole_link = self.tables.links[whole.system, whole.name, self.mapping.entity.entity].alias("wl")
         parts, part_link = self.tables.mirror(part_map.entity_set).alias("p"), self.tables.link_of(part_map).alias("pl")
+        label = self.paths.label(parts, part_map.entity_set)
+        there = sa.and_(whole_link.c.common_id == self.paths.row.alias.c.id, whole_link.c.ended_at.is_(None))
         merged = sa.exists().where(part_link.c.mirror_id == parts.c.id, part_link.c.ended_at.is_(None))
         return (
-            sa.select(join_text(f"{part_map.entity.entity} ", self.paths.label(parts, part_map.entity_set), " to be merged"))
+            sa.select(join_text(f"{part_map.entity.entity} ", label, " to be merged"))
             .select_from(
                 whole_link.join(wholes, wholes.c.id == whole_link.c.mirror_id)
                 .join(parts, parts.c[column_name(whole_field)] == wholes.c[column_name(whole.spec.key[0])])
             )
-            .where(whole_link.c.common_id == self.paths.row.alias.c.id, whole_link.c.ended_at.is_(None), sa.not_(merged))
+            .where(there, sa.not_(merged))
             .limit(1).correlate(self.paths.row.alias).scalar_subquery()
         )  # fmt: skip

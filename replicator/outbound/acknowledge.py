@@ -19,6 +19,7 @@ from replicator.outbound.plan import Delivery, Planned
 from replicator.systems.connector import Applied, Image, Outcome, Postponed, Rejected, Stale, Unknown
 
 _sql = statements(__file__)
+_WEIGHTS: Mapping[type, int] = {Unknown: 0, Stale: 1, Postponed: 2, Rejected: 3, Applied: 4}
 Pause = Callable[[int], float]
 """Seconds to wait after so many attempts."""
 
@@ -76,7 +77,7 @@ class Acknowledgement:
         """Mirror, crosswalk and accepted values of one map's writes."""
         mirror = found.view.target
         kept = [(planned, outcome) for planned, outcome in written if planned.write.operation != "delete"]
-        confirmed = [(p, o.image, o.etag) for p, o in kept if o.image is not None]
+        confirmed = [(planned, outcome.image, outcome.etag) for planned, outcome in kept if outcome.image is not None]
         self.result.unconfirmed += [planned for planned, outcome in kept if outcome.image is None]
         seen: list[Seen] = [(image, etag) for _, image, etag in confirmed]
         ids = store(self.connection, mirror, found.mapping.entity_set, seen) if seen else []
@@ -153,9 +154,8 @@ def worst_of(outcomes: Sequence[Outcome]) -> Rejected | Postponed | Unknown | St
     """The outcome that decides a unit: not knowing counts most, then a rejection with words."""
 
     def weight(outcome: Outcome) -> int:
-        order = (Unknown, Stale, Postponed, Rejected)
-        place = next((i for i, kind in enumerate(order) if isinstance(outcome, kind)), len(order))
-        return place if outcome_message(outcome) else place + 10
+        place = _WEIGHTS[type(outcome)]
+        return place if outcome_message(outcome) else place + len(_WEIGHTS)
 
     worst = min(outcomes, key=weight)
     assert not isinstance(worst, Applied)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import simplejson
 import sqlalchemy as sa
 
-from replicator.engine.claim import State, claim_due, claim_records, settle, show
+from replicator.engine.claim import State, claim_due, claim_records, claimed_rows, settle, show
 from replicator.engine.diff import diff, linking
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
@@ -123,14 +123,11 @@ class Deliveries:
 
     def _sets(self, found: CompiledMap) -> set[str]:
         """The system's entity sets that this map and those of its parts read or write."""
-        names = {}
-        for (system, name), table in self.compiled.tables.mirrors.items():
-            names[table.fullname] = name if system == self.connector.name else None
-        read = set()
-        for each in (found, *self.compiled.parts(found)):
-            read.add(each.mapping.entity_set.name)
-            read |= {names[step.table.fullname] for step in each.view.paths.steps if names.get(step.table.fullname)}
-        return {name for name in read if name}
+        mirrors = self.compiled.tables.mirrors
+        names = {table: name for (system, name), table in mirrors.items() if system == self.connector.name}
+        maps = (found, *self.compiled.parts(found))
+        steps = [step.table for each in maps for step in each.view.paths.steps]
+        return {each.mapping.entity_set.name for each in maps} | {names[table] for table in steps if table in names}
 
     def _deliver_due(self, found: CompiledMap) -> Delivered:
         with self.connection.begin():
@@ -158,7 +155,7 @@ class Deliveries:
     def _decide(self, found: CompiledMap) -> tuple[list[Delivery], Delivered]:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
         self._link(found)
-        marks = dict(self.connection.execute(sa.text("select record_id, marked from claim")).all())  # type: ignore[arg-type]
+        marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
         parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
         for part in self.compiled.parts(found):
             for row in self.connection.execute(diff(part.view, self.ids[part.name], by_root=True)):
