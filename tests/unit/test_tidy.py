@@ -1,0 +1,206 @@
+"""The house rules that no other tool checks: which module may import which, where SQL comes from, and whose names stand where."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PRODUCT = ROOT / "replicator"
+MODULES = sorted(PRODUCT.rglob("*.py"))
+LONGEST = 400
+
+LAYERS = (
+    {"__main__"},
+    {"cli"},
+    {"demo", "console"},
+    {"daemon", "terminal", "report", "setup"},
+    {"cycle"},
+    {"inbound", "outbound"},
+    {"engine"},
+    {"config"},
+    {"systems", "hub"},
+    {"model"},
+    {"errors"},
+)
+"""From top to bottom. A module imports from layers below its own, never from a neighbour in its layer but itself."""
+NEIGHBOURS = {("daemon", "report"), ("terminal", "report"), ("demo", "console")}
+"""The exceptions: rooms of one layer that may use each other, in this direction."""
+OPENS_THE_SANDBOX = {"cli", "demo"}
+ORDINARY_WORDS = {
+    "name", "number", "kind", "code", "status", "state", "description", "decimals",
+    "unit",  # of writes
+    "quote", "quotes", "email",  # of the standard library: to quote in URLs, quotation marks, MIME
+    "role",  # of the database
+    "fullname",  # of a table, in SQLAlchemy
+    "company",  # what the protocol of finops calls its partitions
+    "organization",  # what the protocol of dataverse calls an environment; in the sandbox only
+}  # fmt: skip
+"""Names of ``schema/`` that are also words of the program's own trade. Every other name of a field is refused."""
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def room(path: Path) -> str:
+    """The part of the program that a module belongs to: its folder, or its own name at the top."""
+    return path.relative_to(PRODUCT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """The rooms that a module imports from, and the lines."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{shown(path)}:{node.lineno}: a relative import"
+            names = [node.module or ""] if node.module != "replicator" else [f"replicator.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            first, _, rest = name.partition(".")
+            if first == "replicator" and rest and not rest.startswith("__"):
+                yield rest.partition(".")[0], node.lineno
+
+
+def level(name: str) -> int:
+    return next(place for place, rooms in enumerate(LAYERS) if name in rooms)
+
+
+def test_every_room_has_a_place_among_the_layers() -> None:
+    known = set().union(*LAYERS) | {"sandbox", "__init__"}
+    assert {room(path) for path in MODULES} <= known
+
+
+def test_no_module_imports_from_a_layer_above_or_beside_its_own() -> None:
+    wrong = [
+        f"{shown(path)}:{line}: {room(path)} imports {other}"
+        for path in MODULES
+        if room(path) not in ("sandbox", "__init__")
+        for other, line in imported(path)
+        if other not in ("sandbox", room(path))
+        and level(other) <= level(room(path))
+        and (room(path), other) not in NEIGHBOURS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_sandbox_stands_beside_and_only_those_who_show_it_open_it() -> None:
+    from_inside = {other for path in MODULES if room(path) == "sandbox" for other, _ in imported(path)}
+    from_outside = {room(path) for path in MODULES for other, _ in imported(path) if other == "sandbox"} - {"sandbox"}
+    assert from_inside <= {"sandbox", "errors"}
+    assert from_outside <= OPENS_THE_SANDBOX
+
+
+def test_nothing_imports_the_command_line() -> None:
+    assert not [
+        shown(path) for path in MODULES for other, _ in imported(path) if other == "cli" and path.stem != "__main__"
+    ]
+
+
+def assembled(node: ast.expr) -> bool:
+    """Whether a text is put together in place: an f-string, +, %, ``.format`` or ``.join``."""
+    if isinstance(node, ast.JoinedStr):
+        return any(isinstance(part, ast.FormattedValue) for part in node.values)
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Add | ast.Mod)
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("format", "join")
+        and isinstance(node.func.value, ast.Constant | ast.JoinedStr)
+    )
+
+
+def called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def test_no_sql_is_assembled_from_texts() -> None:
+    takes_sql = {"execute", "executemany", "exec_driver_sql", "text", "DDL", "copy", "scalar", "scalars"}
+    wrong = [
+        f"{shown(path)}:{node.lineno}: {ast.unparse(node)[:100]}"
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and called(node) in takes_sql and node.args and assembled(node.args[0])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_prints_but_through_the_terminal_and_the_log() -> None:
+    wrong = [
+        f"{shown(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "pprint")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_time_is_taken_without_its_zone() -> None:
+    naive = {"utcnow", "utcfromtimestamp", "today"}
+    wrong = [
+        f"{shown(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value).split(".")[-1] in ("datetime", "date")
+        and (
+            node.func.attr in naive or (node.func.attr in ("now", "fromtimestamp") and not (node.args or node.keywords))
+        )
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_a_module_says_what_it_is_for_and_can_be_read_in_one_sitting(path: Path) -> None:
+    told = ast.get_docstring(tree(path))
+    assert told, "no docstring"
+    assert told.split("\n\n")[0].endswith("."), "its first words are no sentence"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def business_names() -> dict[str, str]:
+    """Every name of an entity, entity set or field that ``schema/`` gives, and where it stands."""
+    names: dict[str, str] = {}
+    for path in sorted(ROOT.glob("schema/*/*.yaml")):
+        described = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
+        own = [described.get(key) for key in ("entity", "entity_set", "logical_name", "value_map")]
+        for name in (*own, *described.get("fields", {})):
+            if name:
+                names.setdefault(name, shown(path))
+    return names
+
+
+def business_words(path: Path) -> list[str]:
+    """The names of ``schema/`` that a file uses, comments and messages too; ``<reference>_id`` is a name as well."""
+    names = business_names()
+    telling = set(names) - ORDINARY_WORDS
+    return [
+        f"{shown(path)}:{number}: {word} ({names[word.removesuffix('_id')]})"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for word in re.findall(r"\w+", line)
+        if word.removesuffix("_id") in telling
+    ]
+
+
+def product_files() -> list[Path]:
+    """All that must not know the business: the program but for the sandbox's data, and the SQL every schema shares."""
+    return sorted([*PRODUCT.rglob("*.py"), *PRODUCT.rglob("*.sql"), *(ROOT / "schema" / "hub").glob("*.sql")])
+
+
+@pytest.mark.parametrize("path", product_files(), ids=shown)
+def test_the_program_knows_no_business_entity_and_no_field_of_one(path: Path) -> None:
+    found = business_words(path)
+    assert not found, "\n".join(found)
