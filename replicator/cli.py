@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +25,8 @@ from replicator import __version__, report
 from replicator.config import FILE, Configuration, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher, notify
-from replicator.errors import ReplicatorError, Transient
+from replicator.engine.lease import Lease, acquire, holder
+from replicator.errors import LeaseLost, ReplicatorError, Transient
 from replicator.hub import embedded
 from replicator.hub.migrate import check_hub, migrate
 from replicator.model.compiled import compile_folder
@@ -120,8 +124,8 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
     with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
-        with watcher.progress():
-            Cycle(world, connection).once(whole=whole)
+        with leading(connection, world.configuration) as lease, watcher.progress():
+            Cycle(replace(world, lease=lease), connection).once(whole=whole)
         found = report.status(connection)
         found |= report.details(connection, 50)
     _tell(found, as_json)
@@ -143,6 +147,31 @@ def status(config_path: Path | None, details: bool, limit: int, as_json: bool) -
                 found |= report.details(connection, limit)
     _tell(found, as_json)
     sys.exit(3 if report.needs_attention(found) else 0)
+
+
+@contextmanager
+def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lease]:
+    """Hold the lead while a command works; a daemon that leads has to be stopped first."""
+    lease = acquire(connection, this_process(), configuration.daemon.lease_seconds)
+    if lease is None:
+        raise LeaseLost(
+            f"another replicator works on this hub: {holder(connection)}", hint="stop it, or let it do the work"
+        )
+    renewing = threading.Event()
+
+    def renew() -> None:
+        while not renewing.wait(lease.seconds / 3):
+            with connection.engine.connect() as own:
+                lease.renew(own)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        renewing.set()
+        thread.join()
+        lease.release(connection)
 
 
 def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
@@ -171,7 +200,7 @@ def run(config_path: Path | None) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     with world_of(load(config_path), LogWatcher()) as world:
-        daemon = Daemon(world)
+        daemon = Daemon(world, this_process())
         stop_on_signals(daemon.stop)
         log = structlog.get_logger("replicator")
         log.info("start", version=__version__, systems=list(world.connectors))
@@ -180,6 +209,11 @@ def run(config_path: Path | None) -> None:
     if not clean:
         # A request that does not end would hold the interpreter; its record is looked up at the next start.
         os._exit(0)
+
+
+def this_process() -> str:
+    """Who this is, for people: host and process."""
+    return f"{platform.node()}:{os.getpid()}"
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

@@ -44,6 +44,7 @@ class DaemonSettings(Settings):
     retry_seconds: float = Field(default=5, gt=0, description="First pause after a passing failure; it doubles")
     retry_max_seconds: float = Field(default=600, gt=0)
     keep_log_days: int = Field(default=30, ge=1)
+    lease_seconds: float = Field(default=30, gt=0, description="A replicator that is silent for so long loses the lead")
 
 
 class Configuration(Settings):

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from replicator.config import Configuration
+from replicator.engine.lease import Lease
 from replicator.engine.maps import map_ids
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
-from replicator.errors import ReplicatorError
+from replicator.errors import LeaseLost, ReplicatorError
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
 from replicator.model.compiled import Compiled, CompiledMap
@@ -42,6 +43,9 @@ class Watcher:
     def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
         """A request was answered and acknowledged."""
 
+    def waiting(self, holder: str) -> None:
+        """Another replicator leads; this one waits."""
+
     def problem(self, where: str, problem: ReplicatorError) -> None:
         """A flow failed; the others go on."""
 
@@ -58,6 +62,13 @@ class World:
     watcher: Watcher = field(default_factory=Watcher)
     random: random.Random = field(default_factory=random.SystemRandom)
     stopping: Callable[[], bool] = lambda: False
+    lease: Lease | None = None
+    """Checked before each request and in each acknowledgement; without one nobody else may work on the hub."""
+
+    def check_lease(self, connection: sa.Connection) -> None:
+        """Raise LeaseLost when another replicator has taken over."""
+        if self.lease is not None:
+            self.lease.check(connection)
 
     def new_key(self) -> uuid.UUID:
         """A fresh key for a record that is to be created."""
@@ -83,7 +94,15 @@ class Cycle:
     def _make_deliveries(self, connector: Connector) -> Deliveries:
         world = self.world
         watcher = world.watcher
-        sending = Sending(world.workers, world.new_key, world.pause, world.stopping, watcher.sending, watcher.delivered)
+        sending = Sending(
+            world.workers,
+            world.new_key,
+            world.pause,
+            world.check_lease,
+            world.stopping,
+            watcher.sending,
+            watcher.delivered,
+        )
         return Deliveries(self.connection, world.compiled, self.ids, connector, sending)
 
     def prepare(self) -> None:
@@ -142,6 +161,8 @@ class Cycle:
         for name in systems if systems is not None else list(self._deliveries):
             try:
                 total.add(self._deliveries[name].deliver(again=again))
+            except LeaseLost:
+                raise
             except ReplicatorError as problem:
                 self.world.watcher.problem(name, problem)
         return total

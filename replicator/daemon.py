@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
@@ -16,7 +17,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from replicator.cycle import Cycle, Watcher, World
-from replicator.errors import ReplicatorError, Transient
+from replicator.engine.lease import Lease, acquire, holder
+from replicator.errors import LeaseLost, ReplicatorError, Transient
 from replicator.inbound.merge import Merged
 from replicator.inbound.snapshot import Taken
 from replicator.model.compiled import CompiledMap
@@ -45,41 +47,96 @@ class LogWatcher(Watcher):
         counts = {name: value for name, value in vars(result).items() if isinstance(value, int) and value}
         self.log.info("deliver", flow=found.name, **counts)
 
+    def waiting(self, holder: str) -> None:
+        self.log.info("wait", leader=holder)
+
     def problem(self, where: str, problem: ReplicatorError) -> None:
         kind = "transient" if isinstance(problem, Transient) else "terminal"
         self.log.warning("problem", where=where, kind=kind, message=problem.message, hint=problem.hint)
 
 
 class Daemon:
-    """Runs until ``stop``. ``stop`` may be called from any thread and from a signal handler."""
+    """Runs until ``stop``, and works while it leads. ``stop`` may be called from any thread and a signal handler."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, holder: str) -> None:
         self._stop = threading.Event()
-        self.world = replace(world, stopping=lambda: self._stop.is_set() or world.stopping())
+        self._lost = threading.Event()
+        self._holder = holder
+        self.world = replace(world, stopping=lambda: self._stop.is_set() or self._lost.is_set() or world.stopping())
         self._to_deliver = {name: threading.Event() for name in world.connectors}
         self._to_read = {name: threading.Event() for name in world.connectors}
 
     def stop(self) -> None:
         """Finish what is under way, then stop."""
         self._stop.set()
+        self._wake()
+
+    def _wake(self) -> None:
         for event in (*self._to_deliver.values(), *self._to_read.values()):
             event.set()
 
     def run(self) -> bool:
         """Work until stopped; whether every thread ended in time."""
+        clean = True
+        while clean and not self._stop.is_set():
+            lease = self._take_lead()
+            if lease is None:
+                break
+            self._lost.clear()
+            self.world = replace(self.world, lease=lease)
+            clean = self._lead(lease)
+        return clean
+
+    def _take_lead(self) -> Lease | None:
+        """Wait until the lead is free; None when stopped meanwhile."""
+        seconds = self.world.configuration.daemon.lease_seconds
+        taken: list[Lease] = []
+
+        def work(cycle: Cycle) -> None:
+            told = False
+            while not self._stop.is_set():
+                lease = acquire(cycle.connection, self._holder, seconds)
+                if lease is not None:
+                    taken.append(lease)
+                    return
+                if not told:
+                    self.world.watcher.waiting(holder(cycle.connection))
+                    told = True
+                self._stop.wait(seconds / 3)
+
+        self._lost.clear()
+        self._with_connection("lead", work, once=True)
+        return taken[0] if taken else None
+
+    def _lead(self, lease: Lease) -> bool:
+        """Run the threads while the lease holds; whether they ended in time."""
         self._with_connection("start", lambda cycle: cycle.prepare(), once=True)
         threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
         for name in self.world.connectors:
-            threads.append(threading.Thread(target=self._read_loop, args=(name,), name=f"read {name}", daemon=True))
-            threads.append(
-                threading.Thread(target=self._deliver_loop, args=(name,), name=f"deliver {name}", daemon=True)
-            )
+            for loop, what in ((self._read_loop, "read"), (self._deliver_loop, "deliver")):
+                threads.append(threading.Thread(target=loop, args=(name,), name=f"{what} {name}", daemon=True))
         for thread in threads:
             thread.start()
-        self._stop.wait()
+        self._keep_lead(lease)
+        self._wake()
         for thread in threads:
             thread.join(_STOP_SECONDS / 2)
-        return not any(thread.is_alive() for thread in threads)
+        ended = not any(thread.is_alive() for thread in threads)
+        if self._stop.is_set() and ended:
+            with suppress(DBAPIError), self.world.engine.connect() as connection:
+                lease.release(connection)
+        return ended
+
+    def _keep_lead(self, lease: Lease) -> None:
+        """Renew the lease until stopped or lost. While the hub is down nothing can be written, so it is only tried."""
+        while not self._stop.wait(lease.seconds / 3):
+            try:
+                with self.world.engine.connect() as connection:
+                    if not lease.renew(connection):
+                        self._lost.set()
+                        return
+            except DBAPIError:
+                continue
 
     def read_now(self) -> None:
         """Read both systems without waiting for the next poll."""
@@ -97,6 +154,9 @@ class Daemon:
                     work(cycle)
                     if once:
                         return
+            except LeaseLost as problem:
+                self.world.watcher.problem(where, problem)
+                self._lost.set()
             except (DBAPIError, psycopg.Error) as problem:
                 words = str(problem.__cause__ or problem).strip().split("\n", maxsplit=1)[0]
                 self.world.watcher.problem(where, Transient(f"the hub: {words}", hint="tried again by itself"))

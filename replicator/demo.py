@@ -64,7 +64,7 @@ class Demo:
         self.watcher = TerminalWatcher(self.console)
         world = self._stack.enter_context(world_of(configuration, self.watcher))
         self.engine = world.engine
-        self.daemon = Daemon(world)
+        self.daemon = Daemon(world, "demo")
         self._thread = threading.Thread(target=self.daemon.run, name="daemon")
         self._stack.callback(self._end)
 

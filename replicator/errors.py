@@ -1,4 +1,4 @@
-"""The errors of the product: each is Transient or Terminal when raised, and says what, which and what to do next.
+"""The errors of the program: each is Transient or Terminal when raised, and says what, which and what to do next.
 
 ReplicatorError
 ├── Transient                 trying again later may succeed
@@ -6,7 +6,8 @@ ReplicatorError
 │   ├── SystemUnavailable     a system does not answer, or answers 5xx
 │   ├── Throttled             a system asks for a pause (429)
 │   ├── UnexpectedAnswer      a system answered what its protocol does not know: HTML, half JSON, looping pages
-│   └── TokenExpired          the change token is too old; a whole read is needed
+│   ├── TokenExpired          the change token is too old; a whole read is needed
+│   └── LeaseLost             another replicator leads on this hub
 └── Terminal                  nobody but a person can mend it
     ├── ConfigurationError    the configuration file or a setting is wrong
     ├── SchemaError           a file of schema/ is wrong
@@ -60,6 +61,10 @@ class UnexpectedAnswer(Transient):
 
 class TokenExpired(Transient):
     """The change token is no longer accepted; the entity set has to be read whole."""
+
+
+class LeaseLost(Transient):
+    """Another replicator leads on this hub."""
 
 
 class ConfigurationError(Terminal):

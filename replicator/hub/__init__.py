@@ -1,1 +1,1 @@
-
+"""The hub's database: connections, the embedded server, migrations, generated objects and the changefeed."""

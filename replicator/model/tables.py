@@ -68,7 +68,7 @@ class Tables:
 
 
 def common_column(entity: CommonEntity, field: str) -> str:
-    """The column of a field: a reference ``account`` is the column ``account_id``."""
+    """The column of a field: a reference ``owner`` is the column ``owner_id``."""
     return f"{field}_id" if entity.fields[field].reference else field
 
 

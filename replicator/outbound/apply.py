@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from replicator.engine.claim import State, claim_due, claim_records, claimed_rows, settle, show
 from replicator.engine.diff import diff, linking
 from replicator.engine.marks import mark_through
-from replicator.engine.mirror import set_origin
 from replicator.errors import ReplicatorError, Throttled
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
@@ -60,6 +59,8 @@ class Sending:
     workers: Executor
     new_key: NewKey
     pause: Pause
+    check_lease: Callable[[sa.Connection], None] = lambda connection: None
+    """Raises LeaseLost; called right before each request and in each acknowledgement."""
     stopping: Callable[[], bool] = lambda: False
     on_send: Callable[[CompiledMap, int], None] = lambda found, records: None
     on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
@@ -208,6 +209,8 @@ class Deliveries:
             if self.halted or self.sending.stopping():
                 self._acknowledge(found, group, _not_sent(group, "not sent: the replicator is stopping", 0), counts)
                 continue
+            with self.connection.begin():
+                self.sending.check_lease(self.connection)
             under_way[self.sending.workers.submit(self.connector.apply, [each.unit for each in group])] = group
         while under_way:
             self._collect(found, under_way, counts)
@@ -230,9 +233,9 @@ class Deliveries:
         self, found: CompiledMap, group: list[Delivery], outcomes: list[list[Outcome]], counts: Delivered
     ) -> None:
         with self.connection.begin():
-            set_origin(self.connection, f"deliver:{self.connector.name}")
-            unlinked = Acknowledgement(self.connection, self.compiled, self.ids, found, self.sending.pause)
-            result = unlinked.write(group, outcomes)
+            self.sending.check_lease(self.connection)
+            acknowledgement = Acknowledgement(self.connection, self.compiled, self.ids, found, self.sending.pause)
+            result = acknowledgement.write(group, outcomes)
         self.look_up.confirm(result.unconfirmed)
         counts.add(result)
         counts.unknown += len(result.stale)

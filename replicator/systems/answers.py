@@ -1,4 +1,4 @@
-"""What an HTTP answer means: pure functions that sort answers into the errors of the product."""
+"""What an HTTP answer means: pure functions that sort answers into the errors of the program."""
 
 from __future__ import annotations
 
