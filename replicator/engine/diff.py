@@ -21,6 +21,8 @@ from replicator.model.views import DesiredView, TargetColumn, match_columns
 claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
 """The records under way: a temporary table."""
 
+FEW = 1000
+"""Up to so many claimed records are looked up one by one; more are joined with the whole view."""
 SETTLED = ("none", "gone", "left", "silent")
 """Actions that need nothing done and leave nothing to show."""
 
@@ -36,13 +38,31 @@ def compared(view: DesiredView) -> list[TargetColumn]:
     return [column for column in view.columns if column.write == "always" and not (outbound and column.is_key)]
 
 
-def diff(view: DesiredView, map_id: int, *, by_root: bool = False) -> sa.Select[Any]:
+def desired_of_claim(
+    view: DesiredView, *, by_root: bool, few: bool, outer: bool
+) -> tuple[sa.FromClause, sa.FromClause]:
+    """The claim joined with the desired rows of its records, and the alias of those.
+
+    PostgreSQL cannot push a join into a view of two branches: it would compute the whole view for ten records. So
+    few records drive the view one by one (the OFFSET keeps the planner from undoing it), many read it whole.
+    """
+    key = "root_id" if by_root else "source_id"
+    v: sa.FromClause
+    if few:
+        rows = view.view.alias("rows")
+        v = sa.select(rows).where(rows.c[key] == claim.c.record_id).offset(sa.literal_column("0")).lateral("v")
+        return claim.join(v, sa.true(), isouter=outer), v
+    v = view.view.alias("v")
+    return claim.join(v, v.c[key] == claim.c.record_id, isouter=outer), v
+
+
+def diff(view: DesiredView, map_id: int, *, few: bool, by_root: bool = False) -> sa.Select[Any]:
     """A row per claimed record: all of the desired view, ``action``, ``changed`` columns and the target's own image.
 
     ``by_root`` claims by the whole instead of the record itself. The target's columns are called ``now_<column>``.
     """
-    v, t = view.view.alias("v"), view.target.alias("t")
-    joined = claim.join(v, (v.c.root_id if by_root else v.c.source_id) == claim.c.record_id, isouter=not by_root)
+    t = view.target.alias("t")
+    joined, v = desired_of_claim(view, by_root=by_root, few=few, outer=not by_root)
     differences = {column.name: _differs(view, map_id, column, v, t) for column in compared(view)}
     image = [t.c[name].label(f"now_{name}") for name in _image(view)]
     return sa.select(
@@ -136,12 +156,13 @@ def _rekeyed(view: DesiredView, v: sa.FromClause, t: sa.FromClause) -> Iterator[
         yield sa.or_(*(fold(v.c[name]).is_distinct_from(fold(t.c[name])) for name in keys))
 
 
-def linking(view: DesiredView, *, by_root: bool = False) -> sa.Insert:
+def linking(view: DesiredView, *, few: bool, by_root: bool = False) -> sa.Insert:
     """Pair claimed records that have no counterpart with the one record that bears the same business key.
 
     Only where nothing else is paired with it, and only where exactly one record on either side bears the key.
     """
-    v, t, other = view.view.alias("v"), view.target.alias("t"), view.target.alias("other")
+    t, other = view.target.alias("t"), view.target.alias("other")
+    joined, v = desired_of_claim(view, by_root=by_root, few=few, outer=False)
     link = view.link
     names = match_columns(view.mapping)
     available = [name for name in names if name in {column.name for column in view.columns}]
@@ -158,7 +179,7 @@ def linking(view: DesiredView, *, by_root: bool = False) -> sa.Insert:
         columns["root_id"] = v.c.root_id
     chosen = (
         sa.select(*columns.values())
-        .select_from(claim.join(v, (v.c.root_id if by_root else v.c.source_id) == claim.c.record_id).join(t, same(t)))
+        .select_from(joined.join(t, same(t)))
         .where(v.c.target_id.is_(None), v.c.eligible, sa.not_(paired), sa.not_(twin))
     )
     rivals = sa.func.count().over(partition_by=list(columns.values())[1])

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError
 
 from replicator.engine.claim import Shown, State, claim_records, claimed_rows, put_claim, settle, show
-from replicator.engine.diff import SETTLED, diff, linking, set_columns
+from replicator.engine.diff import FEW, SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
@@ -65,15 +65,15 @@ class Merges:
                 if claimed.records:
                     set_origin(self.connection, f"merge:{found.mapping.system}")
                     self.connection.execute(sa.text("set local work_mem = '128MB'"))
-                    total.add(self._merge_claimed(found))
+                    total.add(self._merge_claimed(found, claimed.records))
                 after = claimed.last
         return total
 
-    def _merge_claimed(self, found: CompiledMap) -> Merged:
+    def _merge_claimed(self, found: CompiledMap, records: int) -> Merged:
         """The claimed records; a set that fails is halved until the bad record stands alone."""
         try:
             with self.connection.begin_nested():
-                return _MapMerge(self.connection, self.compiled, self.ids, found).run()
+                return _MapMerge(self.connection, self.compiled, self.ids, found, records).run()
         except (DataError, IntegrityError) as problem:
             rows = claimed_rows(self.connection)
             if len(rows) == 1:
@@ -83,7 +83,7 @@ class Merges:
         total = Merged()
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
             put_claim(self.connection, half)
-            total.add(self._merge_claimed(found))
+            total.add(self._merge_claimed(found, len(half)))
         return total
 
 
@@ -91,10 +91,11 @@ class _MapMerge:
     """One set of claimed records of one map, inside a transaction."""
 
     def __init__(
-        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap
+        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, records: int
     ) -> None:
         self.connection, self.compiled, self.ids, self.found = connection, compiled, ids, found
         self.view: DesiredView = found.view
+        self.few = records <= FEW
         names = [column.name for column in self.view.columns]
         self.work = sa.table(
             "work", *(sa.column(name) for name in ("record_id", "source_id", "target_id", "action", "changed",
@@ -105,7 +106,7 @@ class _MapMerge:
 
     def run(self) -> Merged:
         """Link, diff, apply, settle."""
-        linked = list(self.connection.execute(linking(self.view)).scalars())
+        linked = list(self.connection.execute(linking(self.view, few=self.few)).scalars())
         self._make_work()
         for statement in clashes(self.view, self.work):
             self.connection.execute(statement)
@@ -120,7 +121,7 @@ class _MapMerge:
 
     def _make_work(self) -> None:
         """The diff of the claimed records as a temporary table."""
-        query = diff(self.view, self.ids[self.found.name])
+        query = diff(self.view, self.ids[self.found.name], few=self.few)
         self.connection.execute(sa.CreateTableAs(query, "work", temporary=True))
         self.connection.execute(sa.text("analyze work"))
 

@@ -194,7 +194,7 @@ class _Loading:
         """Everything that one read brings about, and the position it was read to."""
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
         self.connection.execute(sa.text("set local work_mem = '128MB'"))
-        self.connection.execute(sa.text(f"analyze {stage.TABLE}"))
+        stage.analyze_stage(self.connection)
         self._keep_last_of_twins()
         self.touched = list(
             self.connection.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()

@@ -10,6 +10,7 @@ import simplejson
 import sqlalchemy as sa
 from psycopg import sql
 
+from replicator.hub.sql import statements
 from replicator.hub.state import rejected
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.spec import FieldType
@@ -21,6 +22,7 @@ _COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
     "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid",
 }  # fmt: skip
+_sql = statements(__file__)
 _ROW_CHARACTERS = 10_000  # of a rejected row that are kept
 
 
@@ -40,10 +42,23 @@ def stage_table(mirror: sa.Table) -> sa.TableClause:
 
 def make_stage(connection: sa.Connection, mirror: sa.Table) -> None:
     """Make the table empty. It outlives transactions, so that no transaction lasts as long as a read."""
-    quoted = connection.dialect.identifier_preparer.format_table(mirror)
-    connection.execute(sa.text(f"drop table if exists {TABLE}"))
-    connection.execute(sa.text(" ".join(("create temporary table", TABLE, "(like", quoted, ")"))))
-    connection.execute(sa.text(f"alter table {TABLE} drop column id, add column place bigserial"))
+    like = sql.SQL("create temporary table stage (like {}, place bigserial)").format(
+        sql.Identifier(mirror.schema or "", mirror.name)
+    )
+    connection.execute(_sql["drop"])
+    _driver(connection).execute(like)
+    connection.execute(_sql["without_id"])
+
+
+def analyze_stage(connection: sa.Connection) -> None:
+    """Let the planner know what is in it."""
+    connection.execute(_sql["analyze"])
+
+
+def _driver(connection: sa.Connection) -> psycopg.Connection[object]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def copy_rows(
@@ -56,9 +71,7 @@ def copy_rows(
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
         sql.Identifier(TABLE), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         write = copy.write_row
         for values in _decoded(decode, rows, bad):

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import NamedFromClause
 
+from replicator.errors import ReplicatorError
 from replicator.model.schema import EntitySet, Map, Schema, column_name, label_field
 from replicator.model.spec import CommonEntity
 from replicator.model.tables import Tables, common_column
@@ -52,9 +53,15 @@ class Paths:
         self.mapping = mapping
         self.kind = kind
         self.row = Step(self.table_of(kind).alias(name), self.table_of(kind), sa.true())
+        self.where: tuple[str | int, ...] = ()
+        """The place in the map's file that is being compiled, for errors."""
         self._steps: dict[object, Step] = {}
         self.soft_links: set[sa.Table] = set()
         """Crosswalks read by what does not wait: a reference that is only used if known, or one of several targets."""
+
+    def problem(self, message: str) -> ReplicatorError:
+        """An error that names file, line and field."""
+        return self.mapping.problem(message, *self.where)
 
     def table_of(self, kind: Kind) -> sa.Table:
         return self.tables.mirror(kind) if isinstance(kind, EntitySet) else self.tables.common[kind.entity]
@@ -96,7 +103,7 @@ class Paths:
         if name not in spec.fields:
             known = ", ".join(spec.fields)
             owner = str(kind) if isinstance(kind, EntitySet) else kind.entity
-            raise self.mapping.problem(f"{owner} has no field '{name}' (it has {known})")
+            raise self.problem(f"{owner} has no field '{name}' (it has {known})")
         return column_name(name) if isinstance(kind, EntitySet) else common_column(kind, name)
 
     def column(self, path: str) -> sa.ColumnElement[Any]:
@@ -118,7 +125,7 @@ class Paths:
         self.field(kind, reference)
         entity = None if isinstance(kind, EntitySet) else kind.fields[reference].reference
         if entity is None:
-            raise self.mapping.problem(f"'{reference}' is not a reference of the common model")
+            raise self.problem(f"'{reference}' is not a reference of the common model")
         return entity
 
     def follow(self, step: Step, kind: Kind, reference: str, following: str) -> tuple[Step, Kind]:
@@ -139,21 +146,21 @@ class Paths:
         for target in targets:
             if following in target.spec.fields:
                 return target
-        raise self.mapping.problem(f"nothing that '{reference}' of {kind} points at has a field '{following}'")
+        raise self.problem(f"nothing that '{reference}' of {kind} points at has a field '{following}'")
 
     def targets(self, kind: EntitySet, reference: str) -> list[EntitySet]:
         """The entity sets a reference field may point at, in order."""
         self.field(kind, reference)
         spec = kind.spec.fields[reference]
         if not spec.targets:
-            raise self.mapping.problem(f"'{reference}' of {kind} is not a reference")
+            raise self.problem(f"'{reference}' of {kind} is not a reference")
         return [self.entity_set(kind.system, name) for name in spec.targets]
 
     def entity_set(self, system: str, name: str) -> EntitySet:
         try:
             return self.schema.entity_sets[system, name]
         except KeyError:
-            raise self.mapping.problem(f"{system} has no entity set '{name}'") from None
+            raise self.problem(f"{system} has no entity set '{name}'") from None
 
     def to_common(self, step: Step, target: EntitySet, column: str, entity: str) -> tuple[Step, Step] | None:
         """Mirror row to common record: the steps over the mirror that ``column`` points at, and its crosswalk."""

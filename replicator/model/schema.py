@@ -79,7 +79,7 @@ class Map:
         ends = [self.entity.entity, mirror] if self.direction == "in" else [mirror, self.entity.entity]
         return "__".join(ends)
 
-    def problem(self, message: str, *at: str) -> ReplicatorError:
+    def problem(self, message: str, *at: str | int) -> ReplicatorError:
         """An error that names the file and line of this map, or of something in it."""
         return self.entity_set.document.problem(message, ("maps", self.index, *at))
 

@@ -9,8 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from replicator.model.literals import types
 from replicator.model.schema import EntitySet, Map, Schema, column_name
-from replicator.model.spec import CommonEntity, FieldType
+from replicator.model.spec import CommonEntity
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -20,16 +21,6 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 ETAG = "etag"
-_TYPES: dict[FieldType, type[sa.types.TypeEngine[Any]] | sa.types.TypeEngine[Any]] = {
-    "text": sa.Text,
-    "integer": sa.BigInteger,
-    "decimal": sa.Numeric,
-    "boolean": sa.Boolean,
-    "date": sa.Date,
-    "timestamp": TIMESTAMP(timezone=True),
-    "uuid": sa.Uuid,
-    "reference": sa.Uuid,
-}
 
 
 def fold(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -119,7 +110,7 @@ def _common_table(metadata: sa.MetaData, entity: CommonEntity) -> sa.Table:
                 compile_kwargs={"literal_binds": True}
             ).string  # fmt: skip
             table.append_column(
-                sa.Column(column, _TYPES[field.type], nullable=nullable, comment=comment,
+                sa.Column(column, types[field.type], nullable=nullable, comment=comment,
                           server_default=None if default is None else sa.text(default))
             )  # fmt: skip
         if field.values:
@@ -141,7 +132,7 @@ def _mirror_table(metadata: sa.MetaData, entity_set: EntitySet) -> sa.Table:
     for name, field in spec.fields.items():
         comment = field.description or (name if column_name(name) != name else None)
         nullable = name not in spec.key
-        table.append_column(sa.Column(column_name(name), _TYPES[field.type], nullable=nullable, comment=comment))
+        table.append_column(sa.Column(column_name(name), types[field.type], nullable=nullable, comment=comment))
     table.append_column(sa.Column(ETAG, sa.Text, comment="The version the system gave this image"))
     sa.Index(f"uq_{table.name}_key", *key_expressions(table, mirror_key(entity_set)), unique=True)
     if spec.business_key:

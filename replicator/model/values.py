@@ -10,6 +10,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from replicator.model.literals import as_text, fits, word
 from replicator.model.paths import Kind, Paths, Step
 from replicator.model.schema import EntitySet, Map, column_name
 from replicator.model.spec import CommonEntity, CommonField, FieldMap, FieldType, Scalar, SystemField, TodayPlusDays
@@ -58,20 +59,21 @@ class Values:
         )
         if name not in fields:
             owner = self.mapping.entity.entity if self.mapping.direction == "in" else self.mapping.entity_set
-            raise self.mapping.problem(f"{owner} has no field '{name}'", "fields", name)
+            raise self.paths.problem(f"{owner} has no field '{name}'")
         return fields[name]
 
     def make(self, name: str, spec: FieldMap) -> Value:
         """The value of the target field ``name``."""
+        self.paths.where = ("fields", name)
         field = self.target_field(name)
         value = self._source(name, spec, field)
         expression = value.expression
         if spec.default is not None:
             expression = sa.func.coalesce(expression, *self._default(name, spec.default, field))
         if spec.truncate is not None:
-            expression = sa.func.left(expression, spec.truncate)
+            expression = self._truncated(expression, spec.truncate)
         if isinstance(field, SystemField):
-            expression = _nothing_as_null(expression, field, self.target.table.c[self._column(name)].type)
+            expression = _nothing_as_null(expression, field, self._type(name))
         problems = [
             value.problem,
             self._required(name, field, expression, value),
@@ -81,6 +83,11 @@ class Values:
         problem = None if not found else found[0] if len(found) == 1 else sa.func.coalesce(*found)
         return Value(expression, problem, value.missing)
 
+    def _truncated(self, expression: Expression, length: int) -> Expression:
+        if not isinstance(expression.type, sa.Text):
+            raise self.paths.problem("'truncate' needs a text")
+        return sa.func.left(expression, length, type_=sa.Text)
+
     def _source(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
         if spec.copy_ is not None:
             expression = self.paths.column(spec.copy_)
@@ -89,7 +96,7 @@ class Values:
         if spec.not_ is not None:
             expression = self.paths.column(spec.not_)
             if not isinstance(expression.type, sa.Boolean) or field.type != "boolean":
-                raise self.mapping.problem("'not' needs boolean fields on both sides", "fields", name)
+                raise self.paths.problem("'not' needs boolean fields on both sides")
             return Value(sa.not_(expression))
         if spec.value_map is not None:
             return self._value_map(name, spec, field)
@@ -102,14 +109,18 @@ class Values:
         return Value(self._constant(name, cast(Scalar, spec.constant), field))
 
     def _constant(self, name: str, value: Scalar, field: CommonField | SystemField) -> Expression:
-        expected: dict[FieldType, tuple[type, ...]] = {"text": (str,), "boolean": (bool,)}
-        wanted = expected.get(field.type)
-        misfit = wanted is not None and not isinstance(value, wanted)
-        if misfit or (isinstance(value, bool) and field.type != "boolean"):
-            raise self.mapping.problem(f"{value!r} does not fit a field of type {field.type}", "fields", name)
+        self._check(name, value, field)
+        return sa.cast(sa.literal(value), self._type(name))
+
+    def _check(self, name: str, value: object, field: CommonField | SystemField) -> None:
+        """A value from the file has to fit the target field."""
+        if not fits(value, self._type(name)):
+            raise self.paths.problem(f"{value!r} does not fit a field of type {word(self._type(name))}")
         if isinstance(field, CommonField) and field.values and value not in field.values:
-            raise self.mapping.problem(f"{value!r} is none of {', '.join(field.values)}", "fields", name)
-        return sa.cast(sa.literal(value), self.target.table.c[self._column(name)].type)
+            raise self.paths.problem(f"{value!r} is none of {', '.join(field.values)}")
+
+    def _type(self, name: str) -> sa.types.TypeEngine[Any]:
+        return self.target.table.c[self._column(name)].type
 
     def _column(self, name: str) -> str:
         if self.mapping.direction == "out":
@@ -122,24 +133,20 @@ class Values:
         if not isinstance(default, TodayPlusDays):
             return [self._constant(name, default, field)]
         if self.mapping.direction == "out" or field.type != "date":
-            raise self.mapping.problem(
-                "a default relative to today belongs to a date field of an inbound map: the hub keeps it",
-                "fields",
-                name,
+            raise self.paths.problem(
+                "a default relative to today belongs to a date field of an inbound map: the hub keeps it"
             )
         # Evaluated when the record is first merged; from then on the kept value wins.
         kept = self.target.clause.c[self._column(name)]
         return [kept, sa.func.sync.today(type_=sa.Date) + sa.cast(sa.literal(default.today_plus_days), sa.Integer)]
 
     def _same_type(self, name: str, field: CommonField | SystemField, expression: Expression) -> None:
-        target = self.target.table.c[self._column(name)].type
+        target = self._type(name)
         source = expression.type
         same = type(source) is type(target) or (isinstance(source, sa.BigInteger) and isinstance(target, sa.Numeric))
         if not same or (isinstance(field, CommonField) and field.reference):
             hint = "; use 'reference'" if isinstance(field, CommonField) and field.reference else ""
-            raise self.mapping.problem(
-                f"the source is {source.__visit_name__}, the target {target.__visit_name__}{hint}", "fields", name
-            )
+            raise self.paths.problem(f"the source is {word(source)}, the target {word(target)}{hint}")
 
     def _required(
         self, name: str, field: CommonField | SystemField, expression: Expression, value: Value
@@ -175,12 +182,15 @@ class Values:
     def _value_map(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
         source = self.paths.column(cast(str, spec.value_map))
         values, ignore_case = self._translations(name, spec)
-        target = self.target.table.c[self._column(name)].type
+        for value in values.values():
+            if value is not None:
+                self._check(name, value, field)
+        target = self._type(name)
         text = sa.cast(source, sa.Text)
         folded = sa.func.sync.fold(text, type_=sa.Text) if ignore_case else text
-        table = {self._text(key).lower() if ignore_case else self._text(key): value for key, value in values.items()}
+        table = {as_text(key).lower() if ignore_case else as_text(key): value for key, value in values.items()}
         dictionary = sa.cast(
-            sa.literal(json.dumps({k: None if v is None else self._text(v) for k, v in table.items()})), JSONB
+            sa.literal(json.dumps({k: None if v is None else as_text(v) for k, v in table.items()})), JSONB
         )
         found: Expression = dictionary.op("->>", return_type=sa.Text())(folded)
         known = dictionary.op("?", return_type=sa.Boolean())(folded)
@@ -196,7 +206,7 @@ class Values:
         if spec.using is not None:
             named = self.paths.schema.value_maps.get(spec.using)
             if named is None:
-                raise self.mapping.problem(f"there is no value map '{spec.using}'", "fields", name, "using")
+                raise self.paths.problem(f"there is no value map '{spec.using}'")
             values, ignore_case = dict(named.values), named.ignore_case
         if self.mapping.direction == "out":
             turned: dict[Scalar, Scalar | None] = {}
@@ -205,11 +215,6 @@ class Values:
                     turned.setdefault(common_value, system_value)
             values = turned
         return values, ignore_case
-
-    @staticmethod
-    def _text(value: object) -> str:
-        """A value as PostgreSQL writes it as text."""
-        return str(value).lower() if isinstance(value, bool) else str(value)
 
     def _reference(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
         path = cast(str, spec.reference)
@@ -221,7 +226,7 @@ class Values:
         kind = self.paths.kind
         assert isinstance(kind, EntitySet)
         if field.reference is None:
-            raise self.mapping.problem(f"'{name}' is not a reference of the common model", "fields", name)
+            raise self.paths.problem(f"'{name}' is not a reference of the common model")
         column = self.paths.field(kind, path)
         ends = [
             (target, found)
@@ -229,7 +234,7 @@ class Values:
             if (found := self.paths.to_common(self.paths.row, target, column, field.reference))
         ]
         if not ends:
-            raise self.mapping.problem(f"no map brings what '{path}' points at to {field.reference}", "fields", name)
+            raise self.paths.problem(f"no map brings what '{path}' points at to {field.reference}")
         if spec.need != "required" or len(ends) > 1:
             self.paths.soft_links.update(link.table for _, (_, link) in ends)
         expression = _coalesce([link.clause.c.common_id for _, (_, link) in ends])
@@ -253,7 +258,7 @@ class Values:
                 if link is not None and (spec.need != "required" or len(field.targets) > 1):
                     self.paths.soft_links.add(link)
         if not ends:
-            raise self.mapping.problem(f"no map joins {entity} with what '{name}' points at", "fields", name)
+            raise self.paths.problem(f"no map joins {entity} with what '{name}' points at")
         expression = _coalesce(ends)
         label = join_text(f"{entity} ", self.paths.label_of(entity, source), f" in {self.mapping.system}")
         missing = sa.and_(source.is_not(None), expression.is_(None))
@@ -265,7 +270,7 @@ class Values:
             set_name, _, column = field.repeats.partition(".")
             return [(set_name, column_name(column))]
         if not field.targets:
-            raise self.mapping.problem(f"'{name}' points at nothing: give it 'to' or 'repeats'", "fields", name)
+            raise self.paths.problem(f"'{name}' points at nothing: give it 'to' or 'repeats'")
         return [(target, None) for target in field.targets]
 
     def _lookup(self, name: str, spec: FieldMap) -> Value:
@@ -276,6 +281,7 @@ class Values:
             (self.paths.field(kind, field), *self._wanted(kind, field, path)) for field, path in spec.match.items()
         ]
         wheres = [(self.paths.field(kind, field), value) for field, value in spec.where.items()]
+        self._check_search(table, matches, wheres)
 
         def on(alias: sa.FromClause) -> sa.ColumnElement[bool]:
             return sa.and_(
@@ -297,11 +303,24 @@ class Values:
         missing = when(sa.and_(expression.is_(None), asked), sa.func.rtrim(described))
         return Value(expression, missing=missing)
 
+    def _check_search(
+        self,
+        table: sa.Table,
+        matches: list[tuple[str, Expression, Expression]],
+        wheres: list[tuple[str, Scalar]],
+    ) -> None:
+        for column, wanted, _ in matches:
+            if type(table.c[column].type) is not type(wanted.type):
+                raise self.paths.problem(f"'{column}' is {word(table.c[column].type)}, not {word(wanted.type)}")
+        for column, value in wheres:
+            if not fits(value, table.c[column].type):
+                raise self.paths.problem(f"{value!r} does not fit '{column}', which is {word(table.c[column].type)}")
+
     def _searched(self, name: str, wanted: str) -> Kind:
         if self.mapping.direction == "out":
             return self.paths.entity_set(self.mapping.system, wanted)
         if wanted != self.mapping.entity.fields[name].reference:
-            raise self.mapping.problem(f"'{name}' does not point at {wanted}", "fields", name)
+            raise self.paths.problem(f"'{name}' does not point at {wanted}")
         return self.paths.schema.entities[wanted]
 
     def _wanted(self, kind: Kind, field: str, path: str) -> tuple[Expression, Expression]:
@@ -315,7 +334,7 @@ class Values:
         target = self.paths.entity_set(self.mapping.system, searched.targets[0])
         mirror = self.paths.to_mirror(step[f"{last}_id"], target, entity)
         if mirror is None:
-            raise self.mapping.problem(f"no map joins {entity} with {target}", "fields")
+            raise self.paths.problem(f"no map joins {entity} with {target}")
         return mirror[column_name(target.spec.key[0])], self.paths.label_of(entity, step[f"{last}_id"])
 
     def _plain_sql(self, text: str) -> Expression:

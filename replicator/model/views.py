@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
+from replicator.model.literals import fits, word
 from replicator.model.paths import Paths, Step
 from replicator.model.schema import Map, Schema, column_name
-from replicator.model.spec import Condition, NotNull, TodayPlusDays, Write
+from replicator.model.spec import Condition, NotNull, SetFields, TodayPlusDays, Write
 from replicator.model.tables import Tables, common_column
 from replicator.model.values import Value, Values, join_text
 
@@ -94,7 +95,8 @@ class _Builder:
         values = Values(self.paths, self.mapping, self.kept)
         made = {name: values.make(name, spec) for name, spec in self.mapping.spec.fields.items()}
         columns = tuple(self._columns())
-        conditions = [self._condition(condition) for condition in self.mapping.spec.when]
+        conditions = [self._condition(place, condition) for place, condition in enumerate(self.mapping.spec.when)]
+        self._check_set_fields()
         live = self._live(columns, made, conditions)
         definition = sa.union_all(live, self._gone(columns))
         return DesiredView(
@@ -196,8 +198,22 @@ class _Builder:
             .where(link.c.ended_at.is_(None), sa.not_(there))
         )
 
-    def _condition(self, condition: Condition) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[str] | None]:
+    def _check_set_fields(self) -> None:
+        """What a delete sets has to be fields of the target, and values that fit them."""
+        policy = self.mapping.spec.on_delete
+        self.paths.where = ("on_delete", "set")
+        for name, value in policy.set.items() if isinstance(policy, SetFields) else ():
+            column = self.paths.field(self.mapping.entity if self.inbound else self.mapping.entity_set, name)
+            if not fits(value, self.target.c[column].type):
+                raise self.paths.problem(
+                    f"{value!r} does not fit '{name}', which is {word(self.target.c[column].type)}"
+                )
+
+    def _condition(
+        self, place: int, condition: Condition
+    ) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[str] | None]:
         """Whether it holds, and the words for a record for which it does not (None: not this map's business)."""
+        self.paths.where = ("when", place)
         if condition.every:
             return self._every(condition)
         holds = (
@@ -207,14 +223,17 @@ class _Builder:
 
     def _that(self, paths: Paths, condition: Condition) -> sa.ColumnElement[bool]:
         return sa.and_(
-            sa.true(), *(self._compare(paths.column(path), wanted) for path, wanted in condition.that.items())
+            sa.true(), *(self._compare(paths, paths.column(path), wanted) for path, wanted in condition.that.items())
         )
 
     @staticmethod
-    def _compare(value: sa.ColumnElement[Any], wanted: object) -> sa.ColumnElement[bool]:
+    def _compare(paths: Paths, value: sa.ColumnElement[Any], wanted: object) -> sa.ColumnElement[bool]:
         if isinstance(wanted, NotNull):
             return value.is_not(None)
         choices = wanted if isinstance(wanted, tuple) else (wanted,)
+        misfit = [choice for choice in choices if choice is not None and not fits(choice, value.type)]
+        if misfit:
+            raise paths.problem(f"{misfit[0]!r} does not fit a field of type {word(value.type)}")
         tests: list[sa.ColumnElement[bool]] = [
             value.is_(None) if choice is None else value == sa.cast(sa.literal(choice), value.type)
             for choice in choices
@@ -233,8 +252,9 @@ class _Builder:
         part = self.schema.entities.get(condition.every or "")
         parent = self.schema.parent_field(part) if part else None
         if self.inbound or part is None or parent is None or parent[1].reference != self.mapping.entity.entity:
-            raise self.mapping.problem(f"'{condition.every}' is no part of {self.mapping.entity.entity}", "when")
+            raise self.paths.problem(f"'{condition.every}' is no part of {self.mapping.entity.entity}")
         child = Paths(self.schema, self.tables, self.mapping, part, f"c{len(self.children)}")
+        child.where = self.paths.where
         child.row.on = child.row[f"{parent[0]}_id"] == self.paths.row.alias.c.id
         holds = self._that(child, condition)
         words = self._words(child, condition.otherwise)

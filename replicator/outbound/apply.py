@@ -159,9 +159,9 @@ class Deliveries:
         marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
         parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
         for part in self.compiled.parts(found):
-            for row in self.connection.execute(diff(part.view, self.ids[part.name], by_root=True)):
+            for row in self.connection.execute(diff(part.view, self.ids[part.name], few=True, by_root=True)):
                 parts[row.record_id].append((part, row))
-        rows = self.connection.execute(diff(found.view, self.ids[found.name])).all()
+        rows = self.connection.execute(diff(found.view, self.ids[found.name], few=True)).all()
         deliveries = [
             plan_delivery(found, row, parts[row.record_id], marks[row.record_id], self.sending.new_key) for row in rows
         ]
@@ -169,7 +169,7 @@ class Deliveries:
 
     def _link(self, found: CompiledMap) -> None:
         for each in (found, *self.compiled.parts(found)):
-            linked = list(self.connection.execute(linking(each.view, by_root=each is not found)).scalars())
+            linked = list(self.connection.execute(linking(each.view, few=True, by_root=each is not found)).scalars())
             mark_through(self.connection, self.compiled, self.ids, each.view.link, linked)
 
     def _sort_out(self, found: CompiledMap, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], Delivered]:
