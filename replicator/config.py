@@ -25,7 +25,7 @@ class Settings(BaseModel):
 class HubSettings(Settings):
     """Where the hub's database is: a server by ``url``, else an embedded one kept in ``folder``."""
 
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False, description="It may hold a password, so it is never shown")
     folder: Path = Path("hub")
 
 

@@ -39,8 +39,8 @@ select * from unnest(cast(:ids as bigint[]), cast(:marks as integer[]), cast(:st
 
 -- name: settled
 -- In step: nothing to do and nothing to show.
-delete from sync.delivery d using claim c
-where d.map_id = :map_id and d.record_id = c.record_id and c.record_id = any(:ids) and d.marked = c.marked;
+delete from sync.delivery d using claim c, unnest(cast(:ids as bigint[])) as done (record_id)
+where d.map_id = :map_id and d.record_id = done.record_id and c.record_id = done.record_id and d.marked = c.marked;
 
 -- name: show
 -- Something is wrong or has to wait: say so, unless exactly that is said already.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.hub.changefeed import Window, open_window
-from replicator.hub.sql import statements
+from replicator.hub.sql import MANY, analyze, statements
 from replicator.hub.state import delivery, map_, run
 from replicator.model.compiled import Compiled, CompiledMap
 
@@ -35,6 +35,8 @@ def mark_window(connection: sa.Connection, compiled: Compiled, ids: Mapping[str,
             return None
         marks = mark_all(connection, compiled, ids) if window.everything else _mark(connection, compiled, ids, window)
         marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
+        if marks >= MANY:
+            analyze(connection, delivery)
         connection.execute(run.insert().values(kind="window", **vars(marked)))
         return marked
 

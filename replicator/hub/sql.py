@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 
 
 def statements(module_file: str) -> Mapping[str, sa.TextClause]:
@@ -14,3 +16,15 @@ def statements(module_file: str) -> Mapping[str, sa.TextClause]:
     text = Path(module_file).with_suffix(".sql").read_text(encoding="utf-8")
     blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return {name: sa.text(body) for name, body in zip(blocks[1::2], blocks[2::2], strict=True)}
+
+
+MANY = 1000
+"""From so many new or changed rows on, the planner is told: without statistics a first load goes quadratic."""
+
+
+def analyze(connection: sa.Connection, *tables: sa.Table) -> None:
+    """Refresh the planner's statistics of these tables."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    for table in tables:
+        driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table.schema or "", table.name)))

@@ -60,5 +60,28 @@ def _with_common(
     names = [column.name for column in view.columns if column.is_key]
     same = sa.and_(*(fold(target.c[name]) == key for name, key in zip(names, keys, strict=True)))
     label = view.paths.label(target, view.mapping.entity)
+    leaving = work.alias("leaving")
+    moves = sa.or_(*(fold(leaving.c[name]) != fold(target.c[name]) for name in names))
+    frees = sa.or_(leaving.c.action == "delete", sa.and_(leaving.c.action == "update", moves))
+    freed = sa.exists().where(leaving.c.target_id == target.c.id, frees)
     words = sa.literal(f"another record is {view.mapping.entity.entity} ") + label + " already"
-    return blocking(work, sa.and_(which, same, other), words)
+    return blocking(work, sa.and_(which, same, other, sa.not_(freed)), words)
+
+
+def parking(view: DesiredView, work: sa.TableClause) -> sa.Update:
+    """Records that trade keys among themselves: out of each other's way first, for a unique index checks row by row."""
+    target, holder = view.target, view.target.alias("holder")
+    names = [column.name for column in view.columns if column.is_key]
+    moves = sa.or_(*(fold(work.c[name]) != fold(target.c[name]) for name in names))
+    taken = sa.exists().where(
+        *(fold(holder.c[name]) == fold(work.c[name]) for name in names), holder.c.id != target.c.id
+    )
+    last = target.c[names[-1]]
+    parked = (
+        -target.c.id if isinstance(last.type, sa.BigInteger) else sa.literal("~").concat(sa.cast(target.c.id, sa.Text))
+    )
+    return (
+        sa.update(target)
+        .values({last.name: parked})
+        .where(target.c.id == work.c.target_id, work.c.action == "update", moves, taken)
+    )

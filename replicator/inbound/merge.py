@@ -13,7 +13,8 @@ from replicator.engine.diff import FEW, SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
-from replicator.inbound.clash import blocking, clashes
+from replicator.hub.sql import MANY, analyze
+from replicator.inbound.clash import blocking, clashes, parking
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
 
@@ -111,12 +112,15 @@ class _MapMerge:
         for statement in clashes(self.view, self.work):
             self.connection.execute(statement)
         self._still_needed()
-        created = self._create()
-        updated = self.connection.execute(self._update()).rowcount + self._set_instead()
         deleted = self._delete()
+        self.connection.execute(parking(self.view, self.work))
+        updated = self.connection.execute(self._update()).rowcount + self._set_instead()
+        created = self._create()
         self._mark_through(linked)
         merged = self._settle()
         self.connection.execute(sa.text("drop table work"))
+        if created >= MANY:
+            analyze(self.connection, self.view.target, self.view.link)
         return Merged(created, updated, deleted, merged.settled, merged.waiting)
 
     def _make_work(self) -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from replicator.config import DeleteBudget
 from replicator.engine.mirror import remove, set_origin, store
 from replicator.errors import ReplicatorError, TokenExpired
-from replicator.hub.sql import statements
+from replicator.hub.sql import MANY, analyze, statements
 from replicator.hub.state import proposed_delete, snapshot
 from replicator.inbound import stage
 from replicator.model.schema import EntitySet, column_name
@@ -202,6 +202,8 @@ class _Loading:
         self._leave_out_touched()
         updated = self.connection.execute(self._update()).rowcount if read.rows else 0
         inserted = self.connection.execute(self._insert()).rowcount if read.rows else 0
+        if updated + inserted >= MANY:
+            analyze(self.connection, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
         self._forget_rejected(read, started)
         position = {"token": read.token, "whole": self.kind == "whole"}

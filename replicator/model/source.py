@@ -26,7 +26,19 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: Decimal(str(node.value)))
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal:
+    try:
+        value = Decimal(node.value)
+    except ArithmeticError:
+        value = Decimal("nan")
+    if not value.is_finite():
+        raise yaml.constructor.ConstructorError(None, None, f"{node.value} is not a number here", node.start_mark)
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
 
 
 class Document:
@@ -77,9 +89,9 @@ class Document:
         return self.error(f"{self.path}:{line or self.line(at)}: {where + ': ' if where else ''}{message}")
 
     def parse(self, model: type[Model]) -> Model:
-        """The data as ``model``; all complaints in one error."""
+        """The data as ``model``; all complaints in one error. Validators find the file's folder as ``base``."""
         try:
-            return model.model_validate(self.data)
+            return model.model_validate(self.data, context={"base": self.path.resolve().parent})
         except ValidationError as invalid:
             raise self.error("\n".join(self._complaints(invalid))) from None
 

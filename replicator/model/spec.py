@@ -189,7 +189,7 @@ class MapSpec(Spec):
     drift: Literal["correct", "report"] = Field(
         default="correct", description="What happens to a change made where it is not mastered"
     )
-    fields: dict[Name, Annotated[FieldMap, BeforeValidator(_copy_from_text)]]
+    fields: dict[Name, Annotated[FieldMap, BeforeValidator(_copy_from_text, json_schema_input_type=Path | FieldMap)]]
 
     @model_validator(mode="after")
     def _has_one_direction(self) -> MapSpec:

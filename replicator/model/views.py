@@ -261,7 +261,9 @@ class _Builder:
         joined = child.join(child.row.alias)
         failing = sa.and_(child.row.on, sa.not_(holds))
         self.children.append((child, child.row))
-        separator = aggregate_order_by(sa.literal("; "), child.row.alias.c.id)
+        separator = aggregate_order_by(
+            sa.literal("; "), child.row.alias.c[common_column(part, part.key[-1])], child.row.alias.c.id
+        )
         listed = None if words is None else (
             sa.select(sa.func.string_agg(words, separator))
             .select_from(joined).where(failing).correlate(self.paths.row.alias).scalar_subquery()

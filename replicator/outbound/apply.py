@@ -18,7 +18,7 @@ from replicator.engine.claim import State, claim_due, claim_records, claimed_row
 from replicator.engine.diff import diff, linking
 from replicator.engine.marks import mark_through
 from replicator.errors import ReplicatorError, Throttled
-from replicator.hub.sql import statements
+from replicator.hub.sql import MANY, analyze, statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause, part_links
 from replicator.outbound.look_up import LookUp
@@ -151,7 +151,14 @@ class Deliveries:
             after = claimed.last
             self._send(found, deliveries, counts)
             total.add(counts)
+            if total.applied // MANY > (total.applied - counts.applied) // MANY:
+                self._analyze(found)
         return total
+
+    def _analyze(self, found: CompiledMap) -> None:
+        with self.connection.begin():
+            for each in (found, *self.compiled.parts(found)):
+                analyze(self.connection, each.view.target, each.view.link)
 
     def _decide(self, found: CompiledMap) -> tuple[list[Delivery], Delivered]:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""

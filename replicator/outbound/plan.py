@@ -82,7 +82,7 @@ def plan_delivery(
         if each.action == "unlink":
             delivery.unlink.append((found, each.source_id))
         elif each.action not in SETTLED:
-            delivery.writes.append(_planned(found, each, new_key))
+            delivery.writes.extend(_planned(found, each, action, new_key) for action in _actions(found, each))
     delivery.writes.sort(key=_place)
     return delivery
 
@@ -90,7 +90,7 @@ def plan_delivery(
 def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | None:
     """One part in trouble holds its whole, which says so."""
     for found, part in parts:
-        trouble = shown(part)
+        trouble = None if part.action == "rekey" else shown(part)
         if trouble is not None:
             named = f"{found.mapping.entity.entity} {part.record}: {trouble.reason or ''}".rstrip(": ")
             waits = [f"{found.mapping.entity.entity} {part.record}: {each}" for each in trouble.waits_for or ()]
@@ -106,12 +106,17 @@ def _place(planned: Planned) -> tuple[int, int]:
     return (2, 0) if part else (1, 0)
 
 
-def _planned(found: CompiledMap, row: Any, new_key: NewKey) -> Planned:
-    operation = _OPERATIONS[row.action]
-    sent = dict(_sent(found, row))
+def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
+    """A part whose key changed goes and comes again, in the same unit: its number is no more than its place."""
+    return ("delete", "create") if row.action == "rekey" and found.root else (row.action,)
+
+
+def _planned(found: CompiledMap, row: Any, action: str, new_key: NewKey) -> Planned:
+    operation = _OPERATIONS[action]
+    sent = dict(_sent(found, row, action))
     values = {
         name: _wire(found, name, value)
-        for name, value in _by_field(found, row, sent).items()
+        for name, value in _by_field(found, action, sent).items()
         if operation != "create" or value is not None
     }
     write = Write(
@@ -121,25 +126,25 @@ def _planned(found: CompiledMap, row: Any, new_key: NewKey) -> Planned:
         values,
         None if operation == "create" else getattr(row, f"now_{ETAG}"),
     )
-    return Planned(found, row.source_id, row.target_id, row.root_id, row.action in ("delete", "set"), write, sent)
+    return Planned(found, row.source_id, row.target_id, row.root_id, action in ("delete", "set"), write, sent)
 
 
-def _sent(found: CompiledMap, row: Any) -> Iterator[tuple[str, object]]:
+def _sent(found: CompiledMap, row: Any, action: str) -> Iterator[tuple[str, object]]:
     """The columns that are written, with their values."""
-    if row.action == "create":
+    if action == "create":
         for column in found.view.columns:
             if column.write != "never":
                 yield column.name, getattr(row, column.name)
-    elif row.action == "update":
+    elif action == "update":
         changed = set(row.changed)
         for column in compared(found.view):
             if column.name in changed:
                 yield column.name, getattr(row, column.name)
 
 
-def _by_field(found: CompiledMap, row: Any, sent: Mapping[str, object]) -> dict[str, object]:
+def _by_field(found: CompiledMap, action: str, sent: Mapping[str, object]) -> dict[str, object]:
     policy = found.mapping.spec.on_delete
-    if row.action == "set" and isinstance(policy, SetFields):
+    if action == "set" and isinstance(policy, SetFields):
         return dict(policy.set)
     fields = {column.name: column.field for column in found.view.columns}
     return {fields[name]: value for name, value in sent.items()}

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from replicator.errors import ConfigurationError
 from replicator.systems.connector import Limits
@@ -26,9 +35,9 @@ def _of_environment(name: object) -> str:
     return value
 
 
-def _of_file(name: object) -> str:
+def _of_file(name: object, base: Path) -> str:
     """The secret in a file, without the line end. A file that others may read is refused: it is no secret."""
-    path = Path(str(name))
+    path = base / str(name)
     try:
         with path.open(encoding="utf-8") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -43,18 +52,21 @@ def _of_file(name: object) -> str:
     return text
 
 
-def _resolved(value: object) -> object:
+def _resolved(value: object, info: ValidationInfo) -> object:
+    base: Path | None = (info.context or {}).get("base")
+    if isinstance(value, str) and base is not None:
+        raise ValueError("a secret is not written in the file: say {env: NAME} or {file: path}")
     if not isinstance(value, Mapping):
         return value
     if set(value) == {"env"}:
         return _of_environment(value["env"])
     if set(value) == {"file"}:
-        return _of_file(value["file"])
+        return _of_file(value["file"], base or Path())
     raise ValueError("a secret is written {env: NAME} or {file: path}")
 
 
 Secret = Annotated[SecretStr, Field(min_length=1), BeforeValidator(_resolved)]
-"""A secret: ``{env: NAME}``, ``{file: path}``, or the text itself; shown as stars everywhere."""
+"""A secret: ``{env: NAME}`` or ``{file: path}``; code may give the text itself. Shown as stars everywhere."""
 
 
 class Settings(BaseModel):
