@@ -231,12 +231,12 @@ def deletes() -> None:
     """Decide about deletes that are held because they are too many."""
 
 
-def _decide(config_path: Path | None, function: str, system: str, entity_set: str) -> int:
+def _decide(config_path: Path | None, function: str, *of: str) -> int:
     with hub_of(load(config_path)) as hub:
         check_hub(hub)
         with hub.engine.connect() as connection:
             with connection.begin():
-                call = getattr(sa.func.sync, function)(system, entity_set)
+                call = getattr(sa.func.sync, function)(*of)
                 count = connection.execute(sa.select(call)).scalar_one()
             notify(connection)
             return int(count)
@@ -258,6 +258,19 @@ def approve(config_path: Path | None, system: str, entity_set: str) -> None:
 def reject(config_path: Path | None, system: str, entity_set: str) -> None:
     """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
     click.echo(f"{_decide(config_path, 'reject_deletes', system, entity_set)} deletes rejected")
+
+
+@main.group()
+def updates() -> None:
+    """Decide about the updates of a flow's first delivery that are held because they are too many."""
+
+
+@updates.command("approve")
+@config_option
+@click.argument("flow")
+def approve_updates(config_path: Path | None, flow: str) -> None:
+    """Let the held updates of FLOW (as 'status' names it) go out."""
+    click.echo(f"{_decide(config_path, 'approve_updates', flow)} updates approved")
 
 
 @main.command()

@@ -29,8 +29,8 @@ class HubSettings(Settings):
     folder: Path = Path("hub")
 
 
-class DeleteBudget(Settings):
-    """How many records of an entity set may vanish within a day before deletes are held for a person's decision."""
+class Budget(Settings):
+    """How many records may be deleted within a day, or updated by a first delivery, before a person is asked."""
 
     count: int = Field(default=100, ge=0)
     share: float = Field(default=0.1, ge=0, le=1)
@@ -56,13 +56,14 @@ class Configuration(Settings):
     records: dict[str, list[dict[str, Scalar]]] = Field(
         default_factory=dict, description="Common records that the configuration itself masters, by entity"
     )
-    deletes: DeleteBudget = DeleteBudget()
-    delete_budgets: dict[str, DeleteBudget] = Field(
+    deletes: Budget = Budget()
+    first_updates: Budget = Budget()
+    delete_budgets: dict[str, Budget] = Field(
         default_factory=dict, description="Budgets of single entity sets, as system.EntitySet"
     )
     daemon: DaemonSettings = DaemonSettings()
 
-    def delete_budget(self, system: str, entity_set: str) -> DeleteBudget:
+    def delete_budget(self, system: str, entity_set: str) -> Budget:
         """The budget of one entity set."""
         return self.delete_budgets.get(f"{system}.{entity_set}", self.deletes)
 

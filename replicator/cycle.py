@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -98,6 +99,7 @@ class Cycle:
             world.workers,
             world.new_key,
             world.pause,
+            world.configuration.first_updates,
             world.check_lease,
             world.stopping,
             watcher.sending,
@@ -107,11 +109,17 @@ class Cycle:
 
     def prepare(self) -> None:
         """After a start: the log's partitions, the configuration's own records, changed maps, requests cut off."""
-        with self.connection.begin():
-            self.connection.execute(sa.text("select log.make_partitions()"))
+        self.maintain()
         write_records(self.connection, self.world.compiled, self.world.configuration.records)
         mark_changed_maps(self.connection, self.world.compiled, self.ids)
         self.recover(list(self._deliveries))
+
+    def maintain(self) -> None:
+        """The log's partitions: those of the days ahead made, those past their time dropped once they were read."""
+        keep = datetime.timedelta(days=self.world.configuration.daemon.keep_log_days)
+        with self.connection.begin():
+            self.connection.execute(sa.select(sa.func.log.make_partitions()))
+            self.connection.execute(sa.select(sa.func.log.drop_partitions(keep)))
 
     def recover(self, systems: Sequence[str]) -> None:
         """Requests that were cut off: their records have to be looked up."""

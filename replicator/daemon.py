@@ -27,6 +27,7 @@ from replicator.outbound.acknowledge import Acknowledged
 
 CHANNEL = "replicator"
 _STOP_SECONDS = 10.0
+_RENEWALS_PER_MAINTENANCE = 100
 
 
 class LogWatcher(Watcher):
@@ -129,12 +130,16 @@ class Daemon:
 
     def _keep_lead(self, lease: Lease) -> None:
         """Renew the lease until stopped or lost. While the hub is down nothing can be written, so it is only tried."""
+        renewals = 0
         while not self._stop.wait(lease.seconds / 3):
             try:
                 with self.world.engine.connect() as connection:
                     if not lease.renew(connection):
                         self._lost.set()
                         return
+                    renewals += 1
+                    if renewals % _RENEWALS_PER_MAINTENANCE == 0:
+                        Cycle(self.world, connection).maintain()
             except DBAPIError:
                 continue
 

@@ -156,6 +156,7 @@ def upgrade() -> None:
     sa.Column('root', sa.Text(), nullable=True, comment='For a part: the map of its whole'),
     sa.Column('hash', sa.Text(), nullable=False, comment='Of the compiled view; a new one marks every record'),
     sa.Column('marked_hash', sa.Text(), nullable=True, comment='The hash for which every record was last marked'),
+    sa.Column('opened_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When the first delivery was let through; until then updates are counted'),
     sa.Column('in_use', sa.Boolean(), server_default=sa.text('true'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_map')),
     sa.UniqueConstraint('name', name=op.f('uq_map_name')),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import simplejson
 import sqlalchemy as sa
@@ -96,6 +96,19 @@ def put_claim(connection: sa.Connection, rows: Sequence[ClaimRow]) -> None:
     connection.execute(_sql["clear"])
     ids, marks, states = ([row[place] for row in rows] for place in range(3))
     connection.execute(_sql["put"], {"ids": ids, "marks": marks, "states": states})
+
+
+def settle_all(connection: sa.Connection, map_id: int, finished: sa.Select[Any]) -> int:
+    """The claimed records that ``finished`` selects are in step; how many there were."""
+    claimed = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
+    done = finished.subquery("done")
+    statement = sa.delete(delivery).where(
+        delivery.c.map_id == map_id,
+        delivery.c.record_id == claimed.c.record_id,
+        delivery.c.record_id == done.c.record_id,
+        delivery.c.marked == claimed.c.marked,
+    )
+    return connection.execute(statement).rowcount
 
 
 def settle(connection: sa.Connection, map_id: int, ids: Sequence[int]) -> None:

@@ -64,13 +64,17 @@ def diff(view: DesiredView, map_id: int, *, few: bool, by_root: bool = False) ->
     t = view.target.alias("t")
     joined, v = desired_of_claim(view, by_root=by_root, few=few, outer=not by_root)
     differences = {column.name: _differs(view, map_id, column, v, t) for column in compared(view)}
+    drifts = {column.name: _drifted(view, map_id, column, v, t) for column in compared(view) if reports_drift(view)}
     image = [t.c[name].label(f"now_{name}") for name in _image(view)]
     return sa.select(
         claim.c.record_id,
         *v.c,
         *image,
-        _action(view, v, t, sa.or_(sa.false(), *differences.values())).label("action"),
+        _action(view, v, t, sa.or_(sa.false(), *differences.values()), sa.or_(sa.false(), *drifts.values())).label(
+            "action"
+        ),
         _changed(differences).label("changed"),
+        _changed(drifts).label("drifted"),
     ).select_from(joined.outerjoin(t, t.c.id == v.c.target_id))
 
 
@@ -87,14 +91,34 @@ def _differs(
     wanted, held = v.c[column.name], t.c[column.name]
     if view.mapping.direction == "in":
         return wanted.is_distinct_from(held)
-    settled = sa.exists().where(
+    settled = _sent_before(map_id, column, v, wanted)
+    if not reports_drift(view):
+        settled = settled.where(accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)))
+    return sa.and_(wanted.is_distinct_from(held), sa.not_(settled))
+
+
+def _drifted(
+    view: DesiredView, map_id: int, column: TargetColumn, v: sa.FromClause, t: sa.FromClause
+) -> sa.ColumnElement[bool]:
+    """The target holds something else than it stored when exactly this value was sent: somebody changed it there."""
+    wanted, held = v.c[column.name], t.c[column.name]
+    sent = _sent_before(map_id, column, v, wanted)
+    moved = sent.where(accepted.c.stored.is_distinct_from(sa.cast(held, sa.Text)))
+    return sa.and_(wanted.is_distinct_from(held), moved)
+
+
+def _sent_before(map_id: int, column: TargetColumn, v: sa.FromClause, wanted: sa.ColumnElement[Any]) -> sa.Exists:
+    return sa.exists().where(
         accepted.c.map_id == map_id,
         accepted.c.record_id == v.c.source_id,
         accepted.c.field == column.name,
         accepted.c.sent.is_not_distinct_from(sa.cast(wanted, sa.Text)),
-        accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)),
     )
-    return sa.and_(wanted.is_distinct_from(held), sa.not_(settled))
+
+
+def reports_drift(view: DesiredView) -> bool:
+    """Whether a change made at the target is only shown."""
+    return view.mapping.direction == "out" and view.mapping.spec.drift == "report"
 
 
 def _changed(differences: dict[str, sa.ColumnElement[bool]]) -> sa.ColumnElement[Any]:
@@ -105,7 +129,11 @@ def _changed(differences: dict[str, sa.ColumnElement[bool]]) -> sa.ColumnElement
 
 
 def _action(
-    view: DesiredView, v: sa.FromClause, t: sa.FromClause, differs: sa.ColumnElement[bool]
+    view: DesiredView,
+    v: sa.FromClause,
+    t: sa.FromClause,
+    differs: sa.ColumnElement[bool],
+    drifted: sa.ColumnElement[bool],
 ) -> sa.ColumnElement[str]:
     spec = view.mapping.spec
     there = t.c.id.is_not(None)
@@ -124,6 +152,7 @@ def _action(
         (sa.not_(there), "recreate"),
         *((rekeyed, "rekey") for rekeyed in _rekeyed(view, v, t)),
         (differs, "update"),
+        (drifted, "drift"),
         else_="none",
     )
 

@@ -82,7 +82,9 @@ def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mappin
         changed = [name for name in rows.scalars() if name in ids]
         for root in {compiled.marked(compiled.map(name)).name for name in changed}:
             mark(connection, ids[root], _everything(compiled.map(root)))
-        connection.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
+        connection.execute(
+            map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash, opened_at=None)
+        )
     return changed
 
 

@@ -17,6 +17,8 @@ def shown(row: Any) -> Shown | None:
         return Shown(
             row.record_id, "reported", row.record, "the target holds the record no more; retry creates it again"
         )
+    if row.action == "drift":
+        return Shown(row.record_id, "reported", row.record, f"changed in the target: {', '.join(row.drifted)}")
     if row.action == "rekey":
         return Shown(
             row.record_id,

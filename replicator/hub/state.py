@@ -65,6 +65,7 @@ map_ = sa.Table(
     sa.Column("root", sa.Text, comment="For a part: the map of its whole"),
     sa.Column("hash", sa.Text, nullable=False, comment="Of the compiled view; a new one marks every record"),
     sa.Column("marked_hash", sa.Text, comment="The hash for which every record was last marked"),
+    sa.Column("opened_at", _time, comment="When the first delivery was let through; until then updates are counted"),
     sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.true()),
     schema="sync",
     comment="The maps of schema/, by id",

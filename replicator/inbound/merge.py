@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError
 
-from replicator.engine.claim import Shown, State, claim_records, claimed_rows, put_claim, settle, show
+from replicator.engine.claim import Shown, State, claim_records, claimed_rows, put_claim, settle_all, show
 from replicator.engine.diff import FEW, SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
@@ -200,10 +200,10 @@ class _MapMerge:
     def _settle(self) -> Merged:
         work, map_id = self.work, self.ids[self.found.name]
         done = (*SETTLED, "create", "update", "delete", "set", "unlink")
-        ids = list(self.connection.execute(sa.select(work.c.record_id).where(work.c.action.in_(done))).scalars())
-        settle(self.connection, map_id, ids)
+        finished = sa.select(work.c.record_id).where(work.c.action.in_(done))
+        settled = settle_all(self.connection, map_id, finished)
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for)
         rows = self.connection.execute(sa.select(*columns).where(work.c.action.not_in(done))).all()
         outcomes = [outcome for row in rows if (outcome := shown(row)) is not None]
         show(self.connection, map_id, outcomes)
-        return Merged(settled=len(ids), waiting=len(outcomes))
+        return Merged(settled=settled, waiting=len(outcomes))

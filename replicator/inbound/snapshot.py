@@ -12,7 +12,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from replicator.config import DeleteBudget
+from replicator.config import Budget
 from replicator.engine.mirror import remove, set_origin, store
 from replicator.errors import ReplicatorError, TokenExpired
 from replicator.hub.sql import MANY, analyze, statements
@@ -54,7 +54,7 @@ class Snapshots:
         self.tables = tables
         self.connector = connector
 
-    def take(self, entity_set: EntitySet, budget: DeleteBudget, *, whole: bool = False) -> Taken:
+    def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> Taken:
         """Read the set (only what changed, where its system can tell) and bring the mirror up to it."""
         names = {"system": entity_set.system, "entity_set": entity_set.name}
         with self.connection.begin():
@@ -71,7 +71,7 @@ class Snapshots:
             raise
         return taken
 
-    def _take(self, entity_set: EntitySet, token: str | None, budget: DeleteBudget) -> Taken:
+    def _take(self, entity_set: EntitySet, token: str | None, budget: Budget) -> Taken:
         mirror = self.tables.mirror(entity_set)
         with self.connection.begin():
             moment = self.connection.execute(_sql["moment"]).scalar_one()
@@ -190,7 +190,7 @@ class _Loading:
         self.names = {"system": entity_set.system, "entity_set": entity_set.name}
         self.touched: list[int] = []
 
-    def load(self, read: _Reading, budget: DeleteBudget, started: object) -> Taken:
+    def load(self, read: _Reading, budget: Budget, started: object) -> Taken:
         """Everything that one read brings about, and the position it was read to."""
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
         self.connection.execute(sa.text("set local work_mem = '128MB'"))
@@ -265,7 +265,7 @@ class _Loading:
             found = self.connection.execute(sa.select(self.mirror.c.id).where(sa.not_(shown))).scalars()
         return [record for record in found if record not in set(self.touched)]
 
-    def _propose(self, absent: list[int], rows: int, budget: DeleteBudget) -> tuple[int, int]:
+    def _propose(self, absent: list[int], rows: int, budget: Budget) -> tuple[int, int]:
         """Store proposed deletes: (held, going ahead). Rows put aside are there, so they are not absent."""
         if not absent:
             return 0, 0
@@ -312,7 +312,7 @@ class _Loading:
 
 
 def over_budget(
-    absent: int, recent: int, size: int, rows: int, kind: Literal["whole", "changed"], budget: DeleteBudget
+    absent: int, recent: int, size: int, rows: int, kind: Literal["whole", "changed"], budget: Budget
 ) -> str | None:
     """Why these deletes are held, or None. ``recent`` went ahead within the last day; ``size`` is the mirror's."""
     total = absent + recent

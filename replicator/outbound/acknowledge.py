@@ -11,6 +11,7 @@ import simplejson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from replicator.engine.diff import reports_drift
 from replicator.engine.mirror import Seen, remove, set_origin, store
 from replicator.hub.sql import statements
 from replicator.hub.state import accepted
@@ -94,12 +95,14 @@ class Acknowledgement:
     def _accept(self, found: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         """Note where the target stored something else than was sent."""
         rows = []
+        amended: set[int] = set()
         fields = {column.name: column for column in found.view.columns}
         for planned, image in written:
             for name, sent in planned.sent.items():
                 stored = image.get(fields[name].field)
-                if sent != stored and not fields[name].is_key:
+                if (sent != stored or reports_drift(found.view)) and not fields[name].is_key:
                     kind = fields[name].type
+                    amended |= {planned.record_id} if sent != stored else set()
                     rows.append(
                         {
                             "map_id": self.ids[found.name], "record_id": planned.record_id, "field": name,
@@ -113,7 +116,7 @@ class Acknowledgement:
             both = {name: statement.excluded[name] for name in ("sent", "stored")}
             keys = ["map_id", "record_id", "field"]
             self.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=both))
-        self.result.amended += len({row["record_id"] for row in rows})
+        self.result.amended += len(amended)
 
     def _forget(self, found: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         ids = [planned.record_id for planned, _ in written]

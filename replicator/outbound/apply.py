@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import simplejson
 import sqlalchemy as sa
 
+from replicator.config import Budget
 from replicator.engine.claim import State, claim_due, claim_records, claimed_rows, settle, show
 from replicator.engine.diff import diff, linking
 from replicator.engine.marks import mark_through
@@ -21,6 +22,7 @@ from replicator.errors import ReplicatorError, Throttled
 from replicator.hub.sql import MANY, analyze, statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause, part_links
+from replicator.outbound.first import hold_first_updates
 from replicator.outbound.look_up import LookUp
 from replicator.outbound.plan import Delivery, NewKey, plan_delivery
 from replicator.systems.connector import Connector, Outcome, Postponed
@@ -59,6 +61,7 @@ class Sending:
     workers: Executor
     new_key: NewKey
     pause: Pause
+    first_updates: Budget
     check_lease: Callable[[sa.Connection], None] = lambda connection: None
     """Raises LeaseLost; called right before each request and in each acknowledgement."""
     stopping: Callable[[], bool] = lambda: False
@@ -99,6 +102,7 @@ class Deliveries:
         for found in reversed(maps):
             total.add(self._deliver_map(found, ["pending"], gone=True))
         for found in maps:
+            hold_first_updates(self.connection, found, self.ids[found.name], self.sending.first_updates)
             total.add(self._deliver_again(found, again=again or total.progress))
         if self.halted is not None:
             raise self.halted
@@ -164,13 +168,22 @@ class Deliveries:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
         self._link(found)
         marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
+        asked = set(self.connection.execute(_sql["asked"], {"map_id": self.ids[found.name]}).scalars())
         parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
         for part in self.compiled.parts(found):
             for row in self.connection.execute(diff(part.view, self.ids[part.name], few=True, by_root=True)):
                 parts[row.record_id].append((part, row))
         rows = self.connection.execute(diff(found.view, self.ids[found.name], few=True)).all()
         deliveries = [
-            plan_delivery(found, row, parts[row.record_id], marks[row.record_id], self.sending.new_key) for row in rows
+            plan_delivery(
+                found,
+                row,
+                parts[row.record_id],
+                marks[row.record_id],
+                self.sending.new_key,
+                asked=row.record_id in asked,
+            )
+            for row in rows
         ]
         return self._sort_out(found, deliveries)
 

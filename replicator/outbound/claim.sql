@@ -7,6 +7,21 @@ from sync.map m where m.id = d.map_id and m.system = :system and d.state = 'in_f
 -- Has the target set, and each set its map reads in that system, been read whole at least once?
 select entity_set from sync.entity_set where system = :system and whole_at is not null;
 
+-- name: asked
+-- Claimed records that a person asked to try again.
+select d.record_id from sync.delivery d join claim c using (record_id)
+where d.map_id = :map_id and d.operation = 'retry';
+
+-- name: unopened
+-- A map whose first delivery has not been let through: how many of its updates are held already, and its target's size.
+select m.opened_at is null as closed,
+       (select count(*) from sync.delivery d where d.map_id = m.id and d.state = 'held') as held
+from sync.map m where m.id = :map_id;
+
+-- name: open
+-- The first delivery is within the budget: from here on updates go out as they come.
+update sync.map set opened_at = sync.now() where id = :map_id;
+
 -- name: in_flight
 -- From here on these records are under way; the keys of what is created are stored before the first request.
 update sync.delivery d

@@ -31,7 +31,7 @@ class Planned:
     root_id: int | None
     """For a part: the common record of its whole."""
     ends: bool
-    """After this write the pair is parted: the source is gone."""
+    """With this write the old pair is parted: the source is gone, or the target was and comes anew."""
     write: Write
     sent: Mapping[str, object]
     """By column, also what a create leaves out because it is empty."""
@@ -69,11 +69,20 @@ class Delivery:
 
 
 def plan_delivery(
-    root: CompiledMap, row: Any, parts: Sequence[tuple[CompiledMap, Any]], marked: int, new_key: NewKey
+    root: CompiledMap,
+    row: Any,
+    parts: Sequence[tuple[CompiledMap, Any]],
+    marked: int,
+    new_key: NewKey,
+    *,
+    asked: bool = False,
 ) -> Delivery:
-    """The delivery of one record from its row of the diff and the rows of its parts."""
+    """The delivery of one record from its row of the diff and the rows of its parts.
+
+    ``asked``: a person asked for it, so that records which the target lost are created again.
+    """
     delivery = Delivery(row.record_id, row.record, marked)
-    trouble = shown(row) or _first_trouble(row, parts)
+    trouble = _trouble(root, row, asked=asked) or _first_trouble(row, parts, asked=asked)
     if trouble is not None:
         delivery.shown = trouble
         return delivery
@@ -87,10 +96,16 @@ def plan_delivery(
     return delivery
 
 
-def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | None:
+def _trouble(found: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
+    """Why a record is not written; None when it is, or need not be."""
+    writable = (row.action == "recreate" and asked) or (row.action == "rekey" and found.root is not None)
+    return None if writable else shown(row)
+
+
+def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:
     """One part in trouble holds its whole, which says so."""
     for found, part in parts:
-        trouble = None if part.action == "rekey" else shown(part)
+        trouble = _trouble(found, part, asked=asked)
         if trouble is not None:
             named = f"{found.mapping.entity.entity} {part.record}: {trouble.reason or ''}".rstrip(": ")
             waits = [f"{found.mapping.entity.entity} {part.record}: {each}" for each in trouble.waits_for or ()]
@@ -108,7 +123,9 @@ def _place(planned: Planned) -> tuple[int, int]:
 
 def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
     """A part whose key changed goes and comes again, in the same unit: its number is no more than its place."""
-    return ("delete", "create") if row.action == "rekey" and found.root else (row.action,)
+    if row.action == "rekey" and found.root:
+        return ("delete", "create")
+    return ("create",) if row.action == "recreate" else (row.action,)
 
 
 def _planned(found: CompiledMap, row: Any, action: str, new_key: NewKey) -> Planned:
@@ -126,7 +143,8 @@ def _planned(found: CompiledMap, row: Any, action: str, new_key: NewKey) -> Plan
         values,
         None if operation == "create" else getattr(row, f"now_{ETAG}"),
     )
-    return Planned(found, row.source_id, row.target_id, row.root_id, action in ("delete", "set"), write, sent)
+    ends = action in ("delete", "set") or row.action == "recreate"
+    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent)
 
 
 def _sent(found: CompiledMap, row: Any, action: str) -> Iterator[tuple[str, object]]:

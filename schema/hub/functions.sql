@@ -112,12 +112,23 @@ create function sync.reject_deletes(of_system text, of_entity_set text) returns 
 $$;
 comment on function sync.reject_deletes is 'Keeps the records whose deletes are held';
 
+create function sync.approve_updates(of_map text) returns bigint language sql as $$
+    update sync.map set opened_at = sync.now() where name = of_map;
+    with released as (
+        update sync.delivery d set state = 'pending', marked = marked + 1
+        from sync.map m where m.id = d.map_id and m.name = of_map and d.state = 'held'
+        returning 1
+    )
+    select count(*) from released
+$$;
+comment on function sync.approve_updates is 'Lets the held updates of a map''s first delivery go out';
+
 create function sync.retry(of_map text default null, of_record text default null) returns bigint language sql as $$
     with marked as (
         update sync.delivery d
-        set state = 'pending', marked = marked + 1, next_at = null, attempts = 0
+        set state = 'pending', marked = marked + 1, next_at = null, attempts = 0, operation = 'retry'
         from sync.map m
-        where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'held', 'unknown')
+        where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'unknown')
           and (of_map is null or m.name = of_map) and (of_record is null or d.record = of_record)
         returning 1
     )

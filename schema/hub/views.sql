@@ -31,7 +31,8 @@ comment on view sync.held is 'Deletes that wait for a decision: sync.approve_del
 
 create view sync.amended as
 select m.name as map, a.record_id, a.field, a.sent, a.stored, a.at
-from sync.accepted a join sync.map m on m.id = a.map_id;
+from sync.accepted a join sync.map m on m.id = a.map_id
+where a.sent is distinct from a.stored;
 comment on view sync.amended is 'What a target made of the values it was sent';
 
 create view sync.window_holder as
