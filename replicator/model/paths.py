@@ -210,7 +210,8 @@ class Paths:
     def label(self, source: sa.FromClause, kind: Kind) -> sa.ColumnElement[str]:
         """What people call the record of this row; only for messages, so it is not remembered as read."""
         if isinstance(kind, EntitySet):
-            columns = [column_name(name) for name in (*kind.business_key[-1:], kind.spec.key[0])]
+            own = [path for path in kind.spec.label if "." not in path]
+            columns = [column_name(name) for name in (*own, *kind.business_key[-1:], kind.spec.key[0])]
             return sa.func.coalesce(*(sa.cast(source.c[column], sa.Text) for column in dict.fromkeys(columns)))
         name = label_field(kind)
         return sa.cast(source.c["id" if kind.fields[name].reference else name], sa.Text)

@@ -105,7 +105,7 @@ class Condition(Spec):
     """One condition of a map, and the words for the records it leaves out.
 
     ``that`` compares fields (a scalar, a list of scalars, null, or ``{not: null}``); with ``every`` it must hold
-    for each part of that entity. ``sql`` is a plain SQL expression over the row's own columns. ``otherwise`` may
+    for each part of that entity. ``sql`` is a plain SQL expression with fields in braces. ``otherwise`` may
     name fields in braces; without it the records left out are not this map's business and are not shown.
     """
 
@@ -138,7 +138,7 @@ class FieldMap(Spec):
     value_map: Path | None = Field(default=None, description="The source field whose values are translated")
     reference: Path | None = Field(default=None, description="The source reference whose counterpart is pointed at")
     lookup: Name | None = Field(default=None, description="An entity (inbound) or entity set (outbound) to search")
-    sql: str | None = Field(default=None, description="A plain SQL expression over the row's own columns")
+    sql: str | None = Field(default=None, description="A plain SQL expression, fields in braces: {price} * 1.2")
 
     values: dict[Scalar, Scalar | None] = Field(
         default_factory=dict, description="value_map: system value: common value"
@@ -206,6 +206,7 @@ class EntitySetSpec(Spec):
     description: str
     key: tuple[Name, ...] = Field(min_length=1, description="The system's own key")
     business_key: tuple[Name, ...] = Field(default=(), description="What people know a record by; default: the key")
+    label: tuple[Path, ...] = Field(default=(), description="What messages call a record by; default: the business key")
     fields: dict[Name, SystemField]
     maps: tuple[MapSpec, ...] = ()
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.model.literals import as_text, fits, word
 from replicator.model.paths import Kind, Paths, Step
+from replicator.model.plain_sql import plain_sql
 from replicator.model.schema import EntitySet, Map, column_name
 from replicator.model.spec import CommonEntity, CommonField, FieldMap, FieldType, Scalar, SystemField, TodayPlusDays
 from replicator.model.tables import fold
@@ -105,7 +106,7 @@ class Values:
         if spec.lookup is not None:
             return self._lookup(name, spec)
         if spec.sql is not None:
-            return Value(self._plain_sql(spec.sql))
+            return Value(plain_sql(spec.sql, self.paths.column, self._type(name)))
         return Value(self._constant(name, cast(Scalar, spec.constant), field))
 
     def _constant(self, name: str, value: Scalar, field: CommonField | SystemField) -> Expression:
@@ -336,9 +337,6 @@ class Values:
         if mirror is None:
             raise self.paths.problem(f"no map joins {entity} with {target}")
         return mirror[column_name(target.spec.key[0])], self.paths.label_of(entity, step[f"{last}_id"])
-
-    def _plain_sql(self, text: str) -> Expression:
-        return sa.literal_column(f"({text})")
 
 
 def _nothing_as_null(expression: Expression, field: SystemField, kind: sa.types.TypeEngine[Any]) -> Expression:

@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from replicator.model.literals import fits, word
 from replicator.model.paths import Paths, Step
-from replicator.model.schema import Map, Schema, column_name
+from replicator.model.plain_sql import plain_sql
+from replicator.model.schema import EntitySet, Map, Schema, column_name
 from replicator.model.spec import Condition, NotNull, SetFields, TodayPlusDays, Write
 from replicator.model.tables import Tables, common_column
 from replicator.model.values import Value, Values, join_text
@@ -132,7 +133,7 @@ class _Builder:
             row.alias.c.id.label("source_id"),
             self._target_id().label("target_id"),
             (row.alias.c[self.root_column] if self.root_column else sa.cast(sa.null(), sa.BigInteger)).label("root_id"),
-            self.paths.label(row.alias, self.paths.kind).label("record"),
+            self._record().label("record"),
             eligible.label("eligible"),
             (sa.case(*not_eligible) if not_eligible else _NO_TEXT).label("left_out"),
             (sa.func.nullif(sa.func.concat_ws("; ", *problems), "") if problems else _NO_TEXT).label("problem"),
@@ -152,6 +153,14 @@ class _Builder:
             "eligible": d.c.eligible, "verdict": verdict, "reason": reason, "waits_for": d.c.waits_for,
         }  # fmt: skip
         return sa.select(*(fixed[name].label(name) for name in RESERVED), *(d.c[column.name] for column in columns))
+
+    def _record(self) -> sa.ColumnElement[str]:
+        """What people call the record."""
+        kind = self.paths.kind
+        if isinstance(kind, EntitySet) and kind.spec.label:
+            self.paths.where = ("label",)
+            return sa.func.concat_ws(" ", *(sa.cast(self.paths.column(path), sa.Text) for path in kind.spec.label))
+        return self.paths.label(self.paths.row.alias, kind)
 
     def _joined(self) -> sa.FromClause:
         row, crosswalk = self.paths.row.alias, self.crosswalk
@@ -216,9 +225,10 @@ class _Builder:
         self.paths.where = ("when", place)
         if condition.every:
             return self._every(condition)
-        holds = (
-            sa.literal_column(f"({condition.sql})", sa.Boolean) if condition.sql else self._that(self.paths, condition)
-        )
+        if condition.sql:
+            holds = plain_sql(condition.sql, self.paths.column, sa.Boolean())
+        else:
+            holds = self._that(self.paths, condition)
         return sa.func.coalesce(holds, sa.false()), self._words(self.paths, condition.otherwise)
 
     def _that(self, paths: Paths, condition: Condition) -> sa.ColumnElement[bool]:

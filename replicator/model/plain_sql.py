@@ -1,0 +1,37 @@
+"""Plain SQL in ``schema/``: text with fields in braces, which become the columns they stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+_FIELD = re.compile(r"\{([\w.]+)\}")
+
+
+class PlainSql(sa.ColumnElement[Any]):
+    """An expression made of SQL text and columns in turn."""
+
+    inherit_cache = False
+
+    def __init__(self, parts: list[str | sa.ColumnElement[Any]], kind: sa.types.TypeEngine[Any]) -> None:
+        self.parts = parts
+        self.type = kind
+
+
+@compiles(PlainSql)
+def _compile(element: PlainSql, compiler: SQLCompiler, **kw: Any) -> str:
+    texts = (part if isinstance(part, str) else compiler.process(part, **kw) for part in element.parts)
+    return "(" + "".join(texts) + ")"
+
+
+def plain_sql(
+    text: str, column: Callable[[str], sa.ColumnElement[Any]], kind: sa.types.TypeEngine[Any]
+) -> sa.ColumnElement[Any]:
+    """The expression ``text`` of type ``kind``, each ``{path}`` in it replaced by ``column(path)``."""
+    pieces = _FIELD.split(text)
+    return PlainSql([column(piece) if place % 2 else piece for place, piece in enumerate(pieces)], kind)
