@@ -101,7 +101,8 @@ def init(path: Path, force: bool) -> None:
 
 @main.command("migrate")
 @config_option
-def migrate_command(config_path: Path | None) -> None:
+@json_option
+def migrate_command(config_path: Path | None, as_json: bool) -> None:
     """Bring the hub's database to this version: tables, triggers, views. Safe to repeat.
 
     The same as 'alembic upgrade head'. Everything happens in one transaction.
@@ -109,7 +110,7 @@ def migrate_command(config_path: Path | None) -> None:
     with hub_of(load(config_path)) as hub:
         migrate(hub)
         where = hub.engine.url.render_as_string(hide_password=True)
-    click.echo(f"the hub is ready: {where}")
+    _answer(f"the hub is ready: {where}", as_json, hub=where)
 
 
 @main.command()
@@ -174,6 +175,11 @@ def leading(connection: sa.Connection, configuration: Configuration) -> Iterator
         lease.release(connection)
 
 
+def _answer(text: str, as_json: bool, **values: object) -> None:
+    """One result: a sentence, or the values in it as JSON."""
+    click.echo(report.to_json(values) if as_json else text)
+
+
 def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
     if as_json:
         click.echo(report.to_json(found))
@@ -231,7 +237,8 @@ def deletes() -> None:
     """Decide about deletes that are held because they are too many."""
 
 
-def _decide(config_path: Path | None, function: str, *of: str) -> int:
+def _decide(config_path: Path | None, function: str, *of: str | None) -> int:
+    """Call a function of schema sync, and wake the daemon; the number of records concerned."""
     with hub_of(load(config_path)) as hub:
         check_hub(hub)
         with hub.engine.connect() as connection:
@@ -246,18 +253,22 @@ def _decide(config_path: Path | None, function: str, *of: str) -> int:
 @config_option
 @click.argument("system")
 @click.argument("entity_set")
-def approve(config_path: Path | None, system: str, entity_set: str) -> None:
+@json_option
+def approve(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
     """Let the held deletes of SYSTEM's ENTITY_SET go ahead; each record is looked up once more before."""
-    click.echo(f"{_decide(config_path, 'approve_deletes', system, entity_set)} deletes approved")
+    count = _decide(config_path, "approve_deletes", system, entity_set)
+    _answer(f"{count} deletes approved", as_json, approved=count)
 
 
 @deletes.command()
 @config_option
 @click.argument("system")
 @click.argument("entity_set")
-def reject(config_path: Path | None, system: str, entity_set: str) -> None:
+@json_option
+def reject(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
     """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
-    click.echo(f"{_decide(config_path, 'reject_deletes', system, entity_set)} deletes rejected")
+    count = _decide(config_path, "reject_deletes", system, entity_set)
+    _answer(f"{count} deletes rejected", as_json, rejected=count)
 
 
 @main.group()
@@ -268,30 +279,29 @@ def updates() -> None:
 @updates.command("approve")
 @config_option
 @click.argument("flow")
-def approve_updates(config_path: Path | None, flow: str) -> None:
+@json_option
+def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
     """Let the held updates of FLOW (as 'status' names it) go out."""
-    click.echo(f"{_decide(config_path, 'approve_updates', flow)} updates approved")
+    count = _decide(config_path, "approve_updates", flow)
+    _answer(f"{count} updates approved", as_json, approved=count)
 
 
 @main.command()
 @config_option
 @click.option("--flow", help="Only this flow, as 'status' names it.")
 @click.option("--record", help="Only this record, as 'status --details' names it.")
-def retry(config_path: Path | None, flow: str | None, record: str | None) -> None:
+@json_option
+def retry(config_path: Path | None, flow: str | None, record: str | None, as_json: bool) -> None:
     """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            with connection.begin():
-                count = connection.execute(sa.select(sa.func.sync.retry(flow, record))).scalar_one()
-            notify(connection)
-    click.echo(f"{count} records will be tried again")
+    count = _decide(config_path, "retry", flow, record)
+    _answer(f"{count} records will be tried again", as_json, records=count)
 
 
 @main.command("check-schema")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("schema"))
 @click.option("--json-schema", is_flag=True, help="Print the JSON Schema of the files, for editors.")
-def check_schema(folder: Path, json_schema: bool) -> None:
+@json_option
+def check_schema(folder: Path, json_schema: bool, as_json: bool) -> None:
     """Read and compile the schema in FOLDER, and say what is wrong with it; needs no hub."""
     if json_schema:
         from replicator.model.editors import json_schemas
@@ -299,16 +309,17 @@ def check_schema(folder: Path, json_schema: bool) -> None:
         click.echo(report.to_json(json_schemas()))
         return
     compiled = compile_folder(folder)
-    for found in compiled.maps:
-        click.echo(f"{found.rank}  {found.name}")
-    click.echo(f"{len(compiled.schema.entities)} entities, {len(compiled.maps)} maps, no problem found")
+    lines = [f"{found.rank}  {found.name}" for found in compiled.maps]
+    lines.append(f"{len(compiled.schema.entities)} entities, {len(compiled.maps)} maps, no problem found")
+    maps = [{"map": found.name, "rank": found.rank} for found in compiled.maps]
+    _answer("\n".join(lines), as_json, entities=list(compiled.schema.entities), maps=maps)
 
 
 @main.command()
 @click.option("--sales-port", default=8081, show_default=True, help="Port of the sales system; 0: any free one.")
 @click.option("--ops-port", default=8082, show_default=True, help="Port of the ops system; 0: any free one.")
 @click.option("--load", "folders", type=click.Path(path_type=Path, exists=True, file_okay=False), multiple=True,
-              help="Folder with sales/*.jsonl and ops/*.jsonl to load; may be given several times, in order.")  # fmt: skip
+              help="Folder with sales/*.jsonl and ops/*.jsonl to load; may be repeated, loaded in order.")  # fmt: skip
 @click.option(
     "--state", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the state across restarts."
 )

@@ -70,6 +70,8 @@ class Configuration(Settings):
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration in ``path`` (default: replicator.yaml, where there is one), relative paths made absolute."""
+    if path is None and environment.get("REPLICATOR_CONFIG"):
+        path = Path(environment["REPLICATOR_CONFIG"])
     if path is None and not FILE.exists():
         return _resolve(Configuration(), Path.cwd(), environment)
     file = path or FILE

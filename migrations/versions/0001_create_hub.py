@@ -169,7 +169,7 @@ def upgrade() -> None:
     sa.Column('entity_set', sa.Text(), nullable=False),
     sa.Column('record_id', sa.BigInteger(), nullable=False, comment='id in the mirror'),
     sa.Column('record', sa.Text(), nullable=True),
-    sa.Column('state', sa.Text(), nullable=False, comment='held, approved, rejected or done'),
+    sa.Column('state', sa.Text(), nullable=False, comment='proposed, held, approved, rejected, withdrawn or done'),
     sa.Column('reason', sa.Text(), nullable=True, comment='Why it is held'),
     sa.Column('proposed_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('decided_at', postgresql.TIMESTAMP(timezone=True), nullable=True),

@@ -319,7 +319,7 @@ def _locked(home: Path) -> Iterator[None]:
 
 def _socket_folder(home: Path) -> Path:
     """Return where the socket is: a socket's path may have 100 bytes only, so it cannot be in the folder itself."""
-    return Path("/tmp", f"hub-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}")
+    return Path("/tmp", f"hub-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}")  # noqa: S108 - kept private
 
 
 def _claim_socket_folder(home: Path, owner: int) -> Path:

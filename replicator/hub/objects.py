@@ -80,6 +80,7 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     yield (hub_folder / "views.sql").read_text(encoding="utf-8")
     yield _view_text("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
+    yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
     yield _view_text("sync.status", status(compiled))
     yield "comment on view sync.status is 'How each flow stands'"
 

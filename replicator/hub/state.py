@@ -177,7 +177,7 @@ proposed_delete = sa.Table(
     sa.Column("entity_set", sa.Text, nullable=False),
     sa.Column("record_id", sa.BigInteger, nullable=False, comment="id in the mirror"),
     sa.Column("record", sa.Text),
-    sa.Column("state", sa.Text, nullable=False, comment="held, approved, rejected or done"),
+    sa.Column("state", sa.Text, nullable=False, comment="proposed, held, approved, rejected, withdrawn or done"),
     sa.Column("reason", sa.Text, comment="Why it is held"),
     sa.Column("proposed_at", _time, nullable=False, server_default=_now),
     sa.Column("decided_at", _time),

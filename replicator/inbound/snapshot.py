@@ -202,6 +202,7 @@ class _Loading:
         self._leave_out_touched()
         updated = self.connection.execute(self._update()).rowcount if read.rows else 0
         inserted = self.connection.execute(self._insert()).rowcount if read.rows else 0
+        self._withdraw()
         if updated + inserted >= MANY:
             analyze(self.connection, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
@@ -249,6 +250,15 @@ class _Loading:
         return sa.insert(self.mirror).from_select(
             columns, sa.select(*(self.stage.c[name] for name in columns)).where(sa.not_(known))
         )
+
+    def _withdraw(self) -> None:
+        """Proposed deletes of records that are shown again need no decision any more."""
+        undecided = list(self.connection.execute(_sql["undecided"], self.names).scalars())
+        if undecided:
+            shown = sa.exists().where(self._same(self.mirror, self.stage))
+            wanted = sa.select(self.mirror.c.id).where(self.mirror.c.id.in_(undecided), shown)
+            again = list(self.connection.execute(wanted).scalars())
+            self.connection.execute(_sql["withdraw"], self.names | {"ids": again})
 
     def _absent(self, read: _Reading) -> list[int]:
         """Mirror rows that the system does not show any more."""

@@ -52,7 +52,13 @@ where system = :system and entity_set = :entity_set and state in ('proposed', 'a
 -- What became of proposed deletes.
 update sync.proposed_delete set state = :state, reason = :reason where id = any(:ids);
 
+-- name: undecided
+-- Records whose deletes wait for a decision, or were decided against.
+select record_id from sync.proposed_delete
+where system = :system and entity_set = :entity_set and state in ('held', 'approved', 'rejected');
+
 -- name: withdraw
 -- Records that are there after all need no decision.
 update sync.proposed_delete p set state = 'withdrawn', reason = 'the record is there again'
-where system = :system and entity_set = :entity_set and state = 'held' and record_id = any(:ids);
+where system = :system and entity_set = :entity_set and state in ('held', 'approved', 'rejected')
+  and record_id = any(:ids);

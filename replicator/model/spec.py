@@ -55,7 +55,7 @@ class CommonEntity(Spec):
     description: str
     key: tuple[Name, ...] = Field(min_length=1, description="The business key: unique, case and outer blanks ignored")
     part_of: Name | None = Field(default=None, description="The field that points at the whole this entity is part of")
-    label: Path | None = Field(default=None, description="The field people call a record by; default: last of the key")
+    label: Name | None = Field(default=None, description="The field people call a record by; default: last of the key")
     fields: dict[Name, CommonField]
 
 

@@ -14,7 +14,7 @@ from replicator.model.literals import as_text, fits, word
 from replicator.model.paths import Kind, Paths, Step
 from replicator.model.plain_sql import plain_sql
 from replicator.model.schema import EntitySet, Map, column_name
-from replicator.model.spec import CommonEntity, CommonField, FieldMap, FieldType, Scalar, SystemField, TodayPlusDays
+from replicator.model.spec import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
 from replicator.model.tables import fold
 
 Expression = sa.ColumnElement[Any]

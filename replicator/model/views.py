@@ -125,6 +125,8 @@ class _Builder:
         """The records that are there."""
         row = self.paths.row
         eligible = sa.and_(sa.true(), *(condition for condition, _ in conditions))
+        if self.mapping.spec.when_no_longer_eligible == "update":
+            eligible = sa.or_(eligible, self.crosswalk.c[self.target_side].is_not(None))
         not_eligible = [(sa.not_(condition), text if text is not None else sa.null()) for condition, text in conditions]
         problems = [value.problem for value in made.values() if value.problem is not None]
         missing = [value.missing for value in made.values() if value.missing is not None]

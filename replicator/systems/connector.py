@@ -26,7 +26,7 @@ class Page:
     last: bool = False
 
 
-class FieldProblem(ValueError):  # noqa: N818 (it is about the data, and becomes an outcome)
+class FieldProblem(ValueError):
     """A value that does not fit its field: bad type, out of range, text that a database cannot hold."""
 
     def __init__(self, name: str, value: object, why: str) -> None:

@@ -32,14 +32,18 @@ create function log.make_partitions(ahead integer default 2) returns integer
 declare
     parent record;
     day date;
+    begun boolean;
     made integer := 0;
 begin
     for parent in
         select c.oid::regclass::text as name, c.relname
         from pg_class c where c.relnamespace = 'log'::regnamespace and c.relkind = 'p'
     loop
-        for day in select current_date + n from generate_series(1, ahead) n loop
-            if to_regclass(format('log.%I', parent.relname || to_char(day, '_YYYYMMDD'))) is null then
+        for day in select current_date + n from generate_series(0, ahead) n loop
+            -- A day whose rows are in the default partition already stays there.
+            execute format('select exists (select from log.%I where at >= %L and at < %L)',
+                parent.relname || '_default', day, day + 1) into begun;
+            if not begun and to_regclass(format('log.%I', parent.relname || to_char(day, '_YYYYMMDD'))) is null then
                 execute format('create table log.%I partition of %s for values from (%L) to (%L)',
                     parent.relname || to_char(day, '_YYYYMMDD'), parent.name, day, day + 1);
                 made := made + 1;
@@ -71,10 +75,29 @@ begin
         perform log.drop_day(part.day);
         dropped := dropped + 1;
     end loop;
+    perform log.clear_default(keep);
     return dropped;
 end
 $$;
 comment on function log.drop_partitions is 'Drops the days of the log that are older than this and read by every consumer';
+
+create function log.clear_default(keep interval) returns void language plpgsql as $$
+declare
+    part record;
+begin
+    if exists (select from log.change_default p, sync.consumer k
+               where p.at < current_date - keep and not pg_visible_in_snapshot(p.txid, k.snapshot)) then
+        return;
+    end if;
+    for part in
+        select c.oid::regclass::text as name from pg_class c
+        where c.relnamespace = 'log'::regnamespace and c.relispartition and c.relname like '%\_default'
+    loop
+        execute 'delete from ' || part.name || ' where at < $1' using current_date - keep;
+    end loop;
+end
+$$;
+comment on function log.clear_default is 'Deletes what is older than this from the default partitions, once it is read';
 
 create function log.drop_day(day text) returns void language plpgsql as $$
 declare
@@ -123,10 +146,13 @@ create function sync.approve_updates(of_map text) returns bigint language sql as
 $$;
 comment on function sync.approve_updates is 'Lets the held updates of a map''s first delivery go out';
 
+-- A record whose last request was not answered is looked up first, whoever asks.
 create function sync.retry(of_map text default null, of_record text default null) returns bigint language sql as $$
     with marked as (
         update sync.delivery d
-        set state = 'pending', marked = marked + 1, next_at = null, attempts = 0, operation = 'retry'
+        set state = case when d.state = 'unknown' then d.state else 'pending' end,
+            operation = case when d.state = 'unknown' then d.operation else 'retry' end,
+            marked = marked + 1, next_at = null, attempts = 0
         from sync.map m
         where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'unknown')
           and (of_map is null or m.name = of_map) and (of_record is null or d.record = of_record)
