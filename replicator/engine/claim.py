@@ -28,12 +28,22 @@ class Shown:
     operation: str | None = None
 
 
+FEW = 1000
+"""Up to so many claimed records are looked up one by one; more are joined with the whole view."""
+
+
 @dataclass(frozen=True)
 class Claimed:
-    """How many records a claim holds, and the last of them."""
+    """How many records a claim holds, and the first and the last of them."""
 
     records: int
+    first: int
     last: int
+
+    @property
+    def few(self) -> bool:
+        """Few enough to be looked up one by one."""
+        return self.records <= FEW
 
 
 def claim_records(
@@ -79,7 +89,7 @@ def _held(connection: sa.Connection) -> Claimed:
     row = connection.execute(_sql["last"]).one()
     if row.records:
         connection.execute(sa.text("analyze claim"))
-    return Claimed(row.records, row.last or 0)
+    return Claimed(row.records, row.first or 0, row.last or 0)
 
 
 ClaimRow = tuple[int, int, str]
@@ -91,11 +101,12 @@ def claimed_rows(connection: sa.Connection) -> list[ClaimRow]:
     return [(row.record_id, row.marked, row.state) for row in connection.execute(_sql["held"])]
 
 
-def put_claim(connection: sa.Connection, rows: Sequence[ClaimRow]) -> None:
+def put_claim(connection: sa.Connection, rows: Sequence[ClaimRow]) -> Claimed:
     """Make these the records under way; they have to be locked already."""
     connection.execute(_sql["clear"])
     ids, marks, states = ([row[place] for row in rows] for place in range(3))
     connection.execute(_sql["put"], {"ids": ids, "marks": marks, "states": states})
+    return _held(connection)
 
 
 def settle_all(connection: sa.Connection, map_id: int, finished: sa.Select[Any]) -> int:

@@ -22,7 +22,7 @@ for update skip locked;
 
 -- name: last
 -- Where the next claim goes on, and how many this one holds.
-select max(record_id) as last, count(*) as records from claim;
+select min(record_id) as first, max(record_id) as last, count(*) as records from claim;
 
 -- name: held
 -- The claim as it is, to be put back after a part of it was tried alone.

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import array
 
+from replicator.engine.claim import Claimed
 from replicator.hub.state import accepted
 from replicator.model.schema import column_name
 from replicator.model.spec import SetFields
@@ -21,8 +22,6 @@ from replicator.model.views import DesiredView, TargetColumn, match_columns
 claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
 """The records under way: a temporary table."""
 
-FEW = 1000
-"""Up to so many claimed records are looked up one by one; more are joined with the whole view."""
 SETTLED = ("none", "gone", "left", "silent")
 """Actions that need nothing done and leave nothing to show."""
 
@@ -39,30 +38,32 @@ def compared(view: DesiredView) -> list[TargetColumn]:
 
 
 def desired_of_claim(
-    view: DesiredView, *, by_root: bool, few: bool, outer: bool
+    view: DesiredView, claimed: Claimed, *, by_root: bool, outer: bool
 ) -> tuple[sa.FromClause, sa.FromClause]:
     """The claim joined with the desired rows of its records, and the alias of those.
 
     PostgreSQL cannot push a join into a view of two branches: it would compute the whole view for ten records. So
-    few records drive the view one by one (the OFFSET keeps the planner from undoing it), many read it whole.
+    few records drive the view one by one (the OFFSET keeps the planner from undoing it), many read the range of it
+    that they span.
     """
     key = "root_id" if by_root else "source_id"
     v: sa.FromClause
-    if few:
+    if claimed.few:
         rows = view.view.alias("rows")
         v = sa.select(rows).where(rows.c[key] == claim.c.record_id).offset(sa.literal_column("0")).lateral("v")
         return claim.join(v, sa.true(), isouter=outer), v
     v = view.view.alias("v")
-    return claim.join(v, v.c[key] == claim.c.record_id, isouter=outer), v
+    within = v.c[key].between(claimed.first, claimed.last)
+    return claim.join(v, sa.and_(v.c[key] == claim.c.record_id, within), isouter=outer), v
 
 
-def diff(view: DesiredView, map_id: int, *, few: bool, by_root: bool = False) -> sa.Select[Any]:
+def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = False) -> sa.Select[Any]:
     """A row per claimed record: all of the desired view, ``action``, ``changed`` columns and the target's own image.
 
     ``by_root`` claims by the whole instead of the record itself. The target's columns are called ``now_<column>``.
     """
     t = view.target.alias("t")
-    joined, v = desired_of_claim(view, by_root=by_root, few=few, outer=not by_root)
+    joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=not by_root)
     differences = {column.name: _differs(view, map_id, column, v, t) for column in compared(view)}
     drifts = {column.name: _drifted(view, map_id, column, v, t) for column in compared(view) if reports_drift(view)}
     image = [t.c[name].label(f"now_{name}") for name in _image(view)]
@@ -185,13 +186,13 @@ def _rekeyed(view: DesiredView, v: sa.FromClause, t: sa.FromClause) -> Iterator[
         yield sa.or_(*(fold(v.c[name]).is_distinct_from(fold(t.c[name])) for name in keys))
 
 
-def linking(view: DesiredView, *, few: bool, by_root: bool = False) -> sa.Insert:
+def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa.Insert:
     """Pair claimed records that have no counterpart with the one record that bears the same business key.
 
     Only where nothing else is paired with it, and only where exactly one record on either side bears the key.
     """
     t, other = view.target.alias("t"), view.target.alias("other")
-    joined, v = desired_of_claim(view, by_root=by_root, few=few, outer=False)
+    joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=False)
     link = view.link
     names = match_columns(view.mapping)
     available = [name for name in names if name in {column.name for column in view.columns}]

@@ -28,3 +28,9 @@ def analyze(connection: sa.Connection, *tables: sa.Table) -> None:
     assert isinstance(driver, psycopg.Connection)
     for table in tables:
         driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table.schema or "", table.name)))
+
+
+def prefer_whole_joins(connection: sa.Connection) -> None:
+    """For the rest of this transaction join large sets whole: a table that the planner thinks empty may not be."""
+    connection.execute(sa.text("set local work_mem = '128MB'"))
+    connection.execute(sa.text("set local enable_nestloop = off"))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError
 
-from replicator.engine.claim import Shown, State, claim_records, claimed_rows, put_claim, settle_all, show
-from replicator.engine.diff import FEW, SETTLED, diff, linking, set_columns
+from replicator.engine.claim import Claimed, Shown, State, claim_records, claimed_rows, put_claim, settle_all, show
+from replicator.engine.diff import SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
-from replicator.hub.sql import MANY, analyze
+from replicator.hub.sql import MANY, analyze, prefer_whole_joins
 from replicator.inbound.clash import blocking, clashes, parking
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
@@ -65,16 +65,15 @@ class Merges:
                 full = claimed.records == _BATCH
                 if claimed.records:
                     set_origin(self.connection, f"merge:{found.mapping.system}")
-                    self.connection.execute(sa.text("set local work_mem = '128MB'"))
-                    total.add(self._merge_claimed(found, claimed.records))
+                    total.add(self._merge_claimed(found, claimed))
                 after = claimed.last
         return total
 
-    def _merge_claimed(self, found: CompiledMap, records: int) -> Merged:
+    def _merge_claimed(self, found: CompiledMap, claimed: Claimed) -> Merged:
         """The claimed records; a set that fails is halved until the bad record stands alone."""
         try:
             with self.connection.begin_nested():
-                return _MapMerge(self.connection, self.compiled, self.ids, found, records).run()
+                return _MapMerge(self.connection, self.compiled, self.ids, found, claimed).run()
         except (DataError, IntegrityError) as problem:
             rows = claimed_rows(self.connection)
             if len(rows) == 1:
@@ -83,8 +82,7 @@ class Merges:
                 return Merged(waiting=1)
         total = Merged()
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-            put_claim(self.connection, half)
-            total.add(self._merge_claimed(found, len(half)))
+            total.add(self._merge_claimed(found, put_claim(self.connection, half)))
         return total
 
 
@@ -92,11 +90,16 @@ class _MapMerge:
     """One set of claimed records of one map, inside a transaction."""
 
     def __init__(
-        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, records: int
+        self,
+        connection: sa.Connection,
+        compiled: Compiled,
+        ids: Mapping[str, int],
+        found: CompiledMap,
+        claimed: Claimed,
     ) -> None:
         self.connection, self.compiled, self.ids, self.found = connection, compiled, ids, found
         self.view: DesiredView = found.view
-        self.few = records <= FEW
+        self.claimed = claimed
         names = [column.name for column in self.view.columns]
         self.work = sa.table(
             "work", *(sa.column(name) for name in ("record_id", "source_id", "target_id", "action", "changed",
@@ -107,7 +110,9 @@ class _MapMerge:
 
     def run(self) -> Merged:
         """Link, diff, apply, settle."""
-        linked = list(self.connection.execute(linking(self.view, few=self.few)).scalars())
+        if not self.claimed.few:
+            prefer_whole_joins(self.connection)
+        linked = list(self.connection.execute(linking(self.view, self.claimed)).scalars())
         self._make_work()
         for statement in clashes(self.view, self.work):
             self.connection.execute(statement)
@@ -125,7 +130,7 @@ class _MapMerge:
 
     def _make_work(self) -> None:
         """The diff of the claimed records as a temporary table."""
-        query = diff(self.view, self.ids[self.found.name], few=self.few)
+        query = diff(self.view, self.ids[self.found.name], self.claimed)
         self.connection.execute(sa.CreateTableAs(query, "work", temporary=True))
         self.connection.execute(sa.text("analyze work"))
 

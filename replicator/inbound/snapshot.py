@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from replicator.config import Budget
 from replicator.engine.mirror import remove, set_origin, store
 from replicator.errors import ReplicatorError, TokenExpired
-from replicator.hub.sql import MANY, analyze, statements
+from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.hub.state import proposed_delete, snapshot
 from replicator.inbound import stage
 from replicator.model.schema import EntitySet, column_name
@@ -193,7 +193,8 @@ class _Loading:
     def load(self, read: _Reading, budget: Budget, started: object) -> Taken:
         """Everything that one read brings about, and the position it was read to."""
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
-        self.connection.execute(sa.text("set local work_mem = '128MB'"))
+        if read.rows >= MANY:
+            prefer_whole_joins(self.connection)
         stage.analyze_stage(self.connection)
         self._keep_last_of_twins()
         self.touched = list(

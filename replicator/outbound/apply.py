@@ -15,7 +15,7 @@ import simplejson
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.engine.claim import State, claim_due, claim_records, claimed_rows, settle, show
+from replicator.engine.claim import Claimed, State, claim_due, claim_records, claimed_rows, settle, show
 from replicator.engine.diff import diff, linking
 from replicator.engine.marks import mark_through
 from replicator.errors import ReplicatorError, Throttled
@@ -137,7 +137,7 @@ class Deliveries:
     def _deliver_due(self, found: CompiledMap) -> Delivered:
         with self.connection.begin():
             claimed = claim_due(self.connection, self.ids[found.name], limit=_BATCH)
-            deliveries, counts = self._decide(found) if claimed.records else ([], Delivered())
+            deliveries, counts = self._decide(found, claimed) if claimed.records else ([], Delivered())
         self._send(found, deliveries, counts)
         return counts
 
@@ -151,7 +151,7 @@ class Deliveries:
                 )
                 if not claimed.records:
                     break
-                deliveries, counts = self._decide(found)
+                deliveries, counts = self._decide(found, claimed)
             after = claimed.last
             self._send(found, deliveries, counts)
             total.add(counts)
@@ -164,16 +164,16 @@ class Deliveries:
             for each in (found, *self.compiled.parts(found)):
                 analyze(self.connection, each.view.target, each.view.link)
 
-    def _decide(self, found: CompiledMap) -> tuple[list[Delivery], Delivered]:
+    def _decide(self, found: CompiledMap, claimed: Claimed) -> tuple[list[Delivery], Delivered]:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
-        self._link(found)
+        self._link(found, claimed)
         marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
         asked = set(self.connection.execute(_sql["asked"], {"map_id": self.ids[found.name]}).scalars())
         parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
         for part in self.compiled.parts(found):
-            for row in self.connection.execute(diff(part.view, self.ids[part.name], few=True, by_root=True)):
+            for row in self.connection.execute(diff(part.view, self.ids[part.name], claimed, by_root=True)):
                 parts[row.record_id].append((part, row))
-        rows = self.connection.execute(diff(found.view, self.ids[found.name], few=True)).all()
+        rows = self.connection.execute(diff(found.view, self.ids[found.name], claimed)).all()
         deliveries = [
             plan_delivery(
                 found,
@@ -187,9 +187,9 @@ class Deliveries:
         ]
         return self._sort_out(found, deliveries)
 
-    def _link(self, found: CompiledMap) -> None:
+    def _link(self, found: CompiledMap, claimed: Claimed) -> None:
         for each in (found, *self.compiled.parts(found)):
-            linked = list(self.connection.execute(linking(each.view, few=True, by_root=each is not found)).scalars())
+            linked = list(self.connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars())
             mark_through(self.connection, self.compiled, self.ids, each.view.link, linked)
 
     def _sort_out(self, found: CompiledMap, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], Delivered]:

@@ -20,9 +20,12 @@ def hold_first_updates(connection: sa.Connection, found: CompiledMap, map_id: in
     """Count what a first delivery would update; over the budget those records are held, new records go on."""
     with connection.begin():
         opening = connection.execute(_sql["unopened"], {"map_id": map_id}).one()
-        if not opening.closed or not claim_records(connection, map_id, ["pending"], limit=_ALL).records:
+        if not opening.closed:
             return
-        rows = diff(found.view, map_id, few=False).subquery("d")
+        claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
+        if not claimed.records:
+            return
+        rows = diff(found.view, map_id, claimed).subquery("d")
         updates = sa.select(rows.c.record_id, rows.c.record).where(rows.c.action == "update")
         size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()
         count = connection.execute(sa.select(sa.func.count()).select_from(updates.subquery())).scalar_one()
