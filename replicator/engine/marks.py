@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.hub.changefeed import Window, open_window
-from replicator.hub.sql import MANY, analyze, statements
+from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.hub.state import delivery, map_, run
 from replicator.model.compiled import Compiled, CompiledMap
 
@@ -33,6 +33,8 @@ def mark_window(connection: sa.Connection, compiled: Compiled, ids: Mapping[str,
         window = open_window(connection, CONSUMER)
         if window is None:
             return None
+        if sum(window.changes.values()) >= MANY:
+            prefer_whole_joins(connection)
         marks = mark_all(connection, compiled, ids) if window.everything else _mark(connection, compiled, ids, window)
         marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
         if marks >= MANY:
@@ -55,7 +57,9 @@ def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int
     found = records.subquery("found")
     statement = insert(delivery).from_select(
         ["map_id", "record_id", "since"],
-        sa.select(sa.literal(map_id), found.c.record_id, sa.func.sync.now()).where(found.c.record_id.is_not(None)),
+        sa.select(sa.literal(map_id), found.c.record_id, sa.select(sa.func.sync.now()).scalar_subquery()).where(
+            found.c.record_id.is_not(None)
+        ),
     )
     busy = delivery.c.state.in_([sa.literal_column("'in_flight'"), sa.literal_column("'unknown'")])
     remarked = {

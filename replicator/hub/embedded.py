@@ -9,29 +9,26 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import errno
 import fcntl
-import functools
 import hashlib
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
+from replicator.hub.privileges import WAY_OUT, Privileges, give
 
 _OLDEST_MAJOR = 15
 _PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else
@@ -39,7 +36,6 @@ _GRACE = 1.0  # seconds in which processes that lost their postmaster end by the
 _PROC = Path("/proc/self/cwd").exists()
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB", "max_connections": "100", "jit": "off"}
-_WAY_OUT = "set HUB_URL to a PostgreSQL server of your own, or run as a normal user"
 
 _children: dict[Path, tuple[int, subprocess.Popen[bytes]]] = {}  # home -> (pid of the process that started it, server)
 
@@ -119,7 +115,7 @@ def _major(folder: Path) -> int:
 
 def _begin(home: Path, *, die_with_parent: bool, settings: Mapping[str, str]) -> None:
     programs, data, log = binaries(), home / "data", home / "log"
-    privileges = _Privileges.choose(home, programs)
+    privileges = Privileges.choose(home, programs)
     if not data.exists():
         _initialise(home, programs, privileges, synced=settings.get("fsync") != "off")
     _check_major(data, programs)
@@ -128,7 +124,7 @@ def _begin(home: Path, *, die_with_parent: bool, settings: Mapping[str, str]) ->
     private = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": "5432"}
     _write_settings(data / "hub.conf", {**_SETTINGS, **settings, **private})
     log.touch(0o600)
-    _give(log, privileges.owner)
+    give(log, privileges.owner)
     seen = log.stat().st_size
     try:
         if die_with_parent:
@@ -142,7 +138,7 @@ def _begin(home: Path, *, die_with_parent: bool, settings: Mapping[str, str]) ->
         raise Terminal(f"the PostgreSQL server in {home} does not start: {reason}", hint=f"see {log}") from error
 
 
-def _start_child(home: Path, programs: Path, privileges: _Privileges) -> None:
+def _start_child(home: Path, programs: Path, privileges: Privileges) -> None:
     with (home / "log").open("ab") as log:
         command = [str(programs / "postgres"), "-D", str(home / "data")]
         options = privileges.options(die_with_parent=True)
@@ -156,7 +152,7 @@ def _start_child(home: Path, programs: Path, privileges: _Privileges) -> None:
         time.sleep(0.01)
 
 
-def _initialise(home: Path, programs: Path, privileges: _Privileges, *, synced: bool) -> None:
+def _initialise(home: Path, programs: Path, privileges: Privileges, *, synced: bool) -> None:
     """Make the cluster with its database under another name, so that ``data`` is whole or not there at all."""
     for rest in home.glob("data.tmp*"):
         shutil.rmtree(rest, ignore_errors=True)
@@ -190,7 +186,7 @@ def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
     path.chmod(0o644)  # inside a private folder; root may write it for another user
 
 
-def _run(privileges: _Privileges, *command: str | Path, given: str = "") -> None:
+def _run(privileges: Privileges, *command: str | Path, given: str = "") -> None:
     """Run a program to its end; output goes to files, as a server started by it keeps a pipe open for ever."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as script:
         script.write(given.encode())
@@ -200,7 +196,7 @@ def _run(privileges: _Privileges, *command: str | Path, given: str = "") -> None
         if done.returncode:
             output.seek(0)
             text = output.read().decode(errors="replace").strip()
-            raise Terminal(f"{Path(command[0]).name} failed: {text}", hint=_WAY_OUT)
+            raise Terminal(f"{Path(command[0]).name} failed: {text}", hint=WAY_OUT)
 
 
 # What runs, and ending it
@@ -329,7 +325,7 @@ def _claim_socket_folder(home: Path, owner: int) -> Path:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()) or found.st_mode & 0o077:
         raise Terminal(f"{folder} is not a private folder of this user", hint="remove it and start again")
-    _give(folder, owner)
+    give(folder, owner)
     return folder
 
 
@@ -338,102 +334,3 @@ def _remove_leftovers(home: Path) -> None:
     sockets = _socket_folder(home)
     for path in (home / "data" / "postmaster.pid", sockets / ".s.PGSQL.5432", sockets / ".s.PGSQL.5432.lock"):
         path.unlink(missing_ok=True)
-
-
-def _give(path: Path, owner: int) -> None:
-    if path.lstat().st_uid != owner:
-        os.chown(path, owner, _group(owner))
-
-
-# Users: PostgreSQL refuses to run as root
-
-
-@dataclass(frozen=True)
-class _Privileges:
-    """As whom the server runs: the owner of its files, seen as another user in a namespace when that is root."""
-
-    owner: int
-    seen_as: int | None = None
-
-    @classmethod
-    def choose(cls, home: Path, programs: Path) -> _Privileges:
-        if os.geteuid():
-            return cls(os.geteuid())
-        owner = (home / "data" if (home / "data").exists() else home).stat().st_uid
-        if not owner and _namespaces_work():
-            return cls(0, _unprivileged())
-        if not owner and (home / "data").exists():
-            raise Terminal(f"{home / 'data'} is root's and user namespaces are not available here", hint=_WAY_OUT)
-        owner = owner or _unprivileged()
-        _check_reach(owner, home, programs / "postgres")
-        _give(home, owner)
-        return cls(owner)
-
-    def options(self, *, die_with_parent: bool) -> dict[str, Any]:
-        """Return how ``subprocess`` has to start a program."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        options: dict[str, Any] = {"cwd": "/", "env": {**environment, "LC_ALL": "C"}, "start_new_session": True}
-        if self.owner != os.geteuid():
-            options |= {"user": self.owner, "group": _group(self.owner), "extra_groups": []}
-        die = die_with_parent and sys.platform == "linux"
-        if die or self.seen_as is not None:
-            options["preexec_fn"] = functools.partial(_prepare, _libc(), self.seen_as, os.getpid() if die else None)
-        return options
-
-
-def _prepare(libc: ctypes.CDLL, seen_as: int | None, parent: int | None) -> None:
-    """Run in the new process before its program: first the namespace, since a change of user ends the death signal."""
-    if seen_as is not None:
-        if libc.unshare(0x10000000):  # CLONE_NEWUSER
-            raise OSError(ctypes.get_errno(), "unshare")
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{seen_as} 0 1"), ("gid_map", f"{seen_as} 0 1")):
-            Path("/proc/self", name).write_text(text)
-    if parent is not None:
-        libc.prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG: a fast shutdown
-        if os.getppid() != parent:  # it died before the call
-            os._exit(1)
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-@functools.cache
-def _namespaces_work() -> bool:
-    """Tell whether root may make a user namespace: containers and hardened kernels often forbid it."""
-    if sys.platform != "linux":
-        return False
-    try:
-        subprocess.run(
-            ["/bin/sh", "-c", ":"], check=True, **_Privileges(0, _unprivileged()).options(die_with_parent=False)
-        )
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return True
-
-
-@functools.cache
-def _unprivileged() -> int:
-    """Return a user other than root; initdb wants one that has a name."""
-    known = {user.pw_name: user.pw_uid for user in pwd.getpwall() if user.pw_uid}
-    if not known:
-        raise Terminal("the server cannot run as root, and there is no other user", hint=_WAY_OUT)
-    return known.get("nobody", min(known.values()))
-
-
-def _group(user: int) -> int:
-    try:
-        return pwd.getpwuid(user).pw_gid
-    except KeyError:
-        return user
-
-
-def _check_reach(user: int, *paths: Path) -> None:
-    for folder in (folder for path in paths for folder in path.parents):
-        found = folder.stat()
-        if not found.st_mode & (0o100 if found.st_uid == user else 0o001):
-            raise Terminal(
-                f"without user namespaces the server has to run as user {user}, who cannot enter {folder}",
-                hint=_WAY_OUT,
-            )

@@ -132,7 +132,7 @@ class _MapMerge:
         """The diff of the claimed records as a temporary table."""
         query = diff(self.view, self.ids[self.found.name], self.claimed)
         self.connection.execute(sa.CreateTableAs(query, "work", temporary=True))
-        self.connection.execute(sa.text("analyze work"))
+        self.connection.execute(sa.text("analyze work (record_id, source_id, target_id, action)"))
 
     def _block(self, which: sa.ColumnElement[bool], why: sa.ColumnElement[str]) -> None:
         self.connection.execute(blocking(self.work, which, why))

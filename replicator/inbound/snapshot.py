@@ -195,7 +195,7 @@ class _Loading:
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
         if read.rows >= MANY:
             prefer_whole_joins(self.connection)
-        stage.analyze_stage(self.connection)
+        stage.analyze_stage(self.connection, self.entity_set)
         self._keep_last_of_twins()
         self.touched = list(
             self.connection.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()

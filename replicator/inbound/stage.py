@@ -14,7 +14,7 @@ from replicator.hub.sql import statements
 from replicator.hub.state import rejected
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.spec import FieldType
-from replicator.model.tables import ETAG
+from replicator.model.tables import ETAG, mirror_key
 from replicator.systems.connector import FieldProblem, Row
 
 TABLE = "stage"
@@ -50,9 +50,10 @@ def make_stage(connection: sa.Connection, mirror: sa.Table) -> None:
     connection.execute(_sql["without_id"])
 
 
-def analyze_stage(connection: sa.Connection) -> None:
-    """Let the planner know what is in it."""
-    connection.execute(_sql["analyze"])
+def analyze_stage(connection: sa.Connection, entity_set: EntitySet) -> None:
+    """Let the planner know what is in it, as far as joins need it."""
+    keys = sql.SQL(", ").join(sql.Identifier(column) for column in mirror_key(entity_set))
+    _driver(connection).execute(sql.SQL("analyze stage ({})").format(keys))
 
 
 def _driver(connection: sa.Connection) -> psycopg.Connection[object]:

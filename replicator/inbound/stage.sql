@@ -5,7 +5,3 @@ drop table if exists stage;
 -- name: without_id
 -- The mirror numbers its own rows.
 alter table stage drop column id;
-
--- name: analyze
--- Before the stage is joined with the mirror.
-analyze stage;

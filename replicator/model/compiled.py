@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from replicator.errors import ReplicatorError, SchemaError
+from replicator.model.check import check
 from replicator.model.marks import Marking, markings
 from replicator.model.schema import Map, Schema, load
 from replicator.model.tables import Tables, build
@@ -89,9 +90,11 @@ def compile_folder(folder: Path) -> Compiled:
 
 def compile_schema(schema: Schema) -> Compiled:
     """Compile a Schema; raises SchemaError with every problem found."""
+    problems = list(check(schema))
+    if problems:
+        raise SchemaError("\n".join(problems))
     ranks = rank_entities(schema)
     tables = build(schema)
-    problems: list[str] = []
     maps = list(_compile_maps(schema, tables, ranks, problems))
     if problems:
         raise SchemaError("\n".join(problems))

@@ -61,15 +61,32 @@ def markings(view: DesiredView, tables: Tables) -> list[Marking]:
 
 
 def _own(view: DesiredView, tables: Tables) -> Marking:
-    """The record itself changed; for a part also the whole it belonged to before."""
-    wanted = view.root_column or "id"
-    rows = images(view.source, view.paths.row.columns | {wanted}, tables)
-    return Marking(view.source, sa.select(rows.c[wanted].label("record_id")).distinct())
+    """The record itself changed; for a part the whole it belongs to, and the one it belonged to before."""
+    if view.root_column:
+        rows = images(view.source, view.paths.row.columns | {view.root_column}, tables)
+        return Marking(view.source, sa.select(rows.c[view.root_column].label("record_id")).distinct())
+    before, now = tables.image(view.source).alias("before"), view.source.alias("now")
+    here = changed.c.relation == relation(view.source)
+    differs = sa.or_(
+        now.c.id.is_(None), *(before.c[c].is_distinct_from(now.c[c]) for c in sorted(view.paths.row.columns))
+    )
+    updated = (
+        sa.select(changed.c.record_id)
+        .join_from(changed, before, before.c.seq == changed.c.seq)
+        .outerjoin(now, now.c.id == before.c.id)
+        .where(here, changed.c.operation == "U", differs)
+    )
+    others = sa.select(changed.c.record_id).where(here, changed.c.operation != "U")
+    both = sa.union(others, updated).subquery("own")
+    return Marking(view.source, sa.select(both.c.record_id))
 
 
 def _target(view: DesiredView, tables: Tables) -> Marking:
-    """The record's counterpart changed, or is gone."""
-    rows = images(view.target, {column.name for column in view.columns}, tables)
+    """The record's counterpart changed, or is gone.
+
+    A new one needs no look: whoever made it for a record did so by the very diff, and to any other it is not linked.
+    """
+    rows = images(view.target, {column.name for column in view.columns}, tables, inserted=False)
     source_side, target_side = (
         ("mirror_id", "common_id") if view.mapping.direction == "in" else ("common_id", "mirror_id")
     )
@@ -117,9 +134,11 @@ def _replaced(on: sa.ColumnElement[bool], step: Step, rows: sa.FromClause) -> sa
     return replacement_traverse(on, {}, swap)
 
 
-def images(table: sa.Table, columns: set[str], tables: Tables, name: str = "images") -> sa.Subquery:
+def images(
+    table: sa.Table, columns: set[str], tables: Tables, name: str = "images", *, inserted: bool = True
+) -> sa.Subquery:
     """The changed rows as they are now and as they were, where one of ``columns`` differs between the two."""
-    read = sorted(columns - {"id"} | set())
+    read = sorted(columns - {"id"})
     before = tables.image(table).alias("before")
     now = table.alias("now")
     differs = sa.or_(sa.false(), *(before.c[c].is_distinct_from(now.c[c]) for c in read))
@@ -128,7 +147,7 @@ def images(table: sa.Table, columns: set[str], tables: Tables, name: str = "imag
     present = (
         sa.select(*(now.c[c] for c in ("id", *read)))
         .join_from(changed, now, now.c.id == changed.c.record_id)
-        .where(here, sa.or_(changed.c.operation == "I", kept))
+        .where(here, sa.or_(changed.c.operation == "I", kept) if inserted else kept)
     )
     past = (
         sa.select(*(before.c[c] for c in ("id", *read)))

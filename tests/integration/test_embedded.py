@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from replicator.errors import ConfigurationError, HubMismatch, Terminal
-from replicator.hub import embedded
+from replicator.hub import embedded, privileges
 from tests.fixtures.postgres import create_database, drop_database, keep_server
 
 QUICK = {"fsync": "off", "shared_buffers": "16MB"}
@@ -202,7 +202,7 @@ def test_a_named_folder_without_programs_is_refused(tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another user")
 def test_root_without_user_namespaces_runs_it_as_another_user(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_namespaces_work", lambda: False)
+    monkeypatch.setattr(privileges, "_namespaces_work", lambda: False)
     roots = cluster.parent / "roots"
     (roots / "data").mkdir(parents=True)
     with pytest.raises(Terminal, match=r"user namespaces are not available.*HUB_URL"):
