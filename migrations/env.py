@@ -26,9 +26,17 @@ def run(target: MigrationTarget) -> None:
         migrate(connection, target)
 
 
+def writes() -> bool:
+    """Whether the command changes the hub; ``revision`` and ``check`` only compare, and leave the objects alone."""
+    command = getattr(context.config.cmd_opts, "cmd", None)
+    named = command[0].__name__ in ("upgrade", "downgrade") if command else False
+    return named or bool(context.config.attributes.get("writes"))
+
+
 def migrate(connection: Connection, target: MigrationTarget) -> None:
     """Run on this connection, inside its transaction."""
-    target.before(connection)
+    if writes():
+        target.before(connection)
     context.configure(
         connection=connection,
         target_metadata=target_metadata(target.compiled),
@@ -40,7 +48,8 @@ def migrate(connection: Connection, target: MigrationTarget) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
-    target.after(connection)
+    if writes():
+        target.after(connection)
 
 
 if context.is_offline_mode():

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import click
+import psycopg
 import sqlalchemy as sa
 import structlog
 from rich.console import Console
@@ -54,8 +55,11 @@ def told_errors() -> Iterator[None]:
         if problem.hint:
             click.echo(f"  next: {problem.hint}", err=True)
         sys.exit(4 if isinstance(problem, Transient) else 1)
-    except DBAPIError as problem:
-        words = str(problem.orig).strip().split("\n", maxsplit=1)[0]
+    except OSError as problem:
+        click.echo(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", err=True)
+        sys.exit(1)
+    except (DBAPIError, psycopg.Error) as problem:
+        words = str(problem.__cause__ or problem).strip().split("\n", maxsplit=1)[0]
         click.echo(f"error: the hub: {words}", err=True)
         click.echo("  next: look at the hub's server, then run the command again", err=True)
         sys.exit(4)
@@ -109,7 +113,7 @@ def migrate_command(config_path: Path | None, as_json: bool) -> None:
     """
     with hub_of(load(config_path)) as hub:
         migrate(hub)
-        where = hub.engine.url.render_as_string(hide_password=True)
+        where = hub.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
     _answer(f"the hub is ready: {where}", as_json, hub=where)
 
 

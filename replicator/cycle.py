@@ -16,7 +16,7 @@ from replicator.engine.lease import Lease
 from replicator.engine.maps import map_ids
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
-from replicator.errors import LeaseLost, ReplicatorError
+from replicator.errors import LeaseLost, ReplicatorError, UnexpectedAnswer
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
 from replicator.model.compiled import Compiled, CompiledMap
@@ -24,6 +24,9 @@ from replicator.model.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
 from replicator.outbound.apply import Delivered, Deliveries, Sending
 from replicator.systems.connector import Connector
+
+_ROUNDS_MAX = 100
+"""Of marking and merging without reading anything new; more is taken for two maps that undo each other's work."""
 
 
 class Watcher:
@@ -120,6 +123,7 @@ class Cycle:
         with self.connection.begin():
             self.connection.execute(sa.select(sa.func.log.make_partitions()))
             self.connection.execute(sa.select(sa.func.log.drop_partitions(keep)))
+            self.connection.execute(sa.select(sa.func.sync.prune(keep)))
 
     def recover(self, systems: Sequence[str]) -> None:
         """Requests that were cut off: their records have to be looked up."""
@@ -153,7 +157,9 @@ class Cycle:
         moved = False
         again = True
         merges = Merges(self.connection, self.world.compiled, self.ids)
-        while not self.world.stopping():
+        for _ in range(_ROUNDS_MAX):
+            if self.world.stopping():
+                return moved
             window = mark_window(self.connection, self.world.compiled, self.ids)
             if window is None and not again:
                 return moved
@@ -161,6 +167,10 @@ class Cycle:
             self.world.watcher.merged(merged)
             again = merged.progress
             moved |= merged.progress or window is not None
+        spinning = UnexpectedAnswer(
+            f"merging did not come to rest in {_ROUNDS_MAX} rounds", hint="do two maps write the same common field?"
+        )
+        self.world.watcher.problem("merge", spinning)
         return moved
 
     def deliver(self, systems: Sequence[str] | None = None, *, again: bool) -> Delivered:

@@ -203,7 +203,12 @@ def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa
         return sa.and_(sa.true(), *(left == right for left, right in pairs))
 
     twin = sa.exists().where(same(other), other.c.id != t.c.id)
-    paired = sa.exists().where(link.c[target_side] == t.c.id, link.c.ended_at.is_(None))
+    paired = sa.or_(
+        *(
+            sa.exists().where(other_link.c[target_side] == t.c.id, other_link.c.ended_at.is_(None))
+            for other_link in view.target_links
+        )
+    )
     columns = {source_side: v.c.source_id, target_side: t.c.id}
     if view.root_column:
         columns["root_id"] = v.c.root_id

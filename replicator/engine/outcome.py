@@ -18,7 +18,12 @@ def shown(row: Any) -> Shown | None:
             row.record_id, "reported", row.record, "the target holds the record no more; retry creates it again"
         )
     if row.action == "drift":
-        return Shown(row.record_id, "reported", row.record, f"changed in the target: {', '.join(row.drifted)}")
+        return Shown(
+            row.record_id,
+            "reported",
+            row.record,
+            f"changed in the target: {', '.join(row.drifted)}; retry puts it back",
+        )
     if row.action == "rekey":
         return Shown(
             row.record_id,

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from replicator.errors import HubMismatch
@@ -42,14 +45,31 @@ class MigrationTarget:
 
     def after(self, connection: sa.Connection) -> None:
         """Make the generated objects again, unless the hub was taken back to nothing."""
-        if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is not None:
+        if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is None:
+            return
+        if not self._at_head(connection):
+            connection.execute(state.hub.delete())
+            return
+        try:
             create_objects(connection, self.compiled, self.schema_folder)
+        except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as problem:
+            raise HubMismatch(
+                f"schema/ describes what no migration has made: {str(problem).splitlines()[0]}",
+                hint="alembic revision --autogenerate -m '...', look at the file, then migrate",
+            ) from problem
+
+    @staticmethod
+    def _at_head(connection: sa.Connection) -> bool:
+        """Whether the tables are those of this program; after a downgrade they are older, and the objects do not fit."""
+        heads = ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_heads()
+        context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
+        return set(context.get_current_heads()) == set(heads)
 
 
 def alembic_config(target: MigrationTarget) -> Config:
     """Alembic's configuration, with the target handed over directly."""
     config = Config(str(ROOT / "alembic.ini"))
-    config.attributes["target"] = target
+    config.attributes |= {"target": target, "writes": True}
     return config
 
 

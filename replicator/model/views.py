@@ -48,6 +48,8 @@ class DesiredView:
     """For conditions on parts: the paths of the part, and the step from the record to it."""
     root_column: str | None = None
     """For a part: the column of the source that points at its whole."""
+    target_links: tuple[sa.Table, ...] = ()
+    """The crosswalks that can pair a target record with something of this system: its own, inbound its siblings' too."""
 
     @property
     def view(self) -> sa.TableClause:
@@ -102,8 +104,14 @@ class _Builder:
         definition = sa.union_all(live, self._gone(columns))
         return DesiredView(
             self.mapping, self.source, self.target, self.link, columns, definition, self.paths,
-            tuple(self.children), self.root_column,
+            tuple(self.children), self.root_column, tuple(self._target_links()),
         )  # fmt: skip
+
+    def _target_links(self) -> Iterator[sa.Table]:
+        for (system, _, entity), table in self.tables.links.items():
+            sibling = self.inbound and (system, entity) == (self.mapping.system, self.mapping.entity.entity)
+            if table is self.link or sibling:
+                yield table
 
     def _columns(self) -> Iterator[TargetColumn]:
         spec = self.mapping.entity if self.inbound else self.mapping.entity_set.spec
@@ -111,6 +119,8 @@ class _Builder:
         if missing and (self.inbound or len(spec.key) > 1):
             raise self.mapping.problem(f"the key field '{missing[0]}' is not mapped", "fields")
         for name, field_map in self.mapping.spec.fields.items():
+            if self.inbound and field_map.write == "never":
+                raise self.mapping.problem("'write: never' belongs to outbound maps", "fields", name)
             column = common_column(self.mapping.entity, name) if self.inbound else column_name(name)
             if column in RESERVED:
                 raise self.mapping.problem(f"a field cannot be called '{name}'", "fields", name)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from replicator.config import Budget
 from replicator.engine.claim import Shown, claim_records, show
-from replicator.engine.diff import diff
+from replicator.engine.diff import diff, linking
 from replicator.hub.sql import statements
 from replicator.model.compiled import CompiledMap
 
@@ -25,6 +25,7 @@ def hold_first_updates(connection: sa.Connection, found: CompiledMap, map_id: in
         claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
         if not claimed.records:
             return
+        connection.execute(linking(found.view, claimed))
         rows = diff(found.view, map_id, claimed).subquery("d")
         updates = sa.select(rows.c.record_id, rows.c.record).where(rows.c.action == "update")
         size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()

@@ -18,6 +18,8 @@ from replicator.systems.connector import Operation, Reference, Unit, Write
 
 NewKey = Callable[[], uuid.UUID]
 
+_ASKED = {"recreate": "create", "drift": "update"}
+"""What a person who tries again means."""
 _OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", "delete": "delete", "set": "update"}
 
 
@@ -98,7 +100,7 @@ def plan_delivery(
 
 def _trouble(found: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
     """Why a record is not written; None when it is, or need not be."""
-    writable = (row.action == "recreate" and asked) or (row.action == "rekey" and found.root is not None)
+    writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and found.root is not None)
     return None if writable else shown(row)
 
 
@@ -125,7 +127,7 @@ def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
     """A part whose key changed goes and comes again, in the same unit: its number is no more than its place."""
     if row.action == "rekey" and found.root:
         return ("delete", "create")
-    return ("create",) if row.action == "recreate" else (row.action,)
+    return (_ASKED.get(row.action, row.action),)
 
 
 def _planned(found: CompiledMap, row: Any, action: str, new_key: NewKey) -> Planned:
@@ -154,7 +156,7 @@ def _sent(found: CompiledMap, row: Any, action: str) -> Iterator[tuple[str, obje
             if column.write != "never":
                 yield column.name, getattr(row, column.name)
     elif action == "update":
-        changed = set(row.changed)
+        changed = {*row.changed, *row.drifted}
         for column in compared(found.view):
             if column.name in changed:
                 yield column.name, getattr(row, column.name)

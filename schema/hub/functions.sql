@@ -99,6 +99,24 @@ end
 $$;
 comment on function log.clear_default is 'Deletes what is older than this from the default partitions, once it is read';
 
+-- What was decided, noted or parted longer ago than this is of no use to anybody.
+create function sync.prune(keep interval) returns void language plpgsql as $$
+declare
+    crosswalk record;
+begin
+    delete from sync.run where at < sync.now() - keep;
+    delete from sync.snapshot where finished_at < sync.now() - keep;
+    delete from sync.proposed_delete where state in ('done', 'withdrawn') and proposed_at < sync.now() - keep;
+    for crosswalk in
+        select c.oid::regclass::text as name from pg_class c
+        where c.relnamespace = 'sync'::regnamespace and c.relkind = 'r' and c.relname like 'link\_%'
+    loop
+        execute 'delete from ' || crosswalk.name || ' where ended_at < $1' using sync.now() - keep;
+    end loop;
+end
+$$;
+comment on function sync.prune is 'Deletes notes, decided proposals and parted pairs that are older than this';
+
 create function log.drop_day(day text) returns void language plpgsql as $$
 declare
     part record;
