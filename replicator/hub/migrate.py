@@ -60,7 +60,7 @@ class MigrationTarget:
 
     @staticmethod
     def _at_head(connection: sa.Connection) -> bool:
-        """Whether the tables are those of this program; after a downgrade they are older, and the objects do not fit."""
+        """Whether the tables are this program's; after a downgrade they are older, and the objects do not fit them."""
         heads = ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_heads()
         context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
         return set(context.get_current_heads()) == set(heads)

@@ -49,7 +49,7 @@ class DesiredView:
     root_column: str | None = None
     """For a part: the column of the source that points at its whole."""
     target_links: tuple[sa.Table, ...] = ()
-    """The crosswalks that can pair a target record with something of this system: its own, inbound its siblings' too."""
+    """The crosswalks that can pair a target record with one of this system: its own, inbound its siblings' too."""
 
     @property
     def view(self) -> sa.TableClause:
