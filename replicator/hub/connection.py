@@ -12,12 +12,14 @@ def connect(url: str, *, now: str | None = None) -> sa.Engine:
     """An engine for the hub at ``url`` (a libpq URL). ``now`` fixes the hub's clock, for tests."""
     try:
         parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
-    except sa.exc.ArgumentError as problem:
+    except (sa.exc.ArgumentError, ValueError) as problem:
         raise ConfigurationError(
             "the hub's URL is not a database URL", hint="postgresql://user@host/database"
         ) from problem
     if parsed.get_backend_name() != "postgresql":
-        raise ConfigurationError(f"the hub has to be PostgreSQL, not {parsed.get_backend_name()}")
+        raise ConfigurationError(
+            f"the hub has to be PostgreSQL, not {parsed.get_backend_name()}", hint="postgresql://user@host/database"
+        )
     options = "-c timezone=UTC" + (f" -c sync.now={now}" if now else "")
     return sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),

@@ -61,9 +61,13 @@ class MigrationTarget:
     @staticmethod
     def _at_head(connection: sa.Connection) -> bool:
         """Whether the tables are this program's; after a downgrade they are older, and the objects do not fit them."""
-        heads = ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_heads()
         context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
-        return set(context.get_current_heads()) == set(heads)
+        return set(context.get_current_heads()) == set(scripts().get_heads())
+
+
+def scripts() -> ScriptDirectory:
+    """The revisions of this program."""
+    return ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini")))
 
 
 def alembic_config(target: MigrationTarget) -> Config:
@@ -89,6 +93,12 @@ def check_hub(target: MigrationTarget) -> None:
         if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is None:
             raise HubMismatch("the hub's database is empty", hint="run 'replicator migrate'")
         found = connection.execute(sa.select(state.hub.c.schema_hash)).scalar_one_or_none()
+        revisions = set(connection.execute(sa.text("select version_num from sync.alembic_version")).scalars())
+    known = {script.revision for script in scripts().walk_revisions()}
+    if not revisions <= known:
+        raise HubMismatch("the hub was made by a newer program", hint="install that version, or a newer one")
+    if revisions != set(scripts().get_heads()):
+        raise HubMismatch("the hub was made by an older program", hint="run 'replicator migrate'")
     if found != schema_hash(target.compiled, target.schema_folder):
         raise HubMismatch("the hub was made from another schema than this program's", hint="run 'replicator migrate'")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from replicator.model.marks import REGCLASS as REGCLASS
 from replicator.model.tables import NAMING
@@ -27,6 +28,8 @@ class SNAPSHOT(sa.types.UserDefinedType[str]):
         return "pg_snapshot"
 
 
+# So that comparing a hub with the model knows the types, too.
+ischema_names.update({"xid8": XID8, "pg_snapshot": SNAPSHOT, "regclass": REGCLASS})
 metadata = sa.MetaData(naming_convention=NAMING)
 _time = TIMESTAMP(timezone=True)
 _now = sa.text("now()")

@@ -132,7 +132,9 @@ class NotNull(Spec):
 class FieldMap(Spec):
     """Where the value of one target field comes from. A bare text is short for ``copy``."""
 
-    copy_: Path | None = Field(default=None, alias="copy", description="The source field, or a path over references")
+    copy_: Path | tuple[Path, ...] | None = Field(
+        default=None, alias="copy", description="The source field or a path over references; of several the first value"
+    )
     constant: Scalar | None = Field(default=None, description="Always this value")
     not_: Path | None = Field(default=None, alias="not", description="The inverse of a boolean field")
     value_map: Path | None = Field(default=None, description="The source field whose values are translated")

@@ -91,9 +91,11 @@ class Values:
 
     def _source(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
         if spec.copy_ is not None:
-            expression = self.paths.column(spec.copy_)
-            self._same_type(name, field, expression)
-            return Value(expression)
+            paths = (spec.copy_,) if isinstance(spec.copy_, str) else spec.copy_
+            sources = [self.paths.column(path) for path in paths]
+            for source in sources:
+                self._same_type(name, field, source)
+            return Value(_coalesce(sources))
         if spec.not_ is not None:
             expression = self.paths.column(spec.not_)
             if not isinstance(expression.type, sa.Boolean) or field.type != "boolean":
@@ -346,4 +348,6 @@ def _nothing_as_null(expression: Expression, field: SystemField, kind: sa.types.
 
 
 def _coalesce(expressions: list[Expression]) -> Expression:
-    return expressions[0] if len(expressions) == 1 else sa.func.coalesce(*expressions)
+    if len(expressions) == 1:
+        return expressions[0]
+    return sa.func.coalesce(*expressions, type_=expressions[0].type)

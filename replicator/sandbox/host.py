@@ -30,7 +30,13 @@ class Host:
             name: Sandbox(name, state=state / f"{name}.sqlite" if state else None, options=chosen)
             for name in get_args(SystemName)
         }
-        self._servers = {name: _serve(sandbox, ports[name]) for name, sandbox in self.sandboxes.items()}
+        self._servers: dict[str, Server] = {}
+        try:
+            for name, sandbox in self.sandboxes.items():
+                self._servers[name] = _serve(sandbox, ports[name])
+        except ConfigurationError:
+            self.close()
+            raise
 
     @property
     def urls(self) -> dict[str, str]:

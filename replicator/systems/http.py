@@ -126,7 +126,11 @@ class Http:
                 self._note_budget(response.headers.get(budget_header, ""))
                 return Answer(response.status_code, _lower(response.headers), self._body(response, what))
         except before_sending as error:
-            raise NotSent(f"{what}: cannot be reached ({type(error).__name__})") from error
+            host = urlsplit(url).netloc
+            raise NotSent(
+                f"{what}: {host} cannot be reached ({type(error).__name__})",
+                hint="check the system's url, and that it is up",
+            ) from error
         except httpx2.InvalidURL as error:
             raise UnexpectedAnswer(f"{what}: the address is not one") from error
         except httpx2.DecodingError as error:

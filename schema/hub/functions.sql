@@ -7,14 +7,20 @@ comment on function sync.now() is 'The time; a test may set it with sync.now';
 create function sync.today() returns date language sql stable as $$ select sync.now()::date $$;
 comment on function sync.today() is 'The day, for defaults relative to it';
 
+comment on function sync.fold(text) is 'A text as keys are compared: normalised, outer blanks and case ignored';
+
 -- The cause of a write. Only the owner of schema sync (the daemon) may name one; anybody else is named by role.
-create function sync.origin() returns text language sql stable as $$
-    select case
-        when coalesce(current_setting('sync.origin', true), '') <> ''
-             and pg_has_role(session_user, (select nspowner from pg_namespace where nspname = 'sync'), 'MEMBER')
-        then current_setting('sync.origin', true)
-        else session_user::text
-    end
+-- In plpgsql, which keeps its plans: it runs in every statement that writes a captured table.
+create function sync.origin() returns text language plpgsql stable as $$
+begin
+    if coalesce(current_setting('sync.origin', true), '') = '' then
+        return session_user;
+    end if;
+    if pg_has_role(session_user, (select nspowner from pg_catalog.pg_namespace where nspname = 'sync'), 'MEMBER') then
+        return current_setting('sync.origin', true);
+    end if;
+    return session_user;
+end
 $$;
 comment on function sync.origin() is 'Who writes: the cause the replicator gave, else the database role';
 
@@ -25,6 +31,22 @@ begin
         using hint = 'Use DELETE; the log records it and the other system hears of it.';
 end
 $$;
+
+-- Every table of the log has a default partition, so that no write ever fails for want of one.
+create function log.make_default_partitions() returns void language plpgsql as $$
+declare
+    parent record;
+begin
+    for parent in
+        select c.oid::regclass::text as name, c.relname
+        from pg_class c where c.relnamespace = 'log'::regnamespace and c.relkind = 'p'
+    loop
+        execute format('create table if not exists log.%I partition of %s default',
+            parent.relname || '_default', parent.name);
+    end loop;
+end
+$$;
+comment on function log.make_default_partitions is 'Makes the default partitions that are missing';
 
 -- Partitions of the log: one a day, made ahead; rows without one land in the default partition.
 create function log.make_partitions(ahead integer default 2) returns integer
