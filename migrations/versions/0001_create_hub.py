@@ -258,6 +258,7 @@ def upgrade() -> None:
     op.create_index('ix_delivery_blocked', 'delivery', ['map_id', 'record_id'], unique=False, schema='sync', postgresql_where=sa.text("state = 'blocked'"))
     op.create_index('ix_delivery_next', 'delivery', ['map_id', 'next_at'], unique=False, schema='sync', postgresql_where=sa.text('next_at IS NOT NULL'))
     op.create_index('ix_delivery_pending', 'delivery', ['map_id', 'record_id'], unique=False, schema='sync', postgresql_where=sa.text("state = 'pending'"))
+    op.create_index('ix_delivery_unknown', 'delivery', ['map_id', 'record_id'], unique=False, schema='sync', postgresql_where=sa.text("state = 'unknown'"))
     op.create_table('currency',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),

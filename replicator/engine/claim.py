@@ -46,6 +46,27 @@ class Claimed:
         return self.records <= FEW
 
 
+@dataclass(frozen=True)
+class ToDo:
+    """Whether a map has records in these states."""
+
+    pending: bool = False
+    blocked: bool = False
+    unknown: bool = False
+    due: bool = False
+
+    @property
+    def anything(self) -> bool:
+        return self.pending or self.blocked or self.unknown or self.due
+
+
+def to_do(connection: sa.Connection) -> dict[int, ToDo]:
+    """What each map has to look at, by its id."""
+    with connection.begin():
+        rows = connection.execute(_sql["to_do"]).all()
+    return {row.map_id: ToDo(row.pending, row.blocked, row.unknown, row.due) for row in rows}
+
+
 def claim_records(
     connection: sa.Connection,
     map_id: int,

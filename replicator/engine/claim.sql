@@ -1,3 +1,12 @@
+-- name: to_do
+-- Which maps have anything to look at, and of what kind: one question instead of a claim for each.
+select m.id as map_id,
+       exists (select from sync.delivery d where d.map_id = m.id and d.state = 'pending') as pending,
+       exists (select from sync.delivery d where d.map_id = m.id and d.state = 'blocked') as blocked,
+       exists (select from sync.delivery d where d.map_id = m.id and d.state = 'unknown') as unknown,
+       exists (select from sync.delivery d where d.map_id = m.id and d.next_at <= sync.now()) as due
+from sync.map m where m.in_use;
+
 -- name: make
 -- The records under way, for one transaction.
 create temporary table claim (

@@ -105,6 +105,12 @@ sa.Index(
     postgresql_where=delivery.c.state == sa.literal_column("'pending'"),
 )
 sa.Index(
+    "ix_delivery_unknown",
+    delivery.c.map_id,
+    delivery.c.record_id,
+    postgresql_where=delivery.c.state == sa.literal_column("'unknown'"),
+)
+sa.Index(
     "ix_delivery_blocked",
     delivery.c.map_id,
     delivery.c.record_id,

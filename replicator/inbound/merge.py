@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError
 
-from replicator.engine.claim import Claimed, Shown, State, claim_records, claimed_rows, put_claim, settle_all, show
+from replicator.engine.claim import (
+    Claimed,
+    Shown,
+    State,
+    claim_records,
+    claimed_rows,
+    put_claim,
+    settle_all,
+    show,
+    to_do,
+)
 from replicator.engine.diff import SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
@@ -51,9 +61,12 @@ class Merges:
     def merge(self, *, again: bool) -> Merged:
         """One pass over all inbound maps; ``again`` tests the blocked records once more."""
         total = Merged()
+        waiting = to_do(self.connection)
         for found in self.compiled.inbound():
-            total.add(self._merge_map(found, "pending"))
-            if again or total.progress:
+            here = waiting[self.ids[found.name]]
+            if here.pending:
+                total.add(self._merge_map(found, "pending"))
+            if (again or total.progress) and (here.blocked or total.waiting):
                 total.add(self._merge_map(found, "blocked"))
         return total
 

@@ -13,8 +13,7 @@ update sync.delivery d
 set state = case when d.marked is distinct from d.claimed and o.state = 'rejected' then 'pending'
                  else cast(o.state as sync.delivery_state) end,
     reason = o.reason, code = o.code, field = o.field, attempts = d.attempts + 1,
-    next_at = case when o.pause is null then null else sync.now() + make_interval(secs => o.pause) end,
-    identity = case when o.state = 'unknown' then d.identity end
+    next_at = case when o.pause is null then null else sync.now() + make_interval(secs => o.pause) end
 from jsonb_to_recordset(cast(:outcomes as jsonb))
      as o(record_id bigint, state text, reason text, code text, field text, pause double precision)
 where d.map_id = :map_id and d.record_id = o.record_id;

@@ -15,7 +15,7 @@ import simplejson
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.engine.claim import Claimed, State, claim_due, claim_records, claimed_rows, settle, show
+from replicator.engine.claim import Claimed, State, ToDo, claim_due, claim_records, claimed_rows, settle, show, to_do
 from replicator.engine.diff import diff, linking
 from replicator.engine.marks import mark_through
 from replicator.errors import ReplicatorError, Throttled
@@ -24,7 +24,7 @@ from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause, part_links
 from replicator.outbound.first import hold_first_updates
 from replicator.outbound.look_up import LookUp
-from replicator.outbound.plan import Delivery, NewKey, plan_delivery
+from replicator.outbound.plan import Delivery, Earlier, NewKey, plan_delivery
 from replicator.systems.connector import Connector, Outcome, Postponed
 
 _sql = statements(__file__.replace("apply", "claim"))
@@ -97,27 +97,36 @@ class Deliveries:
         """
         total = Delivered()
         self.halted = None
+        waiting = to_do(self.connection)
+        mine = self.compiled.outbound(self.connector.name)
+        if not any(waiting[self.ids[found.name]].anything for found in mine):
+            return total
         ready = self._ready()
-        maps = [found for found in self.compiled.outbound(self.connector.name) if self._sets(found) <= ready]
+        maps = [found for found in mine if self._sets(found) <= ready]
         for found in reversed(maps):
-            total.add(self._deliver_map(found, ["pending"], gone=True))
+            if waiting[self.ids[found.name]].pending:
+                total.add(self._deliver_map(found, ["pending"], gone=True))
         for found in maps:
-            hold_first_updates(self.connection, found, self.ids[found.name], self.sending.first_updates)
-            total.add(self._deliver_again(found, again=again or total.progress))
+            total.add(self._deliver_again(found, waiting[self.ids[found.name]], again=again or total.progress))
         if self.halted is not None:
             raise self.halted
         return total
 
-    def _deliver_again(self, found: CompiledMap, *, again: bool) -> Delivered:
+    def _deliver_again(self, found: CompiledMap, waiting: ToDo, *, again: bool) -> Delivered:
         total = Delivered()
-        for _ in range(_ATTEMPTS_AT_ONCE):
-            looked_up = self.look_up.look_up(found)
+        if waiting.pending:
+            hold_first_updates(self.connection, found, self.ids[found.name], self.sending.first_updates)
+        unknown = waiting.unknown
+        for _ in range(_ATTEMPTS_AT_ONCE if waiting.pending or unknown else 0):
+            looked_up = self.look_up.look_up(found) if unknown else 0
             round_ = self._deliver_map(found, ["pending"])
             total.add(round_)
-            if not (looked_up or round_.unknown):
+            unknown = bool(round_.unknown)
+            if not (looked_up or unknown):
                 break
-        total.add(self._deliver_due(found))
-        if again or total.progress:
+        if waiting.due:
+            total.add(self._deliver_due(found))
+        if (again or total.progress) and (waiting.blocked or total.waiting):
             total.add(self._deliver_map(found, ["blocked"]))
         return total
 
@@ -168,7 +177,7 @@ class Deliveries:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
         self._link(found, claimed)
         marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
-        asked = set(self.connection.execute(_sql["asked"], {"map_id": self.ids[found.name]}).scalars())
+        earlier = self._earlier(found)
         parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
         for part in self.compiled.parts(found):
             for row in self.connection.execute(diff(part.view, self.ids[part.name], claimed, by_root=True)):
@@ -180,12 +189,17 @@ class Deliveries:
                 row,
                 parts[row.record_id],
                 marks[row.record_id],
-                self.sending.new_key,
-                asked=row.record_id in asked,
+                earlier.keys(row.record_id, self.sending.new_key),
+                asked=row.record_id in earlier.asked,
             )
             for row in rows
         ]
         return self._sort_out(found, deliveries)
+
+    def _earlier(self, found: CompiledMap) -> Earlier:
+        rows = self.connection.execute(_sql["earlier"], {"map_id": self.ids[found.name]}).all()
+        asked = frozenset(row.record_id for row in rows if row.operation == "retry")
+        return Earlier(asked, {row.record_id: row.identity for row in rows if row.identity})
 
     def _link(self, found: CompiledMap, claimed: Claimed) -> None:
         for each in (found, *self.compiled.parts(found)):

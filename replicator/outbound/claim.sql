@@ -7,10 +7,10 @@ from sync.map m where m.id = d.map_id and m.system = :system and d.state = 'in_f
 -- Has the target set, and each set its map reads in that system, been read whole at least once?
 select entity_set from sync.entity_set where system = :system and whole_at is not null;
 
--- name: asked
--- Claimed records that a person asked to try again.
-select d.record_id from sync.delivery d join claim c using (record_id)
-where d.map_id = :map_id and d.operation = 'retry';
+-- name: earlier
+-- What is known of earlier tries of the claimed records: whether a person asked for one, and the keys that were sent.
+select d.record_id, d.operation, d.identity from sync.delivery d join claim c using (record_id)
+where d.map_id = :map_id and (d.operation = 'retry' or d.identity is not null);
 
 -- name: unopened
 -- A map whose first delivery has not been let through: how many of its updates are held already, and its target's size.

@@ -17,10 +17,34 @@ from replicator.model.tables import ETAG
 from replicator.systems.connector import Operation, Reference, Unit, Write
 
 NewKey = Callable[[], uuid.UUID]
+KeyFor = Callable[[CompiledMap, Any], uuid.UUID]
+"""The key of a record that is to be created: the one sent before, or a fresh one."""
 
 _ASKED = {"recreate": "create", "drift": "update"}
 """What a person who tries again means."""
 _OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", "delete": "delete", "set": "update"}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of earlier tries: records a person asked for, and the keys that were sent, by record."""
+
+    asked: frozenset[int]
+    identities: Mapping[int, Sequence[Mapping[str, Any]]]
+
+    def keys(self, record_id: int, new_key: NewKey) -> KeyFor:
+        """A create that is repeated bears the key of its first request: should that one arrive late, it is the same."""
+        sent = {
+            (each["map"], each["record_id"]): next(iter(each["key"].values()))
+            for each in self.identities.get(record_id, ())
+            if each["operation"] == "create" and len(each["key"]) == 1
+        }
+
+        def key(found: CompiledMap, row: Any) -> uuid.UUID:
+            known = sent.get((found.name, row.source_id))
+            return new_key() if known is None else uuid.UUID(known)
+
+        return key
 
 
 @dataclass(frozen=True)
@@ -75,7 +99,7 @@ def plan_delivery(
     row: Any,
     parts: Sequence[tuple[CompiledMap, Any]],
     marked: int,
-    new_key: NewKey,
+    new_key: KeyFor,
     *,
     asked: bool = False,
 ) -> Delivery:
@@ -130,7 +154,7 @@ def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
     return (_ASKED.get(row.action, row.action),)
 
 
-def _planned(found: CompiledMap, row: Any, action: str, new_key: NewKey) -> Planned:
+def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor) -> Planned:
     operation = _OPERATIONS[action]
     sent = dict(_sent(found, row, action))
     values = {
@@ -170,13 +194,13 @@ def _by_field(found: CompiledMap, action: str, sent: Mapping[str, object]) -> di
     return {fields[name]: value for name, value in sent.items()}
 
 
-def _key(found: CompiledMap, row: Any, operation: Operation, new_key: NewKey) -> dict[str, object]:
+def _key(found: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> dict[str, object]:
     """The target's own key: what it has, or for a create what is mapped or freshly made."""
     spec = found.mapping.entity_set.spec
     if operation != "create":
         return {name: getattr(row, f"now_{column_name(name)}") for name in spec.key}
     mapped = {column.field for column in found.view.columns}
-    return {name: getattr(row, column_name(name)) if name in mapped else new_key() for name in spec.key}
+    return {name: getattr(row, column_name(name)) if name in mapped else new_key(found, row) for name in spec.key}
 
 
 def _wire(found: CompiledMap, name: str, value: object) -> object:
