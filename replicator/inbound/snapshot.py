@@ -19,7 +19,7 @@ from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.hub.state import proposed_delete, snapshot
 from replicator.inbound import stage
 from replicator.model.schema import EntitySet, column_name
-from replicator.model.tables import ETAG, Tables, key_expressions, mirror_key
+from replicator.model.tables import ETAG, Tables, fold, key_expressions, mirror_key
 from replicator.systems.connector import Connector, FieldProblem, Image, Page, Row
 
 _sql = statements(__file__)
@@ -154,6 +154,7 @@ class _Reading:
         self.rows = self.rejected = 0
         self.deleted: list[object] = []
         self.bad_records: list[str] = []
+        self.bad_keys: list[str] = []
         self.token: str | None = None
         with connection.begin():
             stage.make_stage(connection, mirror)
@@ -170,6 +171,7 @@ class _Reading:
             stage.put_aside(self.connection, self.entity_set, bad)
         self.rejected += len(bad)
         self.bad_records += [stage.record_of(self.entity_set, found.row) for found in bad]
+        self.bad_keys += [stage.key_of(self.entity_set, found.row) for found in bad]
 
 
 class _Loading:
@@ -223,7 +225,7 @@ class _Loading:
     def _keep_last_of_twins(self) -> None:
         """A record read twice (a page moved under the read): the later image counts."""
         other = self.stage.alias("other")
-        keys = [self.stage.c[key] for key in mirror_key(self.entity_set)]
+        keys = key_expressions(self.stage, mirror_key(self.entity_set))
         twins = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
         if self.connection.execute(twins).first() is not None:
             later = sa.exists().where(self._same(other, self.stage), other.c.place > self.stage.c.place)
@@ -273,8 +275,16 @@ class _Loading:
             if count == staged:
                 return []
             shown = sa.exists().where(self._same(self.mirror, self.stage))
-            found = self.connection.execute(sa.select(self.mirror.c.id).where(sa.not_(shown))).scalars()
+            unread = sa.not_(self._put_aside(read.bad_keys))
+            found = self.connection.execute(sa.select(self.mirror.c.id).where(sa.not_(shown), unread)).scalars()
         return [record for record in found if record not in set(self.touched)]
+
+    def _put_aside(self, bad_keys: list[str]) -> sa.ColumnElement[bool]:
+        """Rows that were shown but could not be taken in: they are there, whatever is wrong with them."""
+        texts = sa.func.unnest(sa.literal(bad_keys, sa.ARRAY(sa.Text))).column_valued("bad_key")
+        keys = [sa.cast(self.mirror.c[name], sa.Text) for name in mirror_key(self.entity_set)]
+        joined = sa.func.concat_ws(stage.KEY_SEPARATOR, *keys, type_=sa.Text)
+        return sa.exists().where(fold(sa.type_coerce(texts, sa.Text)) == fold(joined)) if bad_keys else sa.false()
 
     def _propose(self, absent: list[int], rows: int, budget: Budget) -> tuple[int, int]:
         """Store proposed deletes: (held, going ahead). Rows put aside are there, so they are not absent."""

@@ -18,6 +18,7 @@ from replicator.model.tables import ETAG, mirror_key
 from replicator.systems.connector import FieldProblem, Row
 
 TABLE = "stage"
+KEY_SEPARATOR = "\x1f"
 _COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
     "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid",
@@ -110,7 +111,17 @@ def put_aside(connection: sa.Connection, entity_set: EntitySet, bad: Sequence[Ba
 def record_of(entity_set: EntitySet, row: Row) -> str:
     """What people call the row, as far as it can be read."""
     known = [row.get(name) for name in dict.fromkeys((*entity_set.business_key[-1:], *entity_set.spec.key))]
-    return next((ascii(value)[1:-1] if isinstance(value, str) else str(value) for value in known if value), "(no key)")
+    return next((_storable(value) for value in known if value), "(no key)")
+
+
+def key_of(entity_set: EntitySet, row: Row) -> str:
+    """The row's own key as one text, as far as it can be read."""
+    return KEY_SEPARATOR.join(_storable(row.get(name)) for name in entity_set.spec.key)
+
+
+def _storable(value: object) -> str:
+    """A text that a database can hold: NUL characters and lone surrogates escaped."""
+    return str(value).replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _in_words(problem: FieldProblem) -> str:

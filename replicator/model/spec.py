@@ -140,7 +140,7 @@ class FieldMap(Spec):
     value_map: Path | None = Field(default=None, description="The source field whose values are translated")
     reference: Path | None = Field(default=None, description="The source reference whose counterpart is pointed at")
     lookup: Name | None = Field(default=None, description="An entity (inbound) or entity set (outbound) to search")
-    sql: str | None = Field(default=None, description="A plain SQL expression, fields in braces: {price} * 1.2")
+    sql: str | None = Field(default=None, description="A plain SQL expression, fields in braces: {weight} * 1.2")
 
     values: dict[Scalar, Scalar | None] = Field(
         default_factory=dict, description="value_map: system value: common value"

@@ -209,6 +209,7 @@ class Values:
         if spec.using is not None:
             named = self.paths.schema.value_maps.get(spec.using)
             if named is None:
+                self.paths.where = ("fields", name, "using")
                 raise self.paths.problem(f"there is no value map '{spec.using}'")
             values, ignore_case = dict(named.values), named.ignore_case
         if self.mapping.direction == "out":

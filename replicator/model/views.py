@@ -244,18 +244,17 @@ class _Builder:
         return sa.func.coalesce(holds, sa.false()), self._words(self.paths, condition.otherwise)
 
     def _that(self, paths: Paths, condition: Condition) -> sa.ColumnElement[bool]:
-        return sa.and_(
-            sa.true(), *(self._compare(paths, paths.column(path), wanted) for path, wanted in condition.that.items())
-        )
+        return sa.and_(sa.true(), *(self._compare(paths, path, wanted) for path, wanted in condition.that.items()))
 
     @staticmethod
-    def _compare(paths: Paths, value: sa.ColumnElement[Any], wanted: object) -> sa.ColumnElement[bool]:
+    def _compare(paths: Paths, path: str, wanted: object) -> sa.ColumnElement[bool]:
+        value = paths.column(path)
         if isinstance(wanted, NotNull):
             return value.is_not(None)
         choices = wanted if isinstance(wanted, tuple) else (wanted,)
         misfit = [choice for choice in choices if choice is not None and not fits(choice, value.type)]
         if misfit:
-            raise paths.problem(f"{misfit[0]!r} does not fit a field of type {word(value.type)}")
+            raise paths.problem(f"{misfit[0]!r} does not fit '{path}', which is {word(value.type)}")
         tests: list[sa.ColumnElement[bool]] = [
             value.is_(None) if choice is None else value == sa.cast(sa.literal(choice), value.type)
             for choice in choices
@@ -266,6 +265,7 @@ class _Builder:
         """A text with fields in braces."""
         if text is None:
             return None
+        paths.where = (*paths.where, "otherwise")
         parts = re.split(r"\{([\w.]+)\}", text)
         return join_text(*(paths.column(part) if index % 2 else part for index, part in enumerate(parts) if part))
 

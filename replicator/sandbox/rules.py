@@ -17,6 +17,7 @@ from replicator.sandbox.store import Doc, Store, fold, storable
 from replicator.sandbox.values import MONEY_SCALE, rounded
 
 _parameter = re.compile(r":([A-Za-z_]\w*)")
+_expression = "SELECT {}"
 _harmless = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_FUNCTION)
 
 
@@ -32,7 +33,8 @@ class Evaluator:
     def value(self, sql: str, values: Mapping[str, object]) -> Any:
         """The expression's value; names without one are null."""
         bound = {name: _plain(values.get(name)) for name in _parameter.findall(sql)}
-        return self._db.execute("SELECT " + sql, bound).fetchone()[0]
+        statement = _expression.format(sql)
+        return self._db.execute(statement, bound).fetchone()[0]
 
     def close(self) -> None:
         """Release the connection."""

@@ -1,0 +1,48 @@
+"""``python -m benchmarks``: runs the parts that are named (default: all) and prints what they found."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks import change, load, tps
+from benchmarks.hub import server
+from benchmarks.report import Line, result
+
+PARTS: Mapping[str, Callable[[str, int], list[Line]]] = {
+    "load": load.measure,
+    "change": change.measure,
+    "tps": tps.measure,
+}
+_MEGABYTES_MAX = 300
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--records", default=1_000_000, show_default=True, help="Rows of the large entity set.")
+@click.option("--quick", is_flag=True, help="The same with 100,000 rows.")
+@click.option("--plans", type=click.Path(dir_okay=False, path_type=Path), help="Explain slow statements into this file.")
+def main(parts: Sequence[str], records: int, quick: bool, plans: Path | None) -> None:
+    """Measure PARTS: load, change, tps; all of them when none is named."""
+    lines: list[Line] = []
+    with server(plans) as url:
+        for name in parts or PARTS:
+            lines += PARTS[name](url, 100_000 if quick else records)
+            lines.append(memory(name))
+    result(lines)
+    sys.exit(any(line.met is False for line in lines))
+
+
+def memory(part: str) -> Line:
+    """The most memory this process ever had."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    share = kilobytes / 1024 / _MEGABYTES_MAX
+    return Line(f"memory of the process after '{part}', of {_MEGABYTES_MAX} MB", f"{kilobytes / 1024:.0f} MB", share, 1.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Two systems that answer at once: one that is read, one that is written to.
+
+Rows reach the replicator decoded: the clock starts there. Making them up and decoding them (by the real decoder) is
+timed beside it, so that neither hides the hub's work by running while the server works.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
+from uuid import UUID
+
+from benchmarks import rows
+from benchmarks.clock import Clock
+from replicator.model.spec import EntitySetSpec
+from replicator.systems import connect
+from replicator.systems.connector import Applied, Image, Limits, Outcome, Page, Row, Unit, Write
+from replicator.systems.settings import SystemSettings
+
+Decode = Callable[[Row], list[object]]
+
+
+def decoder(entity_set: EntitySetSpec) -> Decode:
+    """The real one."""
+    settings = SystemSettings.model_validate({"kind": "dataverse", "url": "http://localhost"})
+    return connect("bench", settings).decoder(entity_set)
+
+
+class Source:
+    """The system that is read: its whole set, or what ``changes`` says."""
+
+    name = "bench"
+    limits = Limits()
+
+    def __init__(self, records: int) -> None:
+        self.records = records
+        self.generation = 0
+        self.changes: Sequence[int] = ()
+        self.clock = Clock()
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Pages, with the time the reader takes for each."""
+        decode = decoder(entity_set)
+        pages = self._pages(entity_set, whole=token is None)
+        while True:
+            with self.clock.on("generate"):
+                page = next(pages, None)
+            if page is None:
+                break
+            with self.clock.on("decode"):
+                decoded = [decode(row) for row in page]
+            started = time.perf_counter()
+            yield Page(cast("list[Row]", decoded))
+            self.clock.seconds["stage"] += time.perf_counter() - started
+        yield Page([], token=f"generation {self.generation}", last=True)
+
+    def _pages(self, entity_set: EntitySetSpec, *, whole: bool) -> Iterator[list[rows.JsonRow]]:
+        if entity_set.entity_set == "categories":
+            yield [rows.category(number) for number in range(rows.CATEGORIES)]
+        elif whole:
+            yield from rows.whole(self.records, self.generation)
+        elif self.changes:
+            yield rows.changed(self.changes, self.generation)
+
+    def decoder(self, entity_set: EntitySetSpec) -> Decode:
+        """The rows are decoded already."""
+        return cast("Decode", lambda row: row)
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """Nothing is deleted, so nothing is looked up."""
+        raise NotImplementedError
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """Nothing is written back."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Target:
+    """The system that is written to; it stores what it is sent, and counts."""
+
+    name = "bench2"
+    limits = Limits()
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Nobody reads it: its mirror is filled by SQL."""
+        raise NotImplementedError
+
+    def decoder(self, entity_set: EntitySetSpec) -> Decode:
+        """See ``read``."""
+        raise NotImplementedError
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """See ``read``."""
+        raise NotImplementedError
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """Everything is applied at once."""
+        self.writes += sum(map(len, units))
+        return [[Applied(stored(write), f'W/"{self.writes}"') for write in unit] for unit in units]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def stored(write: Write) -> Image:
+    """The whole record after a write. Its GUID ends in the decimal digits of its item's number."""
+    key = write.key["articleid"]
+    assert isinstance(key, UUID)
+    number = int(str(key)[-12:])
+    row = rows.item(number, 0)
+    image: Image = {
+        "articleid": key,
+        "active": True,
+        "availablefrom": datetime.date.fromisoformat(str(row["availablefrom"])),
+        "categorycode": rows.category(number % rows.CATEGORIES)["code"],
+        **{name: row[name] for name in ("number", "name", "description", "city", "quantity", "price")},
+    }
+    return image | dict(write.values)

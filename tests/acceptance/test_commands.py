@@ -1,0 +1,191 @@
+"""The commands from the first one on: what they say, what they leave behind, and how they end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from replicator.cli import main
+from replicator.hub import embedded
+from tests.fixtures.commands import Systems, Workplace
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[str]:
+    """Every command and group, as it is typed."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}"
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+
+
+COMMANDS = list(commands(main))
+
+
+@pytest.fixture
+def systems(workplace: Workplace) -> Systems:
+    """Both systems, empty, and a configuration that names them."""
+    systems = workplace.sandbox()
+    workplace.configure(systems.urls)
+    return systems
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_says_in_a_sentence_what_a_command_does(command: str) -> None:
+    told = CliRunner().invoke(main, [*command.split(), "--help"])
+    assert told.exit_code == 0
+    text = told.output.partition("\n\n")[2].partition("\n\n")[0]
+    sentence = " ".join(text.split())
+    assert re.match(r"[A-Z].*[^.]\.( |$)", sentence), told.output
+
+
+def test_help_lists_every_command_and_the_exit_codes(tmp_path: Path) -> None:
+    told = Workplace(tmp_path, None).run("--help")
+    assert told.code == 0
+    assert set(re.findall(r"^  ([a-z][a-z-]+) ", told.out, re.MULTILINE)) == set(main.commands)
+    assert re.findall(r"^ +([0-4])  ", told.out, re.MULTILINE) == list("01234")
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert re.fullmatch(r"replicator, version \d+\.\d+\.\d+\n", Workplace(tmp_path, None).run("--version").out)
+
+
+@pytest.mark.parametrize("arguments", ["nonsense", "once --nonsense", "status --limit many", "deletes approve sales"])
+def test_wrong_usage_ends_with_2(arguments: str) -> None:
+    told = CliRunner().invoke(main, arguments.split())
+    assert told.exit_code == 2
+    assert told.stderr.startswith("Usage: ")
+
+
+def test_init_writes_a_configuration_and_no_second_one_over_it(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, None)
+    assert place.run("init").code == 0
+    written = (tmp_path / "replicator.yaml").read_text(encoding="utf-8")
+    assert written.startswith("# ")
+    (tmp_path / "replicator.yaml").write_text("mine\n", encoding="utf-8")
+    refused = place.run("init")
+    assert refused.code == 1
+    assert "replicator.yaml exists" in refused.err
+    assert "--force" in refused.err
+    assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == "mine\n"
+    assert place.run("init", "--force").code == 0
+    assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == written
+
+
+def test_init_into_a_folder_that_is_not_there_is_a_message(tmp_path: Path) -> None:
+    told = Workplace(tmp_path, None).run("init", "nowhere/replicator.yaml")
+    assert told.code == 1
+    assert "nowhere" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_migrate_may_be_repeated(bare_workplace: Workplace) -> None:
+    first, second = bare_workplace.run("migrate"), bare_workplace.run("migrate")
+    assert (first.code, second.code) == (0, 0), first.told + second.told
+    assert "the hub is ready" in first.out
+
+
+def test_empty_systems_are_in_step(systems: Systems, workplace: Workplace) -> None:
+    first = workplace.run("once")
+    assert first.code == 0, first.told
+    assert systems.count("ops", "CustomersV3") == 0
+    status = workplace.run("status")
+    assert status.code == 0
+    assert "account > ops.CustomersV3" in status.out
+
+
+def test_status_as_json_tells_every_flow_with_numbers(systems: Systems, workplace: Workplace) -> None:
+    workplace.run("once")
+    told = workplace.run("status", "--json")
+    assert told.code == 0
+    flows = {flow["flow"]: flow for flow in told.json["flows"]}
+    assert "sales.accounts > account" in flows
+    assert all(flow["last_snapshot"] for flow in flows.values())
+    assert {"mirrored", "in_step", "pending", "blocked", "failed", "lag_seconds"} <= set(
+        flows["account > ops.CustomersV3"]
+    )
+    assert told.err == ""
+
+
+def test_once_as_json_prints_nothing_else_on_its_output(systems: Systems, workplace: Workplace) -> None:
+    told = workplace.run("once", "--json")
+    assert told.code == 0
+    assert "flows" in told.json
+
+
+def test_status_before_anything_was_read_says_so(workplace: Workplace) -> None:
+    told = workplace.run("status")
+    assert told.code == 0, told.told
+    assert "never" in told.out
+
+
+def test_a_record_that_waits_is_shown_and_the_exit_code_says_so(systems: Systems, workplace: Workplace) -> None:
+    systems.create("ops", "SellableReleasedProducts", {
+        "dataAreaId": "usmf", "ProductNumber": "P-1", "ProductName": "Lamp", "ProductType": "Item", "SalesPrice": 3,
+        "CurrencyCode": "USD", "SalesUnitSymbol": "ea", "IsStockedProduct": "Yes",
+    })  # fmt: skip
+    once = workplace.run("once")
+    assert once.code == 3, once.told
+    assert "blocked" in once.out
+    assert "P-1" in once.out
+    details = workplace.run("status", "--details")
+    assert details.code == 3
+    assert "waits for unit with code 'ea', currency with code 'USD'" in details.out
+
+
+def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retried(
+    systems: Systems, workplace: Workplace
+) -> None:
+    systems.create("sales", "transactioncurrencies", {"isocurrencycode": "XYZ", "currencyname": "Shells"})
+    [currency] = systems.records("sales", "transactioncurrencies")
+    systems.create("sales", "accounts", {
+        "accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE",
+        "transactioncurrencyid@odata.bind": f"/transactioncurrencies({currency['transactioncurrencyid']})",
+    })  # fmt: skip
+    once = workplace.run("once")
+    assert once.code == 3, once.told
+    assert "rejected" in once.out
+    assert "A-1" in once.out
+    assert "XYZ" in once.out
+    retried = workplace.run("retry", "--flow", "account > ops.CustomersV3", "--record", "A-1")
+    assert (retried.code, retried.out) == (0, "1 records will be tried again\n")
+    assert workplace.run("retry", "--record", "A-9").out == "0 records will be tried again\n"
+
+
+def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
+    schema = Path(__file__).resolve().parents[2] / "schema"
+    told = Workplace(tmp_path, None).run("check-schema", str(schema))
+    assert told.code == 0
+    ranks = [int(line.split()[0]) for line in told.out.splitlines()[:-1]]
+    assert ranks == sorted(ranks)
+    assert told.out.splitlines()[-1].endswith("no problem found")
+
+
+def test_check_schema_prints_the_json_schema_for_editors(tmp_path: Path) -> None:
+    told = Workplace(tmp_path, None).run("check-schema", "--json-schema")
+    assert told.code == 0
+    assert set(told.json) == {"common", "entity_set", "value_map"}
+
+
+def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
+    """With a real embedded hub: init, migrate, once, status, hub down."""
+    place = Workplace(tmp_path, None)
+    systems = place.sandbox()
+    try:
+        place.configure(systems.urls)
+        migrated = place.run("migrate")
+        assert migrated.code == 0, migrated.told
+        systems.create("sales", "accounts", {"accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE"})
+        once = place.run("once")
+        assert once.code == 0, once.told
+        assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
+        assert place.run("status").code == 0
+        assert place.run("hub", "up").out.startswith("postgresql://")
+        assert place.run("hub", "down").code == 0
+    finally:
+        place.close()
+        embedded.stop(tmp_path / "hub", mode="immediate")

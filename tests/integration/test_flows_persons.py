@@ -1,0 +1,175 @@
+"""Persons: customers of their own, contacts of accounts, those that stay out, and those that move between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.fixtures.world import Systems
+
+CUSTOMERS, PERSONS, HEADERS = "CustomersV3", "CDSContactPersonsV2", "CDSSalesQuotationHeaders"
+
+
+@pytest.fixture(autouse=True)
+def product(systems: Systems) -> None:
+    """A product that is in both systems."""
+    systems.reference_data()
+    systems.product("P-1")
+    systems.once()
+
+
+def customers(systems: Systems) -> list[str]:
+    """The customers of ops."""
+    return sorted(row["CustomerAccount"] for row in systems.ops.records(CUSTOMERS))
+
+
+def persons(systems: Systems) -> list[tuple[str, str, str]]:
+    """The contact persons of ops: number, customer, whether inactive."""
+    names = ("ContactPersonPartyNumber", "AssociatedContactNumber", "IsInactive")
+    return sorted(tuple(row[name] for name in names) for row in systems.ops.records(PERSONS))
+
+
+def become_customer(systems: Systems, contact: Mapping[str, Any], *, active: bool = True) -> None:
+    """A person marks a contact as an active customer, or takes the mark away."""
+    systems.sales.put("contacts", {"contactid": contact["contactid"], "msdynce_isactivecustomer": active})
+
+
+def test_a_contact_that_is_an_active_customer_becomes_a_customer_of_type_person(systems: Systems) -> None:
+    systems.contact("C-1", None, msdynce_isactivecustomer=True, firstname="Grace", lastname="Hopper")
+    systems.settle()
+    (customer,) = systems.ops.records(CUSTOMERS)
+    assert (customer["CustomerAccount"], customer["PartyType"]) == ("C-1", "Person")
+    assert (customer["PersonFirstName"], customer["PersonLastName"]) == ("Grace", "Hopper")
+    assert persons(systems) == []
+    assert systems.why("not_eligible") == {}
+
+
+def test_a_contact_of_an_account_becomes_a_contact_person_of_its_customer(systems: Systems) -> None:
+    systems.contact("C-1", systems.account("A-1"))
+    systems.settle()
+    assert customers(systems) == ["A-1"]
+    assert persons(systems) == [("C-1", "A-1", "No")]
+
+
+def test_an_active_customer_of_an_account_is_a_customer_and_no_contact_person(systems: Systems) -> None:
+    systems.contact("C-1", systems.account("A-1"), msdynce_isactivecustomer=True)
+    systems.settle()
+    assert customers(systems) == ["A-1", "C-1"]
+    assert persons(systems) == []
+
+
+def test_contacts_of_nobody_and_contacts_of_contacts_stay_out_and_say_why(systems: Systems) -> None:
+    customer = systems.contact("C-1", None, msdynce_isactivecustomer=True)
+    systems.contact("C-2")
+    systems.sales.put("contacts", {
+        "msdynce_contactnumber": "C-3", "lastname": "Three", "_parentcustomerid_value": customer["contactid"],
+        "_parentcustomerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "contact",
+    })  # fmt: skip
+    systems.settle()
+    assert (customers(systems), persons(systems)) == (["C-1"], [])
+    why = "neither an active customer nor a contact of an account"
+    assert systems.why("not_eligible") == {"C-2": why, "C-3": why}
+
+
+def test_a_contact_that_stayed_out_comes_in_when_it_gets_an_account(systems: Systems) -> None:
+    account, contact = systems.account("A-1"), systems.contact("C-1")
+    systems.settle()
+    assert persons(systems) == []
+    systems.contact("C-1", account, contactid=contact["contactid"])
+    systems.settle()
+    assert persons(systems) == [("C-1", "A-1", "No")]
+    assert systems.why("not_eligible") == {}
+
+
+def test_a_contact_without_a_number_stays_out_and_says_why(systems: Systems) -> None:
+    contact = systems.contact("C-1", systems.account("A-1"))
+    systems.sales.put("contacts", {"contactid": contact["contactid"], "msdynce_contactnumber": None})
+    systems.settle()
+    assert persons(systems) == []
+    said = systems.rows("select reason from sync.not_eligible")
+    assert said == [{"reason": "a contact without a contact number is not synchronised; give it one"}]
+
+
+def test_a_quote_for_a_person_customer_goes_out_to_that_customer(systems: Systems) -> None:
+    systems.quote("Q-1", systems.contact("C-1", None, msdynce_isactivecustomer=True), ["P-1"])
+    systems.settle()
+    (header,) = systems.ops.records(HEADERS)
+    assert (header["SalesQuotationNumber"], header["RequestingCustomerAccountNumber"]) == ("Q-1", "C-1")
+
+
+def test_a_quote_for_a_contact_that_is_no_customer_waits_and_says_for_whom(systems: Systems) -> None:
+    contact = systems.contact("C-1", systems.account("A-1"))
+    systems.quote("Q-1", contact, ["P-1"])
+    systems.settle()
+    assert systems.ops.records(HEADERS) == []
+    assert "account C-1" in systems.why("blocked")["Q-1"]
+    become_customer(systems, contact)
+    systems.settle()
+    (header,) = systems.ops.records(HEADERS)
+    assert header["RequestingCustomerAccountNumber"] == "C-1"
+    assert systems.why("blocked") == {}
+
+
+def test_a_contact_person_that_becomes_a_customer_is_set_inactive_and_is_a_customer(systems: Systems) -> None:
+    contact = systems.contact("C-1", systems.account("A-1"))
+    systems.settle()
+    become_customer(systems, contact)
+    systems.settle()
+    assert customers(systems) == ["A-1", "C-1"]
+    assert persons(systems) == [("C-1", "A-1", "Yes")]
+    assert systems.held("ops", CUSTOMERS, CustomerAccount="C-1")[0]["PartyType"] == "Person"
+
+
+def test_a_person_that_was_customer_for_a_while_is_an_active_contact_person_again(systems: Systems) -> None:
+    contact = systems.contact("C-1", systems.account("A-1"))
+    systems.settle()
+    become_customer(systems, contact)
+    systems.settle()
+    become_customer(systems, contact, active=False)
+    systems.settle()
+    assert persons(systems) == [("C-1", "A-1", "No")]
+    assert customers(systems) == ["A-1", "C-1"]
+
+
+def test_the_quotation_of_a_person_that_is_no_customer_any_more_stays(systems: Systems) -> None:
+    contact = systems.contact("C-1", systems.account("A-1"), msdynce_isactivecustomer=True)
+    systems.quote("Q-1", contact, ["P-1"])
+    systems.settle()
+    become_customer(systems, contact, active=False)
+    systems.settle()
+    (header,) = systems.ops.records(HEADERS)
+    assert header["RequestingCustomerAccountNumber"] == "C-1"
+    assert persons(systems) == [("C-1", "A-1", "No")]
+
+
+def test_a_contact_person_waits_for_its_account(systems: Systems) -> None:
+    account = systems.account("A-1", address1_country="Atlantis")
+    systems.contact("C-1", account)
+    systems.settle()
+    assert persons(systems) == []
+    assert systems.why("blocked") == {"C-1": "account A-1"}
+    systems.sales.put("accounts", {"accountid": account["accountid"], "address1_country": "Germany"})
+    systems.settle()
+    assert persons(systems) == [("C-1", "A-1", "No")]
+
+
+def test_a_contact_that_changes_its_account_says_that_ops_cannot_change_the_key(systems: Systems) -> None:
+    contact, other = systems.contact("C-1", systems.account("A-1")), systems.account("A-2")
+    systems.settle()
+    systems.contact("C-1", other, contactid=contact["contactid"])
+    systems.settle()
+    assert persons(systems) == [("C-1", "A-1", "No")]
+    assert systems.why("blocked") == {"C-1": "its key in the target changed, and the target cannot change a key"}
+
+
+def test_an_inactive_contact_is_an_inactive_contact_person(systems: Systems) -> None:
+    contact = systems.contact("C-1", systems.account("A-1"))
+    systems.settle()
+    systems.sales.put("contacts", {"contactid": contact["contactid"], "statecode": 1, "statuscode": 2})
+    systems.settle()
+    assert persons(systems) == [("C-1", "A-1", "Yes")]
+    systems.sales.put("contacts", {"contactid": contact["contactid"], "statecode": 0, "statuscode": 1})
+    systems.settle()
+    assert persons(systems) == [("C-1", "A-1", "No")]

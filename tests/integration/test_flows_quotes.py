@@ -1,0 +1,315 @@
+"""Quotes: which go out and when, as one unit with their lines, and what becomes of changes to them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.fixtures.world import Systems
+
+HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
+
+
+@pytest.fixture
+def account(systems: Systems) -> Mapping[str, Any]:
+    """An account; two products are in both systems already."""
+    systems.reference_data()
+    systems.product("P-1")
+    systems.product("P-2")
+    systems.once()
+    return systems.account("A-1")
+
+
+def sales_product(systems: Systems, number: str) -> Mapping[str, Any]:
+    """A product that a person made in sales and that ops does not know."""
+    (group,) = systems.sales.records("uomschedules")
+    return systems.sales.put("products", {
+        "productnumber": number, "name": f"Product {number}", "_defaultuomid_value": systems.ids["ea"],
+        "_defaultuomscheduleid_value": group["uomscheduleid"], "_transactioncurrencyid_value": systems.ids["USD"],
+    })  # fmt: skip
+
+
+def numbers(systems: Systems) -> list[str]:
+    """The quotations that ops holds."""
+    return sorted(header["SalesQuotationNumber"] for header in systems.ops.records(HEADERS))
+
+
+def lines(systems: Systems, number: str) -> list[tuple[int, str, Any]]:
+    """The lines of a quotation: sequence, product and quantity."""
+    return sorted(
+        (line["LineCreationSequenceNumber"], line["ProductNumber"], line["RequestedSalesQuantity"])
+        for line in systems.held("ops", LINES, SalesQuotationNumber=number)
+    )
+
+
+def test_an_unmaintained_product_keeps_its_quote_back_and_the_reason_names_line_and_product(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    sales_product(systems, "P-9")
+    systems.quote("Q-1", account, ["P-1", "P-9"])
+    systems.settle()
+    assert numbers(systems) == []
+    assert systems.why("not_eligible") == {"Q-1": "line 2: product P-9 is not maintained in ops"}
+
+
+def test_every_unmaintained_line_is_named(systems: Systems, account: Mapping[str, Any]) -> None:
+    sales_product(systems, "P-8")
+    sales_product(systems, "P-9")
+    systems.quote("Q-1", account, ["P-8", "P-1", "P-9"])
+    systems.settle()
+    assert systems.why("not_eligible") == {
+        "Q-1": "line 1: product P-8 is not maintained in ops; line 3: product P-9 is not maintained in ops"
+    }
+
+
+def test_a_product_that_becomes_maintained_releases_its_quotes(systems: Systems, account: Mapping[str, Any]) -> None:
+    sales_product(systems, "P-9")
+    systems.quote("Q-1", account, ["P-1", "P-9"])
+    systems.settle()
+    systems.product("P-9")
+    systems.settle()
+    assert numbers(systems) == ["Q-1"]
+    assert [product for _, product, _ in lines(systems, "Q-1")] == ["P-1", "P-9"]
+    assert systems.why("not_eligible") == {}
+
+
+def test_a_new_price_marks_no_quote(systems: Systems, account: Mapping[str, Any]) -> None:
+    systems.quote("Q-1", account, ["P-1"])
+    systems.quote("Q-2", account, ["P-2"], statecode=0, statuscode=1)
+    systems.settle()
+    systems.product("P-1", SalesPrice=99)
+    systems.cycle.read()
+    systems.cycle.merge()
+    marked = systems.rows(
+        "select m.name from sync.delivery d join sync.map m on m.id = d.map_id where d.state = 'pending' order by 1"
+    )
+    assert [row["name"] for row in marked] == ["product > sales.products"]
+
+
+def test_a_draft_quote_goes_out_when_it_is_activated(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"], statecode=0, statuscode=1)
+    systems.settle()
+    assert numbers(systems) == []
+    assert systems.why("not_eligible") == {"Q-1": "only active quotes go out, this one is Draft"}
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.settle()
+    assert numbers(systems) == ["Q-1"]
+    assert systems.why("not_eligible") == {}
+
+
+def test_a_quote_won_after_delivery_keeps_its_quotation_as_it_was(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1", "P-2"], totalamount=20)
+    systems.settle()
+    before = systems.ops.records(HEADERS), systems.ops.records(LINES)
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 2, "statuscode": 4, "totalamount": 30})
+    systems.settle()
+    assert (systems.ops.records(HEADERS), systems.ops.records(LINES)) == before
+
+
+def test_a_quote_back_in_draft_is_left_alone_until_it_is_active_again(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 0, "statuscode": 1, "name": "Second"})
+    systems.settle()
+    assert systems.ops.records(HEADERS)[0]["SalesQuotationName"] == "Quote Q-1"
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.settle()
+    assert systems.ops.records(HEADERS)[0]["SalesQuotationName"] == "Second"
+
+
+def test_header_and_lines_travel_in_one_change_set_header_first(systems: Systems, account: Mapping[str, Any]) -> None:
+    systems.once()
+    systems.wire["ops"].sent.clear()
+    systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.once()
+    sent = systems.wire["ops"].sent
+    assert [("Header" in each.address, each.method) for each in sent] == [
+        (True, "POST"), (False, "POST"), (False, "POST")
+    ]  # fmt: skip
+    assert len({each.change_set for each in sent}) == 1
+
+
+def test_a_quote_with_more_lines_than_a_request_usually_carries_still_arrives_whole(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    systems.quote("Q-1", account, ["P-1", "P-2"] * 60)
+    systems.settle()
+    assert len(lines(systems, "Q-1")) == 120
+
+
+def test_one_bad_line_rejects_its_quote_as_a_unit_and_no_other(systems: Systems, account: Mapping[str, Any]) -> None:
+    (group,) = systems.sales.records("uomschedules")
+    crate = systems.sales.put("uoms", {"name": "crate", "_uomscheduleid_value": group["uomscheduleid"]})
+    bad = systems.quote("Q-1", account, ["P-1"])
+    bad_line = systems.line(bad, 2, "P-2", _uomid_value=crate["uomid"])
+    systems.quote("Q-2", account, ["P-2"])
+    systems.settle()
+    assert numbers(systems) == ["Q-2"]
+    assert [line["SalesQuotationNumber"] for line in systems.ops.records(LINES)] == ["Q-2"]
+    (failed,) = systems.rows("select record, state, field, reason from sync.failed")
+    assert (failed["record"], failed["state"], failed["field"]) == ("Q-1", "rejected", "SalesUnitSymbol")
+    assert "'crate' in field 'Unit'" in failed["reason"]
+    systems.sales.put("quotedetails", {"quotedetailid": bad_line["quotedetailid"], "_uomid_value": systems.ids["ea"]})
+    systems.settle()
+    assert numbers(systems) == ["Q-1", "Q-2"]
+    assert systems.why("failed") == {}
+
+
+def test_lines_follow_their_quote_when_added_changed_or_deleted(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    second = systems.line(quote, 2, "P-2")
+    systems.settle()
+    systems.line(quote, 3, "P-1", quantity=7)
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1), (3, "P-1", 7)]
+    systems.sales.put("quotedetails", {"quotedetailid": second["quotedetailid"], "quantity": 5})
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 5), (3, "P-1", 7)]
+    systems.sales.delete("quotedetails", second["quotedetailid"])
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-1", 1), (3, "P-1", 7)]
+
+
+def test_a_line_that_moves_to_another_quote_leaves_the_one_and_joins_the_other(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    first, second = systems.quote("Q-1", account, ["P-1"]), systems.quote("Q-2", account, ["P-1"])
+    line = systems.line(first, 5, "P-2")
+    systems.settle()
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "_quoteid_value": second["quoteid"]})
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-1", 1)]
+    assert lines(systems, "Q-2") == [(1, "P-1", 1), (5, "P-2", 1)]
+
+
+def test_a_line_that_gets_another_product_is_changed_in_place(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.sent("ops", LINES)
+    (line,) = systems.sales.records("quotedetails")
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "productid.productnumber": "P-2"})
+    systems.settle()
+    assert lines(systems, str(quote["quotenumber"])) == [(1, "P-2", 1)]
+    assert [(each.method, each.body) for each in systems.sent("ops", LINES)] == [("PATCH", {"ProductNumber": "P-2"})]
+
+
+def test_a_renumbered_line_follows(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    line = systems.line(quote, 2, "P-2")
+    systems.settle()
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "sequencenumber": 3})
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-1", 1), (3, "P-2", 1)]
+
+
+def test_lines_that_swap_their_numbers_follow(systems: Systems, account: Mapping[str, Any]) -> None:
+    systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.settle()
+    for line in systems.sales.records("quotedetails"):
+        swapped = {"quotedetailid": line["quotedetailid"], "sequencenumber": 3 - line["sequencenumber"]}
+        systems.sales.put("quotedetails", swapped)
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-2", 1), (2, "P-1", 1)]
+
+
+def test_a_deleted_first_line_whose_number_the_second_takes(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, [])
+    first, second = systems.line(quote, 1, "P-1"), systems.line(quote, 2, "P-2")
+    systems.settle()
+    systems.sales.delete("quotedetails", first["quotedetailid"])
+    systems.sales.put("quotedetails", {"quotedetailid": second["quotedetailid"], "sequencenumber": 1})
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-2", 1)]
+
+
+def test_a_quote_waits_for_its_rejected_account_and_others_do_not(systems: Systems, account: Mapping[str, Any]) -> None:
+    bad = systems.account("A-2", address1_postalcode="123456789012")
+    systems.quote("Q-1", account, ["P-1"])
+    systems.quote("Q-2", bad, ["P-1"])
+    systems.settle()
+    assert numbers(systems) == ["Q-1"]
+    assert systems.why("blocked") == {"Q-2": "account A-2 in ops"}
+    systems.sales.put("accounts", {"accountid": bad["accountid"], "address1_postalcode": "12345"})
+    systems.settle()
+    assert numbers(systems) == ["Q-1", "Q-2"]
+    assert systems.why("blocked") == {}
+
+
+def test_a_quote_that_changes_its_customer_sends_the_new_customer_and_nothing_else(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    other = systems.account("A-2", name=account["name"])
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.sent("ops", HEADERS)
+    systems.sales.put("quotes", {
+        "quoteid": quote["quoteid"], "_customerid_value": other["accountid"],
+        "_customerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "account",
+    })  # fmt: skip
+    systems.settle()
+    sent = [(each.method, each.body) for each in systems.sent("ops", HEADERS)]
+    assert sent == [("PATCH", {"RequestingCustomerAccountNumber": "A-2"})]
+
+
+def test_a_blank_delivery_date_becomes_two_weeks_from_today_once_and_for_all(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    def at(day: str) -> None:
+        systems.run("select set_config('sync.now', :day, false)", day=f"{day} 08:00+00")
+
+    at("2026-11-23")
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    (header,) = systems.ops.records(HEADERS)
+    assert header["RequestedShippingDate"].startswith("2026-12-07")
+    at("2026-12-01")
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "Changed a week later"})
+    systems.settle()
+    (header,) = systems.ops.records(HEADERS)
+    assert header["SalesQuotationName"] == "Changed a week later"
+    assert header["RequestedShippingDate"].startswith("2026-12-07")
+    (common,) = systems.rows("select requested_delivery_date from common.quote")
+    assert common["requested_delivery_date"] == datetime.date(2026, 12, 7)
+
+
+def test_a_delivery_date_that_is_given_wins_over_the_default(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "requestdeliveryby": "2027-01-15"})
+    systems.settle()
+    assert systems.ops.records(HEADERS)[0]["RequestedShippingDate"].startswith("2027-01-15")
+
+
+def test_the_address_lines_of_a_quote_become_street_and_street_number_of_the_delivery_address(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    address = {"shipto_line1": "Am Markt", "shipto_line2": "12 a", "shipto_postalcode": "53111",
+               "billto_line1": "Elsewhere", "billto_line2": "99", "billto_postalcode": "10115"}  # fmt: skip
+    systems.quote("Q-1", account, ["P-1"], shipto_city="Bonn", shipto_country="Germany", **address)
+    systems.settle()
+    (header,) = systems.ops.records(HEADERS)
+    assert (header["DeliveryAddressStreet"], header["DeliveryAddressStreetNumber"]) == ("Am Markt", "12 a")
+    assert (header["DeliveryAddressZipCode"], header["DeliveryAddressCity"]) == ("53111", "Bonn")
+    assert header["DeliveryAddressCountryRegionISOCode"] == "DE"
+
+
+def test_a_quote_without_lines_goes_out_as_a_header(systems: Systems, account: Mapping[str, Any]) -> None:
+    systems.quote("Q-1", account, [])
+    systems.settle()
+    assert numbers(systems) == ["Q-1"]
+
+
+def test_a_line_without_a_product_of_the_catalogue_keeps_its_quote_back(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    write_in = {"_quoteid_value": quote["quoteid"], "sequencenumber": 2, "productdescription": "Gift wrap"}
+    systems.sales.put("quotedetails", write_in | {"quantity": 1, "priceperunit": 1, "_uomid_value": systems.ids["ea"]})
+    systems.settle()
+    assert numbers(systems) == []
+    assert systems.why("not_eligible")["Q-1"].startswith("line 2: product ")

@@ -1,0 +1,125 @@
+"""Merge: one bad record stops itself and what needs it, never the set it came in."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from replicator.engine.marks import mark_window
+from replicator.inbound.merge import Merged, Merges
+from tests.fixtures.load import Filling
+
+ACCOUNTS = "sales.accounts > account"
+CHECK = "alter table common.account add constraint no_joke check (name <> 'Joke')"
+
+
+@pytest.fixture
+def strict(filled: Filling) -> Filling:
+    """A hub whose common accounts must satisfy one thing more than the views know."""
+    run(filled, CHECK)
+    return filled
+
+
+def run(filling: Filling, statement: str) -> None:
+    with filling.connection.begin():
+        filling.connection.execute(sa.text(statement))
+
+
+def names(filling: Filling) -> dict[str, str]:
+    with filling.connection.begin():
+        rows = filling.connection.execute(
+            sa.text("select number, name from common.account where kind = 'Organization'")
+        )
+        return {row.number: row.name for row in rows}
+
+
+def failed(filling: Filling) -> list[tuple[str, str, str]]:
+    with filling.connection.begin():
+        rows = filling.connection.execute(
+            sa.text(
+                "select f.map, a.accountnumber, f.reason from sync.failed f join sales.accounts a on a.id = record_id"
+            )
+        )
+        return [(row.map, row.accountnumber, row.reason) for row in rows]
+
+
+def merge(filling: Filling) -> Merged:
+    """One window and one pass."""
+    mark_window(filling.connection, filling.compiled, filling.ids)
+    return Merges(filling.connection, filling.compiled, filling.ids).merge(again=False)
+
+
+def test_a_row_that_common_refuses_is_rejected_alone(strict: Filling) -> None:
+    run(strict, "update sales.accounts set name = case accountnumber when 'A-4' then 'Joke' else 'New' end")
+    merged = merge(strict)
+    assert (merged.updated, merged.waiting) == (9, 1)
+    assert names(strict) == {f"A-{n}": "New" if n != 4 else "Account 4" for n in range(1, 11)}
+    ((found, number, reason),) = failed(strict)
+    assert (found, number) == (ACCOUNTS, "A-4")
+    assert "no_joke" in reason
+
+
+def test_several_bad_rows_among_new_ones_are_each_rejected(strict: Filling) -> None:
+    run(
+        strict,
+        "insert into sales.accounts (accountid, accountnumber, name, statecode) select md5('more ' || n)::uuid, "
+        "'B-' || n, case when n in (3, 4, 17) then 'Joke' else 'Good' end, 0 from generate_series(1, 20) n",
+    )
+    merged = merge(strict)
+    assert (merged.created, merged.waiting) == (17, 3)
+    assert {number for _, number, _ in failed(strict)} == {"B-3", "B-4", "B-17"}
+    assert sum(name == "Good" for name in names(strict).values()) == 17
+
+
+def test_a_rejected_record_is_tried_again_when_it_changes(strict: Filling) -> None:
+    run(strict, "update sales.accounts set name = 'Joke' where accountnumber = 'A-4'")
+    merge(strict)
+    assert len(failed(strict)) == 1
+    run(strict, "update sales.accounts set name = 'Serious' where accountnumber = 'A-4'")
+    merge(strict)
+    assert failed(strict) == []
+    assert names(strict)["A-4"] == "Serious"
+
+
+def test_a_rejected_record_is_not_tried_again_by_itself(strict: Filling) -> None:
+    run(strict, "update sales.accounts set name = 'Joke' where accountnumber = 'A-4'")
+    merge(strict)
+    merges = Merges(strict.connection, strict.compiled, strict.ids)
+    assert merges.merge(again=True) == Merged()
+
+
+def test_a_rejected_record_is_tried_again_by_hand(strict: Filling) -> None:
+    run(strict, "update sales.accounts set name = 'Joke' where accountnumber = 'A-4'")
+    merge(strict)
+    run(strict, "alter table common.account drop constraint no_joke")
+    run(strict, "select sync.retry()")
+    merge(strict)
+    assert (failed(strict), names(strict)["A-4"]) == ([], "Joke")
+
+
+def test_a_parent_that_is_rejected_holds_back_its_children_alone(strict: Filling) -> None:
+    run(
+        strict,
+        "insert into sales.accounts (accountid, accountnumber, name, statecode) "
+        "values (md5('bad')::uuid, 'B-1', 'Joke', 0), (md5('good')::uuid, 'B-2', 'Good', 0)",
+    )
+    run(
+        strict,
+        "insert into sales.contacts (contactid, msdynce_contactnumber, msdynce_isactivecustomer, parentcustomerid, "
+        "lastname, statecode) values (md5('c1')::uuid, 'D-1', false, md5('bad')::uuid, 'One', 0), "
+        "(md5('c2')::uuid, 'D-2', false, md5('good')::uuid, 'Two', 0)",
+    )
+    merge(strict)
+    with strict.connection.begin():
+        contacts = strict.connection.execute(sa.text("select number from common.contact where number like 'D-%'"))
+        assert contacts.scalars().all() == ["D-2"]
+        blocked = strict.connection.execute(sa.text("select map, record, waits_for from sync.blocked")).all()
+    assert blocked == [("sales.contacts > contact", "D-1", ["account B-1"])]
+
+
+def test_a_merge_of_what_is_in_step_writes_nothing(filled: Filling) -> None:
+    run(filled, "insert into sync.delivery (map_id, record_id) select m.id, a.id from sync.map m, sales.accounts a "
+                f"where m.name = '{ACCOUNTS}'")  # fmt: skip
+    merged = Merges(filled.connection, filled.compiled, filled.ids).merge(again=False)
+    assert (merged.created, merged.updated, merged.deleted, merged.settled) == (0, 0, 0, 10)
+    assert mark_window(filled.connection, filled.compiled, filled.ids) is None

@@ -1,0 +1,312 @@
+"""Migrations: any hub becomes this program's hub, by hand or by Alembic, and no other hub is worked on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+
+from replicator.engine.maps import map_ids
+from replicator.engine.marks import mark_window
+from replicator.errors import HubMismatch
+from replicator.hub import embedded
+from replicator.hub.connection import connect
+from replicator.hub.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
+from replicator.model.compiled import Compiled
+from tests.fixtures.hub import SCHEMA
+from tests.fixtures.load import Filling, Size
+from tests.fixtures.postgres import create_database, drop_database
+
+SCHEMAS = ("common", "desired", "log", "ops", "sales", "sync")
+OBJECTS = """
+select 'view ' || c.oid::regclass || pg_get_viewdef(c.oid) from pg_class c
+where c.relkind = 'v' and c.relnamespace::regnamespace::text = any(:schemas)
+union all
+select 'function ' || pg_get_functiondef(p.oid) from pg_proc p where p.pronamespace::regnamespace::text = any(:schemas)
+union all
+select 'trigger ' || pg_get_triggerdef(t.oid) || t.tgenabled::text from pg_trigger t
+join pg_class c on c.oid = t.tgrelid
+where not t.tgisinternal and c.relnamespace::regnamespace::text = any(:schemas)
+"""
+
+
+@pytest.fixture
+def empty_url(server_url: str) -> Iterator[str]:
+    """The URL of a database with nothing in it."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    yield create_database(server_url, name)
+    drop_database(server_url, name)
+
+
+@pytest.fixture
+def empty(empty_url: str, compiled: Compiled) -> Iterator[MigrationTarget]:
+    """A database with nothing in it, to be migrated."""
+    engine = connect(empty_url)
+    yield MigrationTarget(engine, compiled, SCHEMA)
+    engine.dispose()
+
+
+@pytest.fixture
+def target(hub: sa.Engine, compiled: Compiled) -> MigrationTarget:
+    """This test's hub, which is up to date."""
+    return MigrationTarget(hub, compiled, SCHEMA)
+
+
+def rows(target: MigrationTarget, query: str) -> list[str]:
+    """The first column of a query."""
+    with target.engine.connect() as connection:
+        return list(connection.execute(sa.text(query), {"schemas": list(SCHEMAS)}).scalars())
+
+
+def run(target: MigrationTarget, *statements: str) -> None:
+    with target.engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def relations(target: MigrationTarget) -> set[str]:
+    """Tables and views that a hub consists of."""
+    return set(
+        rows(
+            target,
+            "select oid::regclass::text from pg_class "
+            "where relnamespace::regnamespace::text = any(:schemas) and relkind in ('r', 'p', 'v', 'S')",
+        )
+    )
+
+
+def objects(target: MigrationTarget) -> set[str]:
+    """The definitions of all generated objects."""
+    return set(rows(target, OBJECTS))
+
+
+def test_an_empty_database_becomes_a_hub(empty: MigrationTarget, target: MigrationTarget) -> None:
+    migrate(empty)
+    check_hub(empty)
+    assert relations(empty) == relations(target)
+    assert {"sales.accounts", "common.quote", "log.change", "sync.status"} <= relations(empty)
+
+
+def test_a_hub_can_be_taken_down_and_made_again(empty: MigrationTarget) -> None:
+    migrate(empty)
+    before = relations(empty), objects(empty)
+    command.downgrade(alembic_config(empty), "base")
+    assert relations(empty) == {"sync.alembic_version"}
+    assert rows(empty, "select typname from pg_type where typnamespace = 'sync'::regnamespace and typtype = 'e'") == []
+    migrate(empty)
+    check_hub(empty)
+    assert (relations(empty), objects(empty)) == before
+
+
+def test_migrating_again_changes_nothing_a_user_wrote(filled: Filling) -> None:
+    target = MigrationTarget(filled.connection.engine, filled.compiled, SCHEMA)
+    tables = [*filled.compiled.tables.captured, *filled.compiled.tables.links.values()]
+    queries = [f"select count(*) from {table.fullname}" for table in tables]
+    before = [rows(target, query) for query in [*queries, "select count(*) from log.change"]]
+    migrate(target)
+    assert [rows(target, query) for query in [*queries, "select count(*) from log.change"]] == before
+    assert mark_window(filled.connection, filled.compiled, filled.ids) is None
+
+
+def test_models_and_database_are_the_same(target: MigrationTarget) -> None:
+    """What Alembic would write into the next revision: nothing."""
+    command.check(alembic_config(target))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        'drop view desired."ops_customers_v3__account"',
+        "drop schema desired cascade",
+        "drop view sync.status",
+        "drop trigger capture_update on common.quote",
+        "alter table sales.accounts disable trigger capture_insert",
+        "drop view sync.blocked; create view sync.blocked as select 'nothing' as record",
+        "create or replace function sync.today() returns date language sql stable as $$ select date '2000-01-01' $$",
+        "drop function log.capture_common_quote cascade",
+        "create view sync.mine as select 1 as one",
+        "create trigger capture_twice after insert on common.unit for each statement "
+        "execute function log.refuse_truncate()",
+    ],
+)
+def test_what_somebody_changed_by_hand_is_made_again(target: MigrationTarget, damage: str) -> None:
+    before = objects(target)
+    run(target, *damage.split("; "))
+    assert objects(target) != before
+    migrate(target)
+    assert objects(target) == before
+
+
+def test_a_migration_that_fails_leaves_the_hub_as_it_was(target: MigrationTarget) -> None:
+    run(target, "alter table common.unit rename to was_unit")
+    before = objects(target)
+    with pytest.raises(HubMismatch, match=r"common\.unit"):
+        migrate(target)
+    assert objects(target) == before
+
+
+# A hub that does not fit
+
+
+def test_an_empty_database_is_no_hub(empty: MigrationTarget) -> None:
+    with pytest.raises(HubMismatch, match=r"empty.*replicator migrate"):
+        check_hub(empty)
+
+
+def test_a_hub_of_another_schema_is_refused(target: MigrationTarget) -> None:
+    run(target, "update sync.hub set schema_hash = 'another'")
+    with pytest.raises(HubMismatch, match=r"another schema than this program's.*replicator migrate"):
+        check_hub(target)
+    migrate(target)
+    check_hub(target)
+
+
+def test_a_hub_of_a_newer_program_is_refused(target: MigrationTarget) -> None:
+    run(target, "update sync.alembic_version set version_num = '9999'")
+    before = objects(target)
+    with pytest.raises(HubMismatch, match=r"newer program.*install"):
+        migrate(target)
+    assert objects(target) == before
+
+
+def test_a_hub_of_a_newer_program_is_not_worked_on(target: MigrationTarget) -> None:
+    run(target, "update sync.alembic_version set version_num = '9999'")
+    with pytest.raises(HubMismatch, match="newer"):
+        check_hub(target)
+
+
+def test_a_hub_that_was_taken_down_is_not_worked_on(empty: MigrationTarget) -> None:
+    migrate(empty)
+    command.downgrade(alembic_config(empty), "base")
+    with pytest.raises(HubMismatch, match="replicator migrate"):
+        check_hub(empty)
+
+
+def test_a_half_made_hub_is_not_worked_on(target: MigrationTarget) -> None:
+    run(target, "delete from sync.hub")
+    with pytest.raises(HubMismatch, match="replicator migrate"):
+        check_hub(target)
+
+
+# Plain Alembic
+
+
+def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The plain command, as an administrator without the replicator's own would use it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REPLICATOR_")}
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env=environment | {"HUB_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_plain_alembic_makes_a_complete_hub(empty: MigrationTarget, empty_url: str, target: MigrationTarget) -> None:
+    done = alembic(empty_url, "upgrade", "head")
+    assert done.returncode == 0, done.stderr
+    check_hub(empty)
+    assert relations(empty) == relations(target)
+    assert objects(empty) == objects(target)
+
+
+def test_plain_alembic_finds_nothing_to_do(hub_url: str) -> None:
+    done = alembic(hub_url, "check")
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_scripts_without_a_database_are_refused_in_words(hub_url: str) -> None:
+    done = alembic(hub_url, "upgrade", "head", "--sql")
+    assert done.returncode != 0
+    assert "offline migrations are not supported" in done.stderr
+
+
+# What a person sees in psql
+
+
+def test_every_table_and_view_says_what_it_is(target: MigrationTarget) -> None:
+    silent = rows(
+        target,
+        "select oid::regclass::text from pg_class where relnamespace::regnamespace::text = any(:schemas) "
+        "and relkind in ('r', 'p', 'v') and not relispartition and obj_description(oid, 'pg_class') is null "
+        "and relname <> 'alembic_version' order by 1",
+    )
+    assert silent == []
+
+
+def test_every_schema_says_what_it_is(target: MigrationTarget) -> None:
+    silent = rows(
+        target,
+        "select nspname::text from pg_namespace where nspname = any(:schemas) "
+        "and obj_description(oid, 'pg_namespace') is null order by 1",
+    )
+    assert silent == []
+    assert len(rows(target, "select nspname from pg_namespace where nspname = any(:schemas)")) == len(SCHEMAS)
+
+
+def test_every_function_that_people_call_says_what_it_does(target: MigrationTarget) -> None:
+    silent = rows(
+        target,
+        "select oid::regprocedure::text from pg_proc where pronamespace = 'sync'::regnamespace "
+        "and obj_description(oid, 'pg_proc') is null order by 1",
+    )
+    assert silent == []
+
+
+# The oldest server
+
+
+def fifteen() -> Path | None:
+    """The programs of PostgreSQL 15, where there are some."""
+    found = shutil.which("postgres")
+    for folder in (Path("/usr/lib/postgresql/15/bin"), *([Path(found).resolve().parent] if found else [])):
+        program = folder / "postgres"
+        if program.exists() and (folder / "initdb").exists():
+            version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+            if "(PostgreSQL) 15." in version:
+                return folder
+    return None
+
+
+@pytest.fixture
+def fifteen_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server of PostgreSQL 15."""
+    programs = fifteen()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL 15 on this machine")
+    monkeypatch.setenv("REPLICATOR_PG_BIN", str(programs))
+    folder = Path(tempfile.mkdtemp(prefix="hub-15-", dir="/tmp"))
+    folder.chmod(0o711)
+    try:
+        yield embedded.start(folder / "home", settings={"fsync": "off"}).url
+    finally:
+        embedded.stop(folder / "home", mode="immediate")
+        shutil.rmtree(folder)
+
+
+def test_a_hub_works_on_postgresql_15(fifteen_url: str, compiled: Compiled) -> None:
+    engine = connect(fifteen_url)
+    target = MigrationTarget(engine, compiled, SCHEMA)
+    migrate(target)
+    check_hub(target)
+    assert rows(target, "select current_setting('server_version')")[0].startswith("15.")
+    with engine.connect() as connection:
+        Filling(connection, compiled, Size()).fill()
+        with connection.begin():
+            connection.execute(sa.text("update common.product set maintained = false"))
+            ids = map_ids(connection, compiled)
+        assert mark_window(connection, compiled, ids) is not None
+    flows = {found.name for found in compiled.maps if found.root is None}
+    assert set(rows(target, "select flow from sync.status")) == flows
+    engine.dispose()

@@ -1,0 +1,443 @@
+"""Snapshots: what a read brings into the mirror, what it puts aside, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from replicator.config import Budget
+from replicator.errors import SystemUnavailable, TokenExpired
+from replicator.inbound.snapshot import Snapshots, Taken, over_budget
+from replicator.model.spec import EntitySetSpec
+from replicator.systems.connector import Connector, Outcome, Page, Row, Unit
+from tests.fixtures.world import Systems
+
+ACCOUNTS = "select accountnumber, name from sales.accounts order by accountnumber"
+REJECTED = "select record, field, reason from sync.rejected order by record"
+
+
+class Between:
+    """A connector with somebody in between, who may change what is read, do things meanwhile, or fail."""
+
+    def __init__(self, inner: Connector) -> None:
+        self.inner = inner
+        self.name, self.limits = inner.name, inner.limits
+        self.alter: Callable[[Row], Row] = lambda row: row
+        self.change: Callable[[list[Row]], Sequence[Row]] = lambda rows: rows
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.tokens: list[str | None] = []
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        self.tokens.append(token)
+        for page in self.inner.read(entity_set, token):
+            self.meanwhile()
+            yield replace(page, rows=self.change([self.alter(row) for row in page.rows]))
+
+    def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
+        return self.inner.decoder(entity_set)
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        return [None if row is None else self.alter(row) for row in self.inner.fetch(entity_set, keys)]
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        return self.inner.apply(units)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class Reads:
+    """Reads entity sets of the two systems through somebody in between."""
+
+    def __init__(self, systems: Systems) -> None:
+        self.systems = systems
+        self.world = systems.cycle.world
+        self.between = {name: Between(connector) for name, connector in self.world.connectors.items()}
+
+    def take(self, system: str, name: str, *, whole: bool = False) -> Taken:
+        compiled = self.world.compiled
+        snapshots = Snapshots(self.systems.connection, compiled.tables, self.between[system])
+        budget = self.world.configuration.delete_budget(system, name)
+        return snapshots.take(compiled.schema.entity_sets[system, name], budget, whole=whole)
+
+    def tampered(self, number: str, **fields: object) -> None:
+        """From now on the account of this number is read with these fields instead."""
+
+        def alter(row: Row) -> Row:
+            return {**row, **fields} if row["accountnumber"] == number else row
+
+        self.between["sales"].alter = alter
+
+
+@pytest.fixture
+def reads(systems: Systems) -> Reads:
+    """Two systems with reference data and three accounts, nothing read yet."""
+    systems.reference_data()
+    for number in ("A-1", "A-2", "A-3"):
+        systems.account(number)
+    return Reads(systems)
+
+
+def numbers(systems: Systems) -> list[str]:
+    return [row["accountnumber"] for row in systems.rows(ACCOUNTS)]
+
+
+# Whole and changed
+
+
+def test_the_first_read_is_whole_and_the_next_only_what_changed(reads: Reads) -> None:
+    first = reads.take("sales", "accounts")
+    assert (first.kind, first.rows, first.inserted) == ("whole", 3, 3)
+    quiet = reads.take("sales", "accounts")
+    assert (quiet.kind, quiet.rows, quiet.anything) == ("changed", 0, False)
+    reads.systems.account("A-2", name="New")
+    reads.systems.account("A-4")
+    changed = reads.take("sales", "accounts")
+    assert (changed.kind, changed.rows, changed.inserted, changed.updated) == ("changed", 2, 1, 1)
+    assert [row["name"] for row in reads.systems.rows(ACCOUNTS)] == ["Account A-1", "New", "Account A-3", "Account A-4"]
+
+
+def test_a_whole_read_of_the_same_changes_nothing(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+    before = reads.systems.rows("select count(*) from log.change")
+    again = reads.take("sales", "accounts", whole=True)
+    assert (again.kind, again.rows, again.anything) == ("whole", 3, False)
+    assert reads.systems.rows("select count(*) from log.change") == before
+
+
+def test_a_system_that_tells_no_changes_is_read_whole(reads: Reads) -> None:
+    reads.systems.product("P-1")
+    assert reads.take("ops", "SellableReleasedProducts").kind == "whole"
+    assert reads.take("ops", "SellableReleasedProducts").kind == "whole"
+
+
+def test_a_token_that_is_no_longer_good_leads_to_a_whole_read(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+    reads.systems.account("A-4")
+    between = reads.between["sales"]
+    given = between.read
+
+    def expire(entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        if token is not None:
+            raise TokenExpired("the token is too old")
+        yield from given(entity_set, token)
+
+    between.read = expire  # type: ignore[method-assign]
+    taken = reads.take("sales", "accounts")
+    assert (taken.kind, taken.rows, taken.inserted) == ("whole", 4, 1)
+    assert reads.systems.rows("select * from sync.problems") == []
+    del between.read
+    assert reads.take("sales", "accounts").kind == "changed"
+
+
+def test_writes_say_which_snapshot_they_came_from(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+    origins = reads.systems.rows("select distinct origin from log.change where relation = 'sales.accounts'::regclass")
+    assert [row["origin"] for row in origins] == ["snapshot:sales"]
+
+
+# Twins
+
+
+def test_of_a_record_read_twice_the_later_image_counts(reads: Reads) -> None:
+    def twice(rows: list[Row]) -> list[Row]:
+        return [*rows, *({**row, "name": f"{row['name']} later"} for row in rows)]
+
+    reads.between["sales"].change = twice
+    taken = reads.take("sales", "accounts")
+    assert taken.inserted == 3
+    assert [row["name"] for row in reads.systems.rows(ACCOUNTS)] == [f"Account A-{n} later" for n in (1, 2, 3)]
+
+
+def test_keys_that_differ_in_case_alone_are_one_record(reads: Reads) -> None:
+    """As ops compares them."""
+    reads.systems.product("P-1")
+
+    def twice(rows: list[Row]) -> list[Row]:
+        return [*rows, *({**row, "ProductNumber": "p-1", "ProductName": "Later"} for row in rows)]
+
+    reads.between["ops"].change = twice
+    reads.take("ops", "SellableReleasedProducts")
+    names = reads.systems.rows("select product_name from ops.sellable_released_products")
+    assert [row["product_name"] for row in names] == ["Later"]
+
+
+# Bad rows
+
+BAD = [
+    ("name", "a\0b", "NUL"),
+    ("name", "a\ud800b", "surrogate"),
+    ("name", 5, "text"),
+    ("numberofemployees", "many", "integer"),
+    ("numberofemployees", Decimal("1.5"), "integer"),
+    ("numberofemployees", 10**30, "range"),
+    ("creditlimit", "much", "number"),
+    ("donotemail", "perhaps", "true nor false"),
+    ("_transactioncurrencyid_value", "no-guid", ""),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "why"), BAD)
+def test_a_bad_row_is_put_aside_and_the_others_load(reads: Reads, field: str, value: object, why: str) -> None:
+    reads.tampered("A-2", **{field: value})
+    taken = reads.take("sales", "accounts")
+    assert (taken.rows, taken.inserted, taken.rejected) == (3, 2, 1)
+    assert numbers(reads.systems) == ["A-1", "A-3"]
+    (rejected,) = reads.systems.rows(REJECTED)
+    assert rejected["record"] == "A-2"
+    assert rejected["field"] == field.removeprefix("_").removesuffix("_value")
+    assert why in rejected["reason"]
+
+
+def test_what_was_put_aside_is_shown_with_what_failed(reads: Reads) -> None:
+    reads.tampered("A-2", name="a\0b")
+    reads.take("sales", "accounts")
+    (failed,) = reads.systems.rows("select map, record, state, field from sync.failed")
+    assert failed == {"map": "sales.accounts", "record": "A-2", "state": "rejected", "field": "name"}
+
+
+def test_the_row_itself_is_kept(reads: Reads) -> None:
+    reads.tampered("A-2", name="a\0b")
+    reads.take("sales", "accounts")
+    (row,) = reads.systems.rows("select row from sync.rejected")
+    assert '"accountnumber": "A-2"' in row["row"]
+    assert "a\\u0000b" in row["row"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_corrected_row_is_forgotten(reads: Reads, whole: bool) -> None:
+    reads.tampered("A-2", name="a\0b")
+    reads.take("sales", "accounts")
+    reads.tampered("A-2")
+    reads.systems.account("A-2", name="Good")
+    taken = reads.take("sales", "accounts", whole=whole)
+    assert (taken.inserted, taken.rejected) == (1, 0)
+    assert reads.systems.rows(REJECTED) == []
+
+
+def test_a_bad_row_that_is_read_again_is_noted_once(reads: Reads) -> None:
+    reads.tampered("A-2", name="a\0b")
+    for whole in (False, True, True):
+        reads.take("sales", "accounts", whole=whole)
+    assert len(reads.systems.rows(REJECTED)) == 1
+
+
+def test_a_bad_row_that_was_not_read_again_stays_noted(reads: Reads) -> None:
+    reads.tampered("A-2", name="a\0b")
+    reads.take("sales", "accounts")
+    reads.systems.account("A-3", name="New")
+    reads.take("sales", "accounts")
+    assert len(reads.systems.rows(REJECTED)) == 1
+
+
+@pytest.mark.parametrize("bad", ["Ä-2", "A\x002"])
+def test_a_corrected_row_is_forgotten_whatever_its_number_was(reads: Reads, bad: str) -> None:
+    """A number beyond ASCII, and a number that is itself what was wrong."""
+    reads.tampered("A-2", accountnumber=bad, name="a\0b")
+    reads.take("sales", "accounts")
+    assert len(reads.systems.rows(REJECTED)) == 1
+    reads.systems.account("A-2", name="Good")
+    reads.tampered("A-2", **({"accountnumber": bad} if "\0" not in bad else {}))
+    reads.take("sales", "accounts")
+    assert reads.systems.rows(REJECTED) == []
+
+
+@pytest.mark.xfail(strict=True, reason="a known record that turns bad counts as absent, and is put aside twice")
+def test_a_record_that_turns_bad_keeps_its_last_good_image(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+    reads.tampered("A-2", name="a\0b")
+    taken = reads.take("sales", "accounts", whole=True)
+    assert (taken.rejected, taken.deleted, taken.held) == (1, 0, 0)
+    assert numbers(reads.systems) == ["A-1", "A-2", "A-3"]
+    assert len(reads.systems.rows(REJECTED)) == 1
+    assert reads.systems.rows("select * from sync.proposed_delete where state <> 'withdrawn'") == []
+
+
+def test_many_records_that_turn_bad_are_no_proposed_deletes(systems: Systems) -> None:
+    systems.reference_data()
+    for number in range(20):
+        systems.account(f"A-{number}")
+    reads = Reads(systems)
+    reads.take("sales", "accounts")
+    reads.between["sales"].alter = lambda row: {**row, "name": "a\0b"}
+    taken = reads.take("sales", "accounts", whole=True)
+    assert (taken.rejected, taken.deleted, taken.held) == (20, 0, 0)
+    assert systems.rows("select * from sync.held") == []
+    assert len(systems.rows(REJECTED)) == 20
+    assert len(numbers(systems)) == 20
+
+
+# Errors
+
+
+def state(systems: Systems) -> list[list[dict[str, Any]]]:
+    """The mirror and how far it was read."""
+    position = "select token, whole_at, read_at from sync.entity_set where entity_set = 'accounts'"
+    return [systems.rows("select * from sales.accounts order by id"), systems.rows(position)]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_error_in_the_middle_of_a_read_changes_nothing(reads: Reads, whole: bool) -> None:
+    reads.take("sales", "accounts")
+    before = state(reads.systems)
+    reads.systems.account("A-1", name="New")
+    between = reads.between["sales"]
+    given = between.read
+
+    def broken(entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        for page in given(entity_set, token):
+            yield replace(page, last=False, token=None)
+        raise SystemUnavailable("the line went dead")
+
+    between.read = broken  # type: ignore[method-assign]
+    with pytest.raises(SystemUnavailable):
+        reads.take("sales", "accounts", whole=whole)
+    assert state(reads.systems) == before
+    (problem,) = reads.systems.rows("select system, entity_set, problem from sync.problems")
+    assert problem == {"system": "sales", "entity_set": "accounts", "problem": "the line went dead"}
+    del between.read
+    assert reads.take("sales", "accounts").updated == 1
+    assert reads.systems.rows("select * from sync.problems") == []
+
+
+def test_a_first_read_that_fails_leaves_the_mirror_empty_and_unread(reads: Reads) -> None:
+    def fail() -> None:
+        raise SystemUnavailable("gone")
+
+    reads.between["sales"].meanwhile = fail
+    with pytest.raises(SystemUnavailable):
+        reads.take("sales", "accounts")
+    assert numbers(reads.systems) == []
+    assert reads.systems.rows("select whole_at from sync.entity_set") == [{"whole_at": None}]
+
+
+# Our own writes meanwhile
+
+
+@pytest.fixture
+def delivered(reads: Reads) -> Reads:
+    """A product that has arrived in sales."""
+    reads.systems.product("P-1", SalesPrice=10)
+    reads.systems.once()
+    return reads
+
+
+def prices(systems: Systems) -> dict[str, Decimal]:
+    return {
+        row["productnumber"]: row["price"] for row in systems.rows("select productnumber, price from sales.products")
+    }
+
+
+def test_a_record_we_wrote_while_it_was_read_keeps_what_we_wrote(delivered: Reads) -> None:
+    """The page was fetched before the write, so its image is older."""
+    systems = delivered.systems
+
+    def write() -> None:
+        systems.run("update ops.sellable_released_products set sales_price = 99")
+        systems.cycle.settle()
+
+    delivered.between["sales"].meanwhile = write
+    delivered.take("sales", "products", whole=True)
+    assert prices(systems) == {"P-1": Decimal(99)}
+    assert [record["price"] for record in systems.sales.records("products")] == [99]
+    origins = systems.rows(
+        "select origin from log.change where relation = 'sales.products'::regclass and operation = 'U' order by seq"
+    )
+    assert [row["origin"] for row in origins] == ["deliver:sales"]
+
+
+def test_a_record_we_created_while_its_set_was_read_is_no_delete(delivered: Reads) -> None:
+    systems = delivered.systems
+
+    def write() -> None:
+        systems.run(
+            "insert into ops.sellable_released_products (data_area_id, product_number, product_name, product_type, "
+            "currency_code, sales_unit_symbol) values ('usmf', 'P-2', 'New', 'Item', 'USD', 'ea')"
+        )
+        systems.cycle.settle()
+
+    delivered.between["sales"].meanwhile = write
+    taken = delivered.take("sales", "products", whole=True)
+    assert (taken.held, taken.deleted) == (0, 0)
+    assert set(prices(systems)) == {"P-1", "P-2"}
+    assert systems.rows("select * from sync.proposed_delete") == []
+
+
+def test_what_somebody_else_changed_meanwhile_is_read_again(delivered: Reads) -> None:
+    """We wrote the price while the set was read; then a person in sales changed it. The second reading sees both."""
+    systems = delivered.systems
+
+    def write() -> None:
+        systems.run("update ops.sellable_released_products set sales_price = 99")
+        systems.cycle.settle()
+        systems.sales.put("products", {**systems.sales.records("products")[0], "price": 77})
+
+    delivered.between["sales"].meanwhile = write
+    delivered.take("sales", "products", whole=True)
+    assert prices(systems) == {"P-1": Decimal(77)}
+
+
+# Proposed deletes
+
+
+def test_a_record_that_is_gone_goes_after_one_more_look(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+    (gone,) = [row for row in reads.systems.sales.records("accounts") if row["accountnumber"] == "A-2"]
+    reads.systems.sales.delete("accounts", gone["accountid"])
+    taken = reads.take("sales", "accounts")
+    assert (taken.kind, taken.deleted, taken.held) == ("changed", 1, 0)
+    assert numbers(reads.systems) == ["A-1", "A-3"]
+
+
+def test_a_record_that_a_read_left_out_by_mistake_stays(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+    reads.between["sales"].change = lambda rows: rows[1:]
+    taken = reads.take("sales", "accounts", whole=True)
+    assert (taken.deleted, taken.held) == (0, 0)
+    assert len(numbers(reads.systems)) == 3
+
+
+def test_a_read_that_shows_nothing_deletes_nothing(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+    for row in reads.systems.sales.records("accounts"):
+        reads.systems.sales.delete("accounts", row["accountid"])
+    taken = reads.take("sales", "accounts", whole=True)
+    assert (taken.deleted, taken.held) == (0, 3)
+    assert len(numbers(reads.systems)) == 3
+    (held,) = reads.systems.rows("select system, entity_set, records, reason from sync.held")
+    assert (held["system"], held["entity_set"], held["records"]) == ("sales", "accounts", 3)
+    assert "nothing at all" in held["reason"]
+
+
+BUDGET = Budget(count=100, share=0.1)
+
+
+@pytest.mark.parametrize(
+    ("absent", "recent", "size", "rows", "kind", "words"),
+    [
+        (1, 0, 1_000, 999, "whole", None),
+        (100, 0, 1_000, 900, "whole", None),
+        (101, 0, 10_000, 9_899, "whole", "at most 100"),
+        (51, 50, 10_000, 9_949, "whole", "at most 100"),
+        (50, 50, 10_000, 9_950, "whole", None),
+        (11, 0, 100, 89, "whole", "more than 10%"),
+        (10, 0, 100, 90, "whole", None),
+        (6, 5, 95, 89, "whole", "more than 10%"),
+        (5, 0, 6, 1, "whole", None),
+        (6, 0, 7, 1, "whole", "more than 10%"),
+        (1, 0, 1, 0, "whole", "nothing at all"),
+        (1, 0, 1, 0, "changed", None),
+        (101, 0, 10_000, 0, "changed", "at most 100"),
+    ],
+)
+def test_the_budget(absent: int, recent: int, size: int, rows: int, kind: Any, words: str | None) -> None:
+    found = over_budget(absent, recent, size, rows, kind, BUDGET)
+    assert (found is None) if words is None else (found is not None and words in found)
+
+
+def test_a_budget_of_nothing_holds_every_delete() -> None:
+    assert over_budget(1, 0, 1_000, 999, "whole", Budget(count=0, share=1)) is not None

@@ -1,0 +1,372 @@
+"""What is wrong in ``schema/`` is said with file, line and field, all of it at once, and never by a traceback."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import pytest
+
+from replicator.errors import SchemaError
+from replicator.model.compiled import Compiled, compile_folder
+from tests.fixtures.schema_files import SchemaFiles
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One change that spoils a file, and the words with which the error has to name it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    words: tuple[str, ...]
+    below: int = 0
+    """How many lines below the change the error points."""
+
+
+def complaint(files: SchemaFiles) -> str:
+    with pytest.raises(SchemaError) as caught:
+        compile_folder(files.folder)
+    return caught.value.message
+
+
+FARM, HERD = "common/farm.yaml", "common/herd.yaml"
+FARMS, HERDS, MARKET = "registry/farms.yaml", "registry/herds.yaml", "market/Herds.yaml"
+FAULTS = [
+    Fault("an unknown key of a common field", FARM, "{length: 2}", "{lenght: 2}", ("fields.land.lenght",)),
+    Fault("an unknown key of a file", FARM, "key: [code]", "key: [code]\nkeys: [code]", ("keys",), 1),
+    Fault("an unknown key of a map", HERDS, "    when:", "    whenever: []\n    when:", ("maps.0.whenever",)),
+    Fault("an unknown key of a field map", FARMS, "using: land", "using: land, trunkate: 1", ("land.trunkate",)),
+    Fault("a type that does not exist", HERD, "type: date", "type: dat", ("counted_on.type", "'date'")),
+    Fault("a text for a number", FARM, "length: 2", "length: two", ("fields.land.length", "integer")),
+    Fault("a number for a list", FARM, "key: [code]", "key: 1", ("key", "tuple")),
+    Fault("a list for a mapping", FARM, "{length: 2}", "[1, 2]", ("fields.land",)),
+    Fault("a number for a name", FARM, "entity: farm", "entity: 7", ("entity", "string")),
+    Fault("a negative length", FARM, "length: 2", "length: -2", ("fields.land.length", "greater than 0")),
+    Fault("a name with a blank", FARM, "  land:", "  the land:", ("the land", "pattern")),
+    Fault("a capital in a common field", FARM, "  land:", "  Land:", ("fields.Land", "lower case")),
+    Fault("length of a number", HERD, "type: integer", "type: integer, length: 3", ("fields.heads", "length")),
+    Fault("a key that is no field", FARM, "key: [code]", "key: [codex]", ("codex", "not among the fields")),
+    Fault("an entity set's key that is no field", FARMS, "key: [farmid]", "key: [farm]", ("'farm' is not among",)),
+    Fault("a business key that is no field", FARMS, "[code]", "[codex]", ("business_key", "codex")),
+    Fault("an empty key", FARM, "key: [code]", "key: []", ("key", "at least 1")),
+    Fault(
+        "an entity that does not exist",
+        HERD,
+        "farm: {reference: farm,",
+        "farm: {reference: barn,",
+        ("fields.farm.reference", "no entity 'barn'"),
+    ),
+    Fault("a map to an entity that does not exist", FARMS, "- to: farm", "- to: barn", ("maps.0.to", "'barn'")),
+    Fault(
+        "a map from an entity that does not exist", MARKET, "- from: herd", "- from: flock", ("maps.0.from", "'flock'")
+    ),
+    Fault("an entity set that does not exist", HERDS, "to: [farms]", "to: [barns]", ("fields.farm", "'barns'")),
+    Fault("a source field that does not exist", HERDS, "heads: heads", "heads: hoofs", ("registry.herds", "'hoofs'")),
+    Fault(
+        "a target field that does not exist",
+        HERDS,
+        "heads: heads",
+        "hoofs: heads",
+        ("fields.hoofs", "no field 'hoofs'"),
+    ),
+    Fault("a value map that does not exist", FARMS, "using: land", "using: lands", ("fields.land.using", "'lands'")),
+    Fault(
+        "a path over a field that is no reference", MARKET, "farm.size", "number.size", ("'number' is not a reference",)
+    ),
+    Fault("a path over nothing", MARKET, "farm.size", "barn.size", ("no field 'barn'",)),
+    Fault(
+        "a path to a field that does not exist", MARKET, "farm.size", "farm.breadth", ("farm has no field 'breadth'",)
+    ),
+    Fault(
+        "a reference to what is no reference", HERDS, "{reference: farm}", "{reference: number}", ("not a reference",)
+    ),
+    Fault("a text into a number", HERDS, "heads: heads", "heads: number", ("maps.0.fields.heads", "text", "integer")),
+    Fault(
+        "a number with a fraction into a whole one", HERDS, "heads: heads", "heads: weight", ("maps.0.fields.heads",)
+    ),
+    Fault("a text turned around as a boolean", HERDS, "{not: conventional}", "{not: number}", ("organic", "boolean")),
+    Fault("a reference copied as a value", HERDS, "{reference: farm}", "{copy: farm}", ("fields.farm", "reference")),
+    Fault("a number as default of a text", MARKET, "default: Small", "default: 1", ("Size", "does not fit")),
+    Fault("a text as default of a number", MARKET, "default: 1.10", "default: much", ("Weight", "does not fit")),
+    Fault(
+        "a text as a constant of a number", HERDS, "heads: heads", "heads: {constant: many}", ("heads", "does not fit")
+    ),
+    Fault(
+        "a text as a constant of a date",
+        HERDS,
+        "{copy: counted, default: {today_plus_days: 0}}",
+        "{constant: soon}",
+        ("counted_on", "does not fit"),
+    ),
+    Fault(
+        "a number with a fraction as a constant of a whole one",
+        HERDS,
+        "heads: heads",
+        "heads: {constant: 1.5}",
+        ("heads", "does not fit"),
+    ),
+    Fault(
+        "a constant that is none of the values",
+        FARMS,
+        "{value_map: size, values: {1: Small, 2: Large}}",
+        "{constant: Huge}",
+        ("fields.size", "'Huge' is none of"),
+    ),
+    Fault("a value map to what is none of the values", FARMS, "2: Large", "2: Huge", ("size", "'Huge'")),
+    Fault(
+        "a value map to a text for a number",
+        HERDS,
+        "heads: heads",
+        "heads: {value_map: number, values: {a: many}}",
+        ("heads", "'many'"),
+    ),
+    Fault("a condition on a field that does not exist", HERDS, "that: {number:", "that: {numbr:", ("'numbr'",)),
+    Fault(
+        "a condition on every part of what has none",
+        HERDS,
+        "- that: {number: {not: null}}",
+        "- every: farm\n        that: {code: {not: null}}",
+        ("'farm'", "part"),
+    ),
+    Fault(
+        "a condition with a value that does not fit",
+        HERDS,
+        "- that: {number: {not: null}}",
+        "- that: {heads: many}",
+        ("heads", "does not fit"),
+    ),
+    Fault(
+        "a condition with no words of a field that exists",
+        HERDS,
+        "a herd without a number stays out",
+        "no {numbr}",
+        ("'numbr'",),
+    ),
+    Fault(
+        "a delete that sets a field that does not exist",
+        MARKET,
+        "- from: herd",
+        "- from: herd\n    on_delete: {set: {Gone: true}}",
+        ("'Gone'",),
+        1,
+    ),
+    Fault(
+        "a delete that sets a value that does not fit",
+        MARKET,
+        "- from: herd",
+        "- from: herd\n    on_delete: {set: {Heads: none}}",
+        ("Heads", "does not fit"),
+        1,
+    ),
+    Fault(
+        "a field that repeats one that does not exist", MARKET, "Size: {}", "Size: {repeats: Herds.Colour}", ("Colour",)
+    ),
+    Fault("a field that repeats one of no entity set", MARKET, "Size: {}", "Size: {repeats: Farms.Size}", ("'Farms'",)),
+    Fault(
+        "a look-up in what the field does not point at",
+        HERDS,
+        "{reference: farm}",
+        "{lookup: herd, where: {number: a}}",
+        ("fields.farm", "does not point at herd"),
+    ),
+    Fault(
+        "a look-up by a field that does not exist",
+        HERDS,
+        "{reference: farm}",
+        "{lookup: farm, where: {colour: a}}",
+        ("'colour'",),
+    ),
+    Fault(
+        "a look-up by a value that does not fit",
+        HERDS,
+        "farm: {reference: farm}",
+        "farm: {lookup: farm, where: {code: 1}}",
+        ("code", "does not fit"),
+    ),
+    Fault(
+        "a look-up by a field of another type",
+        HERDS,
+        "{reference: farm}",
+        "{lookup: farm, match: {code: heads}}",
+        ("farm", "text"),
+    ),
+    Fault("a part of what is no field", HERD, "key: [farm, number]", "key: [farm, number]\npart_of: barn", ("'barn'",)),
+    Fault("a label that is no field", FARM, "key: [code]", "key: [code]\nlabel: title", ("'title'",)),
+    Fault(
+        "a default of a common field that does not fit",
+        HERD,
+        "type: boolean",
+        "type: boolean, default: 7",
+        ("organic",),
+    ),
+    Fault("a truncated number", MARKET, "Heads: heads", "Heads: {copy: heads, truncate: 2}", ("Heads", "truncate")),
+    Fault(
+        "a plain SQL expression beside another source",
+        MARKET,
+        "Heads: heads",
+        "Heads: {copy: heads, sql: '1'}",
+        ("exactly one of",),
+    ),
+    Fault(
+        "two sources in one field map",
+        MARKET,
+        "copy: farm.size",
+        "copy: farm.size, constant: Small",
+        ("fields.Size", "exactly one of"),
+    ),
+    Fault("no source in a field map", MARKET, "copy: farm.size, ", "", ("fields.Size", "exactly one of")),
+    Fault("a value map of two kinds", FARMS, "using: land", "using: land, values: {a: b}", ("fields.land", "either")),
+    Fault("a map in both directions", MARKET, "- from: herd", "- from: herd\n    to: herd", ("either 'to'",)),
+    Fault(
+        "a key field that is not mapped", MARKET, "      FarmCode: farm.code\n", "", ("'FarmCode' is not mapped",), -1
+    ),
+    Fault(
+        "a default relative to today outward",
+        MARKET,
+        "default: 1.10",
+        "default: {today_plus_days: 1}",
+        ("Weight", "relative to today"),
+    ),
+    Fault(
+        "a key given twice",
+        FARM,
+        "  land: {length: 2}",
+        "  land: {length: 2}\n  land: {}",
+        ("'land' stands here twice",),
+        1,
+    ),
+    Fault("brackets that do not close", FARM, "{length: 2}", "{length: 2", ("not valid YAML",), 1),
+    Fault("a tab as indentation", FARM, "  land:", "\tland:", ("not valid YAML",)),
+    Fault("a tag that runs code", FARM, "{length: 2}", "!!python/name:os.system", ("not valid YAML",)),
+    Fault(
+        "two names of one column",
+        MARKET,
+        "  Heads: {type: integer, empty: 0}",
+        "  Heads: {}\n  heads: {}",
+        ("same column",),
+        1,
+    ),
+    Fault(
+        "two maps for one entity",
+        FARMS,
+        "      land: {value_map: land, using: land}",
+        "  - to: farm\n    fields: {code: code}",
+        ("maps.1.to", "second map"),
+    ),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_an_error_names_file_line_and_field(schema_files: SchemaFiles, fault: Fault) -> None:
+    line = schema_files.replace(fault.file, fault.old, fault.new) + fault.below
+    message = complaint(schema_files)
+    assert f"{schema_files.folder / fault.file}:{line}: " in message
+    for words in fault.words:
+        assert words in message
+
+
+def test_the_unspoilt_schema_compiles(schema_files: SchemaFiles) -> None:
+    compiled = compile_folder(schema_files.folder)
+    assert [found.name for found in compiled.maps] == [
+        "registry.farms > farm",
+        "herd > market.Herds",
+        "registry.herds > herd",
+    ]
+
+
+def test_several_problems_are_told_at_once(schema_files: SchemaFiles) -> None:
+    schema_files.replace("common/farm.yaml", "{length: 2}", "{length: two}")
+    schema_files.replace("common/herd.yaml", "type: date", "type: dat")
+    schema_files.replace("registry/farms.yaml", "using: land", "using: land, trunkate: 1")
+    schema_files.replace("values/land.yaml", "ignore_case: true", "ignore_case: perhaps")
+    lines = complaint(schema_files).splitlines()
+    assert len(lines) == 4
+    for name in ("common/farm.yaml", "common/herd.yaml", "registry/farms.yaml", "values/land.yaml"):
+        assert any(name in line for line in lines)
+
+
+def test_several_wrong_names_are_told_at_once(schema_files: SchemaFiles) -> None:
+    schema_files.replace("registry/farms.yaml", "- to: farm", "- to: barn")
+    schema_files.replace("registry/herds.yaml", "to: [farms]", "to: [barns]")
+    schema_files.replace("market/Herds.yaml", "- from: herd", "- from: flock")
+    assert len(complaint(schema_files).splitlines()) == 3
+
+
+def test_problems_of_several_maps_are_told_at_once(schema_files: SchemaFiles) -> None:
+    schema_files.replace("registry/herds.yaml", "heads: heads", "heads: hoofs")
+    schema_files.replace("market/Herds.yaml", "farm.size", "farm.breadth")
+    assert len(complaint(schema_files).splitlines()) == 2
+
+
+def test_a_missing_key_is_named(schema_files: SchemaFiles) -> None:
+    schema_files.replace("common/farm.yaml", "description: A farm.\n", "")
+    message = complaint(schema_files)
+    assert "common/farm.yaml:1: description: Field required" in message
+
+
+def test_an_entity_in_two_files_is_an_error_that_names_both(schema_files: SchemaFiles) -> None:
+    text = (schema_files.folder / "common/farm.yaml").read_text(encoding="utf-8")
+    schema_files.write("common/estate.yaml", text)
+    message = complaint(schema_files)
+    assert "common/farm.yaml" in message
+    assert "common/estate.yaml" in message
+    assert "'farm'" in message
+
+
+def test_an_entity_set_in_two_files_is_an_error(schema_files: SchemaFiles) -> None:
+    text = (schema_files.folder / "registry/farms.yaml").read_text(encoding="utf-8")
+    schema_files.write("registry/again.yaml", text)
+    assert "'farms' is described in" in complaint(schema_files)
+
+
+def test_required_references_in_a_ring_are_an_error_that_shows_the_ring(schema_files: SchemaFiles) -> None:
+    schema_files.replace("common/farm.yaml", "  land:", "  best_herd: {reference: herd}\n  land:")
+    message = complaint(schema_files)
+    assert "ring" in message
+    assert "farm > herd > farm" in message or "herd > farm > herd" in message
+
+
+def test_a_ring_is_fine_when_one_of_its_references_may_come_later(schema_files: SchemaFiles) -> None:
+    schema_files.replace("common/farm.yaml", "  land:", "  best_herd: {reference: herd}\n  land:")
+    schema_files.replace(
+        "registry/farms.yaml", "  size: {type", "  herd: {type: reference, to: [herds]}\n  size: {type"
+    )
+    schema_files.replace(
+        "registry/farms.yaml", "      code: code", "      best_herd: {reference: herd, need: later}\n      code: code"
+    )
+    assert {found.name for found in compile_folder(schema_files.folder).maps} >= {"registry.farms > farm"}
+
+
+def test_a_file_that_is_not_utf_8_is_an_error_that_names_it(schema_files: SchemaFiles) -> None:
+    (schema_files.folder / "common/farm.yaml").write_bytes(b"entity: f\xffrm\n")
+    assert "common/farm.yaml: cannot be read" in complaint(schema_files)
+
+
+def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(schema_files: SchemaFiles) -> None:
+    path = schema_files.folder / "common/farm.yaml"
+    path.unlink()
+    os.symlink("nowhere", path)
+    assert "common/farm.yaml: cannot be read" in complaint(schema_files)
+
+
+def test_a_folder_in_place_of_a_file_is_an_error_that_names_it(schema_files: SchemaFiles) -> None:
+    (schema_files.folder / "common/odd.yaml").mkdir()
+    assert "common/odd.yaml: cannot be read" in complaint(schema_files)
+
+
+def test_an_empty_file_is_an_error_that_names_it(schema_files: SchemaFiles) -> None:
+    schema_files.write("common/farm.yaml", "")
+    assert "common/farm.yaml:1: entity: Field required" in complaint(schema_files)
+
+
+def test_no_folder_at_all_is_an_error_that_says_what_to_do(schema_files: SchemaFiles) -> None:
+    with pytest.raises(SchemaError) as caught:
+        compile_folder(schema_files.folder / "nowhere")
+    assert "nowhere" in caught.value.message
+    assert caught.value.hint
+
+
+def test_the_products_own_schema_compiles(compiled: Compiled) -> None:
+    assert len(compiled.maps) == 13
