@@ -37,8 +37,7 @@ def mark_window(connection: sa.Connection, compiled: Compiled, ids: Mapping[str,
             prefer_whole_joins(connection)
         marks = mark_all(connection, compiled, ids) if window.everything else _mark(connection, compiled, ids, window)
         marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
-        if marks >= MANY:
-            analyze(connection, delivery)
+        analyze(connection, marks, delivery)
         connection.execute(run.insert().values(kind="window", **vars(marked)))
         return marked
 

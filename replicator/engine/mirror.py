@@ -13,7 +13,6 @@ from replicator.systems.connector import Image
 
 Seen = tuple[Image, str | None]
 """An image and its etag."""
-_PARAMETERS = 30_000  # per statement; the protocol allows 65,535
 
 
 def set_origin(connection: sa.Connection, origin: str) -> None:
@@ -23,18 +22,20 @@ def set_origin(connection: sa.Connection, origin: str) -> None:
 
 def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, seen: Sequence[Seen]) -> list[int]:
     """Insert or update the mirror rows of these images; their ids, in the same order."""
+    if not seen:
+        return []
     keys = mirror_key(entity_set)
     ids: dict[tuple[object, ...], int] = {}
     rows = [{**{column_name(name): value for name, value in image.items()}, ETAG: etag} for image, etag in seen]
-    size = max(1, _PARAMETERS // len(mirror.columns))
-    for start in range(0, len(rows), size):
-        some = {tuple(row[key] for key in keys): row for row in rows[start : start + size]}
-        statement = insert(mirror).values(list(some.values()))
-        statement = statement.on_conflict_do_update(
-            index_elements=key_expressions(mirror, keys), set_={name: statement.excluded[name] for name in rows[0]}
-        )
-        found = connection.execute(statement.returning(mirror.c.id, *(mirror.c[key] for key in keys)))
-        ids.update({tuple(row[1:]): row[0] for row in found})
+    unique = {tuple(row[key] for key in keys): row for row in rows}
+    statement = insert(mirror)
+    statement = statement.on_conflict_do_update(
+        index_elements=key_expressions(mirror, keys), set_={name: statement.excluded[name] for name in rows[0]}
+    )
+    found = connection.execute(
+        statement.returning(mirror.c.id, *(mirror.c[key] for key in keys)), list(unique.values())
+    )
+    ids.update({tuple(row[1:]): row[0] for row in found})
     return [ids[tuple(row[key] for key in keys)] for row in rows]
 
 

@@ -72,7 +72,7 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     yield "comment on schema desired is 'What common and each system should hold, by map'"
     yield (hub_folder / "functions.sql").read_text(encoding="utf-8")
     yield "set local client_min_messages = warning"
-    yield "select log.make_default_partitions()"
+    yield "select log.make_partitions()"
     template = (hub_folder / "capture.sql").read_text(encoding="utf-8")
     for table in compiled.tables.captured:
         yield fill(template, capture_values(table))

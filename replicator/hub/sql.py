@@ -19,15 +19,18 @@ def statements(module_file: str) -> Mapping[str, sa.TextClause]:
 
 
 MANY = 1000
-"""From so many new or changed rows on, the planner is told: without statistics a first load goes quadratic."""
+"""From so many new rows on the planner may have to be told: without statistics a first load goes quadratic."""
+_ESTIMATE = sa.text("select greatest(reltuples, 0) from pg_class where oid = cast(:name as regclass)")
 
 
-def analyze(connection: sa.Connection, *tables: sa.Table) -> None:
-    """Refresh the planner's statistics of these tables."""
+def analyze(connection: sa.Connection, grown: int, *tables: sa.Table) -> None:
+    """Refresh the planner's statistics of tables that grew by so many rows, where that is much of what they hold."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     for table in tables:
-        driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table.schema or "", table.name)))
+        known = connection.execute(_ESTIMATE, {"name": table.fullname}).scalar_one()
+        if grown >= max(MANY, known / 5):
+            driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table.schema or "", table.name)))
 
 
 def prefer_whole_joins(connection: sa.Connection) -> None:

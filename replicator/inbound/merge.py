@@ -23,7 +23,7 @@ from replicator.engine.diff import SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
-from replicator.hub.sql import MANY, analyze, prefer_whole_joins
+from replicator.hub.sql import analyze, prefer_whole_joins
 from replicator.inbound.clash import blocking, clashes, parking
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
@@ -137,8 +137,7 @@ class _MapMerge:
         self._mark_through(linked)
         merged = self._settle()
         self.connection.execute(sa.text("drop table work"))
-        if created >= MANY:
-            analyze(self.connection, self.view.target, self.view.link)
+        analyze(self.connection, created, self.view.target, self.view.link)
         return Merged(created, updated, deleted, merged.settled, merged.waiting)
 
     def _make_work(self) -> None:

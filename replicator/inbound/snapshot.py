@@ -206,8 +206,7 @@ class _Loading:
         updated = self.connection.execute(self._update()).rowcount if read.rows else 0
         inserted = self.connection.execute(self._insert()).rowcount if read.rows else 0
         self._withdraw()
-        if updated + inserted >= MANY:
-            analyze(self.connection, self.mirror)
+        analyze(self.connection, inserted, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
         self._forget_rejected(read, started)
         position = {"token": read.token, "whole": self.kind == "whole"}

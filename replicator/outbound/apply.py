@@ -165,13 +165,13 @@ class Deliveries:
             self._send(found, deliveries, counts)
             total.add(counts)
             if total.applied // MANY > (total.applied - counts.applied) // MANY:
-                self._analyze(found)
+                self._analyze(found, total.applied)
         return total
 
-    def _analyze(self, found: CompiledMap) -> None:
+    def _analyze(self, found: CompiledMap, grown: int) -> None:
         with self.connection.begin():
             for each in (found, *self.compiled.parts(found)):
-                analyze(self.connection, each.view.target, each.view.link)
+                analyze(self.connection, grown, each.view.target, each.view.link)
 
     def _decide(self, found: CompiledMap, claimed: Claimed) -> tuple[list[Delivery], Delivered]:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""

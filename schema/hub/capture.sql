@@ -1,7 +1,8 @@
 -- One capture function and its triggers for a captured table; the placeholders are filled in for each of them.
 -- Statement level with transition tables: one INSERT into the log per statement, whatever its size.
 create function log.@{function}() returns trigger
-    language plpgsql security definer set search_path = pg_catalog
+    -- A cached plan takes both transition tables for one row each; as a nested loop it would be quadratic in bulk.
+    language plpgsql security definer set search_path = pg_catalog set enable_nestloop = off
 as $capture$
 declare
     who text := sync.origin();

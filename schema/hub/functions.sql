@@ -57,6 +57,7 @@ declare
     begun boolean;
     made integer := 0;
 begin
+    perform log.make_default_partitions();
     for parent in
         select c.oid::regclass::text as name, c.relname
         from pg_class c where c.relnamespace = 'log'::regnamespace and c.relkind = 'p'
