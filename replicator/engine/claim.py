@@ -32,6 +32,10 @@ FEW = 1000
 """Up to so many claimed records are looked up one by one; more are joined with the whole view."""
 
 
+SCATTERED = 20
+"""Claimed records that are fewer than one in so many of the range they span are looked up one by one, too."""
+
+
 @dataclass(frozen=True)
 class Claimed:
     """How many records a claim holds, and the first and the last of them."""
@@ -42,8 +46,8 @@ class Claimed:
 
     @property
     def few(self) -> bool:
-        """Few enough to be looked up one by one."""
-        return self.records <= FEW
+        """Better looked up one by one: few, or so scattered that the range they span holds mostly others."""
+        return self.records <= FEW or self.last - self.first > SCATTERED * self.records
 
 
 @dataclass(frozen=True)

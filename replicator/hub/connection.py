@@ -21,7 +21,9 @@ def connect(url: str, *, now: str | None = None) -> sa.Engine:
             f"the hub has to be PostgreSQL, not {parsed.get_backend_name()}", hint="postgresql://user@host/database"
         )
     # Index driven where few rows are wanted of many: the hub's hot pages are in memory, whatever the disk is like.
-    options = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off" + (f" -c sync.now={now}" if now else "")
+    options = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB" + (
+        f" -c sync.now={now}" if now else ""
+    )
     return sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         connect_args={"options": options, "application_name": "replicator", "prepare_threshold": None},

@@ -33,7 +33,17 @@ def analyze(connection: sa.Connection, grown: int, *tables: sa.Table) -> None:
             driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table.schema or "", table.name)))
 
 
+def enough_memory(connection: sa.Connection) -> None:
+    """For the rest of this transaction let large joins and sorts stay in memory."""
+    connection.execute(sa.text("set local work_mem = '128MB'"))
+
+
 def prefer_whole_joins(connection: sa.Connection) -> None:
     """For the rest of this transaction join large sets whole: a table that the planner thinks empty may not be."""
-    connection.execute(sa.text("set local work_mem = '128MB'"))
+    enough_memory(connection)
     connection.execute(sa.text("set local enable_nestloop = off"))
+
+
+def thought_small(connection: sa.Connection, table: sa.Table, than: int) -> bool:
+    """Whether the planner takes the table to hold fewer rows than these."""
+    return bool(connection.execute(_ESTIMATE, {"name": table.fullname}).scalar_one() < than)

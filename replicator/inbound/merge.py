@@ -23,7 +23,7 @@ from replicator.engine.diff import SETTLED, diff, linking, set_columns
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
-from replicator.hub.sql import analyze, prefer_whole_joins
+from replicator.hub.sql import analyze, enough_memory, prefer_whole_joins, thought_small
 from replicator.inbound.clash import blocking, clashes, parking
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
@@ -124,7 +124,9 @@ class _MapMerge:
     def run(self) -> Merged:
         """Link, diff, apply, settle."""
         if not self.claimed.few:
-            prefer_whole_joins(self.connection)
+            enough_memory(self.connection)
+            if thought_small(self.connection, self.view.target, self.claimed.records):
+                prefer_whole_joins(self.connection)
         linked = list(self.connection.execute(linking(self.view, self.claimed)).scalars())
         self._make_work()
         for statement in clashes(self.view, self.work):

@@ -195,7 +195,7 @@ class _Loading:
     def load(self, read: _Reading, budget: Budget, started: object) -> Taken:
         """Everything that one read brings about, and the position it was read to."""
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
-        if read.rows >= MANY:
+        if self.kind == "whole" and read.rows >= MANY:
             prefer_whole_joins(self.connection)
         stage.analyze_stage(self.connection, self.entity_set)
         self._keep_last_of_twins()
