@@ -25,7 +25,7 @@ _MEGABYTES_MAX = 300
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--records", default=1_000_000, show_default=True, help="Rows of the large entity set.")
 @click.option("--quick", is_flag=True, help="The same with 100,000 rows.")
-@click.option("--plans", type=click.Path(dir_okay=False, path_type=Path), help="Explain slow statements into this file.")
+@click.option("--plans", type=click.Path(dir_okay=False, path_type=Path), help="File for the plans of slow statements.")
 def main(parts: Sequence[str], records: int, quick: bool, plans: Path | None) -> None:
     """Measure PARTS: load, change, tps; all of them when none is named."""
     lines: list[Line] = []
@@ -41,7 +41,8 @@ def memory(part: str) -> Line:
     """The most memory this process ever had."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     share = kilobytes / 1024 / _MEGABYTES_MAX
-    return Line(f"memory of the process after '{part}', of {_MEGABYTES_MAX} MB", f"{kilobytes / 1024:.0f} MB", share, 1.0)
+    what = f"memory of the process after '{part}', of {_MEGABYTES_MAX} MB"
+    return Line(what, f"{kilobytes / 1024:.0f} MB", share, 1.0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A changed snapshot of 1,000 records, in a small hub and in one ten times as large: the time to the writes it causes."""
+"""A changed snapshot of 1,000 records, in a hub and in one ten times as large: the time to the writes it causes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from replicator.config import Budget, Configuration
 from replicator.cycle import Cycle, World
 from replicator.hub.state import consumer, delivery, entity_set, map_
 from replicator.model.compiled import Compiled
+from replicator.systems.connector import Connector
 
 CHANGES = 1000
 _ROUNDS = 7
@@ -43,8 +44,9 @@ class Changes:
         self.source, self.target = Source(records), Target()
         self.workers = stack.enter_context(ThreadPoolExecutor(4))
         self.connection = stack.enter_context(engine.connect())
-        connectors = {"bench": self.source, "bench2": self.target}
-        world = World(Configuration(first_updates=Budget(count=records, share=1)), model, engine, connectors, self.workers)
+        connectors: dict[str, Connector] = {"bench": self.source, "bench2": self.target}
+        configuration = Configuration(first_updates=Budget(count=records, share=1))
+        world = World(configuration, model, engine, connectors, self.workers)
         self.cycle = Cycle(world, self.connection)
         self.seconds: list[float] = []
         self.statements = watch(engine)
@@ -114,5 +116,3 @@ def measure(server_url: str, records: int) -> list[Line]:
         Line(f"{what} {records // _SMALLER:,}", f"{small * 1000:.0f} ms"),
         Line(f"{what} {records:,}", f"{large * 1000:.0f} ms", large / small, 1.3),
     ]
-
-

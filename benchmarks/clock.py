@@ -47,9 +47,9 @@ def watch(engine: sa.Engine) -> Clock:
 
     commit = engine.dialect.do_commit
 
-    def timed_commit(connection: Any) -> None:
+    def timed_commit(dbapi_connection: Any) -> None:
         with clock.on("commit"):
-            commit(connection)
+            commit(dbapi_connection)
 
     engine.dialect.do_commit = timed_commit  # type: ignore[method-assign]
     return clock

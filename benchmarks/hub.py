@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 
 from replicator.hub import embedded, state
 from replicator.hub.connection import connect
@@ -37,7 +38,7 @@ return lower(normalize(btrim(value), NFC))
 
 @contextmanager
 def server(plans: Path | None) -> Iterator[str]:
-    """The URL of a fresh server, which ends with the run; ``plans`` takes its log, with the plans of slow statements."""
+    """The URL of a fresh server, which ends with the run. Its log, with plans of slow statements, goes to ``plans``."""
     home = Path(tempfile.mkdtemp(prefix="hub-benchmarks-", dir="/tmp"))
     home.chmod(0o711)
     try:
@@ -61,7 +62,7 @@ def hub(server_url: str, name: str, model: Compiled) -> Iterator[sa.Engine]:
     """A fresh database with the hub's tables and generated objects."""
     url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"create database {name}".encode())
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     engine = connect(url)
     try:
         with engine.begin() as connection:
@@ -70,7 +71,7 @@ def hub(server_url: str, name: str, model: Compiled) -> Iterator[sa.Engine]:
     finally:
         engine.dispose()
         with psycopg.connect(server_url, autocommit=True) as connection:
-            connection.execute(f"drop database {name} with (force)".encode())
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def make_hub(connection: sa.Connection, model: Compiled) -> None:
@@ -81,9 +82,11 @@ def make_hub(connection: sa.Connection, model: Compiled) -> None:
     connection.execute(sa.text("create sequence log.change_seq cache 100"))
     state.metadata.create_all(connection)
     model.tables.metadata.create_all(connection)
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
     for table in (state.change, *model.tables.images.values()):
-        name = connection.dialect.identifier_preparer.format_table(table)
-        connection.execute(sa.text(f"create table {name}_default partition of {name} default"))
+        partition = sql.SQL("create table log.{} partition of log.{} default")
+        driver.execute(partition.format(sql.Identifier(f"{table.name}_default"), sql.Identifier(table.name)))
     create_objects(connection, model, _SCHEMA)
 
 

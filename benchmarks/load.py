@@ -67,7 +67,7 @@ class Load:
         """COPY the same rows, page by page so that nothing of it runs while rows are made up; one transaction."""
         fields = self.items.spec.fields
         columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_BARE_TYPES[field.type]))  # type: ignore[arg-type]
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_BARE_TYPES[field.type]))
             for name, field in fields.items()
         )
         decode, clock = decoder(self.items.spec), Clock()
@@ -81,9 +81,11 @@ class Load:
             driver.commit()
             for page in rows.whole(self.records, 0):
                 decoded = [decode(row) for row in page]
-                with clock.on("copy"), driver.cursor() as cursor, cursor.copy(
-                    "copy public.bare from stdin (format binary)"
-                ) as copy:
+                with (
+                    clock.on("copy"),
+                    driver.cursor() as cursor,
+                    cursor.copy("copy public.bare from stdin (format binary)") as copy,
+                ):
                     copy.set_types([*(_TYPES[field.type] for field in fields.values()), "text"])
                     for values in decoded:
                         copy.write_row(values)
@@ -107,7 +109,7 @@ class Load:
             self.decode.append(beside["decode"])
             snapshot -= beside["generate"] + beside["decode"]
             self._tell("snapshot", snapshot, {"COPY into the stage": beside["stage"]})
-            merge = self._merge(connection)
+            merge = self._merge(connection) or 0.0
             self._tell("merge", merge, {})
             quiet = 0.0
             while (more := self._merge(connection, only_new=True)) is not None:
@@ -116,6 +118,7 @@ class Load:
         return Passed(snapshot, merge, quiet)
 
     def _merge(self, connection: sa.Connection, *, only_new: bool = False) -> float | None:
+        """Seconds of one round of marks and merges; with ``only_new`` None when nothing was new."""
         ids = map_ids(connection, self.model)
         connection.commit()
         started = time.perf_counter()
@@ -130,7 +133,7 @@ class Load:
         found = {**beside, **self.statements.take()}
         marking = found.pop("(marking)", None)
         title = f"{what}: {spent:.2f} s" + (f", of them marking {marking:.2f} s" if marking else "")
-        seconds(title, {**found, "Python and the rest": spent - sum(found.values())})
+        seconds(title, {**found, "Python, ANALYZE and the rest": spent - sum(found.values())})
 
 
 def read_json(records: int) -> float:

@@ -42,8 +42,10 @@ def measure(server_url: str, records: int) -> list[Line]:
         settle_down(engine)
         url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         for clients in _CLIENTS:
-            pairs = [(_rate(engine, url, script, clients, "disable"), _rate(engine, url, script, clients, "enable always"))
-                     for _ in range(_ROUNDS)]  # fmt: skip
+            pairs = [
+                tuple(_rate(engine, url, script, clients, switch) for switch in ("disable", "enable always"))
+                for _ in range(_ROUNDS)
+            ]
             off, on = (median(pair[side] for pair in pairs) for side in (0, 1))
             ratio = median(pair[1] / pair[0] for pair in pairs)
             name = f"updates a second with capture, {clients} client{'s' if clients > 1 else ''}"
@@ -55,7 +57,7 @@ def _rate(engine: sa.Engine, url: str, script: Path, clients: int, switch: str) 
     """Transactions a second, with the trigger switched like this."""
     with engine.begin() as connection:
         connection.execute(sa.text(_SWITCH.format(switch)))
-    command = [embedded.binaries() / "pgbench", "--no-vacuum", f"--time={_SECONDS}", f"--client={clients}",
+    command = [str(embedded.binaries() / "pgbench"), "--no-vacuum", f"--time={_SECONDS}", f"--client={clients}",
                f"--jobs={min(clients, 2)}", "--protocol=prepared", f"--file={script}", url]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     match = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)

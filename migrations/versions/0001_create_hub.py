@@ -183,7 +183,8 @@ def upgrade() -> None:
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('system', sa.Text(), nullable=False),
     sa.Column('entity_set', sa.Text(), nullable=False),
-    sa.Column('record', sa.Text(), nullable=True, comment="The system's key of the row, where it could be read"),
+    sa.Column('record', sa.Text(), nullable=True, comment='What people call the record, where it could be read'),
+    sa.Column('key', sa.Text(), nullable=True, comment="The system's key fields, where they could be read"),
     sa.Column('field', sa.Text(), nullable=True),
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('row', sa.Text(), nullable=True, comment='The row as JSON, control characters escaped'),
@@ -192,7 +193,7 @@ def upgrade() -> None:
     schema='sync',
     comment='Rows of snapshots that could not be taken in, with the reason; replaced by the next read of the row'
     )
-    op.create_index('ix_rejected_record', 'rejected', ['system', 'entity_set', 'record'], unique=False, schema='sync')
+    op.create_index('ix_rejected_key', 'rejected', ['system', 'entity_set', 'key'], unique=False, schema='sync')
     op.create_table('run',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False, comment='window: one window of the log read'),

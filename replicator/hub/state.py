@@ -168,7 +168,8 @@ rejected = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("system", sa.Text, nullable=False),
     sa.Column("entity_set", sa.Text, nullable=False),
-    sa.Column("record", sa.Text, comment="The system's key of the row, where it could be read"),
+    sa.Column("record", sa.Text, comment="What people call the record, where it could be read"),
+    sa.Column("key", sa.Text, comment="The system's key fields, where they could be read"),
     sa.Column("field", sa.Text),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("row", sa.Text, comment="The row as JSON, control characters escaped"),
@@ -176,7 +177,7 @@ rejected = sa.Table(
     schema="sync",
     comment="Rows of snapshots that could not be taken in, with the reason; replaced by the next read of the row",
 )
-sa.Index("ix_rejected_record", rejected.c.system, rejected.c.entity_set, rejected.c.record)
+sa.Index("ix_rejected_key", rejected.c.system, rejected.c.entity_set, rejected.c.key)
 
 proposed_delete = sa.Table(
     "proposed_delete",

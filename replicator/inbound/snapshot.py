@@ -153,7 +153,6 @@ class _Reading:
         self.decode = connector.decoder(entity_set.spec)
         self.rows = self.rejected = 0
         self.deleted: list[object] = []
-        self.bad_records: list[str] = []
         self.bad_keys: list[str] = []
         self.token: str | None = None
         with connection.begin():
@@ -170,7 +169,6 @@ class _Reading:
             bad = stage.copy_rows(self.connection, self.entity_set, self.decode, page.rows)
             stage.put_aside(self.connection, self.entity_set, bad)
         self.rejected += len(bad)
-        self.bad_records += [stage.record_of(self.entity_set, found.row) for found in bad]
         self.bad_keys += [stage.key_of(self.entity_set, found.row) for found in bad]
 
 
@@ -321,9 +319,10 @@ class _Loading:
         if self.kind == "whole":
             self.connection.execute(_sql["forget_rejected"], self.names | {"started": started})
         elif read.rows:
-            label = sa.cast(self.stage.c[column_name(self.entity_set.business_key[-1])], sa.Text)
-            records = list(self.connection.execute(sa.select(label)).scalars())
-            values = {"started": started, "records": [*filter(None, records), *read.bad_records]}
+            keys = [sa.cast(self.stage.c[name], sa.Text) for name in mirror_key(self.entity_set)]
+            joined = sa.func.concat_ws(stage.KEY_SEPARATOR, *keys)
+            good = self.connection.execute(sa.select(joined)).scalars()
+            values = {"started": started, "keys": [*good, *read.bad_keys]}
             self.connection.execute(_sql["forget_taken_in"], self.names | values)
 
     def _note(self, taken: Taken, started: object) -> None:

@@ -41,7 +41,7 @@ delete from sync.rejected where system = :system and entity_set = :entity_set an
 -- name: forget_taken_in
 -- Rows put aside earlier that this read brought in good order.
 delete from sync.rejected r where system = :system and entity_set = :entity_set and at < :started
-  and record = any(:records);
+  and key = any(:keys);
 
 -- name: decided
 -- Proposed deletes that may go ahead once their records have been looked up.

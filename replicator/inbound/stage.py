@@ -101,7 +101,7 @@ def put_aside(connection: sa.Connection, entity_set: EntitySet, bad: Sequence[Ba
     connection.execute(
         rejected.insert(),
         [
-            names | {"record": record_of(entity_set, found.row), "field": found.problem.field,
+            names | {"record": record_of(entity_set, found.row), "key": key_of(entity_set, found.row), "field": found.problem.field,
                      "reason": _in_words(found.problem), "row": _as_text(found.row)}
             for found in bad
         ],

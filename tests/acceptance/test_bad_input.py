@@ -57,18 +57,18 @@ def test_bad_yaml_names_file_and_line(workplace: Workplace) -> None:
 
 def test_an_unknown_key_names_file_line_and_key(workplace: Workplace) -> None:
     write(workplace, "hub:\n  folder: hub\n  ulr: x\n")
-    result = workplace.run("status")
+    result = workplace.tell("status")
     assert result.code == 1
     assert "replicator.yaml:3: hub.ulr: " in result.err
 
 
 def test_a_configuration_that_is_not_there_is_named(workplace: Workplace) -> None:
-    told_as_error(workplace.run("once", "--config", "nowhere.yaml"), 1, "nowhere.yaml", "init")
+    told_as_error(workplace.tell("once", "--config", "nowhere.yaml"), 1, "nowhere.yaml", "init")
 
 
 def test_a_system_that_is_not_configured_is_named(workplace: Workplace) -> None:
     write(workplace, "systems: {sales: {kind: dataverse, url: 'http://127.0.0.1:1'}}\n")
-    told_as_error(workplace.run("once"), 1, "'ops' is not configured")
+    told_as_error(workplace.tell("once"), 1, "'ops' is not configured")
 
 
 def test_a_system_that_the_schema_does_not_know_is_named(workplace: Workplace) -> None:
@@ -78,12 +78,12 @@ def test_a_system_that_the_schema_does_not_know_is_named(workplace: Workplace) -
     path.write_text(
         text.replace("  ops: {", "  shop: {kind: finops, url: 'http://127.0.0.1:1'}\n  ops: {"), encoding="utf-8"
     )
-    told_as_error(workplace.run("once"), 1, "'shop'", "schema/")
+    told_as_error(workplace.tell("once"), 1, "'shop'", "schema/")
 
 
 @pytest.mark.parametrize("command", ["once", "status", "migrate", "retry"])
 def test_a_hub_that_cannot_be_reached_is_a_passing_failure(workplace: Workplace, command: str) -> None:
-    result = workplace.run(command, HUB_URL="postgresql://hub@127.0.0.1:1/hub")
+    result = workplace.tell(command, HUB_URL="postgresql://hub@127.0.0.1:1/hub")
     told_as_error(result, 4, "127.0.0.1:1/hub", "HUB_URL")
 
 
@@ -96,13 +96,13 @@ def test_a_hub_that_cannot_be_reached_is_a_passing_failure(workplace: Workplace,
     ],
 )
 def test_a_hub_url_that_is_none_is_told(workplace: Workplace, url: str) -> None:
-    told_as_error(workplace.run("status", HUB_URL=url), 1, "hub")
+    told_as_error(workplace.tell("status", HUB_URL=url), 1, "hub")
 
 
 def test_a_wrong_password_of_the_hub_is_told_without_showing_it(workplace: Workplace) -> None:
     parts = urlsplit(workplace.environment["HUB_URL"])
     url = urlunsplit(parts._replace(netloc="nobody:Sesam@" + parts.netloc.rpartition("@")[2]))
-    result = workplace.run("status", HUB_URL=url)
+    result = workplace.tell("status", HUB_URL=url)
     told_as_error(result, 4, "nobody")
     assert "Sesam" not in result.told
 
@@ -134,14 +134,14 @@ def test_a_hub_from_another_schema_is_told_with_the_command_that_mends_it(
         "{copy: currency.code, default: USD}",
         "{copy: currency.code, default: EUR}",
     )
-    told_as_error(workplace.run("once"), 1, "another schema", "replicator migrate")
-    assert workplace.run("migrate").code == 0
-    assert workplace.run("status").code == 0
+    told_as_error(workplace.tell("once"), 1, "another schema", "replicator migrate")
+    assert workplace.tell("migrate").code == 0
+    assert workplace.tell("status").code == 0
 
 
 def test_a_wrong_schema_is_told_with_file_and_line(workplace: Workplace, own_schema: Path) -> None:
     replace(own_schema / "ops" / "CustomersV3.yaml", "CreditLimit: credit_limit", "CreditLimitt: credit_limit")
-    result = workplace.run("once")
+    result = workplace.tell("once")
     assert result.code == 1
     assert "own/ops/CustomersV3.yaml:" in result.err
     assert "CreditLimitt" in result.err
@@ -150,7 +150,7 @@ def test_a_wrong_schema_is_told_with_file_and_line(workplace: Workplace, own_sch
 def test_a_field_that_no_migration_has_made_is_told(workplace: Workplace, own_schema: Path) -> None:
     path = own_schema / "sales" / "pricelevels.yaml"
     replace(path, "  statecode: {type: integer}", "  statecode: {type: integer}\n  colour: {}")
-    told_as_error(workplace.run("migrate"), 1, "colour", "revision")
+    told_as_error(workplace.tell("migrate"), 1, "colour", "revision")
 
 
 def test_a_system_that_cannot_be_reached_does_not_stop_the_other(workplace: Workplace, systems: Systems) -> None:
@@ -160,7 +160,7 @@ def test_a_system_that_cannot_be_reached_does_not_stop_the_other(workplace: Work
     result = workplace.run("once")
     assert result.code == 4
     told_as_problem(result, "sales.accounts", "127.0.0.1:1")
-    flows = {flow["flow"]: flow for flow in workplace.run("status", "--json").json["flows"]}
+    flows = {flow["flow"]: flow for flow in workplace.tell("status", "--json").json["flows"]}
     assert flows["ops.SellableReleasedProducts > product"]["mirrored"] == 1
     assert "sales.accounts" in workplace.run("status").out
 
@@ -171,7 +171,7 @@ def test_a_wrong_token_is_told_and_does_not_stop_the_other_system(workplace: Wor
     result = workplace.run("once")
     assert result.code == 3, result.told
     told_as_problem(result, "ops.CustomersV3", "401")
-    flows = {flow["flow"]: flow for flow in workplace.run("status", "--json").json["flows"]}
+    flows = {flow["flow"]: flow for flow in workplace.tell("status", "--json").json["flows"]}
     assert flows["sales.accounts > account"]["mirrored"] == 1
 
 
@@ -222,7 +222,7 @@ def test_a_system_that_answers_nonsense_is_told_and_does_not_stop_the_other(
     workplace: Workplace, systems: Systems, odd_system: Callable[[Answer], str], answer: Answer, words: str
 ) -> None:
     workplace.configure({"sales": systems.urls["sales"], "ops": odd_system(answer)})
-    result = workplace.run("once", "--json")
+    result = workplace.tell("once", "--json")
     told_as_problem(result, "ops.CustomersV3", words)
     flows = {flow["flow"]: flow for flow in result.json["flows"]}
     assert flows["sales.accounts > account"]["mirrored"] == 1
@@ -247,7 +247,7 @@ def test_what_a_system_does_not_have_is_named_and_stops_only_what_needs_it(
         return answer.status_code, answer.headers["content-type"], answer.content
 
     workplace.configure({"sales": odd_system(misunderstood), "ops": systems.urls["ops"]})
-    result = workplace.run("once", "--json")
+    result = workplace.tell("once", "--json")
     told_as_problem(result, "sales.pricelevels", new.partition("=")[2].removesuffix("%2C") or "pricepoints")
     assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
     assert [row["entity_set"] for row in result.json["problems"]] == ["pricelevels"]

@@ -72,7 +72,7 @@ def test_init_writes_a_configuration_and_no_second_one_over_it(tmp_path: Path) -
     assert "replicator.yaml exists" in refused.err
     assert "--force" in refused.err
     assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == "mine\n"
-    assert place.run("init", "--force").code == 0
+    assert place.tell("init", "--force").code == 0
     assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == written
 
 
@@ -93,14 +93,14 @@ def test_empty_systems_are_in_step(systems: Systems, workplace: Workplace) -> No
     first = workplace.run("once")
     assert first.code == 0, first.told
     assert systems.count("ops", "CustomersV3") == 0
-    status = workplace.run("status")
+    status = workplace.tell("status")
     assert status.code == 0
     assert "account > ops.CustomersV3" in status.out
 
 
 def test_status_as_json_tells_every_flow_with_numbers(systems: Systems, workplace: Workplace) -> None:
     workplace.run("once")
-    told = workplace.run("status", "--json")
+    told = workplace.tell("status", "--json")
     assert told.code == 0
     flows = {flow["flow"]: flow for flow in told.json["flows"]}
     assert "sales.accounts > account" in flows
@@ -118,7 +118,7 @@ def test_once_as_json_prints_nothing_else_on_its_output(systems: Systems, workpl
 
 
 def test_status_before_anything_was_read_says_so(workplace: Workplace) -> None:
-    told = workplace.run("status")
+    told = workplace.tell("status")
     assert told.code == 0, told.told
     assert "never" in told.out
 
@@ -132,7 +132,7 @@ def test_a_record_that_waits_is_shown_and_the_exit_code_says_so(systems: Systems
     assert once.code == 3, once.told
     assert "blocked" in once.out
     assert "P-1" in once.out
-    details = workplace.run("status", "--details")
+    details = workplace.tell("status", "--details")
     assert details.code == 3
     assert "waits for unit with code 'ea', currency with code 'USD'" in details.out
 
@@ -151,14 +151,14 @@ def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retri
     assert "rejected" in once.out
     assert "A-1" in once.out
     assert "XYZ" in once.out
-    retried = workplace.run("retry", "--flow", "account > ops.CustomersV3", "--record", "A-1")
+    retried = workplace.tell("retry", "--flow", "account > ops.CustomersV3", "--record", "A-1")
     assert (retried.code, retried.out) == (0, "1 records will be tried again\n")
-    assert workplace.run("retry", "--record", "A-9").out == "0 records will be tried again\n"
+    assert workplace.tell("retry", "--record", "A-9").out == "0 records will be tried again\n"
 
 
 def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
     schema = Path(__file__).resolve().parents[2] / "schema"
-    told = Workplace(tmp_path, None).run("check-schema", str(schema))
+    told = Workplace(tmp_path, None).tell("check-schema", str(schema))
     assert told.code == 0
     ranks = [int(line.split()[0]) for line in told.out.splitlines()[:-1]]
     assert ranks == sorted(ranks)
@@ -166,7 +166,7 @@ def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
 
 
 def test_check_schema_prints_the_json_schema_for_editors(tmp_path: Path) -> None:
-    told = Workplace(tmp_path, None).run("check-schema", "--json-schema")
+    told = Workplace(tmp_path, None).tell("check-schema", "--json-schema")
     assert told.code == 0
     assert set(told.json) == {"common", "entity_set", "value_map"}
 
@@ -183,7 +183,7 @@ def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
         once = place.run("once")
         assert once.code == 0, once.told
         assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
-        assert place.run("status").code == 0
+        assert place.tell("status").code == 0
         assert place.run("hub", "up").out.startswith("postgresql://")
         assert place.run("hub", "down").code == 0
     finally:

@@ -264,9 +264,10 @@ def test_each_table_of_the_log_has_a_default_partition(connection: sa.Connection
         assert f"log.{table}_default" in partitions(connection, f"log.{table}")
 
 
-def test_days_ahead_get_partitions_once(connection: sa.Connection) -> None:
+def test_today_and_the_days_ahead_get_partitions_once(connection: sa.Connection) -> None:
+    """A new hub has those of today and of the two days ahead."""
     tables = len(run(connection, "select from pg_class where relnamespace = 'log'::regnamespace and relkind = 'p'"))
-    assert run(connection, "select log.make_partitions(3) as made")[0]["made"] == 3 * tables
+    assert run(connection, "select log.make_partitions(3) as made")[0]["made"] == tables
     assert run(connection, "select log.make_partitions(3) as made")[0]["made"] == 0
     day = run(connection, "select to_char(current_date + 3, 'YYYYMMDD') as day")[0]["day"]
     assert f"log.change_{day}" in partitions(connection)
@@ -274,15 +275,16 @@ def test_days_ahead_get_partitions_once(connection: sa.Connection) -> None:
 
 
 def test_a_day_s_rows_land_in_its_partition(connection: sa.Connection) -> None:
-    """A day that has already rows in the default partition goes on there; the next has its own."""
-    run(connection, "insert into common.unit (code) values ('ea')")
-    run(connection, "select log.make_partitions()")
-    run(
-        connection,
-        "insert into log.change (relation, record_id, operation, origin, at) "
-        "values ('common.unit'::regclass, 1, 'U', 'test', current_date + 1)",
-    )
-    rows = run(connection, "select tableoid::regclass::text as name from log.change order by at")
+    """A day that has already rows in the default partition goes on there; the others have their own."""
+    for days in (9, 1):
+        run(
+            connection,
+            "insert into log.change (relation, record_id, operation, origin, at) "
+            "values ('common.unit'::regclass, 1, 'U', 'test', current_date + cast(:days as int))",
+            days=days,
+        )
+    run(connection, "select log.make_partitions(9)")
+    rows = run(connection, "select tableoid::regclass::text as name from log.change order by at desc")
     tomorrow = run(connection, "select to_char(current_date + 1, 'YYYYMMDD') as day")[0]["day"]
     assert [row["name"] for row in rows] == ["log.change_default", f"log.change_{tomorrow}"]
 
