@@ -97,15 +97,19 @@ def put_aside(connection: sa.Connection, entity_set: EntitySet, bad: Sequence[Ba
     """Note rows that were not taken in, with the reason and the row itself: nothing is lost."""
     if not bad:
         return
-    names = {"system": entity_set.system, "entity_set": entity_set.name}
-    connection.execute(
-        rejected.insert(),
-        [
-            names | {"record": record_of(entity_set, found.row), "key": key_of(entity_set, found.row), "field": found.problem.field,
-                     "reason": _in_words(found.problem), "row": _as_text(found.row)}
-            for found in bad
-        ],
-    )  # fmt: skip
+    rows = [
+        {
+            "system": entity_set.system,
+            "entity_set": entity_set.name,
+            "record": record_of(entity_set, found.row),
+            "key": key_of(entity_set, found.row),
+            "field": found.problem.field,
+            "reason": _in_words(found.problem),
+            "row": _as_text(found.row),
+        }
+        for found in bad
+    ]
+    connection.execute(rejected.insert(), rows)
 
 
 def record_of(entity_set: EntitySet, row: Row) -> str:
