@@ -104,7 +104,6 @@ def upgrade() -> None:
     comment='One row per changed record, written by triggers only; where to look, not what to do',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_change_seq', 'change', ['seq'], unique=False, schema='log')
     op.create_index('ix_change_txid', 'change', ['txid'], unique=False, schema='log')
     op.create_table('consumer',
     sa.Column('name', sa.Text(), nullable=False),
@@ -340,7 +339,6 @@ def upgrade() -> None:
     comment='Rows of common.account as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_account_id', 'common_account', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_account_seq', 'common_account', ['seq'], unique=False, schema='log')
     op.create_table('common_contact',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -380,7 +378,6 @@ def upgrade() -> None:
     comment='Rows of common.contact as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_contact_id', 'common_contact', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_contact_seq', 'common_contact', ['seq'], unique=False, schema='log')
     op.create_table('common_currency',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -393,7 +390,6 @@ def upgrade() -> None:
     comment='Rows of common.currency as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_currency_id', 'common_currency', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_currency_seq', 'common_currency', ['seq'], unique=False, schema='log')
     op.create_table('common_organization',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -407,7 +403,6 @@ def upgrade() -> None:
     comment='Rows of common.organization as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_organization_id', 'common_organization', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_organization_seq', 'common_organization', ['seq'], unique=False, schema='log')
     op.create_table('common_product',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -429,7 +424,6 @@ def upgrade() -> None:
     comment='Rows of common.product as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_product_id', 'common_product', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_product_seq', 'common_product', ['seq'], unique=False, schema='log')
     op.create_table('common_quote',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -456,7 +450,6 @@ def upgrade() -> None:
     comment='Rows of common.quote as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_quote_id', 'common_quote', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_quote_seq', 'common_quote', ['seq'], unique=False, schema='log')
     op.create_table('common_quote_line',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -477,7 +470,6 @@ def upgrade() -> None:
     comment='Rows of common.quote_line as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_quote_line_id', 'common_quote_line', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_quote_line_seq', 'common_quote_line', ['seq'], unique=False, schema='log')
     op.create_table('common_unit',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -488,7 +480,6 @@ def upgrade() -> None:
     comment='Rows of common.unit as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_common_unit_id', 'common_unit', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_common_unit_seq', 'common_unit', ['seq'], unique=False, schema='log')
     op.create_table('ops_cds_contact_persons_v2',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -523,7 +514,6 @@ def upgrade() -> None:
     comment='Rows of ops.cds_contact_persons_v2 as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_ops_cds_contact_persons_v2_id', 'ops_cds_contact_persons_v2', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_ops_cds_contact_persons_v2_seq', 'ops_cds_contact_persons_v2', ['seq'], unique=False, schema='log')
     op.create_table('ops_cds_sales_quotation_headers',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -550,7 +540,6 @@ def upgrade() -> None:
     comment='Rows of ops.cds_sales_quotation_headers as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_ops_cds_sales_quotation_headers_id', 'ops_cds_sales_quotation_headers', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_ops_cds_sales_quotation_headers_seq', 'ops_cds_sales_quotation_headers', ['seq'], unique=False, schema='log')
     op.create_table('ops_cds_sales_quotation_lines',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -569,7 +558,6 @@ def upgrade() -> None:
     comment='Rows of ops.cds_sales_quotation_lines as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_ops_cds_sales_quotation_lines_id', 'ops_cds_sales_quotation_lines', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_ops_cds_sales_quotation_lines_seq', 'ops_cds_sales_quotation_lines', ['seq'], unique=False, schema='log')
     op.create_table('ops_customers_v3',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -614,7 +602,6 @@ def upgrade() -> None:
     comment='Rows of ops.customers_v3 as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_ops_customers_v3_id', 'ops_customers_v3', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_ops_customers_v3_seq', 'ops_customers_v3', ['seq'], unique=False, schema='log')
     op.create_table('ops_sellable_released_products',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -636,7 +623,6 @@ def upgrade() -> None:
     comment='Rows of ops.sellable_released_products as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_ops_sellable_released_products_id', 'ops_sellable_released_products', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_ops_sellable_released_products_seq', 'ops_sellable_released_products', ['seq'], unique=False, schema='log')
     op.create_table('sales_accounts',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -676,7 +662,6 @@ def upgrade() -> None:
     comment='Rows of sales.accounts as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_accounts_id', 'sales_accounts', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_accounts_seq', 'sales_accounts', ['seq'], unique=False, schema='log')
     op.create_table('sales_contacts',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -721,7 +706,6 @@ def upgrade() -> None:
     comment='Rows of sales.contacts as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_contacts_id', 'sales_contacts', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_contacts_seq', 'sales_contacts', ['seq'], unique=False, schema='log')
     op.create_table('sales_pricelevels',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -735,7 +719,6 @@ def upgrade() -> None:
     comment='Rows of sales.pricelevels as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_pricelevels_id', 'sales_pricelevels', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_pricelevels_seq', 'sales_pricelevels', ['seq'], unique=False, schema='log')
     op.create_table('sales_products',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -761,7 +744,6 @@ def upgrade() -> None:
     comment='Rows of sales.products as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_products_id', 'sales_products', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_products_seq', 'sales_products', ['seq'], unique=False, schema='log')
     op.create_table('sales_quotedetails',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -783,7 +765,6 @@ def upgrade() -> None:
     comment='Rows of sales.quotedetails as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_quotedetails_id', 'sales_quotedetails', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_quotedetails_seq', 'sales_quotedetails', ['seq'], unique=False, schema='log')
     op.create_table('sales_quotes',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -812,7 +793,6 @@ def upgrade() -> None:
     comment='Rows of sales.quotes as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_quotes_id', 'sales_quotes', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_quotes_seq', 'sales_quotes', ['seq'], unique=False, schema='log')
     op.create_table('sales_transactioncurrencies',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -827,7 +807,6 @@ def upgrade() -> None:
     comment='Rows of sales.transactioncurrencies as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_transactioncurrencies_id', 'sales_transactioncurrencies', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_transactioncurrencies_seq', 'sales_transactioncurrencies', ['seq'], unique=False, schema='log')
     op.create_table('sales_uoms',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -840,7 +819,6 @@ def upgrade() -> None:
     comment='Rows of sales.uoms as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_uoms_id', 'sales_uoms', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_uoms_seq', 'sales_uoms', ['seq'], unique=False, schema='log')
     op.create_table('sales_uomschedules',
     sa.Column('seq', sa.BigInteger(), nullable=False, comment='log.change.seq of the change this was before'),
@@ -852,7 +830,6 @@ def upgrade() -> None:
     comment='Rows of sales.uomschedules as they were before each update and delete',
     postgresql_partition_by='RANGE (at)'
     )
-    op.create_index('ix_sales_uomschedules_id', 'sales_uomschedules', ['id', 'seq'], unique=False, schema='log')
     op.create_index('ix_sales_uomschedules_seq', 'sales_uomschedules', ['seq'], unique=False, schema='log')
     op.create_table('cds_contact_persons_v2',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),

@@ -53,7 +53,6 @@ change = sa.Table(
     postgresql_partition_by="RANGE (at)",
 )  # fmt: skip
 sa.Index("ix_change_txid", change.c.txid)
-sa.Index("ix_change_seq", change.c.seq)
 
 map_ = sa.Table(
     "map",

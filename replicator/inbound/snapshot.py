@@ -155,8 +155,8 @@ class _Reading:
         self.deleted: list[object] = []
         self.bad_keys: list[str] = []
         self.token: str | None = None
-        with connection.begin():
-            stage.make_stage(connection, mirror)
+        self.mirror = mirror
+        self.staged = False
 
     def add(self, page: Page) -> None:
         self.rows += len(page.rows)
@@ -166,10 +166,17 @@ class _Reading:
         if not page.rows:
             return
         with self.connection.begin():
+            self.stage()
             bad = stage.copy_rows(self.connection, self.entity_set, self.decode, page.rows)
             stage.put_aside(self.connection, self.entity_set, bad)
         self.rejected += len(bad)
         self.bad_keys += [stage.key_of(self.entity_set, found.row) for found in bad]
+
+    def stage(self) -> None:
+        """Make the stage when it is first needed: a read that brings nothing costs nothing."""
+        if not self.staged:
+            stage.make_stage(self.connection, self.mirror)
+            self.staged = True
 
 
 class _Loading:
@@ -192,9 +199,20 @@ class _Loading:
 
     def load(self, read: _Reading, budget: Budget, started: object) -> Taken:
         """Everything that one read brings about, and the position it was read to."""
+        position = {"token": read.token, "whole": self.kind == "whole"}
+        self.connection.execute(_sql["keep_position"], self.names | position)
+        if self.kind == "changed" and not read.rows and not read.deleted:
+            return Taken(self.kind)
+        taken = self._load(read, budget, started)
+        if taken.anything:
+            self._note(taken, started)
+        return taken
+
+    def _load(self, read: _Reading, budget: Budget, started: object) -> Taken:
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
         if self.kind == "whole" and read.rows >= MANY:
             prefer_whole_joins(self.connection)
+        read.stage()
         stage.analyze_stage(self.connection, self.entity_set)
         self._keep_last_of_twins()
         self.touched = list(
@@ -207,12 +225,7 @@ class _Loading:
         analyze(self.connection, inserted, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
         self._forget_rejected(read, started)
-        position = {"token": read.token, "whole": self.kind == "whole"}
-        self.connection.execute(_sql["keep_position"], self.names | position)
-        taken = Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected)
-        if taken.anything:
-            self._note(taken, started)
-        return taken
+        return Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected)
 
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
         keys = mirror_key(self.entity_set)

@@ -179,5 +179,4 @@ def _image_table(metadata: sa.MetaData, captured: sa.Table) -> sa.Table:
         postgresql_partition_by="RANGE (at)",
     )
     sa.Index(f"ix_{name}_seq", table.c.seq)
-    sa.Index(f"ix_{name}_id", table.c.id, table.c.seq)
     return table

@@ -49,7 +49,7 @@ $$;
 comment on function log.make_default_partitions is 'Makes the default partitions that are missing';
 
 -- Partitions of the log: one a day, made ahead; rows without one land in the default partition.
-create function log.make_partitions(ahead integer default 2) returns integer
+create function log.make_partitions(ahead integer default 1) returns integer
     language plpgsql as $$
 declare
     parent record;

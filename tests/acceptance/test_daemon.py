@@ -92,14 +92,32 @@ def test_it_works_also_when_no_notification_ever_comes(workplace: Workplace, sys
     assert process.end() == 0
 
 
-def test_a_change_made_with_sql_in_the_hub_goes_out(workplace: Workplace, systems: Systems, daemon: Process) -> None:
+def test_a_record_made_with_sql_in_the_hub_goes_out(workplace: Workplace, systems: Systems, daemon: Process) -> None:
+    until(lambda: in_hub(workplace, "select id from common.organization"), what="the organization of the configuration")
+    in_hub(workplace, (
+        "insert into common.account (organization_id, number, kind, name, status)"
+        " select id, 'A-1', 'Organization', 'Lamp Shop', 'Active' from common.organization returning id"
+    ))  # fmt: skip
+    until(lambda: customers(systems) == {"A-1": "Lamp Shop"}, what="the new customer")
+
+
+def test_a_change_made_with_sql_where_a_system_masters_the_field_is_put_back(
+    workplace: Workplace, systems: Systems, daemon: Process
+) -> None:
     account(systems, "A-1", "Lamp Shop")
     until(lambda: customers(systems) == {"A-1": "Lamp Shop"}, what="the new customer")
+    in_hub(workplace, "update common.account set name = 'Lamp Store' returning id")
+    until(lambda: in_hub(workplace, "select name from common.account") == ["Lamp Shop"], what="the name put back")
+    until(lambda: customers(systems) == {"A-1": "Lamp Shop"}, what="the customer as it was")
+
+
+def in_hub(workplace: Workplace, statement: str) -> list[Any]:
+    """A person at work in the hub with SQL; the first column of what it returns."""
     engine = connect(workplace.environment["HUB_URL"])
     with engine.begin() as connection:
-        connection.execute(sa.text("update common.account set kind = 'Organization', credit_limit = 70"))
+        found = list(connection.execute(sa.text(statement)).scalars())
     engine.dispose()
-    until(lambda: [row["CreditLimit"] for row in systems.records("ops", "CustomersV3")] == [70], what="the new limit")
+    return found
 
 
 def test_sigterm_stops_it_within_seconds(systems: Systems, daemon: Process) -> None:
