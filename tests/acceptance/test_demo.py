@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.fixtures.commands import Workplace
 
 
-@pytest.mark.slow
 def test_the_demonstration_plays_to_its_end_and_shows_every_case(tmp_path: Path) -> None:
     told = Workplace(tmp_path, None).run("demo", patience=280)
     assert told.code == 0, told.told
