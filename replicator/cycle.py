@@ -16,7 +16,7 @@ from replicator.engine.lease import Lease
 from replicator.engine.maps import map_ids
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
-from replicator.errors import LeaseLost, ReplicatorError, UnexpectedAnswer
+from replicator.errors import LeaseLost, ReplicatorError, SchemaError
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
 from replicator.model.compiled import Compiled, CompiledMap
@@ -153,7 +153,7 @@ class Cycle:
         return taken.anything
 
     def merge(self) -> bool:
-        """Mark what changed and merge it, until nothing moves; whether anything did."""
+        """Mark what changed and merge it, until nothing moves; whether anything did. Maps that spin count as at rest."""
         moved = False
         again = True
         merges = Merges(self.connection, self.world.compiled, self.ids)
@@ -167,11 +167,11 @@ class Cycle:
             self.world.watcher.merged(merged)
             again = merged.progress
             moved |= merged.progress or window is not None
-        spinning = UnexpectedAnswer(
+        spinning = SchemaError(
             f"merging did not come to rest in {_ROUNDS_MAX} rounds", hint="do two maps write the same common field?"
         )
         self.world.watcher.problem("merge", spinning)
-        return moved
+        return False
 
     def deliver(self, systems: Sequence[str] | None = None, *, again: bool) -> Delivered:
         """One pass of deliveries to each system; what stops one does not stop the other."""

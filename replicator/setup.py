@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx2
-import sqlalchemy as sa
 
 from replicator.config import Configuration
 from replicator.cycle import Watcher, World
@@ -16,7 +15,6 @@ from replicator.hub.migrate import MigrationTarget, check_hub
 from replicator.hub.open import open_hub
 from replicator.model.compiled import Compiled, compile_folder
 from replicator.systems import connect
-from replicator.systems.connector import Connector
 
 
 @contextmanager
@@ -47,23 +45,11 @@ def world_of(
         parallel = sum(settings.parallel_requests for settings in configuration.systems.values())
         workers = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="request")
         try:
-            yield make_world(configuration, hub.compiled, hub.engine, connectors, workers, watcher)
+            yield World(configuration, hub.compiled, hub.engine, connectors, workers, watcher)
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
             for connector in connectors.values():
                 connector.close()
-
-
-def make_world(
-    configuration: Configuration,
-    compiled: Compiled,
-    engine: sa.Engine,
-    connectors: Mapping[str, Connector],
-    workers: ThreadPoolExecutor,
-    watcher: Watcher,
-) -> World:
-    """A World with the real clock and randomness."""
-    return World(configuration, compiled, engine, connectors, workers, watcher)
 
 
 def check_systems(configuration: Configuration, compiled: Compiled) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel
 
 from replicator.errors import ReplicatorError, SchemaError
-from replicator.model.source import Document, Location, read
+from replicator.model.source import Document, read
 from replicator.model.spec import CommonEntity, CommonField, EntitySetSpec, MapSpec, ValueMapSpec
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -174,8 +174,3 @@ def _read_folder(folder: Path, spec: type[Spec], problems: list[str]) -> Iterato
             problems.append(f"{path}:{document.line(())}: '{name}' is described in {seen[name]} too")
         seen[name] = path
         yield document, model
-
-
-def at_field(at: Location, name: str) -> Location:
-    """The place of a field under ``fields:``."""
-    return (*at, "fields", name)
