@@ -153,7 +153,7 @@ class Cycle:
         return taken.anything
 
     def merge(self) -> bool:
-        """Mark what changed and merge it, until nothing moves; whether anything did. Maps that spin count as at rest."""
+        """Mark what changed and merge it, until nothing moves; whether anything did. Spinning maps count as quiet."""
         moved = False
         again = True
         merges = Merges(self.connection, self.world.compiled, self.ids)
