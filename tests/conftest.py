@@ -1,4 +1,14 @@
-"""The plug-ins of the test suite; each fixture has a module of its own in ``fixtures``."""
+"""The plug-ins of the test suite, each fixture in a module of its own in ``fixtures``; and how far Hypothesis looks."""
+
+from hypothesis import HealthCheck, settings
+
+# A function-scoped fixture only lends the examples a folder. The same examples every day: a new one is found by
+# searching ('--hypothesis-profile search'), not by whoever happens to run the tests next.
+settings.register_profile(
+    "everyday", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.register_profile("search", settings.get_profile("everyday"), derandomize=False, max_examples=5000)
+settings.load_profile("everyday")
 
 pytest_plugins = [
     "tests.fixtures.postgres",

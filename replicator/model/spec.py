@@ -131,7 +131,7 @@ class NotNull(Spec):
 class FieldMap(Spec):
     """Where the value of one target field comes from. A bare text is short for ``copy``."""
 
-    copy_: Path | tuple[Path, ...] | None = Field(
+    copy_: Path | Annotated[tuple[Path, ...], Field(min_length=1)] | None = Field(
         default=None, alias="copy", description="The source field or a path over references; of several the first value"
     )
     constant: Scalar | None = Field(default=None, description="Always this value")

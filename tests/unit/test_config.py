@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.config import Configuration, load
@@ -272,7 +272,6 @@ leaves = st.one_of(
 trees = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | leaves, inner, max_size=4), max_leaves=15
 )
-quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def only_configuration_errors(file: Path) -> None:
@@ -284,14 +283,12 @@ def only_configuration_errors(file: Path) -> None:
     assert str(file) in message or "environment" in message or "secret" in message
 
 
-@quick
 @given(tree=trees)
 def test_whatever_the_file_says_only_a_configuration_error_comes_out(file: Path, tree: object) -> None:
     file.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
     only_configuration_errors(file)
 
 
-@quick
 @given(text=st.text(max_size=40), at=st.integers(min_value=0), cut=st.integers(0, 20))
 def test_whatever_is_typed_into_the_file_only_a_configuration_error_comes_out(
     file: Path, text: str, at: int, cut: int

@@ -201,6 +201,7 @@ FAULTS = [
         "type: boolean, default: 7",
         ("organic",),
     ),
+    Fault("a copy of no field", MARKET, "Heads: heads", "Heads: {copy: []}", ("Heads.copy", "at least 1")),
     Fault("a truncated number", MARKET, "Heads: heads", "Heads: {copy: heads, truncate: 2}", ("Heads", "truncate")),
     Fault(
         "a plain SQL expression beside another source",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicator.errors import SchemaError
@@ -213,10 +213,8 @@ trees = st.recursive(
 )
 FILE_NAMES = ["common/farm.yaml", "common/herd.yaml", "registry/farms.yaml", "registry/herds.yaml", "market/Herds.yaml",
               "values/land.yaml"]  # fmt: skip
-several = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@several
 @given(name=st.sampled_from(FILE_NAMES), tree=trees)
 def test_whatever_stands_in_a_file_only_a_schema_error_comes_out(tmp_path: Path, name: str, tree: object) -> None:
     files = write_schema(tmp_path / "schema")
@@ -224,7 +222,6 @@ def test_whatever_stands_in_a_file_only_a_schema_error_comes_out(tmp_path: Path,
     only_schema_errors(files)
 
 
-@several
 @given(name=st.sampled_from(FILE_NAMES), tree=trees, place=st.integers(min_value=0), shorter=st.booleans())
 def test_whatever_replaces_a_value_only_a_schema_error_comes_out(
     tmp_path: Path, name: str, tree: object, place: int, shorter: bool
@@ -241,7 +238,6 @@ def test_whatever_replaces_a_value_only_a_schema_error_comes_out(
     only_schema_errors(files)
 
 
-@several
 @given(name=st.sampled_from(FILE_NAMES), text=st.text(max_size=60), at=st.integers(min_value=0), cut=st.integers(0, 20))
 def test_whatever_is_typed_into_a_file_only_a_schema_error_comes_out(
     tmp_path: Path, name: str, text: str, at: int, cut: int
