@@ -96,14 +96,11 @@ def capture_values(table: sa.Table) -> dict[str, str]:
     """The placeholders of ``capture.sql`` for one captured table."""
     name = f"{table.schema}_{table.name}"
     columns = [_quote(column.name) for column in table.columns if column.name != ETAG]
-    compared = [column for column in columns if column != "id"]
     return {
         "table": f"{_quote(table.schema or '')}.{_quote(table.name)}",
         "function": _quote(f"capture_{name}"),
         "image": _quote(name),
         "columns": ", ".join(columns),
-        "before_columns": ", ".join(f"before.{column}" for column in columns),
-        "differs": " or ".join(f"before.{column} is distinct from after.{column}" for column in compared),
     }
 
 

@@ -10,19 +10,12 @@ comment on function sync.today() is 'The day, for defaults relative to it';
 comment on function sync.fold(text) is 'A text as keys are compared: normalised, outer blanks and case ignored';
 
 -- The cause of a write. Only the owner of schema sync (the daemon) may name one; anybody else is named by role.
--- In plpgsql, which keeps its plans: it runs in every statement that writes a captured table.
-create function sync.origin() returns text language plpgsql stable as $$
-begin
-    if coalesce(current_setting('sync.origin', true), '') = '' then
-        return session_user;
-    end if;
-    if pg_has_role(session_user, (select nspowner from pg_catalog.pg_namespace where nspname = 'sync'), 'MEMBER') then
-        return current_setting('sync.origin', true);
-    end if;
-    return session_user;
-end
+-- Strict, so that the writes of people, who name none, do not pay for it.
+create function sync.origin(cause text) returns text language sql stable strict as $$
+    select case when pg_has_role(session_user, nspowner, 'MEMBER') then cause end
+    from pg_catalog.pg_namespace where nspname = 'sync'
 $$;
-comment on function sync.origin() is 'Who writes: the cause the replicator gave, else the database role';
+comment on function sync.origin(text) is 'The cause given for a write, if this session may give one';
 
 create function log.refuse_truncate() returns trigger language plpgsql as $$
 begin
