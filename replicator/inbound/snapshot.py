@@ -251,7 +251,7 @@ class _Loading:
         return [*(column_name(name) for name in self.entity_set.spec.fields), ETAG]
 
     def _update(self) -> sa.Update:
-        """Rows whose image or version changed; a new version alone is written too, but not logged."""
+        """Rows whose image or version changed."""
         columns = self._columns()
         differs = sa.or_(*(self.mirror.c[name].is_distinct_from(self.stage.c[name]) for name in columns))
         values = {name: self.stage.c[name] for name in columns}
