@@ -64,19 +64,31 @@ def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = Fa
     """
     t = view.target.alias("t")
     joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=not by_root)
-    differences = {column.name: _differs(view, map_id, column, v, t) for column in compared(view)}
-    drifts = {column.name: _drifted(view, map_id, column, v, t) for column in compared(view) if reports_drift(view)}
     image = [t.c[name].label(f"now_{name}") for name in _image(view)]
-    return sa.select(
-        claim.c.record_id,
-        *v.c,
-        *image,
-        _action(view, v, t, sa.or_(sa.false(), *differences.values()), sa.or_(sa.false(), *drifts.values())).label(
-            "action"
-        ),
-        _changed(differences).label("changed"),
-        _changed(drifts).label("drifted"),
-    ).select_from(joined.outerjoin(t, t.c.id == v.c.target_id))
+    decision = _decision(view, sa.literal(map_id), v, t)
+    return sa.select(claim.c.record_id, *v.c, *image, *decision).select_from(
+        joined.outerjoin(t, t.c.id == v.c.target_id)
+    )
+
+
+def differences(view: DesiredView, map_id: sa.ColumnElement[int]) -> sa.Select[Any]:
+    """The same over all records of a map, those only that are not in step: record_id (of the whole), record, action."""
+    v, t = view.view.alias("v"), view.target.alias("t")
+    action = _decision(view, map_id, v, t)[0]
+    record = sa.func.coalesce(v.c.root_id, v.c.source_id) if view.root_column else v.c.source_id
+    joined = v.outerjoin(t, t.c.id == v.c.target_id)
+    rows = sa.select(record.label("record_id"), v.c.record, action).select_from(joined).subquery("rows")
+    return sa.select(*rows.c).where(rows.c.action.not_in([sa.literal_column(f"'{each}'") for each in SETTLED]))
+
+
+def _decision(
+    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause
+) -> list[sa.ColumnElement[Any]]:
+    """What is to be done, and because of which columns: ``action``, ``changed``, ``drifted``."""
+    differ = {column.name: _differs(view, map_id, column, v, t) for column in compared(view)}
+    drifts = {column.name: _drifted(view, map_id, column, v, t) for column in compared(view) if reports_drift(view)}
+    action = _action(view, v, t, sa.or_(sa.false(), *differ.values()), sa.or_(sa.false(), *drifts.values()))
+    return [action.label("action"), _changed(differ).label("changed"), _changed(drifts).label("drifted")]
 
 
 def _image(view: DesiredView) -> list[str]:
@@ -87,7 +99,7 @@ def _image(view: DesiredView) -> list[str]:
 
 
 def _differs(
-    view: DesiredView, map_id: int, column: TargetColumn, v: sa.FromClause, t: sa.FromClause
+    view: DesiredView, map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause, t: sa.FromClause
 ) -> sa.ColumnElement[bool]:
     wanted, held = v.c[column.name], t.c[column.name]
     if view.mapping.direction == "in":
@@ -99,7 +111,7 @@ def _differs(
 
 
 def _drifted(
-    view: DesiredView, map_id: int, column: TargetColumn, v: sa.FromClause, t: sa.FromClause
+    view: DesiredView, map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause, t: sa.FromClause
 ) -> sa.ColumnElement[bool]:
     """The target holds something else than it stored when exactly this value was sent: somebody changed it there."""
     wanted, held = v.c[column.name], t.c[column.name]
@@ -108,7 +120,9 @@ def _drifted(
     return sa.and_(wanted.is_distinct_from(held), moved)
 
 
-def _sent_before(map_id: int, column: TargetColumn, v: sa.FromClause, wanted: sa.ColumnElement[Any]) -> sa.Exists:
+def _sent_before(
+    map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause, wanted: sa.ColumnElement[Any]
+) -> sa.Exists:
     return sa.exists().where(
         accepted.c.map_id == map_id,
         accepted.c.record_id == v.c.source_id,
