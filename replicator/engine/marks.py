@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.hub.changefeed import Window, open_window
-from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
+from replicator.hub.sql import MANY, analyze, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.hub.state import delivery, map_, run
 from replicator.model.compiled import Compiled, CompiledMap
 
@@ -33,13 +33,21 @@ def mark_window(connection: sa.Connection, compiled: Compiled, ids: Mapping[str,
         window = open_window(connection, CONSUMER)
         if window is None:
             return None
-        if sum(window.changes.values()) >= MANY:
-            prefer_whole_joins(connection)
+        _fit_plans(connection, window)
         marks = mark_all(connection, compiled, ids) if window.everything else _mark(connection, compiled, ids, window)
         marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
         analyze(connection, marks, delivery)
         connection.execute(run.insert().values(kind="window", **vars(marked)))
         return marked
+
+
+def _fit_plans(connection: sa.Connection, window: Window) -> None:
+    """Much at once needs room; a table that grew so fast that the planner does not know it needs to be told so."""
+    many = {table: changes for table, changes in window.changes.items() if changes >= MANY}
+    if many:
+        enough_memory(connection)
+    if any(thought_small(connection, table, changes) for table, changes in many.items()):
+        prefer_whole_joins(connection)
 
 
 def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: Window) -> int:

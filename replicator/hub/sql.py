@@ -44,6 +44,6 @@ def prefer_whole_joins(connection: sa.Connection) -> None:
     connection.execute(sa.text("set local enable_nestloop = off"))
 
 
-def thought_small(connection: sa.Connection, table: sa.Table, than: int) -> bool:
-    """Whether the planner takes the table to hold fewer rows than these."""
-    return bool(connection.execute(_ESTIMATE, {"name": table.fullname}).scalar_one() < than)
+def thought_small(connection: sa.Connection, table: str, than: int) -> bool:
+    """Whether the planner takes the table (``schema.name``) to hold fewer rows than these."""
+    return bool(connection.execute(_ESTIMATE, {"name": table}).scalar_one() < than)

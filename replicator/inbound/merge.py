@@ -125,7 +125,7 @@ class _MapMerge:
         """Link, diff, apply, settle."""
         if not self.claimed.few:
             enough_memory(self.connection)
-            if thought_small(self.connection, self.view.target, self.claimed.records):
+            if thought_small(self.connection, self.view.target.fullname, self.claimed.records):
                 prefer_whole_joins(self.connection)
         linked = list(self.connection.execute(linking(self.view, self.claimed)).scalars())
         self._make_work()
