@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from replicator.model.tables import fold
 from replicator.model.views import DesiredView
@@ -18,13 +19,22 @@ def blocking(work: sa.TableClause, which: sa.ColumnElement[bool], why: sa.Column
 
 
 def clashes(view: DesiredView, work: sa.TableClause) -> Iterator[sa.Update]:
-    """Statements that block records under way whose business key another record has."""
+    """Statements that block records under way whose business key another record has, before anything is written.
+
+    Records that are to be created are only compared among themselves: whether common has their key already is what
+    its unique index says when they are inserted (``refused``).
+    """
     names = [column.name for column in view.columns if column.is_key]
-    keys = [fold(work.c[name]) for name in names]
-    create, rename = work.c.action == "create", work.c.action == "update"
-    yield _among_themselves(work, keys, create)
-    yield _with_common(view, work, keys, create, sa.true())
-    yield _with_common(view, work, keys, rename, view.target.c.id != work.c.target_id)
+    rename = sa.and_(work.c.action == "update", sa.type_coerce(work.c.changed, ARRAY(sa.Text)).overlap(names))
+    yield _among_themselves(work, [fold(work.c[name]) for name in names], work.c.action == "create")
+    yield _with_common(view, work, sa.and_(rename, view.target.c.id != work.c.target_id))
+
+
+def refused(view: DesiredView, work: sa.TableClause) -> sa.Update:
+    """Block the records that were not created, because a common record of another record has their key."""
+    link = view.link
+    paired = sa.exists().where(link.c.mirror_id == work.c.source_id, link.c.ended_at.is_(None))
+    return _with_common(view, work, sa.and_(work.c.action == "create", sa.not_(paired)))
 
 
 def _among_themselves(
@@ -48,24 +58,18 @@ def _among_themselves(
     )
 
 
-def _with_common(
-    view: DesiredView,
-    work: sa.TableClause,
-    keys: list[sa.ColumnElement[Any]],
-    which: sa.ColumnElement[bool],
-    other: sa.ColumnElement[bool],
-) -> sa.Update:
+def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElement[bool]) -> sa.Update:
     """A record whose key a common record has that belongs to another record."""
     target = view.target
     names = [column.name for column in view.columns if column.is_key]
-    same = sa.and_(*(fold(target.c[name]) == key for name, key in zip(names, keys, strict=True)))
+    same = sa.and_(*(fold(target.c[name]) == fold(work.c[name]) for name in names))
     label = view.paths.label(target, view.mapping.entity)
     leaving = work.alias("leaving")
     moves = sa.or_(*(fold(leaving.c[name]) != fold(target.c[name]) for name in names))
     frees = sa.or_(leaving.c.action == "delete", sa.and_(leaving.c.action == "update", moves))
     freed = sa.exists().where(leaving.c.target_id == target.c.id, frees)
     words = sa.literal(f"another record is {view.mapping.entity.entity} ") + label + " already"
-    return blocking(work, sa.and_(which, same, other, sa.not_(freed)), words)
+    return blocking(work, sa.and_(which, same, sa.not_(freed)), words)
 
 
 def parking(view: DesiredView, work: sa.TableClause) -> sa.Update:

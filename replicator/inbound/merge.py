@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError
 
 from replicator.engine.claim import (
@@ -24,7 +25,7 @@ from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
 from replicator.hub.sql import analyze, enough_memory, prefer_whole_joins, thought_small
-from replicator.inbound.clash import blocking, clashes, parking
+from replicator.inbound.clash import blocking, clashes, parking, refused
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
 
@@ -169,16 +170,22 @@ class _MapMerge:
         work, view, target = self.work, self.view, self.view.target
         names = [column.name for column in view.columns]
         keys = [column.name for column in view.columns if column.is_key]
-        rows = sa.select(*(work.c[name] for name in names)).where(work.c.action == "create")
+        wanted = work.c.action == "create"
+        rows = sa.select(*(work.c[name] for name in names)).where(wanted)
         created = (
-            sa.insert(target)
+            insert(target)
             .from_select(names, rows)
+            .on_conflict_do_nothing()
             .returning(target.c.id, *(target.c[key] for key in keys))
             .cte("created")
         )
-        same = sa.and_(work.c.action == "create", *(created.c[key] == work.c[key] for key in keys))
+        same = sa.and_(wanted, *(created.c[key] == work.c[key] for key in keys))
         pairs = sa.select(work.c.source_id, created.c.id).join_from(created, work, same)
-        return self.connection.execute(sa.insert(view.link).from_select(["mirror_id", "common_id"], pairs)).rowcount
+        paired = self.connection.execute(sa.insert(view.link).from_select(["mirror_id", "common_id"], pairs)).rowcount
+        count = sa.select(sa.func.count()).select_from(work).where(wanted)
+        if paired < self.connection.execute(count).scalar_one():
+            self.connection.execute(refused(view, work))
+        return paired
 
     def _update(self) -> sa.Update:
         work, target = self.work, self.view.target
