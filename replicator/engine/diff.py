@@ -66,19 +66,32 @@ def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = Fa
     joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=not by_root)
     image = [t.c[name].label(f"now_{name}") for name in _image(view)]
     decision = _decision(view, sa.literal(map_id), v, t)
-    return sa.select(claim.c.record_id, *v.c, *image, *decision).select_from(
+    return sa.select(claim.c.record_id, *v.c, *image, *decision, _holder(view, v).label("holder")).select_from(
         joined.outerjoin(t, t.c.id == v.c.target_id)
     )
 
 
-def differences(view: DesiredView, map_id: sa.ColumnElement[int]) -> sa.Select[Any]:
-    """The same over all records of a map, those only that are not in step: record_id (of the whole), record, action."""
+def differences(view: DesiredView, map_id: sa.ColumnElement[int], whole: DesiredView | None) -> sa.Select[Any]:
+    """The same over all records of a map, those only that are not in step: record_id (of the whole), record, action.
+
+    ``whole`` is the map of a part's whole: what is left alone there is left alone with its parts.
+    """
     v, t = view.view.alias("v"), view.target.alias("t")
     action = _decision(view, map_id, v, t)[0]
-    record = sa.func.coalesce(v.c.root_id, v.c.source_id) if view.root_column else v.c.source_id
     joined = v.outerjoin(t, t.c.id == v.c.target_id)
-    rows = sa.select(record.label("record_id"), v.c.record, action).select_from(joined).subquery("rows")
-    return sa.select(*rows.c).where(rows.c.action.not_in([sa.literal_column(f"'{each}'") for each in SETTLED]))
+    rows = sa.select(_record(view, v).label("record_id"), v.c.record, action).select_from(joined)
+    if whole is not None:
+        w = whole.view.alias("w")
+        left = w.c.verdict == sa.literal_column("'not eligible'")
+        rows = rows.where(sa.not_(sa.exists().where(w.c.source_id == _record(view, v), left)))
+    decided = rows.subquery("decided")
+    settled: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{each}'") for each in SETTLED]
+    return sa.select(*decided.c).where(decided.c.action.not_in(settled))
+
+
+def _record(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[int]:
+    """The record that is marked and claimed: for a part its whole."""
+    return sa.func.coalesce(v.c.root_id, v.c.source_id) if view.root_column else v.c.source_id
 
 
 def _decision(
@@ -163,6 +176,7 @@ def _action(
         (sa.and_(left_out, v.c.target_id.is_not(None)), "left"),
         (sa.and_(left_out, v.c.reason.is_(None)), "silent"),
         (v.c.verdict != "present", v.c.verdict),
+        *((taken, "taken") for taken in _taken(view, v)),
         (v.c.target_id.is_(None), "create"),
         (sa.not_(there), "recreate"),
         *((rekeyed, "rekey") for rekeyed in _rekeyed(view, v, t)),
@@ -200,6 +214,35 @@ def _rekeyed(view: DesiredView, v: sa.FromClause, t: sa.FromClause) -> Iterator[
         yield sa.or_(*(fold(v.c[name]).is_distinct_from(fold(t.c[name])) for name in keys))
 
 
+def _taken(view: DesiredView, v: sa.FromClause) -> Iterator[sa.ColumnElement[bool]]:
+    """Outbound: the target holds this business key already, and linking did not pair the two.
+
+    (The lines of a whole trade places among themselves: their keys are free again when the whole is written.)
+    """
+    if view.mapping.direction == "out" and view.root_column is None:
+        other = view.target.alias("taken")
+        yield sa.and_(v.c.target_id.is_(None), sa.exists().where(_same_key(view, other, v)))
+
+
+def _holder(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[str | None]:
+    """What the records are called whose counterparts hold this record's business key in the target."""
+    if view.mapping.direction == "in" or view.root_column is not None:
+        return sa.cast(sa.null(), sa.Text)
+    other, link, source = view.target.alias("held"), view.link.alias("held_link"), view.source.alias("holder")
+    label = view.paths.label(source, view.mapping.entity)
+    pairs = other.join(link, sa.and_(link.c.mirror_id == other.c.id, link.c.ended_at.is_(None)))
+    names = sa.select(sa.func.string_agg(label, sa.literal(", ")))
+    held = names.select_from(pairs.join(source, source.c.id == link.c.common_id)).where(_same_key(view, other, v))
+    return sa.case((v.c.target_id.is_(None), held.correlate(v).scalar_subquery()))
+
+
+def _same_key(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:
+    """A target's record bears the business key that ``v`` wants."""
+    names = [name for name in match_columns(view.mapping) if name in {column.name for column in view.columns}]
+    pairs = zip(key_expressions(table, names), (fold(v.c[name]) for name in names), strict=True)
+    return sa.and_(sa.true(), *(left == right for left, right in pairs))
+
+
 def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa.Insert:
     """Pair claimed records that have no counterpart with the one record that bears the same business key.
 
@@ -208,15 +251,8 @@ def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa
     t, other = view.target.alias("t"), view.target.alias("other")
     joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=False)
     link = view.link
-    names = match_columns(view.mapping)
-    available = [name for name in names if name in {column.name for column in view.columns}]
     source_side, target_side = sides(view)
-
-    def same(table: sa.FromClause) -> sa.ColumnElement[bool]:
-        pairs = zip(key_expressions(table, available), (fold(v.c[name]) for name in available), strict=True)
-        return sa.and_(sa.true(), *(left == right for left, right in pairs))
-
-    twin = sa.exists().where(same(other), other.c.id != t.c.id)
+    twin = sa.exists().where(_same_key(view, other, v), other.c.id != t.c.id)
     paired = sa.or_(
         *(
             sa.exists().where(other_link.c[target_side] == t.c.id, other_link.c.ended_at.is_(None))
@@ -228,7 +264,7 @@ def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa
         columns["root_id"] = v.c.root_id
     chosen = (
         sa.select(*columns.values())
-        .select_from(joined.join(t, same(t)))
+        .select_from(joined.join(t, _same_key(view, t, v)))
         .where(v.c.target_id.is_(None), v.c.eligible, sa.not_(paired), sa.not_(twin))
     )
     rivals = sa.func.count().over(partition_by=list(columns.values())[1])

@@ -24,6 +24,10 @@ def shown(row: Any) -> Shown | None:
             row.record,
             f"changed in the target: {', '.join(row.drifted)}; retry puts it back",
         )
+    if row.action == "taken":
+        of = f"that of {row.holder}" if row.holder else "more than one, or one of no known record"
+        words = f"another record has this key in the target: {of}"
+        return Shown(row.record_id, "blocked", row.record, None, [words])
     if row.action == "rekey":
         return Shown(
             row.record_id,

@@ -210,6 +210,19 @@ def test_an_account_and_a_person_with_one_number_never_overwrite_each_other(syst
     assert systems.why("blocked") == {"X-1": "another record is account X-1 already"}
 
 
+def test_a_new_record_waits_while_the_target_still_gives_its_number_to_another(systems: Systems) -> None:
+    first = systems.account("A-1", name="First")
+    systems.settle()
+    systems.sales.put("accounts", {"accountid": first["accountid"], "accountnumber": "R-1"})
+    systems.contact("a-1", None, msdynce_isactivecustomer=True)
+    systems.settle()
+    assert [row["OrganizationName"] for row in systems.ops.records(CUSTOMERS)] == ["First"]
+    assert systems.why("blocked") == {
+        "R-1": "its key in the target changed, and the target cannot change a key",
+        "a-1": "another record has this key in the target: that of R-1",
+    }
+
+
 def test_the_clash_goes_when_one_of_the_two_goes(systems: Systems) -> None:
     first = systems.account("A-1", name="First")
     systems.account(" a-1", name="Second")

@@ -1,0 +1,170 @@
+"""What has to hold at every quiet point, asked of the two systems and of the hub, each on its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.engine.diff import differences
+from replicator.engine.maps import map_ids
+from replicator.hub.state import delivery
+from replicator.model.schema import EntitySet, column_name
+from tests.simulation.simulation import Simulation
+
+Record = Mapping[str, Any]
+_DESERVED = ("'Atlantis'", "Inventory dimension Site is mandatory")
+"""A country that is in no value map; a quotation for a customer that was in ops before, without a site."""
+_A_CENT = Decimal("0.01")
+"""Sales rounds prices when it recalculates."""
+
+
+def problems(simulation: Simulation) -> list[str]:
+    """Everything that is not as it should be, in words."""
+    checks = (mirrors, balance, customers, products, quotations, twins, missing_parents, rejections)
+    return [f"{check.__name__}: {problem}" for check in checks for problem in check(simulation)]
+
+
+def mirrors(simulation: Simulation) -> Iterator[str]:
+    """Each mirror holds what its system holds; a record put aside or about to be deleted is told elsewhere."""
+    for (system, _), entity_set in simulation.compiled.schema.entity_sets.items():
+        held = _held(simulation, system, entity_set)
+        known = _mirrored(simulation, entity_set)
+        for key in sorted(held.keys() | known.keys(), key=str):
+            if held.get(key) != known.get(key):
+                yield f"{entity_set} {key}: the system holds {held.get(key)}, the mirror {known.get(key)}"
+
+
+def _held(simulation: Simulation, system: str, entity_set: EntitySet) -> dict[tuple[Any, ...], list[object]]:
+    connector = simulation.world.connectors[system]
+    decode = connector.decoder(entity_set.spec)
+    names = list(entity_set.spec.fields)
+    places = [names.index(name) for name in entity_set.spec.key]
+    rows = [decode(row)[:-1] for page in connector.read(entity_set.spec, None) for row in page.rows]
+    return {tuple(row[place] for place in places): row for row in rows}
+
+
+def _mirrored(simulation: Simulation, entity_set: EntitySet) -> dict[tuple[Any, ...], list[object]]:
+    mirror = simulation.compiled.tables.mirror(entity_set)
+    names = list(entity_set.spec.fields)
+    places = [names.index(name) for name in entity_set.spec.key]
+    with simulation.hub.connect() as connection:
+        rows = connection.execute(sa.select(*(mirror.c[column_name(name)] for name in names))).all()
+    return {tuple(row[place] for place in places): list(row) for row in rows}
+
+
+def balance(simulation: Simulation) -> Iterator[str]:
+    """Every record of every map is in step, or a row says why not."""
+    with simulation.hub.connect() as connection:
+        ids = map_ids(connection, simulation.compiled)
+        for found in simulation.compiled.maps:
+            whole = simulation.compiled.marked(found)
+            root = ids[whole.name]
+            view = None if whole is found else whole.view
+            rows = differences(found.view, sa.literal(ids[found.name]), view).subquery("rows")
+            said = sa.exists().where(delivery.c.map_id == root, delivery.c.record_id == rows.c.record_id)
+            for row in connection.execute(sa.select(rows).where(sa.not_(said))):
+                yield f"{found.name} {row.record}: {row.action}, and no row says why it is not done"
+
+
+def explained(simulation: Simulation) -> Counter[str]:
+    """The records of which the hub says that something is wrong or has to wait, by what people call them."""
+    query = """
+        select record from sync.blocked union all select record from sync.failed
+        union all select record from sync.not_eligible
+    """
+    with simulation.hub.connect() as connection:
+        return Counter(_fold(record) for record in connection.execute(sa.text(query)).scalars() if record)
+
+
+def _fold(text: str | None) -> str:
+    return (text or "").strip().lower()
+
+
+def customers(simulation: Simulation) -> Iterator[str]:
+    """Each account of sales is one customer of ops, with its name and phone; or the hub says why not."""
+    said = explained(simulation)
+    ours = simulation.systems.sales.records("accounts")
+    theirs = simulation.systems.ops.records("CustomersV3")
+    for account in ours:
+        number = _fold(account["accountnumber"])
+        if any(number in words for words in said):
+            continue
+        found = [each for each in theirs if _fold(each["CustomerAccount"]) == number]
+        wanted = [(account["name"], account["telephone1"] or "", account["creditlimit"] or 0)]
+        if [(each["OrganizationName"], each["PrimaryContactPhone"], each["CreditLimit"]) for each in found] != wanted:
+            yield f"account {account['accountnumber']}: wanted {wanted}, found {found}"
+
+
+def products(simulation: Simulation) -> Iterator[str]:
+    """Each product of ops is one product of sales, with its price; or the hub says why not."""
+    said = explained(simulation)
+    theirs = simulation.systems.sales.records("products")
+    for product in simulation.systems.ops.records("SellableReleasedProducts"):
+        number = _fold(product["ProductNumber"])
+        if any(number in words for words in said):
+            continue
+        found = [each["price"] for each in theirs if _fold(each["productnumber"]) == number]
+        wanted = product["SalesPrice"]
+        if len(found) != 1 or abs(found[0] - wanted) > _A_CENT / 2:
+            yield f"product {product['ProductNumber']}: wanted {wanted}, found {found}"
+
+
+def quotations(simulation: Simulation) -> Iterator[str]:
+    """Each active quote of sales is one quotation of ops with the same lines; or the hub says why not."""
+    said = explained(simulation)
+    sales, ops = simulation.systems.sales, simulation.systems.ops
+    products = {each["productid"]: each["productnumber"] for each in sales.records("products")}
+    lines = sales.records("quotedetails")
+    for quote in sales.records("quotes"):
+        number = _fold(quote["quotenumber"])
+        if quote["statecode"] != 1 or any(number in words for words in said):
+            continue
+        wanted = Counter(
+            (products.get(line["_productid_value"]), line["quantity"])
+            for line in lines
+            if line["_quoteid_value"] == quote["quoteid"]
+        )
+        found = Counter(
+            (line["ProductNumber"], line["RequestedSalesQuantity"])
+            for line in ops.records("CDSSalesQuotationLines")
+            if _fold(line["SalesQuotationNumber"]) == number
+        )
+        headers = [
+            each for each in ops.records("CDSSalesQuotationHeaders") if _fold(each["SalesQuotationNumber"]) == number
+        ]
+        if len(headers) != 1 or wanted != found:
+            yield f"quote {quote['quotenumber']}: {len(headers)} headers, wanted {wanted}, found {found}"
+
+
+def twins(simulation: Simulation) -> Iterator[str]:
+    """No record stands twice in the system it was delivered to."""
+    numbers = (
+        ("sales", "products", "productnumber"),
+        ("ops", "CustomersV3", "CustomerAccount"),
+    )
+    boxes = {"sales": simulation.systems.sales, "ops": simulation.systems.ops}
+    for system, entity_set, name in numbers:
+        counted = Counter(_fold(each[name]) for each in boxes[system].records(entity_set))
+        yield from (
+            f"{entity_set} {number} stands there {times} times" for number, times in counted.items() if times > 1
+        )
+
+
+def missing_parents(simulation: Simulation) -> Iterator[str]:
+    """No write was refused for a parent that is not there; where people delete in the target, it may be."""
+    if simulation.deletes:
+        return
+    for wire in simulation.wires.values():
+        yield from wire.orphans
+
+
+def rejections(simulation: Simulation) -> Iterator[str]:
+    """Only what people did wrong is rejected, and nothing that the hub should have known better."""
+    with simulation.hub.connect() as connection:
+        for row in connection.execute(sa.text("select map, record, reason from sync.failed where state = 'rejected'")):
+            if not any(words in row.reason for words in _DESERVED):
+                yield f"{row.map} {row.record}: {row.reason}"

@@ -1,0 +1,154 @@
+"""What goes wrong between the replicator and everything else, drawn from a seed: requests, statements, the process."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import httpx2
+import sqlalchemy as sa
+
+from tests.fixtures.world import Recording
+
+KINDS = ("refused", "lost", "late", "twice", "throttled", "busy", "busy after", "truncated", "page of a proxy",
+         "killed before", "killed after")  # fmt: skip
+
+
+class Killed(BaseException):
+    """The process is gone, here and now: nothing of it may catch this."""
+
+
+@dataclass
+class Weather:
+    """How much goes wrong. Chances are per request and per statement; ``calm`` switches all of it off."""
+
+    random: Random
+    request: float = 0.0
+    statement: float = 0.0
+    meanwhile: float = 0.0
+    calm: bool = True
+
+    def strikes(self, chance: float) -> bool:
+        """Whether something happens now."""
+        return not self.calm and chance > 0 and self.random.random() < chance
+
+
+class FaultyWire(httpx2.BaseTransport):
+    """Between a connector and its system. ``meanwhile`` is called before a request arrives, as people do not wait."""
+
+    def __init__(self, wire: Recording, weather: Weather, meanwhile: Callable[[], None]) -> None:
+        self.wire, self.weather, self.meanwhile = wire, weather, meanwhile
+        self.orphans: list[str] = []
+        """Refusals of writes because of a parent that is not there."""
+        self.struck: Counter[str] = Counter()
+        self._late: list[httpx2.Request] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Pass the request on, or not, or twice, or later, and bring the answer back, or not, or a part of it."""
+        request.read()
+        if self.weather.strikes(self.weather.meanwhile):
+            self.meanwhile()
+        if self._late and self.weather.random.random() < 0.5:
+            self.deliver_late()
+        if not self.weather.strikes(self.weather.request):
+            return self._pass_on(request)
+        kind = self.weather.random.choice(KINDS)
+        self.struck[kind] += 1
+        return self._fail(kind, request)
+
+    def deliver_late(self) -> None:
+        """Requests that were under way all the time arrive."""
+        late, self._late = self._late, []
+        for request in late:
+            self._pass_on(request)
+
+    def _pass_on(self, request: httpx2.Request) -> httpx2.Response:
+        answer = self.wire.handle_request(request)
+        stream = answer.stream
+        assert isinstance(stream, httpx2.SyncByteStream)
+        body = b"".join(stream)
+        self.orphans += orphans(request.content.decode(errors="replace"), body.decode(errors="replace"))
+        return httpx2.Response(answer.status_code, headers=answer.headers, content=body)
+
+    def _fail(self, kind: str, request: httpx2.Request) -> httpx2.Response:
+        if kind == "refused":
+            raise httpx2.ConnectError("refused", request=request)
+        if kind == "throttled":
+            pause = self.weather.random.choice(({"Retry-After": "7"}, {"Retry-After": "90"}, {}))
+            return httpx2.Response(429, headers=pause, json={"error": {"code": "429", "message": "Too many requests"}})
+        if kind == "busy":
+            return httpx2.Response(503, text="Service Unavailable")
+        if kind == "page of a proxy":
+            return httpx2.Response(200, headers={"Content-Type": "text/html"}, text="<html>Sign in</html>")
+        if kind == "killed before":
+            raise Killed(f"before {request.method} {request.url.path}")
+        if kind == "late":
+            if request.method != "GET":
+                self._late.append(request)
+            raise httpx2.ReadTimeout("no answer", request=request)
+        return self._fail_after(kind, request, self._pass_on(request))
+
+    def _fail_after(self, kind: str, request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response:
+        """The system has done what it was asked."""
+        if kind == "lost":
+            raise httpx2.ReadError("cut", request=request)
+        if kind == "killed after":
+            raise Killed(f"after {request.method} {request.url.path}")
+        if kind == "busy after":
+            return httpx2.Response(503, text="Service Unavailable")
+        if kind == "twice":
+            return self._pass_on(request)
+        body = answer.content[: self.weather.random.randrange(len(answer.content) + 1)]
+        headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
+        return httpx2.Response(answer.status_code, headers=headers, content=body)
+
+
+def orphans(asked: str, answered: str) -> list[str]:
+    """The words of a system that misses a parent: a record that a write points at, or one it names by its key."""
+    gone = re.findall(r"\w+ With Id = ([0-9a-f-]{36}) Does Not Exist", answered)
+    pointed_at = {key for key in gone if re.search(rf'@odata\.bind": ?"/\w+\({key}\)', asked)}
+    named = re.findall(
+        r"[^\"]*is not found in the related table '(?:Customers|Sellable|Sales quotations)[^\"]*", answered
+    )
+    return [*(f"{key} is not there and was pointed at" for key in sorted(pointed_at)), *named]
+
+
+class FaultyHub:
+    """Kills the process before or after statements and commits of an engine."""
+
+    def __init__(self, engine: sa.Engine, weather: Weather) -> None:
+        self.weather = weather
+        sa.event.listen(engine, "before_cursor_execute", self._statement)
+        sa.event.listen(engine, "after_cursor_execute", self._statement)
+        self._commit = engine.dialect.do_commit
+        engine.dialect.do_commit = self._faulty_commit  # type: ignore[assignment]
+
+    def _strike(self, where: str) -> None:
+        if self.weather.strikes(self.weather.statement):
+            raise Killed(where)
+
+    def _statement(self, *event: Any) -> None:
+        self._strike(f"at {event[2][:60]}")
+
+    def _faulty_commit(self, connection: Any) -> None:
+        self._strike("before a commit")
+        self._commit(connection)
+        self._strike("after a commit")
+
+
+class AtOnce(Executor):
+    """Runs what is submitted before ``submit`` returns, so that a seed always gives the same run."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        """The future is done already."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **named))
+        except Exception as problem:
+            future.set_exception(problem)
+        return future

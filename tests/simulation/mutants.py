@@ -1,0 +1,296 @@
+"""Planted bugs, each of a kind that products of this field have had, to see that the simulation finds them.
+
+A mutant changes one place of the product through pytest's MonkeyPatch, which takes it back afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from replicator.engine import diff, marks
+from replicator.engine.mirror import remove
+from replicator.errors import Transient
+from replicator.hub import changefeed
+from replicator.inbound import merge, snapshot
+from replicator.model.compiled import Compiled, CompiledMap
+from replicator.model.spec import EntitySetSpec
+from replicator.model.views import match_columns
+from replicator.outbound import acknowledge, apply, look_up, plan
+from replicator.systems import odata, outcomes
+from replicator.systems.connector import Applied, Outcome, Page, Postponed, Unit, Unknown
+from replicator.systems.dataverse import Dataverse
+from replicator.systems.finops import FinOps
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+MUTANTS: dict[str, Plant] = {}
+
+
+def mutant(plant: Plant) -> Plant:
+    """Keep a planted bug under its name."""
+    MUTANTS[plant.__name__] = plant
+    return plant
+
+
+def _sql(patching: pytest.MonkeyPatch, module: Any, name: str, old: str, new: str) -> None:
+    """Replace a piece of a named statement."""
+    text = module._sql[name].text
+    assert old in text, f"{name} does not say '{old}'"
+    patching.setattr(module, "_sql", {**module._sql, name: sa.text(text.replace(old, new))})
+
+
+# reading the log
+
+
+@mutant
+def window_by_highest_number(patching: pytest.MonkeyPatch) -> None:
+    """Reads on from the highest transaction number, so that who commits late is skipped."""
+    late = "and not pg_visible_in_snapshot(txid, cast(:kept as pg_snapshot))"
+    for name in ("any", "window"):
+        _sql(patching, changefeed, name, late, "and txid >= pg_snapshot_xmax(cast(:kept as pg_snapshot))")
+
+
+@mutant
+def cursor_before_the_marks(patching: pytest.MonkeyPatch) -> None:
+    """The cursor moves in a transaction of its own, before the marks are made."""
+    _sql(patching, changefeed, "window", "on commit drop", "")
+
+    def moved_first(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> marks.Marked | None:
+        with connection.begin():
+            window = changefeed.open_window(connection, marks.CONSUMER)
+        if window is None:
+            return None
+        with connection.begin():
+            everything = window.everything
+            made = marks.mark_all(connection, compiled, ids) if everything else _mark(connection, compiled, ids, window)
+            connection.execute(sa.text("drop table if exists changed"))
+        return marks.Marked(sum(window.changes.values()), sum(window.records.values()), made)
+
+    _mark = marks._mark
+    patching.setattr("replicator.cycle.mark_window", moved_first)
+
+
+@mutant
+def only_own_changes_mark(patching: pytest.MonkeyPatch) -> None:
+    """A change marks its own record, and nobody who reads through it."""
+
+    def own(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: changefeed.Window) -> int:
+        return sum(
+            marks.mark(connection, ids[compiled.marked(found).name], found.markings[0].records)
+            for found in compiled.maps
+            if found.markings[0].table.fullname in window.changes
+        )
+
+    patching.setattr(marks, "_mark", own)
+
+
+@mutant
+def marks_under_way_are_lost(patching: pytest.MonkeyPatch) -> None:
+    """A record that is marked again while it is in flight counts as done when its answer comes."""
+    _sql(patching, acknowledge, "applied", "and marked = claimed", "")
+
+
+# applying
+
+
+@mutant
+def blocked_are_forgotten(patching: pytest.MonkeyPatch) -> None:
+    """A record that waits for its parent is not tested again when the parent lands."""
+    again = apply.Deliveries._deliver_again
+
+    def never(self: apply.Deliveries, found: CompiledMap, waiting: Any, **how: bool) -> apply.Delivered:
+        return again(self, found, replace(waiting, blocked=False), **how)
+
+    patching.setattr(apply.Deliveries, "_deliver_again", never)
+
+
+@mutant
+def unknown_counts_as_applied(patching: pytest.MonkeyPatch) -> None:
+    """A request without an answer is taken for done."""
+    _every_outcome(patching, lambda outcome: Applied(None, None) if isinstance(outcome, Unknown) else outcome)
+    patching.setattr(look_up.LookUp, "confirm", lambda self, written: None)
+
+
+@mutant
+def unknown_is_sent_again(patching: pytest.MonkeyPatch) -> None:
+    """After a lost answer the write is sent again without a look, under a fresh key."""
+    _every_outcome(patching, lambda outcome: Postponed(outcome.message) if isinstance(outcome, Unknown) else outcome)
+    patching.setattr(plan.Earlier, "keys", lambda self, record_id, new_key: lambda found, row: new_key())
+
+
+@mutant
+def cut_off_requests_are_forgotten(patching: pytest.MonkeyPatch) -> None:
+    """After a crash nobody asks what became of the requests under way."""
+    patching.setattr(apply.Deliveries, "recover", lambda self: None)
+
+
+@mutant
+def failures_are_not_tried_again(patching: pytest.MonkeyPatch) -> None:
+    """A passing failure is kept as if it were final."""
+    patching.setattr(apply.Deliveries, "_deliver_due", lambda self, found: apply.Delivered())
+
+
+@mutant
+def one_failure_drops_the_rest(patching: pytest.MonkeyPatch) -> None:
+    """What was not sent because a request failed is taken for done."""
+    patching.setattr(look_up.LookUp, "confirm", lambda self, written: None)
+
+    def done(group: Sequence[plan.Delivery], why: str, pause: float | None) -> list[list[Outcome]]:
+        return [[Applied(None, None) for _ in each.writes] for each in group]
+
+    patching.setattr(apply, "_not_sent", done)
+
+
+@mutant
+def answers_in_another_order(patching: pytest.MonkeyPatch) -> None:
+    """The answers of a change set are given to the wrong writes."""
+    patching.setattr(outcomes, "in_order", lambda parts, ids: list(reversed(parts)))
+
+
+@mutant
+def mirror_takes_what_was_sent(patching: pytest.MonkeyPatch) -> None:
+    """The mirror notes what was sent, not what the system says that it stored."""
+    record = acknowledge.Acknowledgement._record
+
+    def as_sent(self: Any, found: CompiledMap, written: Sequence[tuple[plan.Planned, Applied]]) -> None:
+        fields = {column.name: column.field for column in found.view.columns}
+        changed = []
+        for planned, outcome in written:
+            sent = {fields[name]: value for name, value in planned.sent.items()}
+            image = None if outcome.image is None else outcome.image | sent
+            changed.append((planned, Applied(image, outcome.etag)))
+        record(self, found, changed)
+
+    patching.setattr(acknowledge.Acknowledgement, "_record", as_sent)
+
+
+@mutant
+def amendments_are_not_noted(patching: pytest.MonkeyPatch) -> None:
+    """What a system made of a value is not kept, so that the value is sent again and again."""
+    patching.setattr(acknowledge.Acknowledgement, "_accept", lambda self, found, written: None)
+
+
+@mutant
+def pairs_are_never_parted(patching: pytest.MonkeyPatch) -> None:
+    """A record that is gone stays paired with its counterpart."""
+    for module in (acknowledge, apply):
+        patching.setattr(module, "part_links", lambda connection, found, record_ids: None)
+
+
+@mutant
+def keys_held_by_others_are_not_seen(patching: pytest.MonkeyPatch) -> None:
+    """A create is sent although the target gives its key to another record."""
+    patching.setattr(diff, "_taken", lambda view, v: iter(()))
+
+
+@mutant
+def letters_make_a_difference(patching: pytest.MonkeyPatch) -> None:
+    """Keys are compared letter by letter, not as the systems compare them."""
+
+    def exact(view: Any, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:
+        names = [name for name in match_columns(view.mapping) if name in {column.name for column in view.columns}]
+        return sa.and_(sa.true(), *(table.c[name] == v.c[name] for name in names))
+
+    patching.setattr(diff, "_same_key", exact)
+
+
+@mutant
+def deletes_go_nowhere(patching: pytest.MonkeyPatch) -> None:
+    """A record that is gone is settled without a write."""
+    patching.setattr(plan, "_actions", lambda found, row: () if row.action in ("delete", "set") else (row.action,))
+
+
+@mutant
+def lines_trade_places_without_leaving(patching: pytest.MonkeyPatch) -> None:
+    """A line whose number changed is only created under its new one."""
+    patching.setattr(plan, "_actions", lambda found, row: ("create",) if row.action == "rekey" else (row.action,))
+
+
+# reading the systems
+
+
+@mutant
+def own_writes_are_overwritten(patching: pytest.MonkeyPatch) -> None:
+    """A page that was fetched before a write of ours replaces what the system said about that write."""
+    _sql(patching, snapshot, "touched", "origin like 'deliver:%'", "false")
+
+
+@mutant
+def deleted_entries_are_skipped(patching: pytest.MonkeyPatch) -> None:
+    """The deletes in a delta are not read."""
+    add = snapshot._Reading.add
+    patching.setattr(snapshot._Reading, "add", lambda self, page: add(self, replace(page, deleted=())))
+
+
+@mutant
+def a_broken_read_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
+    """A read that broke off is taken for the whole set, and what it did not show for deleted."""
+    for kind in (Dataverse, FinOps):
+        read = kind.read
+
+        def broken(
+            self: Any, entity_set: EntitySetSpec, token: str | None, read: Callable[..., Iterator[Page]] = read
+        ) -> Iterator[Page]:
+            try:
+                yield from read(self, entity_set, token)
+            except Transient:
+                return
+
+        patching.setattr(kind, "read", broken)
+    patching.setattr(snapshot.Snapshots, "_confirm", _without_a_look)
+
+
+def _without_a_look(self: Any, entity_set: Any, mirror: sa.Table, taken: Any) -> Any:
+    names = {"system": entity_set.system, "entity_set": entity_set.name}
+    with self.connection.begin():
+        decided = {row.record_id: row.id for row in self.connection.execute(snapshot._sql["decided"], names)}
+        remove(self.connection, mirror, list(decided))
+        self._settle(list(decided.values()), "done", None)
+    return taken
+
+
+@mutant
+def the_token_moves_first(patching: pytest.MonkeyPatch) -> None:
+    """How far a system was read is kept before what was read."""
+    load = snapshot._Loading.load
+
+    def early(self: Any, read: Any, *rest: Any) -> Any:
+        position = {"token": read.token, "whole": self.kind == "whole"}
+        self.connection.execute(snapshot._sql["keep_position"], self.names | position)
+        self.connection.connection.driver_connection.commit()
+        return load(self, read, *rest)
+
+    patching.setattr(snapshot._Loading, "load", early)
+
+
+# merging
+
+
+@mutant
+def clashes_pass_for_done(patching: pytest.MonkeyPatch) -> None:
+    """A record whose key another one has is settled as if it had been created."""
+    patching.setattr(merge, "refused", lambda view, work: sa.text("select 1"))
+
+
+@mutant
+def merged_once_only(patching: pytest.MonkeyPatch) -> None:
+    """A record that waits in the hub for its parent is not merged when the parent comes."""
+    merge_map = merge.Merges._merge_map
+
+    def pending_only(self: merge.Merges, found: CompiledMap, state: Any) -> merge.Merged:
+        return merge.Merged() if state == "blocked" else merge_map(self, found, state)
+
+    patching.setattr(merge.Merges, "_merge_map", pending_only)
+
+
+def _every_outcome(patching: pytest.MonkeyPatch, change: Callable[[Outcome], Outcome]) -> None:
+    sent = odata.ODataConnector.apply
+
+    def changed(self: odata.ODataConnector, units: Sequence[Unit]) -> list[list[Outcome]]:
+        return [[change(outcome) for outcome in each] for each in sent(self, units)]
+
+    patching.setattr(odata.ODataConnector, "apply", changed)

@@ -1,0 +1,56 @@
+"""One seed from its first record to its last check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replicator.model.compiled import Compiled
+from tests.simulation.checks import problems
+from tests.simulation.simulation import Simulation
+
+_BEFORE = 8
+_STEPS = 10
+
+
+class WrongError(AssertionError):
+    """Something is not as it should be at a quiet point."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened: crashes, faults by kind, requests to both systems and writes among them."""
+
+    kills: int
+    faults: dict[str, int]
+    requests: int
+    writes: int
+
+
+def live_through(seed: int, hub_url: str, compiled: Compiled) -> Story:
+    """Live through one seed in an empty hub; a WrongError or NeverQuietError tells what is wrong."""
+    simulation = Simulation(seed, hub_url, compiled)
+    try:
+        simulation.systems.reference_data()
+        for _ in range(_BEFORE):
+            simulation.people.act()
+        simulation.live(_STEPS)
+        simulation.become_quiet()
+        _check(seed, problems(simulation))
+        before = simulation.systems.writes()
+        simulation.run(lambda cycle: cycle.once())
+        if simulation.systems.writes() > before:
+            _check(seed, ["a further round wrote something"])
+        return _story(simulation)
+    finally:
+        simulation.close()
+
+
+def _check(seed: int, found: list[str]) -> None:
+    if found:
+        raise WrongError(f"seed {seed}:\n" + "\n".join(found))
+
+
+def _story(simulation: Simulation) -> Story:
+    faults = sum((wire.struck for wire in simulation.wires.values()), start=type(simulation.wires["ops"].struck)())
+    requests = sum(box.requests["total"] for box in (simulation.systems.sales, simulation.systems.ops))
+    return Story(simulation.kills, dict(faults), requests, simulation.systems.writes())

@@ -1,0 +1,193 @@
+"""One run from a seed: people work, the replicator works under faults, and in the end all becomes quiet."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import Literal
+
+import psycopg
+import sqlalchemy as sa
+
+from replicator.config import Configuration
+from replicator.cycle import Cycle, World
+from replicator.errors import ReplicatorError
+from replicator.hub.connection import connect
+from replicator.model.compiled import Compiled
+from replicator.sandbox.system import Options, Sandbox
+from replicator.systems import connect as connect_system
+from replicator.systems.connector import Connector
+from replicator.systems.settings import SystemSettings
+from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
+from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, Weather
+from tests.simulation.people import People
+
+BEGIN = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
+KINDS: dict[Literal["sales", "ops"], str] = {"sales": "dataverse", "ops": "finops"}
+_ROUNDS_TO_QUIET = 12
+_SECONDS_TO_QUIET = 3600
+_CLEAN = "select set_config('sync.now', %s, false)"
+_UNDER_WAY = "select count(*) from sync.delivery where state in ('pending', 'in_flight', 'failed', 'unknown')"
+
+
+class NeverQuietError(AssertionError):
+    """Without any fault the two systems did not come to rest."""
+
+
+class Simulation:
+    """A world of two systems and a hub, in one thread: a seed always gives the same run."""
+
+    def __init__(self, seed: int, hub_url: str, compiled: Compiled) -> None:
+        self.seed = seed
+        self.compiled = compiled
+        self.random = Random(seed)
+        self.now = BEGIN
+        self.problems = Problems()
+        self.kills = 0
+        self.hub = connect(hub_url)
+        self._faulty = connect(hub_url)
+        self.weather = Weather(Random(seed + 1))
+        FaultyHub(self._faulty, self.weather)
+        options = Options(recalculate=self.random.random() < 0.5, page_size=self.random.choice([None, 3]))
+        boxes = {
+            name: Sandbox(name, options=options, clock=lambda: self.now, random=Random(seed + place))
+            for place, name in enumerate(KINDS, 2)
+        }
+        self.wires = {name: FaultyWire(Recording(box), self.weather, self._meanwhile) for name, box in boxes.items()}
+        connectors: dict[str, Connector] = {name: self._connector(name) for name in KINDS}
+        configuration = Configuration.model_validate({
+            "records": {"organization": [ORGANIZATION]},
+            "deletes": self.random.choice([{"count": 1000, "share": 1}, {"count": 2, "share": 1}]),
+            "first_updates": {"count": 1000, "share": 1},
+        })  # fmt: skip
+        self.world = World(configuration, compiled, self._faulty, connectors, AtOnce(), self.problems, Random(seed + 4))
+        self.begin()
+        self.systems = Systems(
+            boxes["sales"], boxes["ops"], self.cycle, self.connection, self.problems,
+            wire={name: wire.wire for name, wire in self.wires.items()},
+        )  # fmt: skip
+        self.deletes = self.random.random() < 0.5
+        self.read_whole = self.random.random() < 0.3
+        self.pauses = [1, 10, 60, 600, *([8 * 86400] if self.random.random() < 0.3 else [])]
+        """Seconds between steps; with more than a week among them, tokens expire."""
+        self.people = People(Random(seed + 5), self.systems, self.hub, deletes=self.deletes)
+
+    cycle: Cycle
+    connection: sa.Connection
+
+    def _connector(self, name: Literal["sales", "ops"]) -> Connector:
+        settings = SystemSettings.model_validate({"kind": KINDS[name], "url": "http://localhost"})
+        connector = connect_system(name, settings, transport=self.wires[name], clock=lambda: self.now)
+        connector.limits = replace(connector.limits, writes_per_request=self.random.choice([1, 3, 100]))
+        return connector
+
+    def close(self) -> None:
+        """Release everything."""
+        self.people.finish()
+        self.connection.close()
+        self.hub.dispose()
+        self._faulty.dispose()
+        for connector in self.world.connectors.values():
+            connector.close()
+        for box in (self.systems.sales, self.systems.ops):
+            box.close()
+
+    # the process
+
+    def begin(self) -> None:
+        """Start the process: a connection of its own, and what a start does."""
+        while True:
+            try:
+                self.connection = self._faulty.connect()
+                self._set_clock()
+                self.cycle = Cycle(self.world, self.connection)
+                self.cycle.prepare()
+                return
+            except Killed:
+                self._end()
+
+    def _end(self) -> None:
+        """The process is gone: what it had not committed is undone, and its session ends."""
+        self.kills += 1
+        driver = self.connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        driver.rollback()
+        self.connection.invalidate()
+        self.connection.close()
+
+    def _set_clock(self) -> None:
+        """The hub's clock is the simulation's."""
+        driver = self.connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        driver.execute(_CLEAN, [self.now.isoformat()])
+        driver.commit()
+
+    def run(self, work: Callable[[Cycle], object]) -> None:
+        """Let the process do something; if it is killed at it, another one starts."""
+        try:
+            self._set_clock()
+            work(self.cycle)
+        except Killed:
+            self._end()
+            self.begin()
+        except ReplicatorError as problem:
+            self.problems.found.append(("run", problem))
+
+    # a life
+
+    def live(self, steps: int) -> None:
+        """People and the replicator at work, in bad weather."""
+        self.weather.request = self.random.choice([0.0, 0.03, 0.1, 0.3])
+        self.weather.statement = self.random.choice([0.0, 0.0005, 0.003])
+        self.weather.meanwhile = self.random.choice([0.0, 0.1, 0.4])
+        self.weather.calm = False
+        for _ in range(steps):
+            for _ in range(self.random.randint(0, 4)):
+                self.people.act()
+            self.pass_time(self.random.choice(self.pauses))
+            self.run(self.random.choice(self._work()))
+
+    def _work(self) -> list[Callable[[Cycle], object]]:
+        return [
+            lambda cycle: cycle.once(),
+            lambda cycle: (cycle.read(), cycle.settle()),
+            lambda cycle: (cycle.read(["sales"]), cycle.merge()),
+            lambda cycle: (cycle.read(["ops"], whole=True), cycle.settle()),
+            lambda cycle: (cycle.merge(), cycle.deliver(again=True)),
+        ]
+
+    def _meanwhile(self) -> None:
+        self.people.act()
+
+    def pass_time(self, seconds: float) -> None:
+        """The clock of all goes on."""
+        self.now += datetime.timedelta(seconds=seconds)
+
+    def become_quiet(self) -> None:
+        """Nobody works any more, nothing fails, decisions are taken; whatever is under way comes to its end."""
+        self.weather.calm = True
+        self.people.finish()
+        for wire in self.wires.values():
+            wire.deliver_late()
+        for number in range(_ROUNDS_TO_QUIET):
+            self.pass_time(_SECONDS_TO_QUIET)
+            self.problems.found.clear()
+            before = self.systems.writes()
+            whole = self.read_whole and number == 0
+            self.run(lambda cycle, whole=whole: cycle.once(whole=whole))  # type: ignore[misc]
+            decided = self._decide()
+            with self.hub.connect() as connection:
+                under_way = connection.execute(sa.text(_UNDER_WAY)).scalar_one()
+            if not (under_way or decided or self.problems.found or self.systems.writes() > before):
+                return
+        raise NeverQuietError(f"{under_way} deliveries are under way, {self.problems.found[:3]}")
+
+    def _decide(self) -> int:
+        """A person approves the deletes that are held."""
+        with self.hub.begin() as connection:
+            rows = connection.execute(sa.text("select system, entity_set from sync.held")).all()
+            for row in rows:
+                connection.execute(sa.text("select sync.approve_deletes(:system, :entity_set)"), row._asdict())
+        return len(rows)
