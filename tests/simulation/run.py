@@ -9,7 +9,7 @@ from tests.simulation.checks import problems
 from tests.simulation.simulation import Simulation
 
 _BEFORE = 8
-_STEPS = 10
+_STEPS = 6
 
 
 class WrongError(AssertionError):
