@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.engine.diff import reports_drift
+from replicator.engine.marks import mark_through
 from replicator.engine.mirror import Seen, remove, set_origin, store
 from replicator.hub.sql import statements
 from replicator.hub.state import accepted
@@ -89,7 +90,8 @@ class Acknowledgement:
         created = [
             (p, target) for (p, _, _), target in zip(confirmed, ids, strict=True) if p.write.operation == "create"
         ]
-        link(self.connection, found, [(planned.record_id, target, planned.root_id) for planned, target in created])
+        pairs = [(planned.record_id, target, planned.root_id) for planned, target in created]
+        link(self.connection, self.compiled, self.ids, found, pairs)
         self._accept(found, [(planned, image) for planned, image, _ in confirmed])
 
     def _accept(self, found: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
@@ -174,13 +176,24 @@ def _all_applied(outcomes: Sequence[Outcome]) -> bool:
     return all(isinstance(outcome, Applied) for outcome in outcomes)
 
 
-def link(connection: sa.Connection, found: CompiledMap, pairs: Sequence[tuple[int, int, int | None]]) -> None:
-    """Pair common records with mirror rows (and the whole, for a part); a pair that is there already stays."""
+def link(
+    connection: sa.Connection,
+    compiled: Compiled,
+    ids: Mapping[str, int],
+    found: CompiledMap,
+    pairs: Sequence[tuple[int, int, int | None]],
+) -> None:
+    """Pair common records with mirror rows (and the whole, for a part); a pair that is there already stays.
+
+    Who reads through the pairs is marked: a read may have shown the mirror rows before, so that no window tells of it.
+    """
     rows = [{"common_id": common, "mirror_id": target, "root_id": root} for common, target, root in pairs]
     if not found.view.root_column:
         rows = [{name: value for name, value in row.items() if name != "root_id"} for row in rows]
     if rows:
-        connection.execute(insert(found.view.link).on_conflict_do_nothing(), rows)
+        made = insert(found.view.link).on_conflict_do_nothing().returning(found.view.link.c.mirror_id)
+        linked = list(connection.execute(made, rows).scalars())
+        mark_through(connection, compiled, ids, found.view.link, linked)
 
 
 def part_links(connection: sa.Connection, found: CompiledMap, record_ids: Sequence[int]) -> None:

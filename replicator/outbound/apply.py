@@ -115,7 +115,7 @@ class Deliveries:
     def _deliver_again(self, found: CompiledMap, waiting: ToDo, *, again: bool) -> Delivered:
         total = Delivered()
         if waiting.pending:
-            hold_first_updates(self.connection, found, self.ids[found.name], self.sending.first_updates)
+            hold_first_updates(self.connection, self.compiled, self.ids, found, self.sending.first_updates)
         unknown = waiting.unknown
         for _ in range(_ATTEMPTS_AT_ONCE if waiting.pending or unknown else 0):
             looked_up = self.look_up.look_up(found) if unknown else 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 
 from replicator.config import Budget
 from replicator.engine.claim import Shown, claim_records, show
 from replicator.engine.diff import diff, linking
+from replicator.engine.marks import mark_through
 from replicator.hub.sql import statements
-from replicator.model.compiled import CompiledMap
+from replicator.model.compiled import Compiled, CompiledMap
 
 _sql = statements(__file__.replace("first", "claim"))
 ALWAYS_ALLOWED = 5
@@ -16,8 +19,11 @@ ALWAYS_ALLOWED = 5
 _ALL = 2**31 - 1
 
 
-def hold_first_updates(connection: sa.Connection, found: CompiledMap, map_id: int, budget: Budget) -> None:
+def hold_first_updates(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, budget: Budget
+) -> None:
     """Count what a first delivery would update; over the budget those records are held, new records go on."""
+    map_id = ids[found.name]
     with connection.begin():
         opening = connection.execute(_sql["unopened"], {"map_id": map_id}).one()
         if not opening.closed:
@@ -25,7 +31,8 @@ def hold_first_updates(connection: sa.Connection, found: CompiledMap, map_id: in
         claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
         if not claimed.records:
             return
-        connection.execute(linking(found.view, claimed))
+        linked = list(connection.execute(linking(found.view, claimed)).scalars())
+        mark_through(connection, compiled, ids, found.view.link, linked)
         rows = diff(found.view, map_id, claimed).subquery("d")
         updates = sa.select(rows.c.record_id, rows.c.record).where(rows.c.action == "update")
         size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()

@@ -64,7 +64,7 @@ class LookUp:
                 for (each, _), mirror_id in zip(there, ids, strict=True)
                 if each["operation"] == "create"
             ]
-            link(self.connection, found, created)
+            link(self.connection, self.compiled, self.ids, found, created)
             gone = [key for key, row in zip(keys, rows, strict=True) if row is None]
             self._remove(entity_set, gone)
 

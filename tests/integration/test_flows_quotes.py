@@ -6,8 +6,10 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+import httpx2
 import pytest
 
+from replicator.cycle import Cycle
 from tests.fixtures.world import Systems
 
 HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
@@ -313,3 +315,37 @@ def test_a_line_without_a_product_of_the_catalogue_keeps_its_quote_back(
     systems.settle()
     assert numbers(systems) == []
     assert systems.why("not_eligible")["Q-1"].startswith("line 2: product ")
+
+
+def test_a_quote_goes_out_whose_product_was_in_both_systems_before_they_were_first_read(systems: Systems) -> None:
+    systems.reference_data()
+    systems.product("P-1")
+    sales_product(systems, "P-1")
+    systems.quote("Q-1", systems.account("A-1"), ["P-1"])
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-1", 1)]
+
+
+def test_a_quote_goes_out_that_is_read_with_its_new_product_before_that_is_acknowledged(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the answer to the product's create is under way, somebody makes a quote with it, and sales is read."""
+    systems.reference_data()
+    account = systems.account("A-1")
+    systems.product("P-1")
+    wire = systems.wire["sales"]
+    send = wire.handle_request
+
+    def in_between(request: httpx2.Request) -> httpx2.Response:
+        answer = send(request)
+        if systems.sales.records("products") and not systems.sales.records("quotes"):
+            systems.quote("Q-1", account, ["P-1"])
+            with systems.cycle.world.engine.connect() as connection:
+                other = Cycle(systems.cycle.world, connection)
+                other.read(["sales"])
+                other.merge()
+        return answer
+
+    monkeypatch.setattr(wire, "handle_request", in_between)
+    systems.settle()
+    assert lines(systems, "Q-1") == [(1, "P-1", 1)]
