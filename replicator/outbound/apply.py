@@ -241,7 +241,7 @@ class Deliveries:
             if len(under_way) >= self.connector.limits.parallel_requests:
                 self._collect(found, under_way, counts)
             if self.halted or self.sending.stopping():
-                self._acknowledge(found, group, _not_sent(group, "not sent: the replicator is stopping", 0), counts)
+                self._acknowledge(found, group, _not_sent(group, self.halted), counts)
                 continue
             with self.connection.begin():
                 self.sending.check_lease(self.connection)
@@ -259,8 +259,7 @@ class Deliveries:
                 outcomes = future.result()
             except ReplicatorError as problem:
                 self.halted = problem
-                pause = problem.retry_after if isinstance(problem, Throttled) else None
-                outcomes = _not_sent(group, str(problem), pause)
+                outcomes = _not_sent(group, problem)
             self._acknowledge(found, group, outcomes, counts)
 
     def _acknowledge(
@@ -276,7 +275,10 @@ class Deliveries:
         self.sending.on_batch(found, result)
 
 
-def _not_sent(group: Sequence[Delivery], why: str, pause: float | None) -> list[list[Outcome]]:
+def _not_sent(group: Sequence[Delivery], problem: ReplicatorError | None) -> list[list[Outcome]]:
+    """What becomes of a group that ``problem`` keeps from being sent, or the replicator's own end."""
+    why = "not sent: the replicator is stopping" if problem is None else str(problem)
+    pause = problem.retry_after if isinstance(problem, Throttled) else None
     return [[Postponed(why, pause) for _ in delivery.writes] for delivery in group]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore, Lock
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from replicator.errors import SystemUnavailable, UnexpectedAnswer
+from replicator.errors import SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.systems.answers import Answer, error_of
 from replicator.systems.auth import ClientCredentialsToken, Clock, NotSent, credentials
 from replicator.systems.settings import SystemSettings
@@ -51,6 +51,7 @@ class Http:
         self.requests = 0
         self.budget: int | None = None
         self._lock = Lock()
+        self._pauses: dict[bool, tuple[datetime, Throttled]] = {}
         # A pool's own limit would let waiting requests run into a timeout; this one lets them wait.
         self._slots = BoundedSemaphore(settings.parallel_requests)
         self._credentials = credentials(settings, transport, clock)
@@ -99,21 +100,36 @@ class Http:
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        writes: bool = False,
     ) -> Answer:
         """Send one request and return its good answer (2xx), read to its end. ``what`` names it in errors.
+
+        Nothing is sent while a pause that the system asked for lasts: it would only be refused. Reading and writing
+        (``writes``) pause apart, so that a storm of writes holds up no reading.
 
         Raises NotSent, LostAnswer, SystemUnavailable, Throttled, AccessDenied, RequestRefused, UnexpectedAnswer.
         """
         what = f"{self.name}: {what}"
+        self._keep_pause(writes)
         authorization = self._credentials.header()
         answer = self._exchange(method, url, what, headers or {}, content, authorization)
         # 401 means that nothing was done, so that sending again is safe, also for writes.
         if answer.status == 401 and self._credentials.renew(authorization):
             answer = self._exchange(method, url, what, headers or {}, content, self._credentials.header())
         error = error_of(answer, what, self.clock(), self.settings.longest_pause_seconds)
+        if isinstance(error, Throttled):
+            self._pauses[writes] = self.clock() + timedelta(seconds=error.retry_after), error
         if error is not None:
             raise error
         return answer
+
+    def _keep_pause(self, writes: bool) -> None:
+        until, asked = self._pauses.get(writes, (None, None))
+        if until is None or asked is None:
+            return
+        left = (until - self.clock()).total_seconds()
+        if 0 < left <= asked.retry_after:  # more is left where the clock was set back
+            raise Throttled(asked.message, retry_after=left)
 
     def _exchange(
         self, method: str, url: str, what: str, headers: Mapping[str, str], content: bytes | None, auth: str | None

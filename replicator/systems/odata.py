@@ -129,7 +129,7 @@ class ODataConnector(ABC):
             return []
         items = [item for one in prepared for item in one.items]
         try:
-            answers = self._batch(items)
+            answers = self._batch(items, writes=True)
         except NotSent as error:
             return [outcomes.same(one.unit, Postponed(str(error))) for one in prepared]
         except (SystemUnavailable, UnexpectedAnswer) as error:
@@ -214,12 +214,12 @@ class ODataConnector(ABC):
             raise error
         return exact_json.loads(answer.body, what)
 
-    def _batch(self, items: Sequence[Item]) -> list[ItemAnswer | None]:
+    def _batch(self, items: Sequence[Item], *, writes: bool = False) -> list[ItemAnswer | None]:
         """The answers to a batch, one for each item; None where the system gave up before it."""
         content_type, body = batch.build(items)
         headers = {**common_headers, "Content-Type": content_type, "Prefer": "odata.continue-on-error"}
         what = f"batch of {len(items)}"
-        answer = self.http.send("POST", self.http.url("$batch"), what, headers=headers, content=body)
+        answer = self.http.send("POST", self.http.url("$batch"), what, headers=headers, content=body, writes=writes)
         if answer.media_type != "multipart/mixed":
             raise UnexpectedAnswer(
                 f"{self.name}: {what}: {answer.media_type or 'no content type'}, not multipart/mixed"

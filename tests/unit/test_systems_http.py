@@ -309,3 +309,24 @@ def test_a_system_that_keeps_silent() -> None:
         with pytest.raises(LostAnswer):
             client.send("GET", client.url("x"), "x")
         client.close()
+
+
+def test_while_a_pause_lasts_nothing_is_sent_and_reading_and_writing_pause_apart() -> None:
+    clock, asked = Clock(), []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.method)
+        first = asked.count("POST") == 1 and request.method == "POST"
+        return httpx2.Response(429, headers={"Retry-After": "20"}) if first else httpx2.Response(204)
+
+    system = http(handler, clock)
+    for passed in (0, 0, 15):
+        clock.now += timedelta(seconds=passed)
+        with pytest.raises(Throttled, match="asks for a pause of 20 s") as caught:
+            system.send("POST", "https://sales.test/api/x", "x", writes=True)
+        assert caught.value.retry_after == 20 - passed
+    system.send("GET", "https://sales.test/api/x", "x")
+    assert asked == ["POST", "GET"]
+    clock.now += timedelta(seconds=5)
+    system.send("POST", "https://sales.test/api/x", "x", writes=True)
+    assert asked == ["POST", "GET", "POST"]
