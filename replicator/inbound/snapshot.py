@@ -82,18 +82,24 @@ class Snapshots:
         kind: Literal["whole", "changed"] = "changed" if token else "whole"
         load = _Loading(self.connection, entity_set, mirror, kind, moment)
         with self.connection.begin():
-            taken = load.load(read, budget, started)
-        if load.touched:
-            self._read_again(entity_set, mirror, load.touched)
+            taken = load.load(read, budget, started, token)
+        if load.touched and self._read_again(entity_set, mirror, load.touched):
+            with self.connection.begin():
+                load.keep_position(read.token)
         return self._confirm(entity_set, mirror, taken)
 
-    def _read_again(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> None:
-        """Records that we wrote while the set was read: what the read had of them may be older."""
+    def _read_again(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> bool:
+        """Records that we wrote while the set was read: what the read had of them may be older. Whether all are there.
+
+        Only then may the token move on: until they are stored, nothing but the old one would show them once more.
+        """
+        there = True
         for part in _slices(ids):
             keys = self._keys(entity_set, mirror, part)
-            self._store(
-                entity_set, mirror, [row for row in self.connector.fetch(entity_set.spec, list(keys.values())) if row]
-            )
+            rows = self.connector.fetch(entity_set.spec, list(keys.values()))
+            self._store(entity_set, mirror, [row for row in rows if row is not None])
+            there = there and None not in rows
+        return there
 
     def _confirm(self, entity_set: EntitySet, mirror: sa.Table, taken: Taken) -> Taken:
         """Look up every record that is to be deleted; delete those that are gone indeed."""
@@ -197,13 +203,18 @@ class _Loading:
         self.names = {"system": entity_set.system, "entity_set": entity_set.name}
         self.touched: list[int] = []
 
-    def load(self, read: _Reading, budget: Budget, started: object) -> Taken:
-        """Everything that one read brings about, and the position it was read to."""
-        position = {"token": read.token, "whole": self.kind == "whole"}
+    def keep_position(self, token: str | None) -> None:
+        """How far the set has been read."""
+        position = {"token": token, "whole": self.kind == "whole"}
         self.connection.execute(_sql["keep_position"], self.names | position)
+
+    def load(self, read: _Reading, budget: Budget, started: object, before: str | None) -> Taken:
+        """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
         if self.kind == "changed" and not read.rows and not read.deleted:
+            self.keep_position(read.token)
             return Taken(self.kind)
         taken = self._load(read, budget, started)
+        self.keep_position(before if self.touched else read.token)
         if taken.anything:
             self._note(taken, started)
         return taken
