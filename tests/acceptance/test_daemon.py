@@ -12,7 +12,7 @@ import simplejson
 import sqlalchemy as sa
 
 from replicator.hub.connection import connect
-from tests.fixtures.commands import Process, Systems, Workplace, until
+from tests.fixtures.commands import Process, Systems, Workplace, in_hub, until
 
 TOKEN = "Sesam-offne-dich"
 
@@ -109,15 +109,6 @@ def test_a_change_made_with_sql_where_a_system_masters_the_field_is_put_back(
     in_hub(workplace, "update common.account set name = 'Lamp Store' returning id")
     until(lambda: in_hub(workplace, "select name from common.account") == ["Lamp Shop"], what="the name put back")
     until(lambda: customers(systems) == {"A-1": "Lamp Shop"}, what="the customer as it was")
-
-
-def in_hub(workplace: Workplace, statement: str) -> list[Any]:
-    """A person at work in the hub with SQL; the first column of what it returns."""
-    engine = connect(workplace.environment["HUB_URL"])
-    with engine.begin() as connection:
-        found = list(connection.execute(sa.text(statement)).scalars())
-    engine.dispose()
-    return found
 
 
 def test_sigterm_stops_it_within_seconds(systems: Systems, daemon: Process) -> None:

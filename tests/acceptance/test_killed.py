@@ -33,6 +33,9 @@ LONGEST_LIFE = 2.0
 DELIVERED = {"ops": "changed_account", "sales": "changed_product"}
 """A change that has to be written to this system."""
 
+STOPS = ("before the point", "at the point", "after the kill")
+"""When the database is stopped and started, in turn. Before a point the daemon has to go on by itself to come to it."""
+
 
 @pytest.fixture
 def server() -> Iterator[embedded.Server]:
@@ -90,15 +93,13 @@ class Ordeal:
         """So many kills, with a stop of the database at each so many of them; then the daemon is left alone."""
         begun, daemon = time.monotonic(), self.trade.daemon()
         for number in range(1, kills + 1):
+            stop = STOPS[self.stops % len(STOPS)] if number % stop_every == 0 else None
             self.people.work(*self.random.choices(KINDS, k=self.random.randint(1, 4)))
+            self._restart_server(stop == "before the point")
             held = self._come_to_a_point()
-            if number % stop_every == 0 and self.random.random() < 0.5:
-                self._restart_server()
-                daemon.end(signal.SIGKILL)
-            else:
-                daemon.end(signal.SIGKILL)
-                if number % stop_every == 0:
-                    self._restart_server()
+            self._restart_server(stop == "at the point")
+            daemon.end(signal.SIGKILL)
+            self._restart_server(stop == "after the kill")
             daemon.close()
             daemon = self._start_another(held)
             if number % 10 == 0:
@@ -130,10 +131,11 @@ class Ordeal:
             held.let_go()
         return daemon
 
-    def _restart_server(self) -> None:
-        self.stops += 1
-        embedded.stop(self.server.home, mode="immediate")
-        begin(self.server.home)
+    def _restart_server(self, now: bool) -> None:
+        if now:
+            self.stops += 1
+            embedded.stop(self.server.home, mode="immediate")
+            begin(self.server.home)
 
     def _at_rest(self, daemon: Process) -> None:
         """Wait until the daemon has nothing to do: it looks around, and writes and looks up nothing more."""

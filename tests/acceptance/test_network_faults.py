@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from replicator.model.compiled import Compiled
-from tests.fixtures.commands import Process, Workplace, until
+from tests.fixtures.commands import Process, Workplace, in_hub, until
 from tests.fixtures.postgres import create_database, drop_database
 from tests.fixtures.proxy import (
     Exchange,
@@ -238,3 +238,38 @@ def test_what_a_read_left_out_as_just_written_is_read_again_also_when_that_fails
     until(lambda: not sales.still_planned, what="the look-up that fails")
     until(lambda: trade.held == calm.held, what="the drift put back")
     assert daemon.end() == 0
+
+
+def test_a_daemon_that_froze_and_woke_after_another_took_over_does_no_harm(trade: Trade, calm: Calm) -> None:
+    """It froze with a request on its way, which arrives only when the other one has done everything."""
+    late = Hold("late")
+    trade.proxies["ops"].disturb(late, only=writing)
+    frozen = trade.daemon()
+    late.wait()
+    freeze(frozen, trade)
+    other = trade.daemon()
+    until(lambda: trade.held == calm.held, what="the other one's work")
+    late.let_go()
+    frozen.popen.send_signal(signal.SIGCONT)
+    until(lambda: told(frozen, "another replicator has taken over"), what="a line of the one that woke")
+    until(lambda: trade.held == calm.held, what="both systems as after the calm run")
+    assert [daemon.end() for daemon in (frozen, other)] == [0, 0]
+    assert trade.once_more() == 0
+    assert difference(calm.held, trade.held) == []
+
+
+def freeze(daemon: Process, trade: Trade) -> None:
+    """Freeze it at a moment when it has no transaction open: what an open one has locked would stay locked."""
+    busy = (
+        "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        " and backend_type = 'client backend' and state <> 'idle'"
+    )
+
+    def frozen() -> bool:
+        daemon.popen.send_signal(signal.SIGSTOP)
+        if in_hub(trade.place, busy):
+            daemon.popen.send_signal(signal.SIGCONT)
+            return False
+        return True
+
+    until(frozen, what="a moment without a transaction")
