@@ -242,6 +242,7 @@ def test_what_a_read_left_out_as_just_written_is_read_again_also_when_that_fails
 
 def test_a_daemon_that_froze_and_woke_after_another_took_over_does_no_harm(trade: Trade, calm: Calm) -> None:
     """It froze with a request on its way, which arrives only when the other one has done everything."""
+    trade.configure("writes_per_request: 4, timeout_seconds: 300")
     late = Hold("late")
     trade.proxies["ops"].disturb(late, only=writing)
     frozen = trade.daemon()
