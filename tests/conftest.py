@@ -16,5 +16,6 @@ pytest_plugins = [
     "tests.fixtures.world",
     "tests.fixtures.load",
     "tests.fixtures.schema_files",
+    "tests.fixtures.staff",
     "tests.fixtures.commands",
 ]

@@ -13,6 +13,7 @@ from replicator.hub.sql import statements
 from replicator.hub.state import delivery, delivery_state
 
 _sql = statements(__file__)
+_claim = sa.table("claim", *(sa.column(name) for name in ("record_id", "marked", "state")))
 State = Literal["pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held"]
 
 
@@ -98,15 +99,20 @@ def _take_gone(source: sa.Table) -> sa.Insert:
         .where(delivery.c.state == sa.any_(sa.cast(sa.bindparam("states"), sa.ARRAY(delivery_state))), sa.not_(there))
         .order_by(delivery.c.record_id).limit(sa.bindparam("limit")).with_for_update(skip_locked=True)
     )  # fmt: skip
-    return sa.insert(sa.table("claim", *(sa.column(name) for name in ("record_id", "marked", "state")))).from_select(
-        ["record_id", "marked", "state"], wanted
-    )
+    return sa.insert(_claim).from_select(["record_id", "marked", "state"], wanted)
 
 
 def claim_due(connection: sa.Connection, map_id: int, *, limit: int) -> Claimed:
     """Claim failed records whose pause is over."""
     connection.execute(_sql["make"])
     connection.execute(_sql["take_due"], {"map_id": map_id, "limit": limit})
+    return _held(connection)
+
+
+def claim_selected(connection: sa.Connection, records: sa.Select[Any]) -> Claimed:
+    """Look at deliveries (record id, marks, state) that a statement selects, without taking them from anybody."""
+    connection.execute(_sql["make"])
+    connection.execute(sa.insert(_claim).from_select(["record_id", "marked", "state"], records))
     return _held(connection)
 
 

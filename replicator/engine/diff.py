@@ -25,6 +25,9 @@ claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("ma
 SETTLED = ("none", "gone", "left", "silent")
 """Actions that need nothing done and leave nothing to show."""
 
+INCOMPLETE = "incomplete"
+"""The action of a record that is in step but for a reference that comes later."""
+
 
 def sides(view: DesiredView) -> tuple[str, str]:
     """The crosswalk's columns of the source and of the target."""
@@ -163,12 +166,9 @@ def _action(
     differs: sa.ColumnElement[bool],
     drifted: sa.ColumnElement[bool],
 ) -> sa.ColumnElement[str]:
-    spec = view.mapping.spec
     there = t.c.id.is_not(None)
     left_out = v.c.verdict == "not eligible"
-    removed = v.c.verdict == "absent"
-    if spec.when_no_longer_eligible == "delete":
-        removed = sa.or_(removed, sa.and_(left_out, v.c.target_id.is_not(None)))
+    removed = is_to_go(view, v)
     return sa.case(
         (v.c.verdict.is_(None), "gone"),
         (sa.and_(removed, sa.not_(there)), "unlink"),
@@ -182,8 +182,16 @@ def _action(
         *((rekeyed, "rekey") for rekeyed in _rekeyed(view, v, t)),
         (differs, "update"),
         (drifted, "drift"),
+        (v.c.later.is_not(None), INCOMPLETE),
         else_="none",
     )
+
+
+def is_to_go(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[bool]:
+    """The source of a desired row is gone, or counts as gone."""
+    if view.mapping.spec.when_no_longer_eligible != "delete":
+        return v.c.verdict == "absent"
+    return sa.or_(v.c.verdict == "absent", sa.and_(v.c.verdict == "not eligible", v.c.target_id.is_not(None)))
 
 
 def _removal(view: DesiredView, t: sa.FromClause) -> sa.ColumnElement[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from replicator.engine.claim import Shown, State
+from replicator.engine.diff import INCOMPLETE
 
 _STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked", "invalid": "rejected"}
 
@@ -13,6 +14,8 @@ def shown(row: Any) -> Shown | None:
     """How a record is shown whose action is no write; None when it is in step."""
     if row.action in _STATES:
         return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for)
+    if row.action == INCOMPLETE:
+        return Shown(row.record_id, "blocked", row.record, None, row.later, "update")
     if row.action == "recreate":
         return Shown(
             row.record_id, "reported", row.record, "the target holds the record no more; retry creates it again"

@@ -20,7 +20,8 @@ from replicator.engine.claim import (
     show,
     to_do,
 )
-from replicator.engine.diff import SETTLED, diff, linking, set_columns
+from replicator.engine.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
+from replicator.engine.later import joined_to_go
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
@@ -118,7 +119,7 @@ class _MapMerge:
         self.work = sa.table(
             "work", *(sa.column(name) for name in ("record_id", "source_id", "target_id", "action", "changed",
                                                    "record", "reason", "verdict")),
-            sa.column("waits_for", sa.ARRAY(sa.Text)),
+            sa.column("waits_for", sa.ARRAY(sa.Text)), sa.column("later", sa.ARRAY(sa.Text)),
             *(sa.column(name, self.view.target.c[name].type) for name in names),
         )  # fmt: skip
 
@@ -133,9 +134,10 @@ class _MapMerge:
         for statement in clashes(self.view, self.work):
             self.connection.execute(statement)
         self._still_needed()
+        let_go = self._let_go()
         deleted = self._delete()
         self.connection.execute(parking(self.view, self.work))
-        updated = self.connection.execute(self._update()).rowcount + self._set_instead()
+        updated = self.connection.execute(self._update()).rowcount + self._set_instead() + let_go
         created = self._create()
         self._mark_through(linked)
         merged = self._settle()
@@ -158,6 +160,19 @@ class _MapMerge:
             pointing = child.c[column] == self.work.c.target_id
             same_set = sa.and_(self.work.c.action == "delete", sa.exists().where(pointing))
             self._block(same_set, sa.literal(f"{child.name} records still point at it"))
+
+    def _let_go(self) -> int:
+        """Of several that are to go and point at each other, none could go first: they let go of each other."""
+        target, work, count = self.view.target, self.work, 0
+        waiting = sa.select(work.c.target_id).where(work.c.action == "blocked", is_to_go(self.view, work))
+        for reference in self.view.references:
+            for joined in joined_to_go(self.compiled, self.found, reference) if reference.later else ():
+                column = target.c[reference.column]
+                apart = sa.update(target).values({column: None}).where(
+                    target.c.id.in_(waiting), target.c.id.in_(joined)
+                )  # fmt: skip
+                count += self.connection.execute(apart).rowcount
+        return count
 
     def _references(self) -> Iterator[tuple[sa.Table, str]]:
         for child in self.compiled.tables.common.values():
@@ -225,10 +240,15 @@ class _MapMerge:
 
     def _settle(self) -> Merged:
         work, map_id = self.work, self.ids[self.found.name]
+        if any(reference.later for reference in self.view.references):
+            self.connection.execute(
+                sa.update(work).values(action=INCOMPLETE)
+                .where(work.c.action.in_(["create", "update"]), work.c.later.is_not(None))
+            )  # fmt: skip
         done = (*SETTLED, "create", "update", "delete", "set", "unlink")
         finished = sa.select(work.c.record_id).where(work.c.action.in_(done))
         settled = settle_all(self.connection, map_id, finished)
-        columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for)
+        columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
         rows = self.connection.execute(sa.select(*columns).where(work.c.action.not_in(done))).all()
         outcomes = [outcome for row in rows if (outcome := shown(row)) is not None]
         show(self.connection, map_id, outcomes)

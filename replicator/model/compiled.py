@@ -67,6 +67,11 @@ class Compiled:
     def parts(self, root: CompiledMap) -> list[CompiledMap]:
         return [found for found in self.maps if found.root == root.name]
 
+    def beside(self, found: CompiledMap) -> list[CompiledMap]:
+        """The maps of the same direction and system."""
+        here = (found.mapping.direction, found.mapping.system)
+        return [each for each in self.maps if (each.mapping.direction, each.mapping.system) == here]
+
     def mirror_of(self, link: sa.Table) -> sa.Table:
         """The mirror that a crosswalk belongs to."""
         system, set_name, _ = next(key for key, table in self.tables.links.items() if table is link)

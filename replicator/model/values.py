@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -22,11 +22,16 @@ Expression = sa.ColumnElement[Any]
 
 @dataclass(frozen=True)
 class Value:
-    """``problem`` and ``missing`` are texts, null where all is well."""
+    """``problem``, ``missing`` and ``later`` are texts, null where all is well."""
 
     expression: Expression
     problem: sa.ColumnElement[str] | None = None
     missing: sa.ColumnElement[str] | None = None
+    """What the record waits for."""
+    later: sa.ColumnElement[str] | None = None
+    """What the record is written without, until it lands."""
+    points_at: tuple[sa.Column[Any], ...] = ()
+    """For a reference: the columns of the target's tables that its value may be found in."""
 
 
 def join_text(*parts: object) -> sa.ColumnElement[str]:
@@ -82,7 +87,9 @@ class Values:
         ]
         found = [problem for problem in problems if problem is not None]
         problem = None if not found else found[0] if len(found) == 1 else sa.func.coalesce(*found)
-        return Value(expression, problem, value.missing)
+        if spec.need == "later" and (field.required or self._is_key(name)):
+            raise self.paths.problem(f"'{name}' is required, so it cannot come later")
+        return replace(value, expression=expression, problem=problem)
 
     def _truncated(self, expression: Expression, length: int) -> Expression:
         if not isinstance(expression.type, sa.Text):
@@ -245,19 +252,20 @@ class Values:
         source = self.paths.row[column]
         labels = [self.paths.label(mirror.clause, target) for target, (mirror, _) in ends]
         label = join_text(f"{field.reference} ", _coalesce([*labels, sa.cast(source, sa.Text)]))
-        missing = sa.and_(source.is_not(None), expression.is_(None))
-        return Value(expression, missing=when(missing, label) if spec.need == "required" else None)
+        missing = when(sa.and_(source.is_not(None), expression.is_(None)), label)
+        return _waiting(spec, expression, missing, (self.paths.tables.common[field.reference].c.id,))
 
     def _reference_out(self, name: str, spec: FieldMap, field: SystemField, path: str) -> Value:
         step, kind, last = self.paths.end(path)
         entity = self.paths.entity_pointed_at(kind, last)
         source = step[f"{last}_id"]
-        ends = []
+        ends, points_at = [], []
         for set_name, column in self._pointed(name, field):
             target = self.paths.entity_set(self.mapping.system, set_name)
             mirror = self.paths.to_mirror(source, target, entity)
             if mirror is not None:
                 ends.append(mirror[column or column_name(target.spec.key[0])])
+                points_at.append(mirror.table.c[column or column_name(target.spec.key[0])])
                 link = self.paths.tables.link(target, entity)
                 if link is not None and (spec.need != "required" or len(field.targets) > 1):
                     self.paths.soft_links.add(link)
@@ -265,8 +273,8 @@ class Values:
             raise self.paths.problem(f"no map joins {entity} with what '{name}' points at")
         expression = _coalesce(ends)
         label = join_text(f"{entity} ", self.paths.label_of(entity, source), f" in {self.mapping.system}")
-        missing = sa.and_(source.is_not(None), expression.is_(None))
-        return Value(expression, missing=when(missing, label) if spec.need == "required" else None)
+        missing = when(sa.and_(source.is_not(None), expression.is_(None)), label)
+        return _waiting(spec, expression, missing, tuple(points_at))
 
     def _pointed(self, name: str, field: SystemField) -> list[tuple[str, str | None]]:
         """The entity sets a field points at, and the column whose value it repeats (none: the key)."""
@@ -296,8 +304,6 @@ class Values:
         order_by = self.paths.field(kind, spec.order_by) if spec.order_by else None
         step = self.paths.first(table, on, order_by, (name, table))
         expression = step["id" if isinstance(kind, CommonEntity) else column_name(kind.spec.key[0])]
-        if spec.need != "required":
-            return Value(expression)
         described = join_text(
             f"{spec.lookup} with ",
             *(part for column, _, label in matches for part in (f"{column} '", label, "' ")),
@@ -305,7 +311,7 @@ class Values:
         )
         asked = sa.and_(sa.true(), *(label.is_not(None) for _, _, label in matches))
         missing = when(sa.and_(expression.is_(None), asked), sa.func.rtrim(described))
-        return Value(expression, missing=missing)
+        return _waiting(spec, expression, missing)
 
     def _check_search(
         self,
@@ -340,6 +346,21 @@ class Values:
         if mirror is None:
             raise self.paths.problem(f"no map joins {entity} with {target}")
         return mirror[column_name(target.spec.key[0])], self.paths.label_of(entity, step[f"{last}_id"])
+
+
+def _waiting(
+    spec: FieldMap,
+    expression: Expression,
+    missing: sa.ColumnElement[str],
+    points_at: tuple[sa.Column[Any], ...] = (),
+) -> Value:
+    """A value that may have no counterpart yet: whether the record waits for it, or is written without it."""
+    return Value(
+        expression,
+        missing=missing if spec.need == "required" else None,
+        later=missing if spec.need == "later" else None,
+        points_at=points_at,
+    )
 
 
 def _nothing_as_null(expression: Expression, field: SystemField, kind: sa.types.TypeEngine[Any]) -> Expression:

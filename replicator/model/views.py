@@ -19,7 +19,7 @@ from replicator.model.tables import Tables, common_column
 from replicator.model.values import Value, Values, join_text
 
 _NO_TEXT = sa.cast(sa.null(), sa.Text)
-RESERVED = ("source_id", "target_id", "root_id", "record", "eligible", "verdict", "reason", "waits_for")
+RESERVED = ("source_id", "target_id", "root_id", "record", "eligible", "verdict", "reason", "waits_for", "later")
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,16 @@ class TargetColumn:
     write: Write
     is_key: bool
     type: sa.types.TypeEngine[Any]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column by which the target's records point at others, and the columns its value may be found in."""
+
+    column: str
+    points_at: tuple[sa.Column[Any], ...]
+    later: bool
+    """Filled in when what it points at has landed."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +60,14 @@ class DesiredView:
     """For a part: the column of the source that points at its whole."""
     target_links: tuple[sa.Table, ...] = ()
     """The crosswalks that can pair a target record with one of this system: its own, inbound its siblings' too."""
+    references: tuple[Reference, ...] = ()
 
     @property
     def view(self) -> sa.TableClause:
         """The view, to select from."""
         types: dict[str, sa.types.TypeEngine[Any]] = {
             "eligible": sa.Boolean(), "verdict": sa.Text(), "reason": sa.Text(), "waits_for": sa.ARRAY(sa.Text),
-            "record": sa.Text(),
+            "record": sa.Text(), "later": sa.ARRAY(sa.Text),
         }  # fmt: skip
         fixed = [sa.column(name, types.get(name, sa.BigInteger())) for name in RESERVED]
         values = [sa.column(column.name, column.type) for column in self.columns]
@@ -104,8 +115,14 @@ class _Builder:
         definition = sa.union_all(live, self._gone(columns))
         return DesiredView(
             self.mapping, self.source, self.target, self.link, columns, definition, self.paths,
-            tuple(self.children), self.root_column, tuple(self._target_links()),
+            tuple(self.children), self.root_column, tuple(self._target_links()), tuple(self._references(columns, made)),
         )  # fmt: skip
+
+    def _references(self, columns: tuple[TargetColumn, ...], made: dict[str, Value]) -> Iterator[Reference]:
+        for column in columns:
+            value = made[column.field]
+            if value.points_at:
+                yield Reference(column.name, value.points_at, value.later is not None)
 
     def _target_links(self) -> Iterator[sa.Table]:
         for (system, _, entity), table in self.tables.links.items():
@@ -141,6 +158,7 @@ class _Builder:
         problems = [value.problem for value in made.values() if value.problem is not None]
         missing = [value.missing for value in made.values() if value.missing is not None]
         missing += [] if self.inbound else list(self._unfinished_parts())
+        later = [value.later for value in made.values() if value.later is not None]
         checked = sa.select(
             row.alias.c.id.label("source_id"),
             self._target_id().label("target_id"),
@@ -150,6 +168,7 @@ class _Builder:
             (sa.case(*not_eligible) if not_eligible else _NO_TEXT).label("left_out"),
             (sa.func.nullif(sa.func.concat_ws("; ", *problems), "") if problems else _NO_TEXT).label("problem"),
             self._list(missing).label("waits_for"),
+            self._list(later).label("later"),
             *(sa.cast(made[column.field].expression, column.type).label(column.name) for column in columns),
         ).select_from(self._joined())  # fmt: skip
         d = checked.subquery("d")
@@ -163,6 +182,7 @@ class _Builder:
         fixed = {
             "source_id": d.c.source_id, "target_id": d.c.target_id, "root_id": d.c.root_id, "record": d.c.record,
             "eligible": d.c.eligible, "verdict": verdict, "reason": reason, "waits_for": d.c.waits_for,
+            "later": d.c.later,
         }  # fmt: skip
         return sa.select(*(fixed[name].label(name) for name in RESERVED), *(d.c[column.name] for column in columns))
 
@@ -209,7 +229,7 @@ class _Builder:
             "record": self.paths.label(target, kind), "eligible": sa.false(), "verdict": sa.literal("absent"),
         }  # fmt: skip
         fixed["root_id"] = sa.cast(fixed["root_id"], sa.BigInteger)
-        fixed["waits_for"] = sa.cast(sa.null(), sa.ARRAY(sa.Text))
+        fixed["waits_for"] = fixed["later"] = sa.cast(sa.null(), sa.ARRAY(sa.Text))
         return (
             sa.select(
                 *(fixed.get(name, _NO_TEXT).label(name) for name in RESERVED),

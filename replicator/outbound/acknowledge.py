@@ -70,10 +70,15 @@ class Acknowledgement:
         for name, written in by_map.items():
             self._record(self.compiled.map(name), written)
         self.result.applied += len(done)
-        self._finish([delivery.record_id for delivery, _ in done])
+        self._finish([delivery for delivery, _ in done])
 
-    def _finish(self, ids: Sequence[int]) -> None:
-        self.connection.execute(_sql["applied"], {"map_id": self.ids[self.found.name], "ids": list(ids)})
+    def _finish(self, done: Sequence[Delivery]) -> None:
+        values = {
+            "map_id": self.ids[self.found.name],
+            "ids": [delivery.record_id for delivery in done],
+            "incomplete": [delivery.record_id for delivery in done if delivery.incomplete],
+        }
+        self.connection.execute(_sql["applied"], values)
 
     def _record(self, found: CompiledMap, written: Sequence[tuple[Planned, Applied]]) -> None:
         """Mirror, crosswalk and accepted values of one map's writes."""

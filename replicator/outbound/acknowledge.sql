@@ -1,11 +1,13 @@
 -- name: applied
--- Done, unless it was marked again meanwhile: then it stays to be looked at.
+-- Done, unless it was marked again meanwhile, or sent without something: then it stays to be looked at.
 with done as (
     delete from sync.delivery
-    where map_id = :map_id and record_id = any(:ids) and marked = claimed returning record_id
+    where map_id = :map_id and record_id = any(:ids) and marked = claimed and record_id <> all(:incomplete)
+    returning record_id
 )
 update sync.delivery set state = 'pending', attempts = 0, identity = null
-where map_id = :map_id and record_id = any(:ids) and marked is distinct from claimed;
+where map_id = :map_id and record_id = any(:ids)
+  and (marked is distinct from claimed or record_id = any(:incomplete));
 
 -- name: not_applied
 -- What went wrong with each record, and when it is tried again (never by itself where next_at is null).

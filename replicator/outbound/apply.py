@@ -23,6 +23,7 @@ from replicator.hub.sql import MANY, analyze, statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause, part_links
 from replicator.outbound.first import hold_first_updates
+from replicator.outbound.later import Later
 from replicator.outbound.look_up import LookUp
 from replicator.outbound.plan import Delivery, Earlier, NewKey, plan_delivery
 from replicator.systems.connector import Connector, Outcome, Postponed
@@ -84,6 +85,7 @@ class Deliveries:
         self.connector, self.sending = connector, sending
         self.halted: ReplicatorError | None = None
         self.look_up = LookUp(connection, compiled, ids, connector)
+        self.later = Later(connection, compiled, ids)
 
     def recover(self) -> None:
         """After a start: what was in flight when the last daemon stopped has to be looked up."""
@@ -144,6 +146,7 @@ class Deliveries:
         return {each.mapping.entity_set.name for each in maps} | {names[table] for table in steps if table in names}
 
     def _deliver_due(self, found: CompiledMap) -> Delivered:
+        self.later.begin(found)
         with self.connection.begin():
             claimed = claim_due(self.connection, self.ids[found.name], limit=_BATCH)
             deliveries, counts = self._decide(found, claimed) if claimed.records else ([], Delivered())
@@ -153,6 +156,7 @@ class Deliveries:
     def _deliver_map(self, found: CompiledMap, states: Sequence[State], *, gone: bool = False) -> Delivered:
         total, after = Delivered(), 0
         source = found.view.source if gone else None
+        self.later.begin(found)
         while not self.halted and not self.sending.stopping():
             with self.connection.begin():
                 claimed = claim_records(
@@ -182,7 +186,7 @@ class Deliveries:
         for part in self.compiled.parts(found):
             for row in self.connection.execute(diff(part.view, self.ids[part.name], claimed, by_root=True)):
                 parts[row.record_id].append((part, row))
-        rows = self.connection.execute(diff(found.view, self.ids[found.name], claimed)).all()
+        rows = self.later.hold(found, self.connection.execute(diff(found.view, self.ids[found.name], claimed)).all())
         deliveries = [
             plan_delivery(
                 found,

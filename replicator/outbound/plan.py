@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replicator.engine.claim import Shown
-from replicator.engine.diff import SETTLED, compared
+from replicator.engine.diff import INCOMPLETE, SETTLED, compared
 from replicator.engine.outcome import shown
 from replicator.model.compiled import CompiledMap
 from replicator.model.schema import column_name
@@ -22,6 +22,8 @@ KeyFor = Callable[[CompiledMap, Any], uuid.UUID]
 
 _ASKED = {"recreate": "create", "drift": "update"}
 """What a person who tries again means."""
+_WRITTEN_WITHOUT = (INCOMPLETE, "create", "recreate", "update", "drift", "rekey")
+"""Actions that leave out what comes later."""
 _OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", "delete": "delete", "set": "update"}
 
 
@@ -72,6 +74,8 @@ class Delivery:
     marked: int
     writes: list[Planned] = field(default_factory=list)
     shown: Shown | None = None
+    incomplete: bool = False
+    """Sent without a reference that comes later, so that it has to be looked at again."""
     unlink: list[tuple[CompiledMap, int]] = field(default_factory=list)
     """Pairs to part without a write: both records are gone, or the map does nothing on a delete."""
 
@@ -116,16 +120,30 @@ def plan_delivery(
     for found, each in rows:
         if each.action == "unlink":
             delivery.unlink.append((found, each.source_id))
-        elif each.action not in SETTLED:
+        elif each.action not in (*SETTLED, INCOMPLETE):
             delivery.writes.extend(_planned(found, each, action, new_key) for action in _actions(found, each))
     delivery.writes.sort(key=_place)
+    missing = _missing(rows)
+    delivery.incomplete = bool(missing)
+    if missing and not delivery.writes:
+        delivery.shown = Shown(row.record_id, "blocked", row.record, None, missing, "update")
     return delivery
+
+
+def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
+    """What a record and its parts are sent without."""
+    return [
+        each if found.root is None else f"{found.mapping.entity.entity} {row.record}: {each}"
+        for found, row in rows
+        if row.action in _WRITTEN_WITHOUT
+        for each in row.later or ()
+    ]
 
 
 def _trouble(found: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
     """Why a record is not written; None when it is, or need not be."""
     writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and found.root is not None)
-    return None if writable else shown(row)
+    return None if writable or row.action == INCOMPLETE else shown(row)
 
 
 def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:

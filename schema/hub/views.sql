@@ -1,10 +1,11 @@
 -- The views of schema sync that people read.
 
 create view sync.blocked as
-select m.name as map, d.record, d.waits_for, d.since, d.tried_at, d.record_id
+select m.name as map, d.record, d.waits_for, d.operation, d.since, d.tried_at, d.record_id
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'blocked';
-comment on view sync.blocked is 'Records that wait, and what each of them waits for';
+comment on view sync.blocked is
+    'Records that wait, and what each of them waits for; operation update: it is there, but not complete yet';
 
 create view sync.failed as
 select m.name as map, d.record, d.state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,

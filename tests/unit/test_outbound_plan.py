@@ -61,7 +61,7 @@ def row_of(found: CompiledMap, action: str, record_id: int = 1, **values: object
     wanted = {column.name: None for column in found.view.columns}
     fixed: dict[str, object] = {
         "record_id": record_id, "source_id": record_id, "target_id": 5, "root_id": None, "record": f"R-{record_id}",
-        "reason": None, "waits_for": None, "action": action, "changed": [], "drifted": [],
+        "reason": None, "waits_for": None, "later": None, "action": action, "changed": [], "drifted": [],
     }  # fmt: skip
     return SimpleNamespace(**{**held, **wanted, **fixed, **values})
 
