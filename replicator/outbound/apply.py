@@ -156,7 +156,8 @@ class Deliveries:
     def _deliver_map(self, found: CompiledMap, states: Sequence[State], *, gone: bool = False) -> Delivered:
         total, after = Delivered(), 0
         source = found.view.source if gone else None
-        self.later.begin(found)
+        if not gone:
+            self.later.begin(found)
         while not self.halted and not self.sending.stopping():
             with self.connection.begin():
                 claimed = claim_records(

@@ -82,6 +82,13 @@ FAULTS = [
     Fault(
         "a reference to what is no reference", HERDS, "{reference: farm}", "{reference: number}", ("not a reference",)
     ),
+    Fault(
+        "a required reference that comes later",
+        HERDS,
+        "{reference: farm}",
+        "{reference: farm, need: later}",
+        ("fields.farm", "cannot come later"),
+    ),
     Fault("a text into a number", HERDS, "heads: heads", "heads: number", ("maps.0.fields.heads", "text", "integer")),
     Fault(
         "a number with a fraction into a whole one", HERDS, "heads: heads", "heads: weight", ("maps.0.fields.heads",)

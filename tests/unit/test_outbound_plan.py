@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.config import Budget
+from replicator.engine.claim import Shown
 from replicator.inbound.snapshot import ALWAYS_ALLOWED, over_budget
 from replicator.model.compiled import Compiled, CompiledMap, compile_folder
 from replicator.outbound.acknowledge import worst_of
@@ -185,6 +186,17 @@ def test_a_part_in_trouble_holds_its_whole_and_says_which(whole: CompiledMap, pa
     assert found.shown is not None
     assert (found.shown.state, found.shown.record_id, found.shown.record) == ("blocked", 1, "R-1")
     assert found.shown.waits_for == ["animal 9: farm F"]
+
+
+def test_what_a_part_is_sent_without_holds_nothing_and_is_looked_at_again(
+    whole: CompiledMap, part: CompiledMap
+) -> None:
+    without = row_of(part, "incomplete", 2, record="9", later=["animal 8"])
+    quiet = planned(whole, row_of(whole, "none"), [(part, without)])
+    assert (quiet.writes, quiet.shown) == ([], Shown(1, "blocked", "R-1", None, ["animal 9: animal 8"], "update"))
+    busy = planned(whole, row_of(whole, "update"), [(part, without), (part, row_of(part, "create", 3))])
+    assert [each.write.operation for each in busy.writes] == ["update", "create"]
+    assert (busy.shown, busy.incomplete) == (None, True)
 
 
 def test_an_invalid_record_is_shown_as_rejected_with_the_reason(whole: CompiledMap) -> None:
