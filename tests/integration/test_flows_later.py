@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from replicator.cycle import Cycle
+from replicator.hub.objects import create_objects, drop_objects
+from replicator.model.compiled import compile_folder
+from tests.fixtures.hub import SCHEMA
+from tests.fixtures.schema_files import SchemaFiles
 from tests.fixtures.staff import Staff
+from tests.fixtures.world import Systems
 
 STUCK = "a title that is too long"
 
@@ -255,3 +267,65 @@ def test_a_whole_chain_is_deleted_in_two_passes(staff: Staff) -> None:
     assert asked["delete"] == len(names)
     assert asked["update"] < len(names)
     assert staff.requests <= 10
+
+
+# The simulated systems themselves: the parent account of sales as the invoice account of ops
+
+PARENTS = (
+    "alter table common.account add parent_id bigint references common.account deferrable initially deferred",
+    "alter table log.common_account add parent_id bigint",
+    "alter table sales.accounts add parentaccountid uuid",
+    "alter table log.sales_accounts add parentaccountid uuid",
+    "alter table ops.customers_v3 add invoice_account text",
+    "alter table log.ops_customers_v3 add invoice_account text",
+)
+
+
+@pytest.fixture
+def with_parents(systems: Systems, tmp_path: Path) -> Systems:
+    """The product's own schema, and a parent account in it."""
+    files = SchemaFiles(tmp_path / "schema")
+    shutil.copytree(SCHEMA, files.folder)
+    files.replace("common/account.yaml", "fields:\n", "fields:\n  parent: {reference: account}\n")
+    accounts, customers = "sales/accounts.yaml", "ops/CustomersV3.yaml"
+    files.replace(accounts, "  statecode:", "  parentaccountid: {type: reference, to: [accounts]}\n  statecode:")
+    last = "      description: description"
+    files.replace(accounts, last, f"      parent: {{reference: parentaccountid, need: later}}\n{last}")
+    files.replace(
+        customers, "  OnHoldStatus: {d", "  InvoiceAccount: {repeats: CustomersV3.CustomerAccount}\n  OnHoldStatus: {d"
+    )
+    last = "      SalesMemo: description"
+    files.replace(customers, last, f"      InvoiceAccount: {{reference: parent, need: later}}\n{last}")
+    compiled = compile_folder(files.folder)
+    with systems.connection.begin():
+        drop_objects(systems.connection)
+        for statement in PARENTS:
+            systems.connection.execute(sa.text(statement))
+        create_objects(systems.connection, compiled, files.folder)
+    systems.cycle = Cycle(replace(systems.cycle.world, compiled=compiled), systems.connection)
+    systems.reference_data()
+    return systems
+
+
+def invoice_accounts(systems: Systems) -> dict[str, Any]:
+    return {row["CustomerAccount"]: row["InvoiceAccount"] or None for row in systems.held("ops", "CustomersV3")}
+
+
+def below(systems: Systems, account: Mapping[str, Any], parent: Mapping[str, Any] | None) -> None:
+    parent_id = None if parent is None else parent["accountid"]
+    systems.sales.put("accounts", {"accountid": account["accountid"], "_parentaccountid_value": parent_id})
+
+
+def test_parent_accounts_of_sales_become_invoice_accounts_of_ops(with_parents: Systems) -> None:
+    systems = with_parents
+    first, second, third = (systems.account(number) for number in ("A-1", "A-2", "A-3"))
+    below(systems, first, second)
+    below(systems, second, third)
+    systems.settle()
+    assert invoice_accounts(systems) == {"A-1": "A-2", "A-2": "A-3", "A-3": None}
+    below(systems, second, first)
+    below(systems, first, None)
+    below(systems, third, second)
+    systems.settle()
+    assert invoice_accounts(systems) == {"A-1": None, "A-2": "A-1", "A-3": "A-2"}
+    assert systems.why("failed") == systems.why("blocked") == {}
