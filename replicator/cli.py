@@ -25,12 +25,14 @@ from sqlalchemy.exc import DBAPIError
 from replicator import __version__, report
 from replicator.config import FILE, Configuration, load
 from replicator.cycle import Cycle
-from replicator.daemon import Daemon, LogWatcher, notify
+from replicator.daemon import Daemon, LogWatcher
+from replicator.decisions import decisions
 from replicator.engine.lease import Lease, acquire, holder
 from replicator.errors import LeaseLost, ReplicatorError, Transient
 from replicator.hub import embedded
 from replicator.hub.migrate import check_hub, migrate
 from replicator.model.compiled import compile_folder
+from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of, world_of
 from replicator.terminal import TerminalWatcher
 
@@ -40,7 +42,7 @@ Exit codes:
   0  done; for once and status: everything is in step
   1  an error that a person has to mend
   2  wrong usage
-  3  once and status: something is blocked, failed, rejected or held
+  3  once and status: something is blocked, failed, rejected, held or in conflict
   4  a passing failure: the hub or a system could not be reached
 """
 
@@ -73,13 +75,6 @@ class Group(click.Group):
             return super().invoke(ctx)
 
 
-config_option = click.option(
-    "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), envvar="REPLICATOR_CONFIG",
-    help=f"Configuration file (default: {FILE}; environment: REPLICATOR_CONFIG).",
-)  # fmt: skip
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-
-
 @click.group(cls=Group, epilog=EXIT_CODES)
 @click.version_option(__version__, prog_name="replicator")
 def main() -> None:
@@ -90,6 +85,10 @@ def main() -> None:
     Try it:  replicator demo
     """
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+
+for decision in decisions:
+    main.add_command(decision)
 
 
 @main.command()
@@ -114,7 +113,7 @@ def migrate_command(config_path: Path | None, as_json: bool) -> None:
     with hub_of(load(config_path)) as hub:
         migrate(hub)
         where = hub.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
-    _answer(f"the hub is ready: {where}", as_json, hub=where)
+    answer(f"the hub is ready: {where}", as_json, hub=where)
 
 
 @main.command()
@@ -179,11 +178,6 @@ def leading(connection: sa.Connection, configuration: Configuration) -> Iterator
         lease.release(connection)
 
 
-def _answer(text: str, as_json: bool, **values: object) -> None:
-    """One result: a sentence, or the values in it as JSON."""
-    click.echo(report.to_json(values) if as_json else text)
-
-
 def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
     if as_json:
         click.echo(report.to_json(found))
@@ -236,71 +230,6 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
-@main.group()
-def deletes() -> None:
-    """Decide about deletes that are held because they are too many."""
-
-
-def _decide(config_path: Path | None, function: str, *of: str | None) -> int:
-    """Call a function of schema sync, and wake the daemon; the number of records concerned."""
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            with connection.begin():
-                call = getattr(sa.func.sync, function)(*of)
-                count = connection.execute(sa.select(call)).scalar_one()
-            notify(connection)
-            return int(count)
-
-
-@deletes.command()
-@config_option
-@click.argument("system")
-@click.argument("entity_set")
-@json_option
-def approve(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
-    """Let the held deletes of SYSTEM's ENTITY_SET go ahead; each record is looked up once more before."""
-    count = _decide(config_path, "approve_deletes", system, entity_set)
-    _answer(f"{count} deletes approved", as_json, approved=count)
-
-
-@deletes.command()
-@config_option
-@click.argument("system")
-@click.argument("entity_set")
-@json_option
-def reject(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
-    """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
-    count = _decide(config_path, "reject_deletes", system, entity_set)
-    _answer(f"{count} deletes rejected", as_json, rejected=count)
-
-
-@main.group()
-def updates() -> None:
-    """Decide about the updates of a flow's first delivery that are held because they are too many."""
-
-
-@updates.command("approve")
-@config_option
-@click.argument("flow")
-@json_option
-def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
-    """Let the held updates of FLOW (as 'status' names it) go out."""
-    count = _decide(config_path, "approve_updates", flow)
-    _answer(f"{count} updates approved", as_json, approved=count)
-
-
-@main.command()
-@config_option
-@click.option("--flow", help="Only this flow, as 'status' names it.")
-@click.option("--record", help="Only this record, as 'status --details' names it.")
-@json_option
-def retry(config_path: Path | None, flow: str | None, record: str | None, as_json: bool) -> None:
-    """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
-    count = _decide(config_path, "retry", flow, record)
-    _answer(f"{count} records will be tried again", as_json, records=count)
-
-
 @main.command("check-schema")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("schema"))
 @click.option("--json-schema", is_flag=True, help="Print the JSON Schema of the files, for editors.")
@@ -316,7 +245,7 @@ def check_schema(folder: Path, json_schema: bool, as_json: bool) -> None:
     lines = [f"{found.rank}  {found.name}" for found in compiled.maps]
     lines.append(f"{len(compiled.schema.entities)} entities, {len(compiled.maps)} maps, no problem found")
     maps = [{"map": found.name, "rank": found.rank} for found in compiled.maps]
-    _answer("\n".join(lines), as_json, entities=list(compiled.schema.entities), maps=maps)
+    answer("\n".join(lines), as_json, entities=list(compiled.schema.entities), maps=maps)
 
 
 @main.command()

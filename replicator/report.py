@@ -12,7 +12,18 @@ import sqlalchemy as sa
 from rich.console import Console
 
 Rows = Sequence[Mapping[str, Any]]
-_COUNTS = ("mirrored", "in_step", "pending", "in_flight", "blocked", "failed", "rejected", "not_eligible", "reported")
+_COUNTS = (
+    "mirrored",
+    "in_step",
+    "pending",
+    "in_flight",
+    "blocked",
+    "failed",
+    "rejected",
+    "not_eligible",
+    "reported",
+    "conflicts",
+)
 
 
 def rows(connection: sa.Connection, view: str, limit: int | None = None) -> Rows:
@@ -37,8 +48,8 @@ def details(connection: sa.Connection, limit: int) -> dict[str, Rows]:
 
 
 def needs_attention(found: Mapping[str, Rows]) -> bool:
-    """Whether anything is blocked, failed, rejected, reported or held, or could not be read."""
-    troubled = ("blocked", "failed", "rejected", "reported", "in_flight", "pending")
+    """Whether anything is blocked, failed, rejected, reported, held or in conflict, or could not be read."""
+    troubled = ("blocked", "failed", "rejected", "reported", "conflicts", "in_flight", "pending")
     return bool(found["held"] or found["problems"]) or any(row[name] for row in found["flows"] for name in troubled)
 
 
@@ -69,6 +80,8 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
     for row in found["held"]:
         _line(console, f"held: {row['records']} deletes of {row['system']}.{row['entity_set']}: {row['reason']}")
         _line(console, f"      decide with: replicator deletes approve|reject {row['system']} {row['entity_set']}")
+    if any(row["conflicts"] for row in found["flows"]):
+        _line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
     for row in found["problems"]:
         _line(console, f"not read: {row['system']}.{row['entity_set']} since {_time(row['since'])}: {row['problem']}")
 
@@ -81,6 +94,20 @@ def print_details(console: Console, found: Mapping[str, Rows]) -> None:
         _line(console, f"{row['state']:<13} {row['map']}  {row['record'] or '(unknown)'}  {row['reason']}")
     for row in found["not_eligible"]:
         _line(console, f"not eligible  {row['map']}  {row['record']}  {row['reason']}")
+
+
+def print_conflicts(console: Console, found: Rows) -> None:
+    """The open conflicts, one a line: which field of which record, and every value."""
+    for row in found:
+        held = ", ".join(f"{name} {_shown(value)}" for name, value in sorted(row["held"].items()))
+        record = f"{row['entity']} {row['record']}"
+        _line(console, f"{row['id']}  {record}  {row['field']}: {held}; before {_shown(row['base'])}")
+    if found:
+        _line(console, "decide with: replicator resolve ID --take SIDE, or --value TEXT")
+
+
+def _shown(value: str | None) -> str:
+    return "(empty)" if value is None else f"'{value}'"
 
 
 def _line(console: Console, text: str) -> None:

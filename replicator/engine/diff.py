@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import array
 
 from replicator.engine.claim import Claimed
+from replicator.engine.either import Sides
+from replicator.engine.either import sides as sides_of
 from replicator.hub.state import accepted
 from replicator.model.schema import column_name
 from replicator.model.spec import SetFields
@@ -67,11 +69,11 @@ def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = Fa
     """
     t = view.target.alias("t")
     joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=not by_root)
+    both = sides_of(view, sa.literal(map_id), joined.outerjoin(t, t.c.id == v.c.target_id), v, t)
+    values = [both.wanted.get(column.name, column).label(column.name) for column in v.c]
     image = [t.c[name].label(f"now_{name}") for name in _image(view)]
-    decision = _decision(view, sa.literal(map_id), v, t)
-    return sa.select(claim.c.record_id, *v.c, *image, *decision, _holder(view, v).label("holder")).select_from(
-        joined.outerjoin(t, t.c.id == v.c.target_id)
-    )
+    decision = (*_decision(view, sa.literal(map_id), v, t, both), _holder(view, v).label("holder"))
+    return sa.select(claim.c.record_id, *values, *both.told, *image, *decision).select_from(both.joined)
 
 
 def differences(view: DesiredView, map_id: sa.ColumnElement[int], whole: DesiredView | None) -> sa.Select[Any]:
@@ -80,9 +82,9 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], whole: Desired
     ``whole`` is the map of a part's whole: what is left alone there is left alone with its parts.
     """
     v, t = view.view.alias("v"), view.target.alias("t")
-    action = _decision(view, map_id, v, t)[0]
-    joined = v.outerjoin(t, t.c.id == v.c.target_id)
-    rows = sa.select(_record(view, v).label("record_id"), v.c.record, action).select_from(joined)
+    both = sides_of(view, map_id, v.outerjoin(t, t.c.id == v.c.target_id), v, t)
+    action = _decision(view, map_id, v, t, both)[0]
+    rows = sa.select(_record(view, v).label("record_id"), v.c.record, action).select_from(both.joined)
     if whole is not None:
         w = whole.view.alias("w")
         left = w.c.verdict == sa.literal_column("'not eligible'")
@@ -98,11 +100,12 @@ def _record(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[int]:
 
 
 def _decision(
-    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause
+    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause, both: Sides
 ) -> list[sa.ColumnElement[Any]]:
     """What is to be done, and because of which columns: ``action``, ``changed``, ``drifted``."""
-    differ = {column.name: _differs(view, map_id, column, v, t) for column in compared(view)}
-    drifts = {column.name: _drifted(view, map_id, column, v, t) for column in compared(view) if reports_drift(view)}
+    differ = {column.name: _differs(view, map_id, column, v, t, both) for column in compared(view)}
+    mastered = (column for column in compared(view) if reports_drift(view) and not column.either)
+    drifts = {column.name: _drifted(view, map_id, column, v, t) for column in mastered}
     action = _action(view, v, t, sa.or_(sa.false(), *differ.values()), sa.or_(sa.false(), *drifts.values()))
     return [action.label("action"), _changed(differ).label("changed"), _changed(drifts).label("drifted")]
 
@@ -115,15 +118,21 @@ def _image(view: DesiredView) -> list[str]:
 
 
 def _differs(
-    view: DesiredView, map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause, t: sa.FromClause
+    view: DesiredView,
+    map_id: sa.ColumnElement[int],
+    column: TargetColumn,
+    v: sa.FromClause,
+    t: sa.FromClause,
+    both: Sides,
 ) -> sa.ColumnElement[bool]:
-    wanted, held = v.c[column.name], t.c[column.name]
+    wanted, held = both.wanted.get(column.name, v.c[column.name]), t.c[column.name]
     if view.mapping.direction == "in":
         return wanted.is_distinct_from(held)
     settled = _sent_before(map_id, column, v, wanted)
-    if not reports_drift(view):
+    if column.either or not reports_drift(view):
         settled = settled.where(accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)))
-    return sa.and_(wanted.is_distinct_from(held), sa.not_(settled))
+    free = sa.not_(both.unmerged.get(column.name, sa.false()))
+    return sa.and_(wanted.is_distinct_from(held), sa.not_(settled), free)
 
 
 def _drifted(

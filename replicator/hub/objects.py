@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
-from replicator.hub.state import delivery, hub, map_
+from replicator.hub.state import conflict, delivery, hub, map_
 from replicator.hub.state import entity_set as read_state
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
@@ -79,6 +79,7 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     for found in compiled.maps:
         yield _view_text(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
         yield _comment(f"desired.{_quote(found.mapping.view_name)}", found)
+        yield from _policies(found)
     yield (hub_folder / "views.sql").read_text(encoding="utf-8")
     yield _view_text("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
@@ -142,6 +143,11 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             sa.select(sa.func.count()).where(delivery.c.map_id == map_.c.id, wanted).correlate(map_).scalar_subquery()
         )
 
+    conflicts = (
+        sa.select(sa.func.count())
+        .where(conflict.c.map_id == map_.c.id, conflict.c.state == sa.literal_column("'open'"))
+        .correlate(map_).scalar_subquery()
+    )  # fmt: skip
     on_the_way = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in ON_THE_WAY])
     oldest = (
         sa.select(sa.func.min(delivery.c.since))
@@ -162,6 +168,7 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             count("rejected").label("rejected"),
             count("not_eligible").label("not_eligible"),
             count("reported", "held").label("reported"),
+            conflicts.label("conflicts"),
             read_state.c.read_at.label("last_snapshot"),
             read_state.c.problem,
             oldest.label("oldest"),
@@ -181,6 +188,13 @@ def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -
 def _comment(name: str, found: CompiledMap) -> str:
     text = found.mapping.spec.description or found.name
     return " ".join(("comment on view", name, "is", "'" + text.replace("'", "''") + "'"))
+
+
+def _policies(found: CompiledMap) -> Iterator[str]:
+    """Who decides a conflict, beside each field that either side may change."""
+    for field, winner in found.view.either.items() if found.mapping.direction == "in" else ():
+        column = ".".join(("desired", _quote(found.mapping.view_name), _quote(field)))
+        yield " ".join(("comment on column", column, "is 'Either side may change it; in a conflict:", winner + "'"))
 
 
 def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:

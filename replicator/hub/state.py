@@ -211,6 +211,54 @@ accepted = sa.Table(
     comment="Amended: what was sent and what the target made of it; in step while both stay as they are",
 )
 
+base = sa.Table(
+    "base",
+    metadata,
+    sa.Column("map_id", sa.SmallInteger, sa.ForeignKey(map_.c.id), primary_key=True, comment="The inbound map"),
+    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="id in the mirror"),
+    sa.Column("field", sa.Text, primary_key=True, comment="Column of the common table"),
+    sa.Column("common_id", sa.BigInteger, nullable=False, comment="The common record it was paired with then"),
+    sa.Column("common", sa.Text, comment="What common held"),
+    sa.Column("side", sa.Text, comment="What the system held, in common's terms; another value where it was amended"),
+    sa.Column("at", _time, server_default=_now, nullable=False),
+    schema="sync",
+    comment="Fields that either side may change: the last values on which a system and common agreed",
+)
+
+conflict = sa.Table(
+    "conflict",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("map_id", sa.SmallInteger, sa.ForeignKey(map_.c.id), nullable=False, comment="The inbound map"),
+    sa.Column("record_id", sa.BigInteger, nullable=False, comment="id in the mirror"),
+    sa.Column("common_id", sa.BigInteger, nullable=False),
+    sa.Column("entity", sa.Text, nullable=False),
+    sa.Column("record", sa.Text, comment="What people call the record"),
+    sa.Column("field", sa.Text, nullable=False, comment="Column of the common table"),
+    sa.Column("system", sa.Text, nullable=False, comment="The system whose change met another one in common"),
+    sa.Column("base", sa.Text, comment="The value before both changes; null where the two never agreed"),
+    sa.Column("held", JSONB, nullable=False, comment="What common and each linked system held, by name, as text"),
+    sa.Column("state", sa.Text, nullable=False, server_default="open"),
+    sa.Column("since", _time, nullable=False, server_default=_now),
+    sa.Column("decided_at", _time),
+    sa.Column(
+        "decided_by", sa.Text, comment="policy, a person's role, or change: the values came to agree by themselves"
+    ),
+    sa.Column("decision", sa.Text, comment="Whose value was taken: a system, common, or value for one that was given"),
+    sa.Column("decided", sa.Text, comment="The value that was taken"),
+    sa.CheckConstraint("state in ('open', 'decided')", name="state_known"),
+    schema="sync",
+    comment="Fields that were changed on both sides: every value, and what was decided",
+)
+sa.Index(
+    "uq_conflict_open",
+    conflict.c.map_id,
+    conflict.c.record_id,
+    conflict.c.field,
+    unique=True,
+    postgresql_where=conflict.c.state == sa.literal_column("'open'"),
+)
+
 lease = sa.Table(
     "lease",
     metadata,

@@ -37,6 +37,11 @@ def refused(view: DesiredView, work: sa.TableClause) -> sa.Update:
     return _with_common(view, work, sa.and_(work.c.action == "create", sa.not_(paired)))
 
 
+def moves_keys(view: DesiredView) -> bool:
+    """Whether the map writes the key again and again: one that only sets it never renumbers a record."""
+    return all(column.write == "always" for column in view.columns if column.is_key)
+
+
 def _among_themselves(
     work: sa.TableClause, keys: list[sa.ColumnElement[Any]], create: sa.ColumnElement[bool]
 ) -> sa.Update:
@@ -66,7 +71,8 @@ def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElemen
     label = view.paths.label(target, view.mapping.entity)
     leaving = work.alias("leaving")
     moves = sa.or_(*(fold(leaving.c[name]) != fold(target.c[name]) for name in names))
-    frees = sa.or_(leaving.c.action == "delete", sa.and_(leaving.c.action == "update", moves))
+    renumbered = sa.and_(leaving.c.action == "update", moves) if moves_keys(view) else sa.false()
+    frees = sa.or_(leaving.c.action == "delete", renumbered)
     freed = sa.exists().where(leaving.c.target_id == target.c.id, frees)
     words = sa.literal(f"another record is {view.mapping.entity.entity} ") + label + " already"
     return blocking(work, sa.and_(which, same, sa.not_(freed)), words)

@@ -26,7 +26,8 @@ from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
 from replicator.hub.sql import analyze, enough_memory, prefer_whole_joins, thought_small
-from replicator.inbound.clash import blocking, clashes, parking, refused
+from replicator.inbound.clash import blocking, clashes, moves_keys, parking, refused
+from replicator.inbound.conflict import Conflicts, told_columns
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
 
@@ -121,7 +122,9 @@ class _MapMerge:
                                                    "record", "reason", "verdict")),
             sa.column("waits_for", sa.ARRAY(sa.Text)), sa.column("later", sa.ARRAY(sa.Text)),
             *(sa.column(name, self.view.target.c[name].type) for name in names),
+            *told_columns(self.view),
         )  # fmt: skip
+        self.conflicts = Conflicts(connection, compiled, ids, found, self.work)
 
     def run(self) -> Merged:
         """Link, diff, apply, settle."""
@@ -130,15 +133,18 @@ class _MapMerge:
             if thought_small(self.connection, self.view.target.fullname, self.claimed.records):
                 prefer_whole_joins(self.connection)
         linked = list(self.connection.execute(linking(self.view, self.claimed)).scalars())
+        self.conflicts.hold_common()
         self._make_work()
         for statement in clashes(self.view, self.work):
             self.connection.execute(statement)
         self._still_needed()
         let_go = self._let_go()
         deleted = self._delete()
-        self.connection.execute(parking(self.view, self.work))
+        if moves_keys(self.view):
+            self.connection.execute(parking(self.view, self.work))
         updated = self.connection.execute(self._update()).rowcount + self._set_instead() + let_go
         created = self._create()
+        self.conflicts.note()
         self._mark_through(linked)
         merged = self._settle()
         self.connection.execute(sa.text("drop table work"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from replicator.model.literals import fits, types
+from replicator.model.masters import masters
 from replicator.model.schema import EntitySet, Schema, column_name
 from replicator.model.spec import CommonEntity, MapSpec
 
@@ -15,6 +16,8 @@ def check(schema: Schema) -> Iterator[str]:
         yield from _entity(schema, entity)
     for entity_set in schema.entity_sets.values():
         yield from _entity_set(schema, entity_set)
+    for entity in schema.entities.values():
+        yield from masters(schema, entity)
 
 
 def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:

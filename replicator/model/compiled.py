@@ -41,8 +41,9 @@ class CompiledMap:
 
     @cached_property
     def hash(self) -> str:
-        """Changes when the compiled view changes."""
-        return hashlib.sha256(view_text(self.view).encode()).hexdigest()[:16]
+        """Changes when the compiled view changes, or who decides the conflicts of a field."""
+        policies = ",".join(sum(self.view.either.items(), ()))
+        return hashlib.sha256((view_text(self.view) + policies).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Compiled:
         """The mirror that a crosswalk belongs to."""
         system, set_name, _ = next(key for key, table in self.tables.links.items() if table is link)
         return self.tables.mirrors[system, set_name]
+
+    def opposite(self, found: CompiledMap) -> CompiledMap | None:
+        """The map by which fields that either side may change go the other way."""
+        return None if found.view.opposite is None else self.map(found.view.opposite.name)
 
     def marked(self, found: CompiledMap) -> CompiledMap:
         """The map whose deliveries are marked when this one's records change."""

@@ -126,6 +126,13 @@ class Schema:
             None,
         )  # fmt: skip
 
+    def opposite(self, mapping: Map) -> Map | None:
+        """The map of the other direction between the same entity set and entity."""
+        ends = (mapping.entity_set, mapping.entity)
+        return next(
+            (m for m in self.maps if (m.entity_set, m.entity) == ends and m.direction != mapping.direction), None
+        )
+
     def part_maps(self, root: Map) -> list[Map]:
         """The outbound maps of the parts of this map's entity, in the same system."""
         return [m for m in self.maps if m.direction == "out" and self.root_map(m) == root]

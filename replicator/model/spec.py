@@ -7,6 +7,7 @@ Three kinds of file: an entity of the common model (``schema/common``), an entit
 from __future__ import annotations
 
 import datetime
+import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -34,6 +35,10 @@ class CommonField(Spec):
     reference: Name | None = Field(default=None, description="The entity this field points at")
     values: tuple[str, ...] = Field(default=(), description="The only values a text may have")
     default: Scalar | None = Field(default=None, description="Value of a record that no map gives one")
+    either: Literal["ask"] | Name | None = Field(
+        default=None,
+        description="Either side may change the field; if both did, this system wins, or (ask) a person decides",
+    )
     description: str = ""
 
     @model_validator(mode="after")
@@ -44,6 +49,8 @@ class CommonField(Spec):
             raise ValueError("type 'reference' needs 'reference: <entity>'")
         if (self.length or self.values) and self.type != "text":
             raise ValueError("'length' and 'values' belong to fields of type text")
+        if self.either is not None and self.reference is not None:
+            raise ValueError("'either' belongs to plain fields; a reference has one master")
         return self
 
 
@@ -170,6 +177,13 @@ class FieldMap(Spec):
         if self.lookup is not None and not (self.match or self.where):
             raise ValueError("'lookup' needs 'match' or 'where'")
         return self
+
+    @property
+    def reads(self) -> set[str]:
+        """The fields of the source record itself from which the value is made."""
+        copied = self.copy_ if isinstance(self.copy_, tuple) else (self.copy_,)
+        named = {*copied, self.not_, self.value_map, self.reference, *self.match.values()}
+        return {path for path in named if path and "." not in path} | set(re.findall(r"\{(\w+)\}", self.sql or ""))
 
 
 class SetFields(Spec):

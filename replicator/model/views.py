@@ -14,7 +14,7 @@ from replicator.model.literals import fits, word
 from replicator.model.paths import Paths, Step
 from replicator.model.plain_sql import plain_sql
 from replicator.model.schema import EntitySet, Map, Schema, column_name
-from replicator.model.spec import Condition, NotNull, SetFields, TodayPlusDays, Write
+from replicator.model.spec import Condition, FieldMap, NotNull, SetFields, TodayPlusDays, Write
 from replicator.model.tables import Tables, common_column
 from replicator.model.values import Value, Values, join_text
 
@@ -31,6 +31,8 @@ class TargetColumn:
     write: Write
     is_key: bool
     type: sa.types.TypeEngine[Any]
+    either: tuple[str, ...] = ()
+    """The common fields behind it that either side may change: inbound itself, outbound those that it is made from."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class DesiredView:
     target_links: tuple[sa.Table, ...] = ()
     """The crosswalks that can pair a target record with one of this system: its own, inbound its siblings' too."""
     references: tuple[Reference, ...] = ()
+    opposite: Map | None = None
+    """The map of the other direction between the same two, where fields that either side may change go both ways."""
 
     @property
     def view(self) -> sa.TableClause:
@@ -72,6 +76,12 @@ class DesiredView:
         fixed = [sa.column(name, types.get(name, sa.BigInteger())) for name in RESERVED]
         values = [sa.column(column.name, column.type) for column in self.columns]
         return sa.table(self.mapping.view_name, *fixed, *values, schema="desired")
+
+    @property
+    def either(self) -> dict[str, str]:
+        """The common fields behind its columns that either side may change, and who decides a conflict."""
+        fields = sorted({field for column in self.columns for field in column.either})
+        return {field: self.mapping.entity.fields[field].either or "" for field in fields}
 
     def key_columns(self) -> list[str]:
         """The columns of the target's key: what an unlinked record is recognised by."""
@@ -104,6 +114,7 @@ class _Builder:
         self.children: list[tuple[Paths, Step]] = []
         parent = schema.parent_field(mapping.entity)
         self.root_column = f"{parent[0]}_id" if parent and schema.root_map(mapping) else None
+        self.opposite = schema.opposite(mapping)
 
     def build(self) -> DesiredView:
         values = Values(self.paths, self.mapping, self.kept)
@@ -116,6 +127,7 @@ class _Builder:
         return DesiredView(
             self.mapping, self.source, self.target, self.link, columns, definition, self.paths,
             tuple(self.children), self.root_column, tuple(self._target_links()), tuple(self._references(columns, made)),
+            self.opposite if any(column.either for column in columns) else None,
         )  # fmt: skip
 
     def _references(self, columns: tuple[TargetColumn, ...], made: dict[str, Value]) -> Iterator[Reference]:
@@ -141,7 +153,17 @@ class _Builder:
             column = common_column(self.mapping.entity, name) if self.inbound else column_name(name)
             if column in RESERVED:
                 raise self.mapping.problem(f"a field cannot be called '{name}'", "fields", name)
-            yield TargetColumn(column, name, field_map.write, name in spec.key, self.target.c[column].type)
+            either = tuple(sorted(self._either(name, field_map)))
+            yield TargetColumn(column, name, field_map.write, name in spec.key, self.target.c[column].type, either)
+
+    def _either(self, name: str, field_map: FieldMap) -> set[str]:
+        """The common fields behind a target field that the maps of this pair bring in and send out."""
+        inbound = self.mapping if self.inbound else self.opposite
+        if inbound is None:
+            return set()
+        written = {field for field, spec in inbound.spec.fields.items() if spec.write == "always"}
+        open_to_both = {field for field in written if self.mapping.entity.fields[field].either}
+        return open_to_both & ({name} if self.inbound else field_map.reads)
 
     def _live(
         self,

@@ -17,6 +17,7 @@ from replicator.engine.mirror import Seen, remove, set_origin, store
 from replicator.hub.sql import statements
 from replicator.hub.state import accepted
 from replicator.model.compiled import Compiled, CompiledMap
+from replicator.outbound.agree import agree
 from replicator.outbound.plan import Delivery, Planned
 from replicator.systems.connector import Applied, Image, Outcome, Postponed, Rejected, Stale, Unknown
 
@@ -98,6 +99,8 @@ class Acknowledgement:
         pairs = [(planned.record_id, target, planned.root_id) for planned, target in created]
         link(self.connection, self.compiled, self.ids, found, pairs)
         self._accept(found, [(planned, image) for planned, image, _ in confirmed])
+        agreed = [(planned.record_id, planned.agreed) for planned, _, _ in confirmed]
+        agree(self.connection, found.view, agreed, certain=True)
 
     def _accept(self, found: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         """Note where the target stored something else than was sent."""

@@ -16,6 +16,7 @@ from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.tables import fold
 from replicator.outbound.acknowledge import link
+from replicator.outbound.agree import agree
 from replicator.outbound.plan import Planned
 from replicator.systems.connector import Connector, Image, Row
 
@@ -44,14 +45,14 @@ class LookUp:
                 asked[each["map"]].append(each)
         try:
             for name, identities in asked.items():
-                self._look_up(self.compiled.map(name), identities)
+                self._look_up(self.compiled.map(name), identities, certain=False)
         except Transient:
             return 0
         with self.connection.begin():
             self.connection.execute(_sql["looked_up"], {"map_id": map_id, "ids": [row.record_id for row in rows]})
         return len(rows)
 
-    def _look_up(self, found: CompiledMap, identities: Sequence[Mapping[str, Any]]) -> None:
+    def _look_up(self, found: CompiledMap, identities: Sequence[Mapping[str, Any]], *, certain: bool) -> None:
         entity_set = found.mapping.entity_set
         keys = [typed_key(entity_set, each["key"]) for each in identities]
         rows = self.connector.fetch(entity_set.spec, keys)
@@ -65,6 +66,8 @@ class LookUp:
                 if each["operation"] == "create"
             ]
             link(self.connection, self.compiled, self.ids, found, created)
+            agreed = [(each["record_id"], each.get("agreed", {})) for each, _ in there]
+            agree(self.connection, found.view, agreed, certain=certain)
             gone = [key for key, row in zip(keys, rows, strict=True) if row is None]
             self._remove(entity_set, gone)
 
@@ -76,10 +79,10 @@ class LookUp:
         for name, some in by_map.items():
             identities = [
                 {"key": {key: str(value) for key, value in planned.write.key.items()}, "record_id": planned.record_id,
-                 "root_id": planned.root_id, "operation": planned.write.operation}
+                 "root_id": planned.root_id, "operation": planned.write.operation, "agreed": planned.agreed}
                 for planned in some
             ]  # fmt: skip
-            self._look_up(self.compiled.map(name), identities)
+            self._look_up(self.compiled.map(name), identities, certain=True)
 
     def _store(self, entity_set: EntitySet, rows: Sequence[Row]) -> list[int]:
         decode = self.connector.decoder(entity_set.spec)

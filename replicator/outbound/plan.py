@@ -63,6 +63,8 @@ class Planned:
     write: Write
     sent: Mapping[str, object]
     """By column, also what a create leaves out because it is empty."""
+    agreed: Mapping[str, str | None] = field(default_factory=dict)
+    """The values of common behind it that either side may change, as text."""
 
 
 @dataclass
@@ -88,7 +90,8 @@ class Delivery:
         """The keys that are about to be written, to look the records up by when no answer comes."""
         return [
             {"map": each.found.name, "record_id": each.record_id, "root_id": each.root_id,
-             "operation": each.write.operation, "key": {name: str(value) for name, value in each.write.key.items()}}
+             "operation": each.write.operation, "key": {name: str(value) for name, value in each.write.key.items()},
+             **({"agreed": each.agreed} if each.agreed else {})}
             for each in self.writes
         ]  # fmt: skip
 
@@ -188,7 +191,9 @@ def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor) -> Plan
         None if operation == "create" else getattr(row, f"now_{ETAG}"),
     )
     ends = action in ("delete", "set") or row.action == "recreate"
-    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent)
+    open_fields = (name for column in found.view.columns if column.name in sent for name in column.either)
+    agreed = {name: getattr(row, f"common_{name}") for name in open_fields}
+    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed)
 
 
 def _sent(found: CompiledMap, row: Any, action: str) -> Iterator[tuple[str, object]]:

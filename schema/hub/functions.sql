@@ -119,6 +119,7 @@ comment on function log.clear_default is 'Deletes what is older than this from t
 create function sync.prune(keep interval) returns void language plpgsql as $$
 declare
     crosswalk record;
+    pairs record;
 begin
     delete from sync.run where at < sync.now() - keep;
     delete from sync.snapshot where finished_at < sync.now() - keep;
@@ -129,9 +130,17 @@ begin
     loop
         execute 'delete from ' || crosswalk.name || ' where ended_at < $1' using sync.now() - keep;
     end loop;
+    for pairs in
+        select m.id, format('sync.%I', 'link_' || replace(m.source, '.', '_') || '__' || split_part(m.target, '.', 2)) as name
+        from sync.map m where m.id in (select distinct b.map_id from sync.base b)
+    loop
+        execute format('delete from sync.base b where b.map_id = $1 and not exists (select from %s l
+                        where l.mirror_id = b.record_id and l.common_id = b.common_id and l.ended_at is null)',
+                       pairs.name) using pairs.id;
+    end loop;
 end
 $$;
-comment on function sync.prune is 'Deletes notes, decided proposals and parted pairs that are older than this';
+comment on function sync.prune is 'Deletes notes, decided proposals and parted pairs that are older than this; bases without a pair';
 
 create function log.drop_day(day text) returns void language plpgsql as $$
 declare
@@ -195,3 +204,44 @@ create function sync.retry(of_map text default null, of_record text default null
     select count(*) from marked
 $$;
 comment on function sync.retry is 'Tries failed and rejected records again: of one map, of one record, or all';
+
+-- A decision is an edit of common, on the footing that the side whose change was in the way has been heard: the base
+-- becomes what it holds. So the value travels like any other, and a change made after the decision is a change again.
+create function sync.resolve(of_conflict bigint, take text default null, value text default null) returns bigint
+    language plpgsql as $$
+declare
+    met sync.conflict;
+    chosen text;
+    changed bigint;
+begin
+    select k.* into met from sync.conflict k where k.id = of_conflict and k.state = 'open' for update;
+    if met.id is null then
+        raise exception 'conflict % is not open', of_conflict using hint = 'sync.conflicts lists those that are';
+    elsif (take is null) = (value is null) then
+        raise exception 'say whose value to take, or give one' using hint = 'an empty text empties the field';
+    elsif take is not null and not met.held ? take then
+        raise exception 'conflict % holds no value of %', of_conflict, take
+            using hint = 'it holds one of ' || (select string_agg(name, ', ') from jsonb_object_keys(met.held) name);
+    end if;
+    chosen := case when take is null then nullif(value, '') else met.held ->> take end;
+    execute format('update common.%1$I set %2$I = %3$L where id = $1 and %2$I is not distinct from %4$L',
+                   met.entity, met.field, chosen, met.held ->> 'common') using met.common_id;
+    get diagnostics changed = row_count;
+    if changed = 0 then
+        raise exception 'common has changed since conflict % was noted', of_conflict
+            using hint = 'look at it again after the next cycle';
+    end if;
+    insert into sync.base (map_id, record_id, field, common_id, common, side)
+    values (met.map_id, met.record_id, met.field, met.common_id, met.held ->> met.system, met.held ->> met.system)
+    on conflict (map_id, record_id, field) do update
+    set common_id = excluded.common_id, common = excluded.common, side = excluded.side, at = sync.now();
+    insert into sync.delivery as d (map_id, record_id) values (met.map_id, met.record_id)
+    on conflict (map_id, record_id) do update set state = 'pending', marked = d.marked + 1;
+    update sync.conflict k
+    set state = 'decided', decided_at = sync.now(), decided_by = session_user, decision = coalesce(take, 'value'),
+        decided = chosen
+    where k.id = met.id;
+    return 1;
+end
+$$;
+comment on function sync.resolve is 'Decides an open conflict: takes the value of a system or of common, or a given one';

@@ -36,6 +36,12 @@ from sync.accepted a join sync.map m on m.id = a.map_id
 where a.sent is distinct from a.stored;
 comment on view sync.amended is 'What a target made of the values it was sent';
 
+create view sync.conflicts as
+select k.id, k.entity, k.record, k.field, k.system, k.base, k.held ->> 'common' as common, k.held ->> k.system as value,
+       k.held, k.since
+from sync.conflict k where k.state = 'open';
+comment on view sync.conflicts is 'Fields that were changed on both sides, and wait for a person: sync.resolve';
+
 create view sync.window_holder as
 select pid, usename, application_name, state, xact_start, sync.now() - xact_start as age
 from pg_stat_activity

@@ -19,7 +19,8 @@ LONGEST = 400
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"demo", "console"},
+    {"demo", "console", "decisions"},
+    {"options"},
     {"daemon", "terminal", "report", "setup"},
     {"cycle"},
     {"inbound", "outbound"},

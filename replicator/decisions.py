@@ -1,0 +1,123 @@
+"""The commands by which a person decides: about held deletes and updates, what failed, and conflicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import psycopg
+import sqlalchemy as sa
+from rich.console import Console
+from sqlalchemy.exc import DBAPIError
+
+from replicator import report
+from replicator.config import load
+from replicator.daemon import notify
+from replicator.errors import Terminal
+from replicator.hub.migrate import check_hub
+from replicator.options import answer, config_option, json_option
+from replicator.setup import hub_of
+
+
+@click.group()
+def deletes() -> None:
+    """Decide about deletes that are held because they are too many."""
+
+
+def _decide(config_path: Path | None, function: str, *of: object) -> int:
+    """Call a function of schema sync, and wake the daemon; the number of records concerned."""
+    with hub_of(load(config_path)) as hub:
+        check_hub(hub)
+        with hub.engine.connect() as connection:
+            with connection.begin():
+                call = getattr(sa.func.sync, function)(*of)
+                count = connection.execute(sa.select(call)).scalar_one()
+            notify(connection)
+            return int(count)
+
+
+@deletes.command()
+@config_option
+@click.argument("system")
+@click.argument("entity_set")
+@json_option
+def approve(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
+    """Let the held deletes of SYSTEM's ENTITY_SET go ahead; each record is looked up once more before."""
+    count = _decide(config_path, "approve_deletes", system, entity_set)
+    answer(f"{count} deletes approved", as_json, approved=count)
+
+
+@deletes.command()
+@config_option
+@click.argument("system")
+@click.argument("entity_set")
+@json_option
+def reject(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
+    """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
+    count = _decide(config_path, "reject_deletes", system, entity_set)
+    answer(f"{count} deletes rejected", as_json, rejected=count)
+
+
+@click.group()
+def updates() -> None:
+    """Decide about the updates of a flow's first delivery that are held because they are too many."""
+
+
+@updates.command("approve")
+@config_option
+@click.argument("flow")
+@json_option
+def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
+    """Let the held updates of FLOW (as 'status' names it) go out."""
+    count = _decide(config_path, "approve_updates", flow)
+    answer(f"{count} updates approved", as_json, approved=count)
+
+
+@click.command()
+@config_option
+@click.option("--flow", help="Only this flow, as 'status' names it.")
+@click.option("--record", help="Only this record, as 'status --details' names it.")
+@json_option
+def retry(config_path: Path | None, flow: str | None, record: str | None, as_json: bool) -> None:
+    """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
+    count = _decide(config_path, "retry", flow, record)
+    answer(f"{count} records will be tried again", as_json, records=count)
+
+
+@click.command()
+@config_option
+@json_option
+def conflicts(config_path: Path | None, as_json: bool) -> None:
+    """List the fields that were changed on both sides and wait for a decision."""
+    with hub_of(load(config_path)) as hub:
+        check_hub(hub)
+        with hub.engine.connect() as connection:
+            found = report.rows(connection, "conflicts")
+    if as_json:
+        click.echo(report.to_json({"conflicts": found}))
+    else:
+        report.print_conflicts(Console(), found)
+
+
+@click.command()
+@config_option
+@click.argument("conflict", type=int)
+@click.option("--take", metavar="SIDE", help="Take the value that this system, or common, holds.")
+@click.option("--value", help="Take this value; an empty text empties the field.")
+@json_option
+def resolve(config_path: Path | None, conflict: int, take: str | None, value: str | None, as_json: bool) -> None:
+    """Decide CONFLICT (its number in 'conflicts'); the value goes to all sides with the next cycle."""
+    if (take is None) == (value is None):
+        raise click.UsageError("say either --take or --value")
+    try:
+        _decide(config_path, "resolve", conflict, take, value)
+    except DBAPIError as problem:
+        refused = (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError)
+        if not isinstance(problem.orig, refused):
+            raise
+        told = problem.orig.diag
+        raise Terminal(told.message_primary or str(problem.orig), hint=told.message_hint or "") from problem
+    answer(f"conflict {conflict} is decided", as_json, resolved=conflict)
+
+
+decisions: tuple[click.Command, ...] = (deletes, updates, retry, conflicts, resolve)
