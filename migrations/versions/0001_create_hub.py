@@ -271,6 +271,7 @@ def upgrade() -> None:
     schema='sync',
     comment='Fields that were changed on both sides: every value, and what was decided'
     )
+    op.create_index('ix_conflict_common', 'conflict', ['common_id'], unique=False, schema='sync', postgresql_where=sa.literal_column("state = 'open'"))
     op.create_index('uq_conflict_open', 'conflict', ['map_id', 'record_id', 'field'], unique=True, schema='sync', postgresql_where=sa.literal_column("state = 'open'"))
     op.create_table('delivery',
     sa.Column('map_id', sa.SmallInteger(), nullable=False),

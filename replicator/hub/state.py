@@ -258,6 +258,7 @@ sa.Index(
     unique=True,
     postgresql_where=conflict.c.state == sa.literal_column("'open'"),
 )
+sa.Index("ix_conflict_common", conflict.c.common_id, postgresql_where=conflict.c.state == sa.literal_column("'open'"))
 
 lease = sa.Table(
     "lease",

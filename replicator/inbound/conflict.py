@@ -13,10 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
+from replicator.engine.agree import agree
 from replicator.engine.diff import claim
 from replicator.engine.either import ASK, as_text
 from replicator.engine.marks import mark
-from replicator.hub.state import base, conflict
+from replicator.hub.state import base, conflict, delivery
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
 
@@ -51,7 +52,7 @@ class Conflicts:
         self.map_id = ids[found.name]
         self.merged = work.c.action.in_(_MERGED)
 
-    def hold_common(self) -> None:
+    def prepare(self) -> None:
         """Lock the common records: what a person writes between the diff and its update would be lost."""
         if self.view.either:
             target, link = self.view.target, self.view.link
@@ -59,12 +60,30 @@ class Conflicts:
             held = sa.select(target.c.id).select_from(target.join(pairs, link.c.common_id == target.c.id))
             live = held.where(link.c.ended_at.is_(None)).order_by(target.c.id)
             self.connection.execute(live.with_for_update(of=target, key_share=True))
+            self._own_writes()
+
+    def _own_writes(self) -> None:
+        """A write whose answer was lost may be what the system shows now: then it is no change of the system's own."""
+        outward = self.compiled.opposite(self.found)
+        if outward is None:
+            return
+        link, marked = outward.view.link, self.compiled.marked(outward)
+        pairs = link.join(claim, sa.and_(claim.c.record_id == link.c.mirror_id, link.c.ended_at.is_(None)))
+        sent = (
+            sa.select(delivery.c.identity).distinct()
+            .join_from(delivery, pairs, delivery.c.record_id == link.c["root_id" if outward.root else "common_id"])
+            .where(delivery.c.map_id == self.ids[marked.name], delivery.c.state == sa.literal_column("'unknown'"))
+        )  # fmt: skip
+        written = [each for identity in self.connection.execute(sent).scalars() for each in identity or ()]
+        agreed = [(each["record_id"], each.get("agreed", {})) for each in written if each["map"] == outward.name]
+        agree(self.connection, outward.view, agreed, certain=False)
 
     def note(self) -> None:
         """Write down what became of each field, and let the system hear where common stands against it."""
         for name, winner in self.view.either.items():
             self.connection.execute(self._over(name, winner))
             self.connection.execute(self._met(name, winner))
+            self.connection.execute(self._heard_elsewhere(name))
             self.connection.execute(self._agreed(name, winner))
         self._mark_outward()
 
@@ -112,6 +131,19 @@ class Conflicts:
             set_=new,
             where=sa.or_(*(conflict.c[column].is_distinct_from(value) for column, value in new.items())),
         )
+
+    def _heard_elsewhere(self, name: str) -> sa.Update:
+        """What this system holds now, for the open conflict of another one about the same field."""
+        system, value = self.found.mapping.system, as_text(self.work.c[f"side_{name}"])
+        mine = sa.func.jsonb_build_object(sa.literal(system, sa.Text()), value)
+        return (
+            sa.update(conflict)
+            .values(held=conflict.c.held.op("||", return_type=JSONB())(mine))
+            .where(conflict.c.common_id == self.work.c.target_id, conflict.c.state == sa.literal_column("'open'"),
+                   conflict.c.entity == self.found.mapping.entity.entity, conflict.c.field == name,
+                   conflict.c.system != system, self.merged,
+                   conflict.c.held[system].astext.is_distinct_from(value))
+        )  # fmt: skip
 
     def _held(self, name: str) -> sa.ColumnElement[Any]:
         """What common, this system and each other linked one hold, by name."""

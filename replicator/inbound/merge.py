@@ -133,7 +133,7 @@ class _MapMerge:
             if thought_small(self.connection, self.view.target.fullname, self.claimed.records):
                 prefer_whole_joins(self.connection)
         linked = list(self.connection.execute(linking(self.view, self.claimed)).scalars())
-        self.conflicts.hold_common()
+        self.conflicts.prepare()
         self._make_work()
         for statement in clashes(self.view, self.work):
             self.connection.execute(statement)

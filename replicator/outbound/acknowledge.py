@@ -11,13 +11,13 @@ import simplejson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from replicator.engine.agree import agree
 from replicator.engine.diff import reports_drift
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import Seen, remove, set_origin, store
 from replicator.hub.sql import statements
 from replicator.hub.state import accepted
 from replicator.model.compiled import Compiled, CompiledMap
-from replicator.outbound.agree import agree
 from replicator.outbound.plan import Delivery, Planned
 from replicator.systems.connector import Applied, Image, Outcome, Postponed, Rejected, Stale, Unknown
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from replicator.engine.agree import agree
 from replicator.engine.mirror import remove, set_origin, store
 from replicator.errors import Transient
 from replicator.hub.sql import statements
@@ -16,7 +17,6 @@ from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.tables import fold
 from replicator.outbound.acknowledge import link
-from replicator.outbound.agree import agree
 from replicator.outbound.plan import Planned
 from replicator.systems.connector import Connector, Image, Row
 
