@@ -9,8 +9,8 @@ begin
         insert into log.change (relation, record_id, operation, origin)
         select tg_relid, id, 'I', who from after;
     else
-        -- Whether a value differs is not asked here but by the markings: the comparison cost every writer more than
-        -- a row of the log that says nothing new.
+        -- Whether a value differs is not asked here but by the markings: comparing would slow every writer down
+        -- more than a row of the log that says nothing new.
         with numbered as materialized (select nextval('log.change_seq') as seq, * from before),
         noted as (
             insert into log.change (seq, relation, record_id, operation, origin)
