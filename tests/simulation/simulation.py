@@ -27,6 +27,8 @@ from tests.simulation.people import People
 BEGIN = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
 KINDS: dict[Literal["sales", "ops"], str] = {"sales": "dataverse", "ops": "finops"}
 _ROUNDS_TO_QUIET = 12
+_INTERRUPTIONS = 10
+"""How often people act while one piece of work is under way: with people who never pause, ``once`` never ends."""
 _SECONDS_TO_QUIET = 3600
 _CLEAN = "select set_config('sync.now', %s, false)"
 _UNDER_WAY = "select count(*) from sync.delivery where state in ('pending', 'in_flight', 'failed', 'unknown')"
@@ -46,6 +48,7 @@ class Simulation:
         self.now = BEGIN
         self.problems = Problems()
         self.kills = 0
+        self._interruptions = 0
         self.hub = connect(hub_url)
         self._faulty = connect(hub_url)
         self.weather = Weather(Random(seed + 1))
@@ -147,6 +150,7 @@ class Simulation:
             for _ in range(self.random.randint(0, 4)):
                 self.people.act()
             self.pass_time(self.random.choice(self.pauses))
+            self._interruptions = 0
             self.run(self.random.choice(self._work()))
 
     def _work(self) -> list[Callable[[Cycle], object]]:
@@ -159,7 +163,9 @@ class Simulation:
         ]
 
     def _meanwhile(self) -> None:
-        self.people.act()
+        self._interruptions += 1
+        if self._interruptions <= _INTERRUPTIONS:
+            self.people.act()
 
     def pass_time(self, seconds: float) -> None:
         """The clock of all goes on."""
