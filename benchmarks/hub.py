@@ -14,11 +14,11 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from replicator.hub import embedded, state
+from replicator.hub import embedded, operating, state
 from replicator.hub.connection import connect
-from replicator.hub.objects import create_objects
 from replicator.model.compiled import Compiled, compile_schema
 from replicator.model.schema import load
+from replicator.objects.generate import create_objects
 
 _HERE = Path(__file__).resolve().parent
 _SCHEMA = _HERE.parent / "schema"
@@ -80,7 +80,7 @@ def make_hub(connection: sa.Connection, model: Compiled) -> None:
         connection.execute(sa.schema.CreateSchema(schema))
     connection.execute(sa.text(_FOLD))
     connection.execute(sa.text("create sequence log.change_seq cache 100"))
-    state.metadata.create_all(connection)
+    operating.metadata.create_all(connection)
     model.tables.metadata.create_all(connection)
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from replicator.config import load
-from replicator.hub.migrate import MigrationTarget, include_object, render_item, target_metadata
+from replicator.objects.migrate import MigrationTarget, include_object, render_item, target_metadata
 from replicator.hub.open import open_hub
 from replicator.model.compiled import compile_folder
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,23 +15,21 @@ from typing import Any
 
 import click
 import psycopg
-import sqlalchemy as sa
 import structlog
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
+from replicator.commands import decide
 from replicator.config import FILE, Configuration, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
-from replicator.decisions import decisions
-from replicator.engine.lease import Lease, acquire, holder
-from replicator.errors import LeaseLost, ReplicatorError, Transient
+from replicator.errors import ReplicatorError, Transient
 from replicator.hub import embedded
-from replicator.hub.migrate import check_hub, migrate
 from replicator.model.compiled import compile_folder
+from replicator.objects.migrate import check_hub, migrate
 from replicator.options import answer, config_option, json_option
-from replicator.setup import hub_of, world_of
+from replicator.setup import hub_of, leading, this_process, world_of
 from replicator.terminal import TerminalWatcher
 
 EXIT_CODES = """
@@ -87,8 +83,9 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for decision in decisions:
-    main.add_command(decision)
+for module in (decide,):
+    for command in module.commands:
+        main.add_command(command)
 
 
 @main.command()
@@ -153,31 +150,6 @@ def status(config_path: Path | None, details: bool, limit: int, as_json: bool) -
     sys.exit(3 if report.needs_attention(found) else 0)
 
 
-@contextmanager
-def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lease]:
-    """Hold the lead while a command works; a daemon that leads has to be stopped first."""
-    lease = acquire(connection, this_process(), configuration.daemon.lease_seconds)
-    if lease is None:
-        raise LeaseLost(
-            f"another replicator works on this hub: {holder(connection)}", hint="stop it, or let it do the work"
-        )
-    renewing = threading.Event()
-
-    def renew() -> None:
-        while not renewing.wait(lease.seconds / 3):
-            with connection.engine.connect() as own:
-                lease.renew(own)
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield lease
-    finally:
-        renewing.set()
-        thread.join()
-        lease.release(connection)
-
-
 def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
     if as_json:
         click.echo(report.to_json(found))
@@ -213,11 +185,6 @@ def run(config_path: Path | None) -> None:
     if not clean:
         # A request that does not end would hold the interpreter; its record is looked up at the next start.
         os._exit(0)
-
-
-def this_process() -> str:
-    """Who this is, for people: host and process."""
-    return f"{platform.node()}:{os.getpid()}"
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:

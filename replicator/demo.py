@@ -21,7 +21,7 @@ from replicator.config import Configuration, load
 from replicator.daemon import Daemon
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub import embedded
-from replicator.hub.migrate import migrate
+from replicator.objects.migrate import migrate
 from replicator.sandbox.host import Host
 from replicator.sandbox.sample import generate
 from replicator.setup import hub_of, world_of

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx2
+import sqlalchemy as sa
 
 from replicator.config import Configuration
 from replicator.cycle import Watcher, World
-from replicator.errors import ConfigurationError
-from replicator.hub.migrate import MigrationTarget, check_hub
+from replicator.engine.lease import Lease, acquire, holder
+from replicator.errors import ConfigurationError, LeaseLost
 from replicator.hub.open import open_hub
 from replicator.model.compiled import Compiled, compile_folder
+from replicator.objects.migrate import MigrationTarget, check_hub
 from replicator.systems import connect
 
 
@@ -50,6 +55,36 @@ def world_of(
             workers.shutdown(wait=False, cancel_futures=True)
             for connector in connectors.values():
                 connector.close()
+
+
+@contextmanager
+def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lease]:
+    """Hold the lead while a command works; a daemon that leads has to be stopped first."""
+    lease = acquire(connection, this_process(), configuration.daemon.lease_seconds)
+    if lease is None:
+        raise LeaseLost(
+            f"another replicator works on this hub: {holder(connection)}", hint="stop it, or let it do the work"
+        )
+    renewing = threading.Event()
+
+    def renew() -> None:
+        while not renewing.wait(lease.seconds / 3):
+            with connection.engine.connect() as own:
+                lease.renew(own)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        renewing.set()
+        thread.join()
+        lease.release(connection)
+
+
+def this_process() -> str:
+    """Who this is, for people: host and process."""
+    return f"{platform.node()}:{os.getpid()}"
 
 
 def check_systems(configuration: Configuration, compiled: Compiled) -> None:

@@ -14,7 +14,10 @@ from replicator.hub.state import delivery, delivery_state
 
 _sql = statements(__file__)
 _claim = sa.table("claim", *(sa.column(name) for name in ("record_id", "marked", "state")))
-State = Literal["pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held"]
+State = Literal[
+    "pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held", "observed",
+    "skipped",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

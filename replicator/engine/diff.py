@@ -6,11 +6,12 @@ SQL, outbound reads them and sends requests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.dialects.postgresql import JSONB, array
 
 from replicator.engine.claim import Claimed
 from replicator.engine.either import Sides
@@ -27,6 +28,7 @@ claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("ma
 SETTLED = ("none", "gone", "left", "silent")
 """Actions that need nothing done and leave nothing to show."""
 
+_nothing = sa.cast(sa.literal("{}", sa.Text()), JSONB)
 INCOMPLETE = "incomplete"
 """The action of a record that is in step but for a reference that comes later."""
 
@@ -79,12 +81,16 @@ def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = Fa
 def differences(view: DesiredView, map_id: sa.ColumnElement[int], whole: DesiredView | None) -> sa.Select[Any]:
     """The same over all records of a map, those only that are not in step: record_id (of the whole), record, action.
 
-    ``whole`` is the map of a part's whole: what is left alone there is left alone with its parts.
+    ``fields`` holds by field the value there now and the one wanted. ``whole`` is the map of a part's whole: what is
+    left alone there is left alone with its parts.
     """
     v, t = view.view.alias("v"), view.target.alias("t")
     both = sides_of(view, map_id, v.outerjoin(t, t.c.id == v.c.target_id), v, t)
     action = _decision(view, map_id, v, t, both)[0]
-    rows = sa.select(_record(view, v).label("record_id"), v.c.record, action).select_from(both.joined)
+    rows = sa.select(
+        _record(view, v).label("record_id"), v.c.record, action, v.c.source_id, v.c.target_id,
+        _fields(view, map_id, v, t, both).label("fields"), v.c.reason, v.c.waits_for,
+    ).select_from(both.joined)  # fmt: skip
     if whole is not None:
         w = whole.view.alias("w")
         left = w.c.verdict == sa.literal_column("'not eligible'")
@@ -92,6 +98,41 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], whole: Desired
     decided = rows.subquery("decided")
     settled: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{each}'") for each in SETTLED]
     return sa.select(*decided.c).where(decided.c.action.not_in(settled))
+
+
+def _fields(
+    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause, both: Sides
+) -> sa.ColumnElement[Any]:
+    """By field of the target: what it holds and what it should hold, where the two differ."""
+    differ = {column.name: _differs(view, map_id, column, v, t, both) for column in compared(view)}
+    parts = [
+        sa.case((sa.or_(*_shown(view, column, v, t, differ)), _pair(column, v, t, both)), else_=_nothing)
+        for column in view.columns
+    ]
+    return functools.reduce(lambda all_, more: all_.op("||", return_type=JSONB())(more), parts, _nothing)
+
+
+def _shown(
+    view: DesiredView,
+    column: TargetColumn,
+    v: sa.FromClause,
+    t: sa.FromClause,
+    differ: Mapping[str, sa.ColumnElement[bool]],
+) -> Iterator[sa.ColumnElement[bool]]:
+    """When a field is part of the difference: a new record's values, a known one's changed values, and its key."""
+    yield sa.and_(t.c.id.is_(None), v.c[column.name].is_not(None), sa.literal(column.write != "never"))
+    there = t.c.id.is_not(None)
+    if column.name in differ:
+        yield sa.and_(there, differ[column.name])
+    elif column.is_key and view.mapping.direction == "out":
+        yield sa.and_(there, fold(v.c[column.name]).is_distinct_from(fold(t.c[column.name])))
+
+
+def _pair(column: TargetColumn, v: sa.FromClause, t: sa.FromClause, both: Sides) -> sa.ColumnElement[Any]:
+    held = sa.func.to_jsonb(t.c[column.name], type_=JSONB)
+    wanted = sa.func.to_jsonb(both.wanted.get(column.name, v.c[column.name]), type_=JSONB)
+    values = sa.func.jsonb_build_array(held, wanted, type_=JSONB)
+    return sa.func.jsonb_build_object(sa.literal(column.field, sa.Text()), values, type_=JSONB)
 
 
 def _record(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[int]:

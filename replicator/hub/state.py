@@ -34,7 +34,10 @@ metadata = sa.MetaData(naming_convention=NAMING)
 _time = TIMESTAMP(timezone=True)
 _now = sa.text("now()")
 
-states = ("pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held")
+states = (
+    "pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held", "observed",
+    "skipped",
+)  # fmt: skip
 delivery_state = ENUM(*states, name="delivery_state", schema="sync", metadata=metadata)
 
 change = sa.Table(
@@ -69,6 +72,10 @@ map_ = sa.Table(
     sa.Column("marked_hash", sa.Text, comment="The hash for which every record was last marked"),
     sa.Column("opened_at", _time, comment="When the first delivery was let through; until then updates are counted"),
     sa.Column("in_use", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("view_name", sa.Text, nullable=False, server_default="", comment="Its view in schema desired"),
+    sa.Column("entity", sa.Text, nullable=False, server_default="", comment="The entity of the common model"),
+    sa.Column("entity_set", sa.Text, nullable=False, server_default="", comment="The entity set of the system"),
+    sa.Column("mode", sa.Text, nullable=False, server_default="apply", comment="apply, or observe: nothing is sent"),
     schema="sync",
     comment="The maps of schema/, by id",
 )

@@ -9,6 +9,15 @@ comment on function sync.today() is 'The day, for defaults relative to it';
 
 comment on function sync.fold(text) is 'A text as keys are compared: normalised, outer blanks and case ignored';
 
+create function sync.as_uuid(value text) returns uuid language plpgsql immutable strict as $$
+begin
+    return value::uuid;
+exception when invalid_text_representation then
+    return null;
+end
+$$;
+comment on function sync.as_uuid is 'A text as a GUID; null where it is none';
+
 -- The cause of a write. Only the owner of schema sync (the daemon) may name one; anybody else is named by role.
 -- Strict, so that the writes of people, who name none, do not pay for it.
 create function sync.origin(cause text) returns text language sql stable strict as $$

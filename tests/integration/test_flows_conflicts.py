@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from replicator.hub.connection import connect
-from replicator.hub.migrate import MigrationTarget, migrate
 from replicator.model.compiled import Compiled, compile_folder
+from replicator.objects.migrate import MigrationTarget, migrate
 from tests.fixtures.commands import Workplace, until
 from tests.fixtures.either import write_either_schema
 from tests.fixtures.postgres import create_database, drop_database

@@ -20,8 +20,8 @@ from replicator.engine.marks import mark_window
 from replicator.errors import HubMismatch
 from replicator.hub import embedded
 from replicator.hub.connection import connect
-from replicator.hub.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
 from replicator.model.compiled import Compiled
+from replicator.objects.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import Filling, Size
 from tests.fixtures.postgres import create_database, drop_database
@@ -125,7 +125,7 @@ def test_models_and_database_are_the_same(target: MigrationTarget) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        'drop view desired."ops_customers_v3__account"',
+        'drop view desired."ops_customers_v3__account" cascade',
         "drop schema desired cascade",
         "drop view sync.status",
         "drop trigger capture_update on common.quote",

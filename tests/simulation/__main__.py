@@ -18,8 +18,8 @@ import pytest
 
 from replicator.hub import embedded
 from replicator.hub.connection import connect
-from replicator.hub.migrate import MigrationTarget, migrate
 from replicator.model.compiled import Compiled, compile_folder
+from replicator.objects.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.postgres import SETTINGS, create_database, drop_database
 from tests.simulation.mutants import MUTANTS

@@ -19,11 +19,12 @@ LONGEST = 400
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"demo", "console", "decisions"},
+    {"demo", "console", "commands"},
     {"options"},
     {"daemon", "terminal", "report", "setup"},
     {"cycle"},
     {"inbound", "outbound"},
+    {"objects"},
     {"engine"},
     {"config"},
     {"systems", "hub"},

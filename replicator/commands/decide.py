@@ -14,7 +14,7 @@ from replicator import report
 from replicator.config import load
 from replicator.daemon import notify
 from replicator.errors import Terminal
-from replicator.hub.migrate import check_hub
+from replicator.objects.migrate import check_hub
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
 
@@ -120,4 +120,4 @@ def resolve(config_path: Path | None, conflict: int, take: str | None, value: st
     answer(f"conflict {conflict} is decided", as_json, resolved=conflict)
 
 
-decisions: tuple[click.Command, ...] = (deletes, updates, retry, conflicts, resolve)
+commands: tuple[click.Command, ...] = (deletes, updates, retry, conflicts, resolve)

@@ -16,9 +16,9 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from replicator.errors import HubMismatch
-from replicator.hub import state
-from replicator.hub.objects import create_objects, drop_objects, schema_hash
+from replicator.hub import operating, state
 from replicator.model.compiled import Compiled
+from replicator.objects.generate import create_objects, drop_objects, schema_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -105,7 +105,7 @@ def check_hub(target: MigrationTarget) -> None:
 
 def target_metadata(compiled: Compiled) -> list[sa.MetaData]:
     """Every table of the hub, for ``alembic check`` and ``alembic revision --autogenerate``."""
-    return [state.metadata, compiled.tables.metadata]
+    return [operating.metadata, compiled.tables.metadata]
 
 
 def include_object(

@@ -19,6 +19,7 @@ from replicator.hub.state import entity_set as read_state
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
 from replicator.model.tables import ETAG
+from replicator.objects import differences, records
 
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _quote = _dialect.identifier_preparer.quote
@@ -80,12 +81,24 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
         yield _view_text(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
         yield _comment(f"desired.{_quote(found.mapping.view_name)}", found)
         yield from _policies(found)
+    for found in compiled.maps:
+        name = f"desired.{_quote(differences.view_name(found))}"
+        yield _view_text(name, differences.of_map(compiled, found))
+        yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
     yield (hub_folder / "views.sql").read_text(encoding="utf-8")
     yield _view_text("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
     yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
     yield _view_text("sync.status", status(compiled))
     yield "comment on view sync.status is 'How each flow stands'"
+    yield _view_text("sync.pair", records.pairs(compiled))
+    yield "comment on view sync.pair is 'All crosswalks as one, by the ids of both sides'"
+    yield _view_text("sync.parents", records.parents(compiled))
+    yield "comment on view sync.parents is 'What each record points at on its way, and whether that has landed'"
+    yield _view_text("sync.differences", differences.of_all(compiled))
+    yield "comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field'"
+    yield " ".join((records.FIND, "$find$", _body(records.find(compiled)), "$find$"))
+    yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
 
 
 def fill(template: str, values: dict[str, str]) -> str:
@@ -180,9 +193,13 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
     )  # fmt: skip
 
 
+def _body(definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:
+    """A statement as text, every value written out."""
+    return str(definition.compile(dialect=_dialect, compile_kwargs={"literal_binds": True})).replace("%%", "%")
+
+
 def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:
-    body = definition.compile(dialect=_dialect, compile_kwargs={"literal_binds": True})
-    return " ".join(("create view", name, "as", str(body).replace("%%", "%")))
+    return " ".join(("create view", name, "as", _body(definition)))
 
 
 def _comment(name: str, found: CompiledMap) -> str:
@@ -203,7 +220,8 @@ def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:
         row = {
             "direction": found.mapping.direction, "system": found.mapping.system, "rank": found.rank,
             "source": found.view.source.fullname, "target": found.view.target.fullname, "root": found.root,
-            "hash": found.hash, "in_use": True,
+            "hash": found.hash, "in_use": True, "view_name": found.mapping.view_name,
+            "entity": found.mapping.entity.entity, "entity_set": found.mapping.entity_set.name,
         }  # fmt: skip
         statement = insert(map_).values(name=found.name, **row)
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
