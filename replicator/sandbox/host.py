@@ -12,11 +12,12 @@ import simplejson
 from pydantic import ValidationError
 
 from replicator.errors import ConfigurationError
-from replicator.sandbox.server import Server, serve
 from replicator.sandbox.system import Options, Sandbox
+from replicator.serving import Server
 
 SystemName = Literal["sales", "ops"]
 LOOPBACK = "127.0.0.1"
+_LARGEST_REQUEST = 1 << 28
 
 
 class Host:
@@ -33,7 +34,7 @@ class Host:
         self._servers: dict[str, Server] = {}
         try:
             for name, sandbox in self.sandboxes.items():
-                self._servers[name] = _serve(sandbox, ports[name])
+                self._servers[name] = serve(sandbox, ports[name])
         except ConfigurationError:
             self.close()
             raise
@@ -67,13 +68,9 @@ class Host:
             sandbox.close()
 
 
-def _serve(sandbox: Sandbox, port: int) -> Server:
-    try:
-        return serve(sandbox, LOOPBACK, port)
-    except OSError as problem:
-        raise ConfigurationError(
-            f"port {port} for {sandbox.system} cannot be used: {problem.strerror}", hint="choose another, or 0"
-        ) from problem
+def serve(sandbox: Sandbox, port: int = 0) -> Server:
+    """Serve a simulated system on loopback; closing the server leaves the sandbox and its state."""
+    return Server(sandbox.wsgi, sandbox.system, LOOPBACK, port, largest=_LARGEST_REQUEST)
 
 
 def parse_options(texts: Sequence[str]) -> Options:

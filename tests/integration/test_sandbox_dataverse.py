@@ -18,7 +18,7 @@ import pytest
 import simplejson
 
 from replicator.sandbox.access import Client, Throttle
-from replicator.sandbox.server import serve
+from replicator.sandbox.host import serve
 from replicator.sandbox.system import LoadError, Options, Sandbox
 
 ROOT = "http://sales.test/api/data/v9.2/"
@@ -703,7 +703,7 @@ def test_many_clients_at_once(tmp_path: Path) -> None:
             urls = [f"accounts(accountnumber='{number % 2}-{n}')" for n in range(20)]
             return {client.patch(url, json={"name": f"{number}"}).status_code for url in urls}
 
-    with serve(sandbox, "127.0.0.1", 0) as server, ThreadPoolExecutor(6) as pool:
+    with serve(sandbox) as server, ThreadPoolExecutor(6) as pool:
         assert list(pool.map(work, range(6))) == [{204}] * 6
     records = sandbox.records("accounts")
     assert len(records) == 40
@@ -714,7 +714,7 @@ def test_many_clients_at_once(tmp_path: Path) -> None:
 
 def test_served_on_a_socket() -> None:
     sandbox = Sandbox("sales", random=Random(2))
-    with serve(sandbox, "127.0.0.1", 0) as server:
+    with serve(sandbox) as server:
         assert server.url == f"http://127.0.0.1:{server.port}"
         with httpx2.Client(base_url=server.url) as client:
             response = client.post("/api/data/v9.2/accounts", json={"name": "A"})
