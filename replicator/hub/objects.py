@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
-from replicator.hub.state import conflict, delivery, hub, map_
+from replicator.hub.state import conflict, delivery, hub, map_, rejected
 from replicator.hub.state import entity_set as read_state
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
@@ -165,7 +165,7 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             count("in_flight", "unknown").label("in_flight"),
             count("blocked").label("blocked"),
             count("failed").label("failed"),
-            count("rejected").label("rejected"),
+            (count("rejected") + _put_aside(found)).label("rejected"),
             count("not_eligible").label("not_eligible"),
             count("reported", "held").label("reported"),
             conflicts.label("conflicts"),
@@ -178,6 +178,16 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             read_state.c.system == mapping.system, read_state.c.entity_set == mapping.entity_set.name)))
         .where(map_.c.name == found.name)
     )  # fmt: skip
+
+
+def _put_aside(found: CompiledMap) -> sa.ColumnElement[int]:
+    """Records that an inbound map has never seen as they are: a snapshot could not take them in."""
+    if found.mapping.direction == "out":
+        return sa.literal_column("0")
+    entity_set = found.mapping.entity_set
+    own = sa.and_(rejected.c.system == entity_set.system, rejected.c.entity_set == entity_set.name)
+    record = sa.func.coalesce(rejected.c.key, sa.cast(rejected.c.id, sa.Text))
+    return sa.select(sa.func.count(record.distinct())).where(own).scalar_subquery()
 
 
 def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from replicator.cli import main
 from replicator.hub import embedded
-from tests.fixtures.commands import Systems, Workplace
+from tests.fixtures.commands import Systems, Workplace, write_records
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
@@ -24,6 +24,7 @@ def commands(group: click.Group, before: str = "") -> Iterator[str]:
 
 
 COMMANDS = list(commands(main))
+GUID = "6f9619ff-8b86-4011-b42d-00c04fc964ff"
 
 
 @pytest.fixture
@@ -154,6 +155,34 @@ def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retri
     retried = workplace.tell("retry", "--flow", "account > ops.CustomersV3", "--record", "A-1")
     assert (retried.code, retried.out) == (0, "1 records will be tried again\n")
     assert workplace.tell("retry", "--record", "A-9").out == "0 records will be tried again\n"
+
+
+@pytest.mark.parametrize(
+    ("entity_set", "record", "flow"),
+    [
+        ("contacts", {"contactid": GUID, "msdynce_contactnumber": "C-1", "birthdate": "soon"},
+         "sales.contacts > contact"),
+        ("pricelevels", {"pricelevelid": GUID, "name": "A", "statecode": "open"}, None),
+    ],
+    ids=["of a set that flows start from", "of a set that is only looked up"],
+)  # fmt: skip
+def test_a_record_that_a_snapshot_could_not_take_in_is_counted_and_the_exit_code_says_so(
+    workplace: Workplace, entity_set: str, record: dict[str, str], flow: str | None
+) -> None:
+    write_records(workplace.folder / "data", "sales", entity_set, [record])
+    systems = workplace.sandbox("--load", "data")
+    workplace.configure(systems.urls)
+    once = workplace.run("once")
+    assert once.code == 3, once.told
+    assert f"put aside: 1 records of sales.{entity_set}: " in once.out
+    for _ in range(2):
+        assert workplace.tell("once", "--whole").code == 3
+    status = workplace.tell("status", "--json")
+    assert status.code == 3
+    assert {row["flow"]: row["rejected"] for row in status.json["flows"] if row["rejected"]} == (
+        {} if flow is None else {"sales.contacts > account": 1, flow: 1}
+    )
+    assert [(row["entity_set"], row["records"]) for row in status.json["put_aside"]] == [(entity_set, 1)]
 
 
 def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
