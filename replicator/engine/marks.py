@@ -87,17 +87,20 @@ def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, in
 
 
 def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
-    """Mark all records of the maps whose compiled text is not the one they were last marked for."""
+    """Mark all records of the maps whose compiled text is not the one they were last marked for.
+
+    Their updates are counted anew before they go out; those of a part with its whole.
+    """
     with connection.begin():
         rows = connection.execute(
             sa.select(map_.c.name).where(map_.c.hash.is_distinct_from(map_.c.marked_hash), map_.c.in_use)
         )
         changed = [name for name in rows.scalars() if name in ids]
-        for root in {compiled.marked(compiled.map(name)).name for name in changed}:
+        roots = {compiled.marked(compiled.map(name)).name for name in changed}
+        for root in roots:
             mark(connection, ids[root], _everything(compiled.map(root)))
-        connection.execute(
-            map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash, opened_at=None)
-        )
+        connection.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
+        connection.execute(map_.update().where(map_.c.name.in_([*changed, *roots])).values(opened_at=None))
     return changed
 
 
