@@ -76,6 +76,7 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     template = (hub_folder / "capture.sql").read_text(encoding="utf-8")
     for table in compiled.tables.captured:
         yield fill(template, capture_values(table))
+        yield from _column_comments(table)
     for found in compiled.maps:
         yield _view_text(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
         yield _comment(f"desired.{_quote(found.mapping.view_name)}", found)
@@ -198,6 +199,14 @@ def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -
 def _comment(name: str, found: CompiledMap) -> str:
     text = found.mapping.spec.description or found.name
     return " ".join(("comment on view", name, "is", "'" + text.replace("'", "''") + "'"))
+
+
+def _column_comments(table: sa.Table) -> Iterator[str]:
+    """What each column holds. Descriptions change with ``schema/`` and no table does, so they need no revision."""
+    for column in table.columns:
+        place = ".".join(map(_quote, (table.schema or "", table.name, column.name)))
+        text = (column.comment or "").replace("'", "''")
+        yield " ".join(("comment on column", place, "is", "'" + text + "'"))
 
 
 def _policies(found: CompiledMap) -> Iterator[str]:
