@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from replicator.config import load
 from replicator.daemon import notify
 from replicator.errors import Terminal
 from replicator.hub.migrate import check_hub
+from replicator.model.compiled import Compiled
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
 
@@ -24,16 +26,39 @@ def deletes() -> None:
     """Decide about deletes that are held because they are too many."""
 
 
-def _decide(config_path: Path | None, function: str, *of: object) -> int:
-    """Call a function of schema sync, and wake the daemon; the number of records concerned."""
+def _decide(
+    config_path: Path | None, function: str, *of: object, check: Callable[[Compiled], None] = lambda _: None
+) -> int:
+    """Call a function of schema sync, and wake the daemon; the number of records concerned. ``check`` may refuse."""
     with hub_of(load(config_path)) as hub:
         check_hub(hub)
+        check(hub.compiled)
         with hub.engine.connect() as connection:
             with connection.begin():
                 call = getattr(sa.func.sync, function)(*of)
                 count = connection.execute(sa.select(call)).scalar_one()
             notify(connection)
             return int(count)
+
+
+def _is_set(system: str, entity_set: str) -> Callable[[Compiled], None]:
+    def check(compiled: Compiled) -> None:
+        if (system, entity_set) not in compiled.schema.entity_sets:
+            known = ", ".join(each.name for each in compiled.schema.sets_of(system))
+            raise Terminal(
+                f"there is no entity set '{entity_set}' of '{system}'",
+                hint=f"{system} has {known}" if known else f"systems are {', '.join(compiled.schema.systems)}",
+            )
+
+    return check
+
+
+def _is_flow(flow: str | None) -> Callable[[Compiled], None]:
+    def check(compiled: Compiled) -> None:
+        if flow is not None and flow not in {found.name for found in compiled.maps if found.root is None}:
+            raise Terminal(f"there is no flow '{flow}'", hint="'replicator status' lists them")
+
+    return check
 
 
 @deletes.command()
@@ -43,7 +68,7 @@ def _decide(config_path: Path | None, function: str, *of: object) -> int:
 @json_option
 def approve(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
     """Let the held deletes of SYSTEM's ENTITY_SET go ahead; each record is looked up once more before."""
-    count = _decide(config_path, "approve_deletes", system, entity_set)
+    count = _decide(config_path, "approve_deletes", system, entity_set, check=_is_set(system, entity_set))
     answer(f"{count} deletes approved", as_json, approved=count)
 
 
@@ -54,7 +79,7 @@ def approve(config_path: Path | None, system: str, entity_set: str, as_json: boo
 @json_option
 def reject(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
     """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
-    count = _decide(config_path, "reject_deletes", system, entity_set)
+    count = _decide(config_path, "reject_deletes", system, entity_set, check=_is_set(system, entity_set))
     answer(f"{count} deletes rejected", as_json, rejected=count)
 
 
@@ -69,7 +94,7 @@ def updates() -> None:
 @json_option
 def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
     """Let the held updates of FLOW (as 'status' names it) go out."""
-    count = _decide(config_path, "approve_updates", flow)
+    count = _decide(config_path, "approve_updates", flow, check=_is_flow(flow))
     answer(f"{count} updates approved", as_json, approved=count)
 
 
@@ -80,7 +105,13 @@ def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
 @json_option
 def retry(config_path: Path | None, flow: str | None, record: str | None, as_json: bool) -> None:
     """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
-    count = _decide(config_path, "retry", flow, record)
+    count = _decide(config_path, "retry", flow, record, check=_is_flow(flow))
+    if record is not None and not count:
+        where = f" in '{flow}'" if flow else ""
+        raise Terminal(
+            f"no record '{record}'{where} failed or was rejected",
+            hint="'replicator status --details' lists those that did",
+        )
     answer(f"{count} records will be tried again", as_json, records=count)
 
 

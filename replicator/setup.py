@@ -10,10 +10,12 @@ import httpx2
 
 from replicator.config import Configuration
 from replicator.cycle import Watcher, World
+from replicator.engine.records import records_problems
 from replicator.errors import ConfigurationError
 from replicator.hub.migrate import MigrationTarget, check_hub
 from replicator.hub.open import open_hub
 from replicator.model.compiled import Compiled, compile_folder
+from replicator.model.source import Location
 from replicator.systems import connect
 
 
@@ -38,6 +40,7 @@ def world_of(
     with hub_of(configuration) as hub:
         check_hub(hub)
         check_systems(configuration, hub.compiled)
+        check_names_and_records(configuration, hub.compiled)
         connectors = {
             name: connect(name, settings, transport=(transports or {}).get(name))
             for name, settings in configuration.systems.items()
@@ -50,6 +53,20 @@ def world_of(
             workers.shutdown(wait=False, cancel_futures=True)
             for connector in connectors.values():
                 connector.close()
+
+
+def check_names_and_records(configuration: Configuration, compiled: Compiled) -> None:
+    """What the configuration says of entities and entity sets has to fit those of the schema; every problem at once."""
+    known = {str(entity_set) for entity_set in compiled.schema.entity_sets.values()}
+    problems: list[tuple[Location, str]] = [
+        (("delete_budgets", name), "there is no such entity set; they are called system.EntitySet")
+        for name in configuration.delete_budgets
+        if name not in known
+    ]
+    problems += records_problems(compiled, configuration.records)
+    if problems:
+        told = [configuration.problem(message, at).message for at, message in problems]
+        raise ConfigurationError("\n".join(told), hint="correct the configuration; docs/configuration.md says how")
 
 
 def check_systems(configuration: Configuration, compiled: Compiled) -> None:

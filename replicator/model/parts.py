@@ -44,7 +44,9 @@ def _key(part: PartSet) -> str:
     return column_name(part.whole.spec.key[0])
 
 
-def _of_whole(tables: Tables, paths: Paths, part: PartSet) -> tuple[sa.FromClause, sa.FromClause, sa.ColumnElement[bool]]:
+def _of_whole(
+    tables: Tables, paths: Paths, part: PartSet
+) -> tuple[sa.FromClause, sa.FromClause, sa.ColumnElement[bool]]:
     """The images of the whole in the system: its row, its row with the crosswalk, and that they are its own."""
     row = tables.mirror(part.whole).alias("w")
     link = tables.links[part.whole.system, part.whole.name, paths.row.table.name].alias("wl")

@@ -216,8 +216,8 @@ def _by_field(found: CompiledMap, action: str, sent: Mapping[str, object]) -> di
 
 
 def _filled(found: CompiledMap, values: Mapping[str, object]) -> dict[str, object]:
-    """What a create says. Nothing is left to the target where it has a value that stands for nothing: 0 is a price,
-    and a target that is told none may take another from a list."""
+    """What a create says. Where the target has a value that stands for nothing it is told so: 0 is a value, and a
+    target that is told none may take one of its own."""
     declared = found.mapping.entity_set.spec.fields
     return {
         name: value for name, value in values.items() if value is not None or declared[name].empty is not None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import simplejson
 from click.testing import CliRunner
 
 from replicator.cli import main
 from replicator.hub import embedded
-from tests.fixtures.commands import Systems, Workplace, write_records
+from tests.fixtures.commands import Systems, Workplace, until, write_records
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
@@ -73,7 +75,7 @@ def test_init_writes_a_configuration_and_no_second_one_over_it(tmp_path: Path) -
     assert "replicator.yaml exists" in refused.err
     assert "--force" in refused.err
     assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == "mine\n"
-    assert place.tell("init", "--force").code == 0
+    assert place.tell("init", "--force", "--json").json == {"written": "replicator.yaml"}
     assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == written
 
 
@@ -154,7 +156,67 @@ def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retri
     assert "XYZ" in once.out
     retried = workplace.tell("retry", "--flow", "account > ops.CustomersV3", "--record", "A-1")
     assert (retried.code, retried.out) == (0, "1 records will be tried again\n")
-    assert workplace.tell("retry", "--record", "A-9").out == "0 records will be tried again\n"
+    assert workplace.tell("retry").out == "1 records will be tried again\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("retry", "--record", "A-9"), "no record 'A-9' failed or was rejected"),
+        (("retry", "--flow", "account > ops.Customers"), "there is no flow 'account > ops.Customers'"),
+        (("updates", "approve", "accounts"), "there is no flow 'accounts'"),
+        (("deletes", "approve", "sales", "acounts"), "there is no entity set 'acounts' of 'sales'"),
+        (("deletes", "reject", "shop", "accounts"), "there is no entity set 'accounts' of 'shop'"),
+        (("resolve", "7", "--take", "sales"), "conflict 7 is not open"),
+    ],
+)
+def test_a_decision_about_what_is_not_there_is_an_error(
+    workplace: Workplace, arguments: tuple[str, ...], words: str
+) -> None:
+    told = workplace.tell(*arguments)
+    assert told.code == 1, told.told
+    assert words in told.err
+    assert "next: " in told.err
+
+
+def test_a_decision_that_concerns_nothing_now_is_none(workplace: Workplace) -> None:
+    assert workplace.tell("deletes", "approve", "sales", "accounts").out == "0 deletes approved\n"
+    assert workplace.tell("updates", "approve", "account > ops.CustomersV3").out == "0 updates approved\n"
+
+
+def test_every_command_that_answers_can_do_so_in_json() -> None:
+    goes_on = {"run"}
+    for name in COMMANDS:
+        command: click.Command = main
+        for word in name.split():
+            assert isinstance(command, click.Group)
+            command = command.commands[word]
+        if not isinstance(command, click.Group) and name not in goes_on:
+            assert "--json" in {option for each in command.params for option in each.opts}, name
+
+
+def test_the_sandbox_tells_its_addresses_as_json(workplace: Workplace) -> None:
+    process = workplace.start("sandbox", "--sales-port", "0", "--ops-port", "0", "--json")
+    lines = [process.line()]
+    while lines[-1] != "}":
+        lines.append(process.line())
+    urls = simplejson.loads("".join(lines))["urls"]
+    assert set(urls) == {"sales", "ops"}
+    assert all(url.startswith("http://127.0.0.1:") for url in urls.values())
+
+
+def test_a_bad_line_does_not_stop_a_sandbox_that_loads_again(workplace: Workplace) -> None:
+    good = {"accountnumber": "A-1", "name": "Lamp Shop"}
+    write_records(workplace.folder / "data", "sales", "accounts", [good])
+    systems = workplace.sandbox("--load", "data")
+    path = workplace.folder / "data" / "sales" / "accounts.jsonl"
+    path.write_text('{"accountnumber":\n{"accountnumber": "A-2", "name": "Two"}\n', encoding="utf-8")
+    systems.process.popen.send_signal(signal.SIGHUP)
+    until(lambda: systems.count("sales", "accounts") == 2, what="the good line")
+    until(lambda: any("accounts.jsonl:1" in line for line in systems.process.err), what="the bad line told")
+    path.write_text('{"accountnumber": "A-3", "name": "Three"}\n', encoding="utf-8")
+    systems.process.popen.send_signal(signal.SIGHUP)
+    until(lambda: systems.count("sales", "accounts") == 3, what="the mended file")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +276,8 @@ def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
         assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
         assert place.tell("status").code == 0
         assert place.run("hub", "up").out.startswith("postgresql://")
-        assert place.run("hub", "down").code == 0
+        assert place.run("hub", "up", "--json").json["hub"].startswith("postgresql://")
+        assert place.run("hub", "down", "--json").json == {"stopped": True}
     finally:
         place.close()
         embedded.stop(tmp_path / "hub", mode="immediate")
