@@ -16,9 +16,13 @@ from replicator.config import load
 from replicator.daemon import notify
 from replicator.errors import Terminal
 from replicator.hub.migrate import check_hub
+from replicator.hub.state import delivery, map_
 from replicator.model.compiled import Compiled
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
+
+Check = Callable[[Compiled, sa.Connection], None]
+"""Raises Terminal when what a decision is about is not there."""
 
 
 @click.group()
@@ -26,23 +30,21 @@ def deletes() -> None:
     """Decide about deletes that are held because they are too many."""
 
 
-def _decide(
-    config_path: Path | None, function: str, *of: object, check: Callable[[Compiled], None] = lambda _: None
-) -> int:
+def _decide(config_path: Path | None, function: str, *of: object, check: Check = lambda *_: None) -> int:
     """Call a function of schema sync, and wake the daemon; the number of records concerned. ``check`` may refuse."""
     with hub_of(load(config_path)) as hub:
         check_hub(hub)
-        check(hub.compiled)
         with hub.engine.connect() as connection:
             with connection.begin():
+                check(hub.compiled, connection)
                 call = getattr(sa.func.sync, function)(*of)
                 count = connection.execute(sa.select(call)).scalar_one()
             notify(connection)
             return int(count)
 
 
-def _is_set(system: str, entity_set: str) -> Callable[[Compiled], None]:
-    def check(compiled: Compiled) -> None:
+def _is_set(system: str, entity_set: str) -> Check:
+    def check(compiled: Compiled, _: sa.Connection) -> None:
         if (system, entity_set) not in compiled.schema.entity_sets:
             known = ", ".join(each.name for each in compiled.schema.sets_of(system))
             raise Terminal(
@@ -53,10 +55,25 @@ def _is_set(system: str, entity_set: str) -> Callable[[Compiled], None]:
     return check
 
 
-def _is_flow(flow: str | None) -> Callable[[Compiled], None]:
-    def check(compiled: Compiled) -> None:
+def _is_flow(flow: str | None) -> Check:
+    def check(compiled: Compiled, _: sa.Connection) -> None:
         if flow is not None and flow not in {found.name for found in compiled.maps if found.root is None}:
             raise Terminal(f"there is no flow '{flow}'", hint="'replicator status' lists them")
+
+    return check
+
+
+def _is_record(flow: str | None, record: str | None) -> Check:
+    def check(compiled: Compiled, connection: sa.Connection) -> None:
+        _is_flow(flow)(compiled, connection)
+        there = sa.exists().where(delivery.c.map_id == map_.c.id, delivery.c.record == record)
+        flows = sa.select(map_.c.name).where(there)
+        found = set(connection.execute(flows).scalars())
+        if record is not None and not (found if flow is None else found & {flow}):
+            raise Terminal(
+                f"no record '{record}'" + (f" of '{flow}'" if flow else "") + " is out of step",
+                hint="'replicator status --details' lists those that are",
+            )
 
     return check
 
@@ -105,13 +122,7 @@ def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
 @json_option
 def retry(config_path: Path | None, flow: str | None, record: str | None, as_json: bool) -> None:
     """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
-    count = _decide(config_path, "retry", flow, record, check=_is_flow(flow))
-    if record is not None and not count:
-        where = f" in '{flow}'" if flow else ""
-        raise Terminal(
-            f"no record '{record}'{where} failed or was rejected",
-            hint="'replicator status --details' lists those that did",
-        )
+    count = _decide(config_path, "retry", flow, record, check=_is_record(flow, record))
     answer(f"{count} records will be tried again", as_json, records=count)
 
 

@@ -64,7 +64,7 @@ def records_problems(
 
 def _missing(entity: CommonEntity, row: Mapping[str, Any]) -> Iterator[str]:
     for name, field in entity.fields.items():
-        if name not in row and (name in entity.key or field.required and field.default is None):
+        if name not in row and (name in entity.key or (field.required and field.default is None)):
             hint = ", a reference, which records cannot hold" if field.reference else ""
             yield f"{entity.entity} needs '{name}'{hint}"
 

@@ -23,7 +23,7 @@ _sql = statements(__file__)
 
 @dataclass(frozen=True)
 class Aside:
-    """What becomes of the rows of one entity set that do not fit it. Each method is a step of the caller's transaction."""
+    """What becomes of the rows of one entity set that do not fit it, within the caller's transaction."""
 
     connection: sa.Connection
     entity_set: EntitySet

@@ -159,8 +159,8 @@ class Schema:
             if entity_set.name in begun:
                 return
             begun.add(entity_set.name)
-            for field in entity_set.spec.fields.values():
-                for name in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
+            for spec in entity_set.spec.fields.values():
+                for name in (*spec.targets, *([spec.repeats.partition(".")[0]] if spec.repeats else [])):
                     visit(self.entity_sets[system, name])
             order[entity_set.name] = entity_set
 

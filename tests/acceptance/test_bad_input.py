@@ -97,8 +97,8 @@ def test_a_record_of_the_configuration_that_does_not_fit_is_told_with_its_line(
     workplace: Workplace, record: str
 ) -> None:
     workplace.configure({"sales": "http://127.0.0.1:1", "ops": "http://127.0.0.1:1"})
-    replace(workplace.folder / "replicator.yaml", "    - {code: USMF, name: Main company, company: usmf, is_default: true}",
-            f"    [{record}]")  # fmt: skip
+    written = "    - {code: USMF, name: Main company, company: usmf, is_default: true}"
+    replace(workplace.folder / "replicator.yaml", written, f"    [{record}]")
     told_as_error(workplace.tell("once"), 1, f"replicator.yaml:7: records.{RECORDS[record]}")
 
 
