@@ -15,7 +15,9 @@ if [ -f "$stamp" ] && cmp -s requirements.txt "$stamp"; then
 fi
 echo "setting up .venv ..."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep -o '^uv==[^ ]*' requirements.txt)"
+# uv's own lines of the lock, with its hashes.
+awk '/^uv==/ { on = 1 } on { print; if (!/\\$/) exit }' requirements.txt > .venv/uv.txt
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt
 .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements.txt
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 cp requirements.txt "$stamp"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import psycopg
@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
 from replicator.commands import decide
-from replicator.config import FILE, Configuration, load
+from replicator.config import FILE, Configuration, commented_file, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Transient
@@ -31,6 +31,9 @@ from replicator.objects.migrate import check_hub, migrate
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of, leading, this_process, world_of
 from replicator.terminal import TerminalWatcher
+
+if TYPE_CHECKING:
+    from replicator.sandbox.host import Host
 
 EXIT_CODES = """
 \b
@@ -91,12 +94,14 @@ for module in (decide,):
 @main.command()
 @click.option("--force", is_flag=True, help="Overwrite the file that is there.")
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=FILE)
-def init(path: Path, force: bool) -> None:
+@json_option
+def init(path: Path, force: bool, as_json: bool) -> None:
     """Write a commented configuration to PATH (default: replicator.yaml)."""
     if path.exists() and not force:
         raise ReplicatorError(f"{path} exists", hint="give another path, or --force")
-    path.write_text((Path(__file__).parent / "template.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    click.echo(f"wrote {path}: fill in the addresses of both systems, then run 'replicator migrate'")
+    path.write_text(commented_file(), encoding="utf-8")
+    told = f"wrote {path}: fill in the addresses of both systems, then run 'replicator migrate'"
+    answer(told, as_json, written=str(path))
 
 
 @main.command("migrate")
@@ -225,12 +230,18 @@ def check_schema(folder: Path, json_schema: bool, as_json: bool) -> None:
 )
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
               help="A behaviour, as recalculate=true, activation_rules=true, token=..., throttle={...}.")  # fmt: skip
+@json_option
 def sandbox(
-    sales_port: int, ops_port: int, folders: tuple[Path, ...], state: Path | None, options: tuple[str, ...]
+    sales_port: int,
+    ops_port: int,
+    folders: tuple[Path, ...],
+    state: Path | None,
+    options: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Serve the two simulated systems on loopback until SIGTERM or Ctrl-C.
 
-    SIGHUP loads the folders again, into the running systems.
+    SIGHUP loads the folders again, into the running systems; what cannot be loaded is told, and the rest is there.
     """
     from replicator.sandbox.host import Host
 
@@ -238,12 +249,20 @@ def sandbox(
     try:
         for folder in folders:
             host.load(folder)
-        for name, url in host.urls.items():
-            click.echo(f"{name}: {url}")
+        answer("\n".join(f"{name}: {url}" for name, url in host.urls.items()), as_json, urls=host.urls)
         sys.stdout.flush()
-        host.wait(folders)
+        host.wait(lambda: _load_again(host, folders))
     finally:
         host.close()
+
+
+def _load_again(host: Host, folders: tuple[Path, ...]) -> None:
+    """Into the running systems, which go on whatever a file holds."""
+    for folder in folders:
+        try:
+            host.load(folder)
+        except (ReplicatorError, OSError) as problem:
+            click.echo(f"error: {problem}", err=True)
 
 
 @main.command()
@@ -254,12 +273,18 @@ def sandbox(
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the hub is kept (default: a temporary folder).",
 )
-def demo(seed: int, keep: bool, folder: Path | None) -> None:
-    """Show it at work: an embedded hub, both systems simulated over HTTP, and the daemon between them."""
+@json_option
+def demo(seed: int, keep: bool, folder: Path | None, as_json: bool) -> None:
+    """Show it at work: an embedded hub, both systems simulated over HTTP, and the daemon between them.
+
+    With --json the story goes to standard error, and how everything stands in the end is printed.
+    """
     from replicator.demo import Demo
 
-    with Demo(seed, folder, Console()) as show:
+    with Demo(seed, folder, Console(stderr=as_json)) as show:
         show.play()
+        if as_json:
+            click.echo(report.to_json(show.standing()))
         if keep:
             show.stay()
 
@@ -271,16 +296,21 @@ def hub() -> None:
 
 @hub.command()
 @config_option
-def up(config_path: Path | None) -> None:
+@json_option
+def up(config_path: Path | None, as_json: bool) -> None:
     """Start it (other commands do so too), and print its URL for psql."""
-    click.echo(_embedded(config_path, embedded.start).url)
+    url = _embedded(config_path, embedded.start).url
+    answer(url, as_json, hub=url)
 
 
 @hub.command()
 @config_option
-def down(config_path: Path | None) -> None:
+@json_option
+def down(config_path: Path | None, as_json: bool) -> None:
     """Stop it."""
     _embedded(config_path, embedded.stop)
+    if as_json:
+        click.echo(report.to_json({"stopped": True}))
 
 
 def _embedded(config_path: Path | None, act: Callable[[Path], Any]) -> Any:

@@ -6,14 +6,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from replicator.errors import ConfigurationError
-from replicator.model.source import read
+from replicator.errors import ConfigurationError, ReplicatorError
+from replicator.model.source import Document, Location, read
 from replicator.model.spec import Scalar
 from replicator.systems.settings import SystemSettings
 
 FILE = Path("replicator.yaml")
+SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
+"""The schema folder beside the program."""
 
 
 class Settings(BaseModel):
@@ -62,10 +64,22 @@ class Configuration(Settings):
         default_factory=dict, description="Budgets of single entity sets, as system.EntitySet"
     )
     daemon: DaemonSettings = DaemonSettings()
+    _document: Document | None = PrivateAttr(default=None)
+
+    def problem(self, message: str, at: Location) -> ReplicatorError:
+        """An error about the value at ``at``; it names file and line where there is a file."""
+        if self._document is None:
+            return ConfigurationError(f"{'.'.join(map(str, at))}: {message}")
+        return self._document.problem(message, at)
 
     def delete_budget(self, system: str, entity_set: str) -> Budget:
         """The budget of one entity set."""
         return self.delete_budgets.get(f"{system}.{entity_set}", self.deletes)
+
+
+def commented_file() -> str:
+    """A configuration to start from: it fits the shipped schema, so it lies there."""
+    return (SHIPPED_SCHEMA / FILE).read_text(encoding="utf-8")
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -77,7 +91,10 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
     file = path or FILE
     if not file.exists():
         raise ConfigurationError(f"there is no file {file}", hint="'replicator init' writes one")
-    return _resolve(read(file, ConfigurationError).parse(Configuration), file.resolve().parent, environment)
+    document = read(file, ConfigurationError)
+    found = document.parse(Configuration)
+    found._document = document
+    return _resolve(found, file.resolve().parent, environment)
 
 
 def _resolve(found: Configuration, base: Path, environment: Mapping[str, str]) -> Configuration:
@@ -87,5 +104,5 @@ def _resolve(found: Configuration, base: Path, environment: Mapping[str, str]) -
     schema = base / found.schema_folder
     if not schema.exists() and not found.schema_folder.is_absolute():
         # Installed beside the program, for a configuration kept elsewhere.
-        schema = Path(__file__).resolve().parent.parent / "schema"
+        schema = SHIPPED_SCHEMA
     return found.model_copy(update={"hub": hub, "schema_folder": schema})

@@ -134,8 +134,10 @@ class Cycle:
         """Read every entity set of the systems; whether anything had changed. A set that fails stops no other."""
         changed = False
         for name in systems if systems is not None else list(self.world.connectors):
-            snapshots = Snapshots(self.connection, self.world.compiled.tables, self.world.connectors[name])
-            for entity_set in self.world.compiled.schema.sets_of(name):
+            compiled = self.world.compiled
+            connector = self.world.connectors[name]
+            snapshots = Snapshots(self.connection, compiled.tables, connector, compiled, self.ids)
+            for entity_set in compiled.schema.reading_order(name):
                 if self.world.stopping():
                     return changed
                 changed |= self._read_set(snapshots, entity_set, whole=whole)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from replicator import report
-from replicator.config import Configuration, load
+from replicator.config import SHIPPED_SCHEMA, Configuration, commented_file, load
 from replicator.daemon import Daemon
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub import embedded
@@ -69,14 +69,13 @@ class Demo:
         self._stack.callback(self._end)
 
     def _configure(self) -> Configuration:
-        template = (Path(__file__).parent / "template.yaml").read_text(encoding="utf-8")
+        template = commented_file()
         for written, name in (("http://127.0.0.1:8081", "sales"), ("http://127.0.0.1:8082", "ops")):
             template = template.replace(written, self.host.urls[name])
         path = self.folder / "replicator.yaml"
         path.write_text(template, encoding="utf-8")
         found = load(path, {})
-        schema = Path(__file__).resolve().parent.parent / "schema"
-        return found.model_copy(update={"schema_folder": schema})
+        return found.model_copy(update={"schema_folder": SHIPPED_SCHEMA})
 
     def play(self) -> None:
         """Start the daemon, let people change things in both systems, and show how everything stands."""
@@ -89,6 +88,11 @@ class Demo:
             some = list(group)
             self._scene(f"People work in both systems ({step})", lambda some=some: self._change(some))  # type: ignore[misc]
         self._end()
+
+    def standing(self) -> dict[str, report.Rows]:
+        """How everything stands, as data."""
+        with self.engine.connect() as connection:
+            return report.status(connection) | report.details(connection, 50)
 
     def _end(self) -> None:
         self.daemon.stop()

@@ -38,6 +38,7 @@ def status(connection: sa.Connection) -> dict[str, Rows]:
     return {
         "flows": sorted(rows(connection, "status"), key=lambda row: (row["rank"], row["flow"])),
         "held": rows(connection, "held"),
+        "put_aside": rows(connection, "put_aside"),
         "problems": rows(connection, "problems"),
     }
 
@@ -48,9 +49,10 @@ def details(connection: sa.Connection, limit: int) -> dict[str, Rows]:
 
 
 def needs_attention(found: Mapping[str, Rows]) -> bool:
-    """Whether anything is blocked, failed, rejected, reported, held or in conflict, or could not be read."""
+    """Whether anything is blocked, failed, rejected, put aside, reported, held or in conflict, or could not be read."""
     troubled = ("blocked", "failed", "rejected", "reported", "conflicts", "in_flight", "pending")
-    return bool(found["held"] or found["problems"]) or any(row[name] for row in found["flows"] for name in troubled)
+    aside = found["held"] or found["put_aside"] or found["problems"]
+    return bool(aside) or any(row[name] for row in found["flows"] for name in troubled)
 
 
 def to_json(value: object) -> str:
@@ -82,6 +84,8 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
         _line(console, f"      decide with: replicator deletes approve|reject {row['system']} {row['entity_set']}")
     if any(row["conflicts"] for row in found["flows"]):
         _line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
+    for row in found["put_aside"]:
+        _line(console, f"put aside: {row['records']} records of {row['system']}.{row['entity_set']}: {row['reason']}")
     for row in found["problems"]:
         _line(console, f"not read: {row['system']}.{row['entity_set']} since {_time(row['since'])}: {row['problem']}")
 

@@ -15,9 +15,11 @@ import sqlalchemy as sa
 from replicator.config import Configuration
 from replicator.cycle import Watcher, World
 from replicator.engine.lease import Lease, acquire, holder
+from replicator.engine.records import records_problems
 from replicator.errors import ConfigurationError, LeaseLost
 from replicator.hub.open import open_hub
 from replicator.model.compiled import Compiled, compile_folder
+from replicator.model.source import Location
 from replicator.objects.migrate import MigrationTarget, check_hub
 from replicator.systems import connect
 
@@ -43,6 +45,7 @@ def world_of(
     with hub_of(configuration) as hub:
         check_hub(hub)
         check_systems(configuration, hub.compiled)
+        check_names_and_records(configuration, hub.compiled)
         connectors = {
             name: connect(name, settings, transport=(transports or {}).get(name))
             for name, settings in configuration.systems.items()
@@ -85,6 +88,20 @@ def leading(connection: sa.Connection, configuration: Configuration) -> Iterator
 def this_process() -> str:
     """Who this is, for people: host and process."""
     return f"{platform.node()}:{os.getpid()}"
+
+
+def check_names_and_records(configuration: Configuration, compiled: Compiled) -> None:
+    """What the configuration says of entities and entity sets has to fit those of the schema; every problem at once."""
+    known = {str(entity_set) for entity_set in compiled.schema.entity_sets.values()}
+    problems: list[tuple[Location, str]] = [
+        (("delete_budgets", name), "there is no such entity set; they are called system.EntitySet")
+        for name in configuration.delete_budgets
+        if name not in known
+    ]
+    problems += records_problems(compiled, configuration.records)
+    if problems:
+        told = [configuration.problem(message, at).message for at, message in problems]
+        raise ConfigurationError("\n".join(told), hint="correct the configuration; docs/configuration.md says how")
 
 
 def check_systems(configuration: Configuration, compiled: Compiled) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,9 +15,14 @@ from replicator import report
 from replicator.config import load
 from replicator.daemon import notify
 from replicator.errors import Terminal
+from replicator.hub.state import delivery, map_
+from replicator.model.compiled import Compiled
 from replicator.objects.migrate import check_hub
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
+
+Check = Callable[[Compiled, sa.Connection], None]
+"""Raises Terminal when what a decision is about is not there."""
 
 
 @click.group()
@@ -24,16 +30,52 @@ def deletes() -> None:
     """Decide about deletes that are held because they are too many."""
 
 
-def _decide(config_path: Path | None, function: str, *of: object) -> int:
-    """Call a function of schema sync, and wake the daemon; the number of records concerned."""
+def _decide(config_path: Path | None, function: str, *of: object, check: Check = lambda *_: None) -> int:
+    """Call a function of schema sync, and wake the daemon; the number of records concerned. ``check`` may refuse."""
     with hub_of(load(config_path)) as hub:
         check_hub(hub)
         with hub.engine.connect() as connection:
             with connection.begin():
+                check(hub.compiled, connection)
                 call = getattr(sa.func.sync, function)(*of)
                 count = connection.execute(sa.select(call)).scalar_one()
             notify(connection)
             return int(count)
+
+
+def _is_set(system: str, entity_set: str) -> Check:
+    def check(compiled: Compiled, _: sa.Connection) -> None:
+        if (system, entity_set) not in compiled.schema.entity_sets:
+            known = ", ".join(each.name for each in compiled.schema.sets_of(system))
+            raise Terminal(
+                f"there is no entity set '{entity_set}' of '{system}'",
+                hint=f"{system} has {known}" if known else f"systems are {', '.join(compiled.schema.systems)}",
+            )
+
+    return check
+
+
+def _is_flow(flow: str | None) -> Check:
+    def check(compiled: Compiled, _: sa.Connection) -> None:
+        if flow is not None and flow not in {found.name for found in compiled.maps if found.root is None}:
+            raise Terminal(f"there is no flow '{flow}'", hint="'replicator status' lists them")
+
+    return check
+
+
+def _is_record(flow: str | None, record: str | None) -> Check:
+    def check(compiled: Compiled, connection: sa.Connection) -> None:
+        _is_flow(flow)(compiled, connection)
+        there = sa.exists().where(delivery.c.map_id == map_.c.id, delivery.c.record == record)
+        flows = sa.select(map_.c.name).where(there)
+        found = set(connection.execute(flows).scalars())
+        if record is not None and not (found if flow is None else found & {flow}):
+            raise Terminal(
+                f"no record '{record}'" + (f" of '{flow}'" if flow else "") + " is out of step",
+                hint="'replicator status --details' lists those that are",
+            )
+
+    return check
 
 
 @deletes.command()
@@ -43,7 +85,7 @@ def _decide(config_path: Path | None, function: str, *of: object) -> int:
 @json_option
 def approve(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
     """Let the held deletes of SYSTEM's ENTITY_SET go ahead; each record is looked up once more before."""
-    count = _decide(config_path, "approve_deletes", system, entity_set)
+    count = _decide(config_path, "approve_deletes", system, entity_set, check=_is_set(system, entity_set))
     answer(f"{count} deletes approved", as_json, approved=count)
 
 
@@ -54,7 +96,7 @@ def approve(config_path: Path | None, system: str, entity_set: str, as_json: boo
 @json_option
 def reject(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
     """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
-    count = _decide(config_path, "reject_deletes", system, entity_set)
+    count = _decide(config_path, "reject_deletes", system, entity_set, check=_is_set(system, entity_set))
     answer(f"{count} deletes rejected", as_json, rejected=count)
 
 
@@ -69,7 +111,7 @@ def updates() -> None:
 @json_option
 def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
     """Let the held updates of FLOW (as 'status' names it) go out."""
-    count = _decide(config_path, "approve_updates", flow)
+    count = _decide(config_path, "approve_updates", flow, check=_is_flow(flow))
     answer(f"{count} updates approved", as_json, approved=count)
 
 
@@ -80,7 +122,7 @@ def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
 @json_option
 def retry(config_path: Path | None, flow: str | None, record: str | None, as_json: bool) -> None:
     """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
-    count = _decide(config_path, "retry", flow, record)
+    count = _decide(config_path, "retry", flow, record, check=_is_record(flow, record))
     answer(f"{count} records will be tried again", as_json, records=count)
 
 

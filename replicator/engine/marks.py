@@ -13,6 +13,8 @@ from replicator.hub.changefeed import Window, open_window
 from replicator.hub.sql import MANY, analyze, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.hub.state import delivery, map_, run
 from replicator.model.compiled import Compiled, CompiledMap
+from replicator.model.parts import wholes
+from replicator.model.schema import EntitySet
 
 _sql = statements(__file__)
 CONSUMER = "replicator"
@@ -85,17 +87,20 @@ def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, in
 
 
 def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
-    """Mark all records of the maps whose compiled text is not the one they were last marked for."""
+    """Mark all records of the maps whose compiled text is not the one they were last marked for.
+
+    Their updates are counted anew before they go out; those of a part with its whole.
+    """
     with connection.begin():
         rows = connection.execute(
             sa.select(map_.c.name).where(map_.c.hash.is_distinct_from(map_.c.marked_hash), map_.c.in_use)
         )
         changed = [name for name in rows.scalars() if name in ids]
-        for root in {compiled.marked(compiled.map(name)).name for name in changed}:
+        roots = {compiled.marked(compiled.map(name)).name for name in changed}
+        for root in roots:
             mark(connection, ids[root], _everything(compiled.map(root)))
-        connection.execute(
-            map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash, opened_at=None)
-        )
+        connection.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
+        connection.execute(map_.update().where(map_.c.name.in_([*changed, *roots])).values(opened_at=None))
     return changed
 
 
@@ -105,6 +110,21 @@ def _everything(found: CompiledMap) -> sa.Select[Any]:
     linked = sa.select(view.link.c[side]).where(view.link.c.ended_at.is_(None))
     both = sa.union(sa.select(view.source.c.id.label("record_id")), linked).subquery("everything")
     return sa.select(both.c.record_id)
+
+
+def mark_wholes(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], entity_set: EntitySet, keys: Sequence[str]
+) -> None:
+    """Mark the wholes of these keys: a part of theirs in this entity set could not be taken in, or can be now."""
+    for part in compiled.schema.part_sets:
+        parent = compiled.schema.parent_field(part.mapping.entity)
+        entity = parent[1].reference if parent else None
+        if part.entity_set is not entity_set or compiled.tables.link(part.whole, entity or "") is None:
+            continue
+        for found in compiled.maps:
+            if found.mapping.direction == "out" and found.mapping.entity.entity == entity:
+                records = wholes(compiled.tables, part, entity, keys)
+                mark(connection, ids[compiled.marked(found).name], records)
 
 
 def mark_through(

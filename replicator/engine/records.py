@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.engine.mirror import set_origin
-from replicator.errors import ConfigurationError
 from replicator.model.compiled import Compiled
+from replicator.model.literals import fits, types
+from replicator.model.source import Location
+from replicator.model.spec import CommonEntity
 from replicator.model.tables import common_key, key_expressions
 
 
 def write_records(
     connection: sa.Connection, compiled: Compiled, records: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
-    """Insert or update these records by their business keys; unchanged ones are not written."""
+    """Insert or update these records, which fit, by their business keys; unchanged ones are not written."""
     with connection.begin():
         set_origin(connection, "configuration")
         for name, rows in records.items():
@@ -26,16 +28,7 @@ def write_records(
 
 
 def _write(connection: sa.Connection, compiled: Compiled, name: str, row: Mapping[str, Any]) -> None:
-    entity = compiled.schema.entities.get(name)
-    if entity is None:
-        raise ConfigurationError(f"records: there is no entity '{name}'", hint="entities are files of schema/common")
-    unknown = [field for field in row if field not in entity.fields or entity.fields[field].reference]
-    missing = [field for field in entity.key if field not in row]
-    if unknown or missing:
-        raise ConfigurationError(
-            f"records: {name} {'has no plain field' if unknown else 'needs the key field'} '{(unknown or missing)[0]}'"
-        )
-    table = compiled.tables.common[name]
+    entity, table = compiled.schema.entities[name], compiled.tables.common[name]
     statement = insert(table).values(dict(row))
     others = {field: statement.excluded[field] for field in row if field not in entity.key}
     keys = key_expressions(table, common_key(entity))
@@ -44,3 +37,49 @@ def _write(connection: sa.Connection, compiled: Compiled, name: str, row: Mappin
         return
     differs = sa.or_(*(table.c[field].is_distinct_from(value) for field, value in others.items()))
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others, where=differs))
+
+
+def records_problems(
+    compiled: Compiled, records: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Iterator[tuple[Location, str]]:
+    """What does not fit the common model, and where it stands in the configuration. No value is repeated."""
+    for name, rows in records.items():
+        entity = compiled.schema.entities.get(name)
+        if entity is None:
+            yield ("records", name), f"there is no entity '{name}'; entities are files of schema/common"
+            continue
+        seen: set[tuple[str, ...]] = set()
+        for index, row in enumerate(rows):
+            at = ("records", name, index)
+            yield from ((at, words) for words in _missing(entity, row))
+            for field, value in row.items():
+                words = _misfit(entity, field, value)
+                if words:
+                    yield (*at, field), words
+            key = tuple(str(row.get(field)).strip().lower() for field in entity.key)
+            if key in seen:
+                yield at, f"another {name} has the same {', '.join(entity.key)}"
+            seen.add(key)
+
+
+def _missing(entity: CommonEntity, row: Mapping[str, Any]) -> Iterator[str]:
+    for name, field in entity.fields.items():
+        if name not in row and (name in entity.key or (field.required and field.default is None)):
+            hint = ", a reference, which records cannot hold" if field.reference else ""
+            yield f"{entity.entity} needs '{name}'{hint}"
+
+
+def _misfit(entity: CommonEntity, name: str, value: object) -> str | None:
+    field = entity.fields.get(name)
+    if field is None or field.reference:
+        plain = ", ".join(each for each, spec in entity.fields.items() if not spec.reference)
+        return f"{entity.entity} has no plain field '{name}' (it has {plain})"
+    if not fits(value, types[field.type]):
+        return f"the value is no {field.type}" + (": write it in quotes" if field.type == "text" else "")
+    if isinstance(value, str) and field.values and value not in field.values:
+        return f"the value is none of {', '.join(field.values)}"
+    if isinstance(value, str) and field.length and len(value) > field.length:
+        return f"{len(value)} characters, at most {field.length} fit"
+    if isinstance(value, str) and field.required and not value.strip():
+        return "required, and empty"
+    return None

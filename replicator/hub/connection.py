@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from replicator.errors import ConfigurationError, HubUnavailable
+from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
+
+OLDEST = 15
+"""The oldest PostgreSQL that the hub works on."""
 
 
 def connect(url: str, *, now: str | None = None) -> sa.Engine:
@@ -34,14 +37,19 @@ def connect(url: str, *, now: str | None = None) -> sa.Engine:
     )
 
 
-def check_reachable(engine: sa.Engine) -> None:
-    """Raise HubUnavailable with the driver's words when the hub cannot be reached."""
+def check_server(engine: sa.Engine) -> None:
+    """Raise HubUnavailable with the driver's words when the hub cannot be reached, HubMismatch when it is too old."""
     try:
         with engine.connect() as connection:
-            connection.execute(sa.text("select 1"))
+            version = connection.execute(sa.text("show server_version_num")).scalar_one()
     except OperationalError as problem:
         where = engine.url.render_as_string(hide_password=True)
         raise HubUnavailable(
             f"the hub at {where} cannot be reached: {str(problem.orig).strip()}",
             hint="check HUB_URL or hub.url, and that the server is up",
         ) from problem
+    if int(version) // 10_000 < OLDEST:
+        raise HubMismatch(
+            f"the hub's server is PostgreSQL {int(version) // 10_000}, and at least {OLDEST} is needed",
+            hint="set HUB_URL or hub.url to a newer server, or to none: then the replicator runs one of its own",
+        )

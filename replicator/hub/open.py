@@ -6,12 +6,17 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from replicator.errors import ReplicatorError
 from replicator.hub import embedded
-from replicator.hub.connection import check_reachable, connect
+from replicator.hub.connection import check_server, connect
 
 
 def open_hub(url: str | None, folder: Path) -> sa.Engine:
     """An engine for the hub at ``url``, or for the embedded server kept in ``folder``, started when it is down."""
     engine = connect(url or embedded.start(folder).url)
-    check_reachable(engine)
+    try:
+        check_server(engine)
+    except ReplicatorError:
+        engine.dispose()
+        raise
     return engine

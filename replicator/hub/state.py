@@ -176,6 +176,7 @@ rejected = sa.Table(
     sa.Column("entity_set", sa.Text, nullable=False),
     sa.Column("record", sa.Text, comment="What people call the record, where it could be read"),
     sa.Column("key", sa.Text, comment="The system's key fields, where they could be read"),
+    sa.Column("whole", sa.Text, comment="For a part: the key of the whole it belongs to, where it could be read"),
     sa.Column("field", sa.Text),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("row", sa.Text, comment="The row as JSON, control characters escaped"),
@@ -184,6 +185,7 @@ rejected = sa.Table(
     comment="Rows of snapshots that could not be taken in, with the reason; replaced by the next read of the row",
 )
 sa.Index("ix_rejected_key", rejected.c.system, rejected.c.entity_set, rejected.c.key)
+sa.Index("ix_rejected_whole", rejected.c.whole, postgresql_where=rejected.c.whole.is_not(None))
 
 proposed_delete = sa.Table(
     "proposed_delete",

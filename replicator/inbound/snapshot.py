@@ -6,7 +6,7 @@ before anything is deleted the record is looked up once more by its key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,8 @@ from replicator.errors import ReplicatorError, TokenExpired
 from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.hub.state import proposed_delete, snapshot
 from replicator.inbound import stage
+from replicator.inbound.aside import KEY_SEPARATOR, Aside, key_of
+from replicator.model.compiled import Compiled
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.tables import ETAG, Tables, fold, key_expressions, mirror_key
 from replicator.systems.connector import Connector, FieldProblem, Image, Page, Row
@@ -49,10 +51,22 @@ class Taken:
 class Snapshots:
     """Takes the snapshots of one system's entity sets, one after the other, on one connection."""
 
-    def __init__(self, connection: sa.Connection, tables: Tables, connector: Connector) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        tables: Tables,
+        connector: Connector,
+        compiled: Compiled | None = None,
+        ids: Mapping[str, int] | None = None,
+    ) -> None:
+        """With ``compiled`` and the ids of its maps, wholes are marked whose parts were put aside."""
         self.connection = connection
         self.tables = tables
         self.connector = connector
+        self.compiled, self.ids = compiled, ids
+
+    def _aside(self, entity_set: EntitySet) -> Aside:
+        return Aside(self.connection, entity_set, self.connector, self.compiled, self.ids)
 
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> Taken:
         """Read the set (only what changed, where its system can tell) and bring the mirror up to it."""
@@ -76,11 +90,12 @@ class Snapshots:
         with self.connection.begin():
             moment = self.connection.execute(_sql["moment"]).scalar_one()
             started = self.connection.execute(sa.select(sa.func.sync.now())).scalar_one()
-        read = _Reading(self.connection, entity_set, mirror, self.connector)
+        aside = self._aside(entity_set)
+        read = _Reading(self.connection, entity_set, mirror, self.connector, aside)
         for page in self.connector.read(entity_set.spec, token):
             read.add(page)
         kind: Literal["whole", "changed"] = "changed" if token else "whole"
-        load = _Loading(self.connection, entity_set, mirror, kind, moment)
+        load = _Loading(self.connection, entity_set, mirror, kind, moment, aside)
         with self.connection.begin():
             taken = load.load(read, budget, started, token)
         if load.touched and self._read_again(entity_set, mirror, load.touched):
@@ -146,14 +161,14 @@ class Snapshots:
         with self.connection.begin():
             set_origin(self.connection, f"snapshot:{entity_set.system}")
             store(self.connection, mirror, entity_set, seen)
-            stage.put_aside(self.connection, entity_set, bad)
+            self._aside(entity_set).put(bad)
 
 
 class _Reading:
     """Pages on their way into the stage; each page is a transaction of its own."""
 
     def __init__(
-        self, connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table, connector: Connector
+        self, connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table, connector: Connector, aside: Aside
     ) -> None:
         self.connection, self.entity_set = connection, entity_set
         self.decode = connector.decoder(entity_set.spec)
@@ -161,7 +176,7 @@ class _Reading:
         self.deleted: list[object] = []
         self.bad_keys: list[str] = []
         self.token: str | None = None
-        self.mirror = mirror
+        self.mirror, self.aside = mirror, aside
         self.staged = False
 
     def add(self, page: Page) -> None:
@@ -174,9 +189,9 @@ class _Reading:
         with self.connection.begin():
             self.stage()
             bad = stage.copy_rows(self.connection, self.entity_set, self.decode, page.rows)
-            stage.put_aside(self.connection, self.entity_set, bad)
+            self.aside.put(bad)
         self.rejected += len(bad)
-        self.bad_keys += [stage.key_of(self.entity_set, found.row) for found in bad]
+        self.bad_keys += [key_of(self.entity_set, found.row) for found in bad]
 
     def stage(self) -> None:
         """Make the stage when it is first needed: a read that brings nothing costs nothing."""
@@ -190,15 +205,10 @@ class _Loading:
 
     def __init__(
         self, connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table,
-        kind: Literal["whole", "changed"], moment: str,
+        kind: Literal["whole", "changed"], moment: str, aside: Aside,
     ) -> None:  # fmt: skip
-        self.connection, self.entity_set, self.mirror, self.kind, self.moment = (
-            connection,
-            entity_set,
-            mirror,
-            kind,
-            moment,
-        )
+        self.connection, self.entity_set, self.mirror = connection, entity_set, mirror
+        self.kind, self.moment, self.aside = kind, moment, aside
         self.stage = stage.stage_table(mirror)
         self.names = {"system": entity_set.system, "entity_set": entity_set.name}
         self.touched: list[int] = []
@@ -213,13 +223,14 @@ class _Loading:
         if self.kind == "changed" and not read.rows and not read.deleted:
             self.keep_position(read.token)
             return Taken(self.kind)
-        taken = self._load(read, budget, started)
+        taken = self._load(read, budget)
         self.keep_position(before if self.touched else read.token)
+        self.aside.forget(started, None if self.kind == "whole" else self._read_keys(read))
         if taken.anything:
             self._note(taken, started)
         return taken
 
-    def _load(self, read: _Reading, budget: Budget, started: object) -> Taken:
+    def _load(self, read: _Reading, budget: Budget) -> Taken:
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
         if self.kind == "whole" and read.rows >= MANY:
             prefer_whole_joins(self.connection)
@@ -235,7 +246,6 @@ class _Loading:
         self._withdraw()
         analyze(self.connection, inserted, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
-        self._forget_rejected(read, started)
         return Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected)
 
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -304,7 +314,7 @@ class _Loading:
         """Rows that were shown but could not be taken in: they are there, whatever is wrong with them."""
         texts = sa.func.unnest(sa.literal(bad_keys, sa.ARRAY(sa.Text))).column_valued("bad_key")
         keys = [sa.cast(self.mirror.c[name], sa.Text) for name in mirror_key(self.entity_set)]
-        joined = sa.func.concat_ws(stage.KEY_SEPARATOR, *keys, type_=sa.Text)
+        joined = sa.func.concat_ws(KEY_SEPARATOR, *keys, type_=sa.Text)
         return sa.exists().where(fold(sa.type_coerce(texts, sa.Text)) == fold(joined)) if bad_keys else sa.false()
 
     def _propose(self, absent: list[int], rows: int, budget: Budget) -> tuple[int, int]:
@@ -339,15 +349,11 @@ class _Loading:
         )  # fmt: skip
         return set(rows.scalars())
 
-    def _forget_rejected(self, read: _Reading, started: object) -> None:
-        if self.kind == "whole":
-            self.connection.execute(_sql["forget_rejected"], self.names | {"started": started})
-        elif read.rows:
-            keys = [sa.cast(self.stage.c[name], sa.Text) for name in mirror_key(self.entity_set)]
-            joined = sa.func.concat_ws(stage.KEY_SEPARATOR, *keys)
-            good = self.connection.execute(sa.select(joined)).scalars()
-            values = {"started": started, "keys": [*good, *read.bad_keys]}
-            self.connection.execute(_sql["forget_taken_in"], self.names | values)
+    def _read_keys(self, read: _Reading) -> list[str]:
+        """The keys of all that a read of changes told of: taken in, put aside, or deleted."""
+        keys = [sa.cast(self.stage.c[name], sa.Text) for name in mirror_key(self.entity_set)]
+        good = self.connection.execute(sa.select(sa.func.concat_ws(KEY_SEPARATOR, *keys))).scalars()
+        return [*good, *read.bad_keys, *map(str, read.deleted)]
 
     def _note(self, taken: Taken, started: object) -> None:
         values = {**vars(taken), **self.names, "started_at": started, "finished_at": sa.func.sync.now()}

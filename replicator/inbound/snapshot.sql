@@ -34,15 +34,6 @@ select count(*) from sync.proposed_delete
 where system = :system and entity_set = :entity_set and state in ('proposed', 'done') and decided_by is null
   and proposed_at > sync.now() - interval '1 day';
 
--- name: forget_rejected
--- Rows put aside by earlier reads: a whole read replaces them all.
-delete from sync.rejected where system = :system and entity_set = :entity_set and at < :started;
-
--- name: forget_taken_in
--- Rows put aside earlier that this read brought in good order.
-delete from sync.rejected r where system = :system and entity_set = :entity_set and at < :started
-  and key = any(:keys);
-
 -- name: decided
 -- Proposed deletes that may go ahead once their records have been looked up.
 select id, record_id from sync.proposed_delete

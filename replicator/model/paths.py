@@ -139,7 +139,9 @@ class Paths:
             target, key = self.schema.entities[self.entity_pointed_at(kind, reference)], "id"
         source = step[column]
         table = self.table_of(target)
-        return self.step((step, column, table), table, lambda alias: alias.c[key] == source), target
+        found = self.step((step, column, table), table, lambda alias: alias.c[key] == source)
+        found.columns.update({key} - {"id"})
+        return found, target
 
     def _pointed_at(self, kind: EntitySet, reference: str, following: str) -> EntitySet:
         targets = self.targets(kind, reference)

@@ -85,6 +85,21 @@ class Map:
 
 
 @dataclass(frozen=True)
+class PartSet:
+    """An entity set whose records are parts of those of another one of its system."""
+
+    mapping: Map
+    """The inbound map of the parts."""
+    reference: str
+    """The field by which they point at their whole."""
+    whole: EntitySet
+
+    @property
+    def entity_set(self) -> EntitySet:
+        return self.mapping.entity_set
+
+
+@dataclass(frozen=True)
 class Schema:
     """Everything ``schema/`` says."""
 
@@ -114,6 +129,44 @@ class Schema:
     def parent_field(self, entity: CommonEntity) -> tuple[str, CommonField] | None:
         """For a part: the name of the field that points at its whole, and the field."""
         return (entity.part_of, entity.fields[entity.part_of]) if entity.part_of else None
+
+    @cached_property
+    def part_sets(self) -> tuple[PartSet, ...]:
+        """The entity sets that bring in parts, and those of their wholes."""
+        return tuple(self._part_sets())
+
+    def _part_sets(self) -> Iterator[PartSet]:
+        for mapping in self.maps:
+            parent = self.parent_field(mapping.entity)
+            source = mapping.spec.fields.get(parent[0]) if parent and mapping.direction == "in" else None
+            reference = mapping.entity_set.spec.fields.get(source.reference or "") if source else None
+            for target in reference.targets if reference else ():
+                whole = self.entity_sets.get((mapping.system, target))
+                if source and source.reference and whole:
+                    yield PartSet(mapping, source.reference, whole)
+
+    def parts_of(self, entity: CommonEntity) -> list[PartSet]:
+        """Where the parts of an entity come from."""
+        pairs = ((found, self.parent_field(found.mapping.entity)) for found in self.part_sets)
+        return [found for found, parent in pairs if parent and parent[1].reference == entity.entity]
+
+    def reading_order(self, system: str) -> list[EntitySet]:
+        """The entity sets of a system, each after those it points at, so after its whole; rings as they come."""
+        order: dict[str, EntitySet] = {}
+        begun: set[str] = set()
+
+        def visit(entity_set: EntitySet) -> None:
+            if entity_set.name in begun:
+                return
+            begun.add(entity_set.name)
+            for spec in entity_set.spec.fields.values():
+                for name in (*spec.targets, *([spec.repeats.partition(".")[0]] if spec.repeats else [])):
+                    visit(self.entity_sets[system, name])
+            order[entity_set.name] = entity_set
+
+        for entity_set in self.sets_of(system):
+            visit(entity_set)
+        return list(order.values())
 
     def root_map(self, part: Map) -> Map | None:
         """For the outbound map of a part: the outbound map of its whole in the same system."""

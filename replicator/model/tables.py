@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from replicator.model.literals import types
 from replicator.model.schema import EntitySet, Map, Schema, column_name
-from replicator.model.spec import CommonEntity
+from replicator.model.spec import CommonEntity, CommonField
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -93,14 +93,15 @@ def build(schema: Schema) -> Tables:
 
 
 def _identity() -> sa.Column[int]:
-    return sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    comment = "The hub's own number of the record"
+    return sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True, comment=comment)
 
 
 def _common_table(metadata: sa.MetaData, entity: CommonEntity) -> sa.Table:
     table = sa.Table(entity.entity, metadata, _identity(), schema="common", comment=entity.description)
     for name, field in entity.fields.items():
         column = common_column(entity, name)
-        comment = field.description or None
+        comment = _common_comment(name, field)
         nullable = not field.required
         if field.reference:
             target = sa.ForeignKey(f"common.{field.reference}.id", deferrable=True, initially="DEFERRED")
@@ -126,11 +127,20 @@ def _common_table(metadata: sa.MetaData, entity: CommonEntity) -> sa.Table:
     return table
 
 
+def _common_comment(name: str, field: CommonField) -> str:
+    """What the field is, and what the column cannot show by its type."""
+    points = f"a record of common.{field.reference}" if field.reference else ""
+    values = f"one of {', '.join(field.values)}" if field.values else ""
+    longest = f"at most {field.length} characters" if field.length else ""
+    words = field.description or name.replace("_", " ").capitalize()
+    return "; ".join(each for each in (words, points, values, longest) if each)
+
+
 def _mirror_table(metadata: sa.MetaData, entity_set: EntitySet) -> sa.Table:
     spec = entity_set.spec
     table = sa.Table(entity_set.table_name, metadata, _identity(), schema=entity_set.system, comment=spec.description)
     for name, field in spec.fields.items():
-        comment = field.description or (name if column_name(name) != name else None)
+        comment = f"{name}: {field.description}" if field.description else name
         nullable = name not in spec.key
         table.append_column(sa.Column(column_name(name), types[field.type], nullable=nullable, comment=comment))
     table.append_column(sa.Column(ETAG, sa.Text, comment="The version the system gave this image"))

@@ -311,7 +311,17 @@ class Values:
         )
         asked = sa.and_(sa.true(), *(label.is_not(None) for _, _, label in matches))
         missing = when(sa.and_(expression.is_(None), asked), sa.func.rtrim(described))
+        if order_by is None and not self._is_unique(kind, spec):
+            other = table.alias(f"{step.alias.name}_other")
+            several = sa.exists().where(on(other), other.c.id != step.clause.c.id).correlate_except(other)
+            clash = when(several, join_text("one ", sa.func.rtrim(described), " instead of several"))
+            missing = sa.func.coalesce(missing, clash)
         return _waiting(spec, expression, missing)
+
+    @staticmethod
+    def _is_unique(kind: Kind, spec: FieldMap) -> bool:
+        """Whether at most one record can match: the search names the whole key of an entity."""
+        return isinstance(kind, CommonEntity) and set(kind.key) <= {*spec.match, *spec.where}
 
     def _check_search(
         self,

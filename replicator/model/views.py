@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from replicator.model.literals import fits, word
+from replicator.model.parts import unfinished_parts
 from replicator.model.paths import Paths, Step
 from replicator.model.plain_sql import plain_sql
 from replicator.model.schema import EntitySet, Map, Schema, column_name
@@ -179,7 +180,7 @@ class _Builder:
         not_eligible = [(sa.not_(condition), text if text is not None else sa.null()) for condition, text in conditions]
         problems = [value.problem for value in made.values() if value.problem is not None]
         missing = [value.missing for value in made.values() if value.missing is not None]
-        missing += [] if self.inbound else list(self._unfinished_parts())
+        missing += [] if self.inbound else list(unfinished_parts(self.schema, self.tables, self.paths))
         later = [value.later for value in made.values() if value.later is not None]
         checked = sa.select(
             row.alias.c.id.label("source_id"),
@@ -334,35 +335,3 @@ class _Builder:
         )  # fmt: skip
         exists = sa.exists().select_from(joined).where(failing).correlate(self.paths.row.alias)
         return sa.not_(exists), listed
-
-    def _unfinished_parts(self) -> Iterator[sa.ColumnElement[str]]:
-        """Parts that a system holds and the hub has not merged yet: the whole waits for them."""
-        for part_map in self.schema.maps:
-            parent = self.schema.parent_field(part_map.entity)
-            if part_map.direction == "out" or part_map.spec.when or parent is None:
-                continue
-            whole = part_map.spec.fields[parent[0]].reference
-            if parent[1].reference != self.mapping.entity.entity or whole is None:
-                continue
-            for target in self.paths.targets(part_map.entity_set, whole):
-                link = self.tables.link(target, self.mapping.entity.entity)
-                if link is not None:
-                    yield self._unfinished(part_map, target.name, whole)
-
-    def _unfinished(self, part_map: Map, whole_set: str, whole_field: str) -> sa.ColumnElement[str]:
-        whole = self.schema.entity_sets[part_map.system, whole_set]
-        wholes = self.tables.mirror(whole).alias("w")
-        whole_link = self.tables.links[whole.system, whole.name, self.mapping.entity.entity].alias("wl")
-        parts, part_link = self.tables.mirror(part_map.entity_set).alias("p"), self.tables.link_of(part_map).alias("pl")
-        label = self.paths.label(parts, part_map.entity_set)
-        there = sa.and_(whole_link.c.common_id == self.paths.row.alias.c.id, whole_link.c.ended_at.is_(None))
-        merged = sa.exists().where(part_link.c.mirror_id == parts.c.id, part_link.c.ended_at.is_(None))
-        return (
-            sa.select(join_text(f"{part_map.entity.entity} ", label, " to be merged"))
-            .select_from(
-                whole_link.join(wholes, wholes.c.id == whole_link.c.mirror_id)
-                .join(parts, parts.c[column_name(whole_field)] == wholes.c[column_name(whole.spec.key[0])])
-            )
-            .where(there, sa.not_(merged))
-            .limit(1).correlate(self.paths.row.alias).scalar_subquery()
-        )  # fmt: skip

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
-from replicator.hub.state import conflict, delivery, hub, map_
+from replicator.hub.state import conflict, delivery, hub, map_, rejected
 from replicator.hub.state import entity_set as read_state
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
@@ -77,6 +77,7 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     template = (hub_folder / "capture.sql").read_text(encoding="utf-8")
     for table in compiled.tables.captured:
         yield fill(template, capture_values(table))
+        yield from _column_comments(table)
     for found in compiled.maps:
         yield _view_text(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
         yield _comment(f"desired.{_quote(found.mapping.view_name)}", found)
@@ -178,7 +179,7 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             count("in_flight", "unknown").label("in_flight"),
             count("blocked").label("blocked"),
             count("failed").label("failed"),
-            count("rejected").label("rejected"),
+            (count("rejected") + _put_aside(found)).label("rejected"),
             count("not_eligible").label("not_eligible"),
             count("reported", "held").label("reported"),
             conflicts.label("conflicts"),
@@ -198,6 +199,16 @@ def _body(definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:
     return str(definition.compile(dialect=_dialect, compile_kwargs={"literal_binds": True})).replace("%%", "%")
 
 
+def _put_aside(found: CompiledMap) -> sa.ColumnElement[int]:
+    """Records that an inbound map has never seen as they are: a snapshot could not take them in."""
+    if found.mapping.direction == "out":
+        return sa.literal_column("0")
+    entity_set = found.mapping.entity_set
+    own = sa.and_(rejected.c.system == entity_set.system, rejected.c.entity_set == entity_set.name)
+    record = sa.func.coalesce(rejected.c.key, sa.cast(rejected.c.id, sa.Text))
+    return sa.select(sa.func.count(record.distinct())).where(own).scalar_subquery()
+
+
 def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:
     return " ".join(("create view", name, "as", _body(definition)))
 
@@ -205,6 +216,14 @@ def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -
 def _comment(name: str, found: CompiledMap) -> str:
     text = found.mapping.spec.description or found.name
     return " ".join(("comment on view", name, "is", "'" + text.replace("'", "''") + "'"))
+
+
+def _column_comments(table: sa.Table) -> Iterator[str]:
+    """What each column holds. Descriptions change with ``schema/`` and no table does, so they need no revision."""
+    for column in table.columns:
+        place = ".".join(map(_quote, (table.schema or "", table.name, column.name)))
+        text = (column.comment or "").replace("'", "''")
+        yield " ".join(("comment on column", place, "is", "'" + text + "'"))
 
 
 def _policies(found: CompiledMap) -> Iterator[str]:

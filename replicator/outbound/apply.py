@@ -26,6 +26,7 @@ from replicator.outbound.first import hold_first_updates
 from replicator.outbound.later import Later
 from replicator.outbound.look_up import LookUp
 from replicator.outbound.plan import Delivery, Earlier, NewKey, plan_delivery
+from replicator.outbound.wholes import parts_to_be_read
 from replicator.systems.connector import Connector, Outcome, Postponed
 
 _sql = statements(__file__.replace("apply", "claim"))
@@ -148,6 +149,8 @@ class Deliveries:
     def _deliver_due(self, found: CompiledMap) -> Delivered:
         self.later.begin(found)
         with self.connection.begin():
+            if parts_to_be_read(self.connection, self.compiled, found):
+                return Delivered()
             claimed = claim_due(self.connection, self.ids[found.name], limit=_BATCH)
             deliveries, counts = self._decide(found, claimed) if claimed.records else ([], Delivered())
         self._send(found, deliveries, counts)
@@ -160,6 +163,8 @@ class Deliveries:
             self.later.begin(found)
         while not self.halted and not self.sending.stopping():
             with self.connection.begin():
+                if parts_to_be_read(self.connection, self.compiled, found):
+                    break
                 claimed = claim_records(
                     self.connection, self.ids[found.name], states, after=after, limit=_BATCH, without=source
                 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.engine.claim import Shown, claim_records, show
-from replicator.engine.diff import diff, linking
+from replicator.engine.claim import Claimed, Shown, claim_records, show
+from replicator.engine.diff import INCOMPLETE, diff, linking
 from replicator.engine.marks import mark_through
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
@@ -17,6 +18,7 @@ _sql = statements(__file__.replace("first", "claim"))
 ALWAYS_ALLOWED = 5
 """Updates that are never held for their share alone."""
 _ALL = 2**31 - 1
+_WRITES = ("create", "update", "delete", "set", "rekey")
 
 
 def hold_first_updates(
@@ -31,10 +33,10 @@ def hold_first_updates(
         claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
         if not claimed.records:
             return
-        linked = list(connection.execute(linking(found.view, claimed)).scalars())
-        mark_through(connection, compiled, ids, found.view.link, linked)
-        rows = diff(found.view, map_id, claimed).subquery("d")
-        updates = sa.select(rows.c.record_id, rows.c.record).where(rows.c.action == "update")
+        for each in (found, *compiled.parts(found)):
+            linked = connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars()
+            mark_through(connection, compiled, ids, each.view.link, list(linked))
+        updates = _updates(compiled, ids, found, claimed)
         size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()
         count = connection.execute(sa.select(sa.func.count()).select_from(updates.subquery())).scalar_one()
         reason = too_many(count + opening.held, size, budget)
@@ -43,6 +45,17 @@ def hold_first_updates(
             return
         held = [Shown(row.record_id, "held", row.record, reason, None, "update") for row in connection.execute(updates)]
         show(connection, map_id, held)
+
+
+def _updates(compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, claimed: Claimed) -> sa.Select[Any]:
+    """Claimed records that are in the target and would be written: record_id, record; a whole also for its parts."""
+    rows = diff(found.view, ids[found.name], claimed).subquery("d")
+    written = [rows.c.action == "update"]
+    for part in compiled.parts(found):
+        own = diff(part.view, ids[part.name], claimed, by_root=True).subquery(f"part_{len(written)}")
+        of_it = sa.select(own.c.record_id).where(own.c.action.in_(_WRITES))
+        written.append(sa.and_(rows.c.action.in_(["none", INCOMPLETE]), rows.c.record_id.in_(of_it)))
+    return sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written))
 
 
 def too_many(updates: int, size: int, budget: Budget) -> str | None:

@@ -115,11 +115,12 @@ def plan_delivery(
     ``asked``: a person asked for it, so that records which the target lost are created again.
     """
     delivery = Delivery(row.record_id, row.record, marked)
+    parts = [] if row.action in ("left", "silent") else parts
     trouble = _trouble(root, row, asked=asked) or _first_trouble(row, parts, asked=asked)
     if trouble is not None:
         delivery.shown = trouble
         return delivery
-    rows = [(root, row), *([] if row.action in ("left", "silent") else parts)]
+    rows = [(root, row), *parts]
     for found, each in rows:
         if each.action == "unlink":
             delivery.unlink.append((found, each.source_id))
@@ -178,16 +179,13 @@ def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
 def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor) -> Planned:
     operation = _OPERATIONS[action]
     sent = dict(_sent(found, row, action))
-    values = {
-        name: _wire(found, name, value)
-        for name, value in _by_field(found, action, sent).items()
-        if operation != "create" or value is not None
-    }
+    fields = _by_field(found, action, sent)
+    values = _filled(found, fields) if operation == "create" else fields
     write = Write(
         found.mapping.entity_set.spec,
         operation,
         _key(found, row, operation, new_key),
-        values,
+        {name: _wire(found, name, value) for name, value in values.items()},
         None if operation == "create" else getattr(row, f"now_{ETAG}"),
     )
     ends = action in ("delete", "set") or row.action == "recreate"
@@ -215,6 +213,15 @@ def _by_field(found: CompiledMap, action: str, sent: Mapping[str, object]) -> di
         return dict(policy.set)
     fields = {column.name: column.field for column in found.view.columns}
     return {fields[name]: value for name, value in sent.items()}
+
+
+def _filled(found: CompiledMap, values: Mapping[str, object]) -> dict[str, object]:
+    """What a create says. Where the target has a value that stands for nothing it is told so: 0 is a value, and a
+    target that is told none may take one of its own."""
+    declared = found.mapping.entity_set.spec.fields
+    return {
+        name: value for name, value in values.items() if value is not None or declared[name].empty is not None
+    }  # fmt: skip
 
 
 def _key(found: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from replicator.sandbox.batch import run_batch
 from replicator.sandbox.dataverse_input import Reader, does_not_exist
-from replicator.sandbox.dataverse_metadata import attributes, entity_definitions, metadata
+from replicator.sandbox.dataverse_metadata import alternate_keys, attributes, entity_definitions, metadata
 from replicator.sandbox.dataverse_read import SetReader
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import Description, EntitySet
@@ -111,9 +111,14 @@ class Dataverse:
         entity_set = self._description.by_logical_name.get(wanted)
         if entity_set is None:
             raise RefusalError(404, f"Could not find an entity with specified entity key '{wanted}'.", "0x80060888")
-        if len(segments) > 1 and segments[1][0] == "Attributes":
-            return self._json(attributes(entity_set, call))
-        return self._json(entity_definitions(self._description, call, entity_set))
+        if len(segments) == 1:
+            return self._json(entity_definitions(self._description, call, entity_set))
+        name, part = segments[1]
+        if len(segments) == 2 and name == "Attributes":
+            return self._json(attributes(entity_set, call, None if part is None else parse_key(part)[0][1]))
+        if len(segments) == 2 and name == "Keys" and part is None:
+            return self._json(alternate_keys(entity_set, call))
+        raise RefusalError(404, f"Resource not found for the segment '{segments[-1][0]}'.", "0x8006088a")
 
     @staticmethod
     def _json(body: object, status: int = 200, **headers: str) -> Answer:

@@ -38,13 +38,32 @@ def entity_definitions(description: Description, call: Call, one: EntitySet | No
     }
 
 
-def attributes(entity_set: EntitySet, call: Call) -> dict[str, Any]:
-    """The attributes of one set."""
-    found = [_attribute(entity_set, name, spec) for name, spec in entity_set.fields.items()]
-    return {
-        "@odata.context": f"{call.root}$metadata#EntityDefinitions('{entity_set.logical_name}')/Attributes",
-        "value": [_selected(call, attribute) for attribute in found if _fulfils(call, attribute)],
-    }
+def attributes(entity_set: EntitySet, call: Call, one: str | None = None) -> dict[str, Any]:
+    """The attributes of one set, or one of them."""
+    context = f"{call.root}$metadata#EntityDefinitions('{entity_set.logical_name}')/Attributes"
+    if one is not None:
+        if one not in entity_set.fields:
+            raise RefusalError(404, f"Could not find an attribute with specified name '{one}'.", "0x80060888")
+        found = _attribute(entity_set, one, entity_set.fields[one])
+        return {"@odata.context": f"{context}/$entity", **_selected(call, found)}
+    return _listed(call, context, [_attribute(entity_set, name, spec) for name, spec in entity_set.fields.items()])
+
+
+def alternate_keys(entity_set: EntitySet, call: Call) -> dict[str, Any]:
+    """The alternate keys of one set."""
+    context = f"{call.root}$metadata#EntityDefinitions('{entity_set.logical_name}')/Keys"
+    found: list[dict[str, Any]] = [
+        {
+            "LogicalName": name, "SchemaName": name, "EntityLogicalName": entity_set.logical_name,
+            "KeyAttributes": list(parts), "EntityKeyIndexStatus": "Active", "MetadataId": None,
+        }
+        for name, parts in entity_set.alternate_keys.items()
+    ]  # fmt: skip
+    return _listed(call, context, found)
+
+
+def _listed(call: Call, context: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"@odata.context": context, "value": [_selected(call, each) for each in found if _fulfils(call, each)]}
 
 
 def _definition(entity_set: EntitySet) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -51,14 +51,17 @@ class Host:
             raise ConfigurationError(f"{folder} has neither a folder 'sales' nor 'ops'")
         return {name: self.sandboxes[name].load(path) for name, path in found.items()}
 
-    def wait(self, folders: Sequence[Path]) -> None:
-        """Until SIGTERM or Ctrl-C. SIGHUP loads the folders again."""
-        stop = threading.Event()
+    @staticmethod
+    def wait(again: Callable[[], None]) -> None:
+        """Until SIGTERM or Ctrl-C; ``again`` is called after each SIGHUP, outside of the signal's handler."""
+        stop, hung_up = threading.Event(), threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, lambda *_: stop.set())
-        signal.signal(signal.SIGHUP, lambda *_: [self.load(folder) for folder in folders])
-        while not stop.wait(0.5):
-            pass
+        signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
+        while not stop.wait(0.2):
+            if hung_up.is_set():
+                hung_up.clear()
+                again()
 
     def close(self) -> None:
         """Stop serving; the state stays where it is kept."""

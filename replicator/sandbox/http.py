@@ -21,7 +21,6 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     root: str
-    raw_query: str = ""
 
     def header(self, name: str) -> str | None:
         """A header by its lower-case name."""
@@ -44,7 +43,6 @@ class Call:
             method=method,
             path=unquote(path).strip("/"),
             query=parse_query(parts.query),
-            raw_query=parts.query,
             headers=headers,
             body=body,
         )

@@ -30,6 +30,12 @@ from sync.proposed_delete where state = 'held'
 group by system, entity_set;
 comment on view sync.held is 'Deletes that wait for a decision: sync.approve_deletes or sync.reject_deletes';
 
+create view sync.put_aside as
+select system, entity_set, count(distinct coalesce(key, id::text)) as records, min(reason) as reason, min(at) as since
+from sync.rejected
+group by system, entity_set;
+comment on view sync.put_aside is 'Records that snapshots could not take in, by entity set; sync.rejected has the rows';
+
 create view sync.amended as
 select m.name as map, a.record_id, a.field, a.sent, a.stored, a.at
 from sync.accepted a join sync.map m on m.id = a.map_id

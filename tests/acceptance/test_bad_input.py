@@ -81,6 +81,42 @@ def test_a_system_that_the_schema_does_not_know_is_named(workplace: Workplace) -
     told_as_error(workplace.tell("once"), 1, "'shop'", "schema/")
 
 
+RECORDS = {
+    "{code: 7, company: usmf}": "organization.0.code: the value is no text: write it in quotes",
+    "{code: USMF, company: usmf-main}": "organization.0.company: 9 characters, at most 4 fit",
+    "{code: USMF, company: usmf, is_default: 'yes'}": "organization.0.is_default: the value is no boolean",
+    "{code: USMF}": "organization.0: organization needs 'company'",
+    "{company: usmf}": "organization.0: organization needs 'code'",
+    "{code: USMF, company: usmf, colour: red}": "organization.0.colour: organization has no plain field 'colour'",
+    "{code: USMF, company: a}, {code: usmf, company: b}": "organization.1: another organization has the same code",
+}
+
+
+@pytest.mark.parametrize("record", list(RECORDS))
+def test_a_record_of_the_configuration_that_does_not_fit_is_told_with_its_line(
+    workplace: Workplace, record: str
+) -> None:
+    workplace.configure({"sales": "http://127.0.0.1:1", "ops": "http://127.0.0.1:1"})
+    written = "    - {code: USMF, name: Main company, company: usmf, is_default: true}"
+    replace(workplace.folder / "replicator.yaml", written, f"    [{record}]")
+    told_as_error(workplace.tell("once"), 1, f"replicator.yaml:7: records.{RECORDS[record]}")
+
+
+def test_every_name_that_the_configuration_gets_wrong_is_told_at_once(workplace: Workplace) -> None:
+    more = "delete_budgets:\n  sales.quotedetail: {count: 1}\n"
+    workplace.configure({"sales": "http://127.0.0.1:1", "ops": "http://127.0.0.1:1"}, more=more)
+    replace(workplace.folder / "replicator.yaml", "  organization:", "  company:")
+    told_as_error(
+        workplace.tell("once"), 1, "replicator.yaml:10: delete_budgets.sales.quotedetail: there is no such entity set",
+        "replicator.yaml:6: records.company: there is no entity 'company'",
+    )  # fmt: skip
+
+
+def test_a_server_that_is_too_old_is_told(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("replicator.hub.connection.OLDEST", 99)
+    told_as_error(workplace.tell("status"), 1, "the hub's server is PostgreSQL ", "at least 99 is needed", "HUB_URL")
+
+
 @pytest.mark.parametrize("command", ["once", "status", "migrate", "retry"])
 def test_a_hub_that_cannot_be_reached_is_a_passing_failure(workplace: Workplace, command: str) -> None:
     result = workplace.tell(command, HUB_URL="postgresql://hub@127.0.0.1:1/hub")
@@ -131,8 +167,8 @@ def test_a_hub_from_another_schema_is_told_with_the_command_that_mends_it(
 ) -> None:
     replace(
         own_schema / "ops" / "CustomersV3.yaml",
-        "{copy: currency.code, default: USD}",
-        "{copy: currency.code, default: EUR}",
+        "{copy: currency.code, default: USD,",
+        "{copy: currency.code, default: EUR,",
     )
     told_as_error(workplace.tell("once"), 1, "another schema", "replicator migrate")
     assert workplace.tell("migrate").code == 0

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import simplejson
 from click.testing import CliRunner
 
 from replicator.cli import main
 from replicator.hub import embedded
-from tests.fixtures.commands import Systems, Workplace
+from tests.fixtures.commands import Systems, Workplace, until, write_records
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
@@ -24,6 +26,7 @@ def commands(group: click.Group, before: str = "") -> Iterator[str]:
 
 
 COMMANDS = list(commands(main))
+GUID = "6f9619ff-8b86-4011-b42d-00c04fc964ff"
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_init_writes_a_configuration_and_no_second_one_over_it(tmp_path: Path) -
     assert "replicator.yaml exists" in refused.err
     assert "--force" in refused.err
     assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == "mine\n"
-    assert place.tell("init", "--force").code == 0
+    assert place.tell("init", "--force", "--json").json == {"written": "replicator.yaml"}
     assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == written
 
 
@@ -153,7 +156,96 @@ def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retri
     assert "XYZ" in once.out
     retried = workplace.tell("retry", "--flow", "account > ops.CustomersV3", "--record", "A-1")
     assert (retried.code, retried.out) == (0, "1 records will be tried again\n")
-    assert workplace.tell("retry", "--record", "A-9").out == "0 records will be tried again\n"
+    again = workplace.tell("retry", "--record", "A-1")
+    assert (again.code, again.out) == (0, "0 records will be tried again\n"), "it is on its way already"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("retry", "--record", "A-9"), "no record 'A-9' is out of step"),
+        (("retry", "--flow", "account > ops.Customers"), "there is no flow 'account > ops.Customers'"),
+        (("updates", "approve", "accounts"), "there is no flow 'accounts'"),
+        (("deletes", "approve", "sales", "acounts"), "there is no entity set 'acounts' of 'sales'"),
+        (("deletes", "reject", "shop", "accounts"), "there is no entity set 'accounts' of 'shop'"),
+        (("resolve", "7", "--take", "sales"), "conflict 7 is not open"),
+    ],
+)
+def test_a_decision_about_what_is_not_there_is_an_error(
+    workplace: Workplace, arguments: tuple[str, ...], words: str
+) -> None:
+    told = workplace.tell(*arguments)
+    assert told.code == 1, told.told
+    assert words in told.err
+    assert "next: " in told.err
+
+
+def test_a_decision_that_concerns_nothing_now_is_none(workplace: Workplace) -> None:
+    assert workplace.tell("deletes", "approve", "sales", "accounts").out == "0 deletes approved\n"
+    assert workplace.tell("updates", "approve", "account > ops.CustomersV3").out == "0 updates approved\n"
+
+
+def test_every_command_that_answers_can_do_so_in_json() -> None:
+    goes_on = {"run"}
+    for name in COMMANDS:
+        command: click.Command = main
+        for word in name.split():
+            assert isinstance(command, click.Group)
+            command = command.commands[word]
+        if not isinstance(command, click.Group) and name not in goes_on:
+            assert "--json" in {option for each in command.params for option in each.opts}, name
+
+
+def test_the_sandbox_tells_its_addresses_as_json(workplace: Workplace) -> None:
+    process = workplace.start("sandbox", "--sales-port", "0", "--ops-port", "0", "--json")
+    lines = [process.line()]
+    while lines[-1] != "}":
+        lines.append(process.line())
+    urls = simplejson.loads("".join(lines))["urls"]
+    assert set(urls) == {"sales", "ops"}
+    assert all(url.startswith("http://127.0.0.1:") for url in urls.values())
+
+
+def test_a_bad_line_does_not_stop_a_sandbox_that_loads_again(workplace: Workplace) -> None:
+    good = {"accountnumber": "A-1", "name": "Lamp Shop"}
+    write_records(workplace.folder / "data", "sales", "accounts", [good])
+    systems = workplace.sandbox("--load", "data")
+    path = workplace.folder / "data" / "sales" / "accounts.jsonl"
+    path.write_text('{"accountnumber":\n{"accountnumber": "A-2", "name": "Two"}\n', encoding="utf-8")
+    systems.process.popen.send_signal(signal.SIGHUP)
+    until(lambda: systems.count("sales", "accounts") == 2, what="the good line")
+    until(lambda: any("accounts.jsonl:1" in line for line in systems.process.err), what="the bad line told")
+    path.write_text('{"accountnumber": "A-3", "name": "Three"}\n', encoding="utf-8")
+    systems.process.popen.send_signal(signal.SIGHUP)
+    until(lambda: systems.count("sales", "accounts") == 3, what="the mended file")
+
+
+@pytest.mark.parametrize(
+    ("entity_set", "record", "flow"),
+    [
+        ("contacts", {"contactid": GUID, "msdynce_contactnumber": "C-1", "birthdate": "soon"},
+         "sales.contacts > contact"),
+        ("pricelevels", {"pricelevelid": GUID, "name": "A", "statecode": "open"}, None),
+    ],
+    ids=["of a set that flows start from", "of a set that is only looked up"],
+)  # fmt: skip
+def test_a_record_that_a_snapshot_could_not_take_in_is_counted_and_the_exit_code_says_so(
+    workplace: Workplace, entity_set: str, record: dict[str, str], flow: str | None
+) -> None:
+    write_records(workplace.folder / "data", "sales", entity_set, [record])
+    systems = workplace.sandbox("--load", "data")
+    workplace.configure(systems.urls)
+    once = workplace.run("once")
+    assert once.code == 3, once.told
+    assert f"put aside: 1 records of sales.{entity_set}: " in once.out
+    for _ in range(2):
+        assert workplace.tell("once", "--whole").code == 3
+    status = workplace.tell("status", "--json")
+    assert status.code == 3
+    assert {row["flow"]: row["rejected"] for row in status.json["flows"] if row["rejected"]} == (
+        {} if flow is None else {"sales.contacts > account": 1, flow: 1}
+    )
+    assert [(row["entity_set"], row["records"]) for row in status.json["put_aside"]] == [(entity_set, 1)]
 
 
 def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
@@ -185,7 +277,8 @@ def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
         assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
         assert place.tell("status").code == 0
         assert place.run("hub", "up").out.startswith("postgresql://")
-        assert place.run("hub", "down").code == 0
+        assert place.run("hub", "up", "--json").json["hub"].startswith("postgresql://")
+        assert place.run("hub", "down", "--json").json == {"stopped": True}
     finally:
         place.close()
         embedded.stop(tmp_path / "hub", mode="immediate")

@@ -24,3 +24,17 @@ def test_a_second_run_writes_nothing(systems: Systems) -> None:
     before = systems.writes()
     systems.once()
     assert systems.writes() == before
+
+
+def test_with_two_default_organizations_nothing_is_guessed(systems: Systems) -> None:
+    systems.reference_data()
+    systems.run("insert into common.organization (code, company, is_default) values ('DEMF', 'demf', true)")
+    systems.account("A-1")
+    systems.once()
+    said = "one organization with is_default 'True' instead of several"
+    assert systems.why("blocked") == {"A-1": said}
+    assert systems.ops.records("CustomersV3") == []
+    systems.run("update common.organization set is_default = false where code = 'DEMF'")
+    systems.settle()
+    assert [row["CustomerAccount"] for row in systems.ops.records("CustomersV3")] == ["A-1"]
+    assert systems.why("blocked") == {}

@@ -155,6 +155,30 @@ def test_a_contact_person_waits_for_its_account(systems: Systems) -> None:
     assert persons(systems) == [("C-1", "A-1", "No")]
 
 
+def test_a_contact_person_waits_for_an_account_that_could_not_be_taken_in(systems: Systems) -> None:
+    account = systems.account("A-1", creditlimit="a lot")
+    systems.contact("C-1", account)
+    systems.settle()
+    assert systems.why("not_eligible") == {}
+    assert systems.why("blocked") == {"C-1": f"account {account['accountid']}"}
+    systems.sales.put("accounts", {"accountid": account["accountid"], "creditlimit": 5})
+    systems.settle()
+    assert persons(systems) == [("C-1", "A-1", "No")]
+
+
+def test_a_person_has_no_delivery_address_that_nobody_gave(systems: Systems) -> None:
+    systems.contact("C-1", None, msdynce_isactivecustomer=True, address1_city="Bonn", address1_country="Germany")
+    systems.account("A-1")
+    systems.settle()
+    (person,) = systems.held("ops", CUSTOMERS, CustomerAccount="C-1")
+    assert person["AddressCountryRegionISOCode"] == "DE"
+    delivery = {name for name, value in person.items() if name.startswith("DeliveryAddress") and value}
+    assert delivery == {"DeliveryAddressValidFrom", "DeliveryAddressValidTo"}
+    (organization,) = systems.held("ops", CUSTOMERS, CustomerAccount="A-1")
+    assert organization["DeliveryAddressCountryRegionISOCode"] == "US"
+    assert organization["DeliveryAddressDescription"] == "Account A-1"
+
+
 def test_a_contact_that_changes_its_account_says_that_ops_cannot_change_the_key(systems: Systems) -> None:
     contact, other = systems.contact("C-1", systems.account("A-1")), systems.account("A-2")
     systems.settle()

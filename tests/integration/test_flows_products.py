@@ -138,3 +138,17 @@ def test_a_name_too_long_for_sales_is_cut_as_declared(systems: Systems) -> None:
     systems.product("P-1", ProductName="x" * 150)
     systems.settle()
     assert sales_products(systems)["P-1"]["name"] == "x" * 100
+
+
+def test_a_unit_of_another_group_that_has_the_same_name_is_in_nobody_s_way(systems: Systems) -> None:
+    systems.reference_data()
+    other = systems.sales.put("uomschedules", {"name": "Services"})
+    twin = "0f9619ff-8b86-4011-b42d-00c04fc964ff"
+    systems.sales.put("uoms", {"name": "ea", "_uomscheduleid_value": other["uomscheduleid"], "uomid": twin})
+    systems.product("P-1")
+    systems.settle()
+    (product,) = systems.sales.records("products")
+    assert product["_defaultuomid_value"] == systems.ids["ea"] != twin
+    assert systems.why("not_eligible") == {
+        "ea": "unit ea is of the group Services; products have units of the group Default unit"
+    }

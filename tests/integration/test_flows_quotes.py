@@ -34,6 +34,12 @@ def sales_product(systems: Systems, number: str) -> Mapping[str, Any]:
     })  # fmt: skip
 
 
+def group_of(systems: Systems) -> str:
+    """The unit group of sales."""
+    (group,) = systems.sales.records("uomschedules")
+    return str(group["uomscheduleid"])
+
+
 def numbers(systems: Systems) -> list[str]:
     """The quotations that ops holds."""
     return sorted(header["SalesQuotationNumber"] for header in systems.ops.records(HEADERS))
@@ -298,6 +304,40 @@ def test_the_address_lines_of_a_quote_become_street_and_street_number_of_the_del
     assert (header["DeliveryAddressStreet"], header["DeliveryAddressStreetNumber"]) == ("Am Markt", "12 a")
     assert (header["DeliveryAddressZipCode"], header["DeliveryAddressCity"]) == ("53111", "Bonn")
     assert header["DeliveryAddressCountryRegionISOCode"] == "DE"
+
+
+def test_a_line_that_costs_nothing_says_so_instead_of_leaving_its_price_to_ops(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    quote = systems.quote("Q-1", account, [], totalamount=0)
+    systems.line(quote, 1, "P-1", priceperunit=0, extendedamount=0)
+    systems.settle()
+    (sent,) = systems.sent("ops", LINES)
+    assert (sent.method, sent.body["SalesPrice"], sent.body["TotalDiscountAmount"]) == ("POST", 0, 0)
+    assert systems.ops.records(LINES)[0]["SalesPrice"] == 0
+
+
+def test_a_price_that_becomes_nothing_is_sent_as_nothing(systems: Systems, account: Mapping[str, Any]) -> None:
+    systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.sent("ops", LINES)
+    (line,) = systems.sales.records("quotedetails")
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "priceperunit": 0})
+    systems.settle()
+    assert [(each.method, each.body) for each in systems.sent("ops", LINES)] == [("PATCH", {"SalesPrice": 0})]
+
+
+def test_a_quote_back_in_draft_shows_no_trouble_of_its_lines(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 0, "statuscode": 1})
+    crate = systems.sales.put("uoms", {"name": "a crate of many", "_uomscheduleid_value": group_of(systems)})
+    systems.line(quote, 2, "P-2", _uomid_value=crate["uomid"])
+    systems.settle()
+    assert systems.why("failed") == {}
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.settle()
+    assert systems.why("failed") == {"Q-1": "quote_line 2: SalesUnitSymbol: 15 characters, at most 10 fit"}
 
 
 def test_a_quote_without_lines_goes_out_as_a_header(systems: Systems, account: Mapping[str, Any]) -> None:

@@ -95,6 +95,14 @@ def test_texts_are_cut_where_that_is_declared(systems: Systems) -> None:
     assert (person(systems)["FirstName"], person(systems)["LastName"]) == ("f" * 25, "l" * 25)
 
 
+def test_a_credit_limit_of_nothing_is_said_aloud_when_the_customer_is_made(systems: Systems) -> None:
+    systems.account("A-1", creditlimit=0)
+    systems.settle()
+    (sent,) = systems.sent("ops", CUSTOMERS)
+    assert (sent.body["CreditLimit"], sent.body["OrganizationNumberOfEmployees"]) == (0, 0)
+    assert customer(systems)["CreditLimit"] == 0
+
+
 @pytest.mark.parametrize(("unwanted", "wanted"), [(True, "No"), (False, "Yes")])
 def test_no_mail_in_sales_is_the_inverse_of_mail_in_ops(systems: Systems, unwanted: bool, wanted: str) -> None:
     systems.contact("C-1", systems.account("A-1"), donotemail=unwanted)

@@ -20,7 +20,7 @@ from replicator.engine.marks import mark_window
 from replicator.errors import HubMismatch
 from replicator.hub import embedded
 from replicator.hub.connection import connect
-from replicator.model.compiled import Compiled
+from replicator.model.compiled import Compiled, compile_folder
 from replicator.objects.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import Filling, Size
@@ -243,6 +243,32 @@ def test_every_table_and_view_says_what_it_is(target: MigrationTarget) -> None:
         "and relname <> 'alembic_version' order by 1",
     )
     assert silent == []
+
+
+def test_every_column_of_a_mirror_and_of_common_says_what_it_holds(target: MigrationTarget) -> None:
+    columns = rows(
+        target,
+        "select c.oid::regclass || '.' || a.attname || ': ' || coalesce(col_description(c.oid, a.attnum), '') "
+        "from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped "
+        "where c.relnamespace::regnamespace::text in ('common', 'ops', 'sales') and c.relkind = 'r' order by 1",
+    )
+    assert [column for column in columns if column.endswith(": ")] == []
+    assert {
+        "ops.customers_v3.on_hold_status: OnHoldStatus: CustVendorBlocked: No, Invoice, All, ...",
+        "sales.accounts.accountnumber: accountnumber",
+        "common.account.kind: Persons are contacts that buy for themselves; one of Organization, Person",
+        "common.quote.currency_id: Of all its amounts; a record of common.currency",
+    } <= set(columns)
+
+
+def test_a_new_description_needs_no_revision(target: MigrationTarget, tmp_path: Path) -> None:
+    folder = tmp_path / "schema"
+    shutil.copytree(SCHEMA, folder)
+    unit = folder / "common" / "unit.yaml"
+    unit.write_text(unit.read_text(encoding="utf-8").replace("The symbol in ops", "What it's called"), encoding="utf-8")
+    migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+    said = rows(target, "select col_description('common.unit'::regclass, 2)")
+    assert said == ["What it's called and the name in sales; at most 100 characters"]
 
 
 def test_every_schema_says_what_it_is(target: MigrationTarget) -> None:

@@ -590,6 +590,14 @@ def test_metadata_for_independent_clients(client: httpx2.Client) -> None:
     attributes = client.get("EntityDefinitions(LogicalName='account')/Attributes?$select=LogicalName,AttributeType")
     kinds = {row["LogicalName"]: row["AttributeType"] for row in attributes.json()["value"]}
     assert (kinds["name"], kinds["statecode"], kinds["parentaccountid"]) == ("String", "State", "Lookup")
+    one_attribute = client.get(
+        "EntityDefinitions(LogicalName='account')/Attributes(LogicalName='accountnumber')"
+    ).json()
+    assert (one_attribute["LogicalName"], one_attribute["MaxLength"]) == ("accountnumber", 20)
+    (alternate,) = client.get("EntityDefinitions(LogicalName='account')/Keys").json()["value"]
+    assert alternate["KeyAttributes"] == ["accountnumber"]
+    for unknown in ("/Attributes(LogicalName='colour')", "/Colours", "/Attributes/Colours", "/Keys/Colours"):
+        assert client.get(f"EntityDefinitions(LogicalName='account'){unknown}").status_code == 404
     assert '<EntitySet Name="accounts" EntityType="Microsoft.Dynamics.CRM.account"/>' in client.get("$metadata").text
     assert UUID(client.get("WhoAmI").json()["UserId"]).version == 4
 

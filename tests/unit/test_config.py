@@ -15,7 +15,7 @@ from replicator.config import Configuration, load
 from replicator.errors import ConfigurationError
 
 SECRET = "s3cr3t-Wort!"
-TEMPLATE = Path(__file__).resolve().parent.parent.parent / "replicator" / "template.yaml"
+TEMPLATE = Path(__file__).resolve().parent.parent.parent / "schema" / "replicator.yaml"
 
 
 @pytest.fixture

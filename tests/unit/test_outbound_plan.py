@@ -131,6 +131,12 @@ def test_a_create_sends_what_has_a_value_and_keeps_in_mind_what_has_none(whole: 
     assert found.sent["weight"] is None
 
 
+def test_a_create_says_nothing_aloud_where_the_target_has_a_value_for_it(whole: CompiledMap) -> None:
+    """Left out, the target would put a value of its own: a list price for a price of 0."""
+    [found] = planned(whole, row_of(whole, "create", farm_code="F", herd_number="H", heads=None)).writes
+    assert found.write.values == {"FarmCode": "F", "HerdNumber": "H", "Heads": None}
+
+
 def test_an_update_sends_the_changed_fields_and_the_version_it_knows(whole: CompiledMap) -> None:
     row = row_of(whole, "update", changed=["heads"], heads=4, size="Large", now_farm_code="F", now_herd_number="H",
                  now_etag='W/"1"')  # fmt: skip
@@ -177,6 +183,15 @@ def test_the_parts_of_a_whole_that_is_left_alone_are_left_alone(
     whole: CompiledMap, part: CompiledMap, action: str
 ) -> None:
     assert planned(whole, row_of(whole, action), [(part, row_of(part, "update", 2))]).writes == []
+
+
+@pytest.mark.parametrize("action", ["left", "silent"])
+def test_a_whole_that_is_left_alone_shows_no_trouble_of_its_parts(
+    whole: CompiledMap, part: CompiledMap, action: str
+) -> None:
+    troubled = row_of(part, "invalid", 2, reason="Tag: required, and empty")
+    found = planned(whole, row_of(whole, action), [(part, troubled)])
+    assert (found.writes, found.shown) == ([], None)
 
 
 def test_a_part_in_trouble_holds_its_whole_and_says_which(whole: CompiledMap, part: CompiledMap) -> None:

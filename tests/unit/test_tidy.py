@@ -205,7 +205,17 @@ def business_words(path: Path) -> list[str]:
 
 def product_files() -> list[Path]:
     """All that must not know the business: the program but for the sandbox's data, and the SQL every schema shares."""
-    return sorted([*PRODUCT.rglob("*.py"), *PRODUCT.rglob("*.sql"), *(ROOT / "schema" / "hub").glob("*.sql")])
+    program = [path for path in PRODUCT.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    sandbox_data = set((PRODUCT / "sandbox").glob("*.yaml"))
+    return sorted([*(set(program) - sandbox_data), *(ROOT / "schema" / "hub").glob("*.sql")])
+
+
+def test_nothing_is_installed_by_the_set_up_without_its_hash() -> None:
+    """But the project itself, which comes without its dependencies."""
+    lines = (ROOT / "setup.sh").read_text(encoding="utf-8").splitlines()
+    installing = [line for line in lines if re.search(r"pip (install|sync)", line)]
+    assert len(installing) == 3
+    assert [line for line in installing if "--require-hashes" not in line and "--no-deps" not in line] == []
 
 
 @pytest.mark.parametrize("path", list(product_files()), ids=shown)
