@@ -103,7 +103,7 @@ begin
                                                          'snapshot', r.field, r.reason, null))
     ), asked as (
         insert into sync.refetch (system, entity_set, record_id, at)
-        select distinct system, entity_set, 0, sync.now() from rows
+        select named.*, 0, sync.now() from (select distinct system, entity_set from rows) named
         on conflict (system, entity_set, record_id) do update set at = excluded.at
     )
     select count(*) into unread from rows;
@@ -339,10 +339,11 @@ declare
     concerned bigint := 0;
 begin
     insert into sync.refetch (system, entity_set, record_id, at)
-    select m.system, m.entity_set, 0, sync.now() from sync.map m
-    where m.in_use and of_kind in (m.entity, m.system || '.' || m.entity_set)
-    union select e.system, e.entity_set, 0, sync.now() from sync.entity_set e
-    where of_kind = e.system || '.' || e.entity_set
+    select named.*, 0, sync.now() from (
+        select m.system, m.entity_set from sync.map m
+        where m.in_use and of_kind in (m.entity, m.system || '.' || m.entity_set)
+        union select e.system, e.entity_set from sync.entity_set e where of_kind = e.system || '.' || e.entity_set
+    ) named
     on conflict (system, entity_set, record_id) do update set at = excluded.at;
     for each in
         select * from sync.map w where w.name in (
@@ -376,7 +377,9 @@ begin
     join sync.pair p on p.mirror_id = f.mirror_id and p.system = f.system and p.entity_set = f.entity_set
                     and p.ended_at is null;
     insert into sync.refetch (system, entity_set, record_id, at)
-    select distinct r.system, r.entity_set, r.mirror_id, sync.now() from meant r where r.mirror_id is not null
+    select named.*, sync.now() from (
+        select distinct r.system, r.entity_set, r.mirror_id from meant r where r.mirror_id is not null
+    ) named
     on conflict (system, entity_set, record_id) do update set at = excluded.at;
     for each in
         select m.id, r.mirror_id as record_id from meant r join sync.map m

@@ -54,7 +54,9 @@ def test_the_version_is_told(tmp_path: Path) -> None:
     assert re.fullmatch(r"replicator, version \d+\.\d+\.\d+\n", Workplace(tmp_path, None).run("--version").out)
 
 
-@pytest.mark.parametrize("arguments", ["nonsense", "once --nonsense", "status --limit many", "deletes approve sales"])
+@pytest.mark.parametrize(
+    "arguments", ["nonsense", "once --nonsense", "status --limit many", "retry", "pause", "resolve 1"]
+)
 def test_wrong_usage_ends_with_2(arguments: str) -> None:
     told = CliRunner().invoke(main, arguments.split())
     assert told.exit_code == 2
@@ -152,8 +154,8 @@ def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retri
     assert "A-1" in once.out
     assert "XYZ" in once.out
     retried = workplace.tell("retry", "--flow", "account > ops.CustomersV3", "--record", "A-1")
-    assert (retried.code, retried.out) == (0, "1 records will be tried again\n")
-    assert workplace.tell("retry", "--record", "A-9").out == "0 records will be tried again\n"
+    assert (retried.code, retried.out) == (0, "1 record will be tried again\n")
+    assert workplace.tell("retry", "--record", "A-9").out == "no record will be tried again\n"
 
 
 def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
