@@ -84,8 +84,8 @@ def retry(**which: Any) -> None:
     looked up first. A row that could not be taken in is read again with its whole entity set.
 
     \b
-    replicator retry --record AC-0007
-    replicator retry --cause 1f0c6a2b --reason "the price list is mended"
+    replicator retry --record NAME --record OTHER
+    replicator retry --cause 1f0c6a2b --reason "the values are mended"
     """
     _select("retry", "will be tried again", **which)
 
@@ -99,7 +99,7 @@ def skip(**which: Any) -> None:
     waiting. A record that is only pending or observed can be skipped by its name.
 
     \b
-    replicator skip --flow "account > ops.CustomersV3" --record AC-0091 --reason "a test account"
+    replicator skip --flow FLOW --record NAME --reason "only a test"
     """
     _select("skip", "will be left alone", **which)
 
@@ -112,8 +112,8 @@ def approve(**which: Any) -> None:
     Each record is looked up once more by its key before it is deleted.
 
     \b
-    replicator approve --flow sales.accounts                      # its held deletes
-    replicator approve --flow "account > ops.CustomersV3"         # the held updates of its first delivery
+    replicator approve --flow SYSTEM.SET    # the held deletes of an entity set
+    replicator approve --flow FLOW          # the held updates of its first delivery
     """
     _select("approve", "may go ahead", **which)
 
@@ -126,7 +126,7 @@ def reject(**which: Any) -> None:
     A rejected delete stands until the system shows the record again; retry takes back a skipped update.
 
     \b
-    replicator reject --flow sales.accounts --record AC-0007
+    replicator reject --flow SYSTEM.SET --record NAME
     """
     _select("reject", "will stay as they are in the target", **which)
 
@@ -160,7 +160,7 @@ def pause(config_path: Path | None, scope: str, reason: str | None, as_json: boo
 
     \b
     replicator pause ops --reason "maintenance until 6"
-    replicator pause "account > ops.CustomersV3"
+    replicator pause "FLOW"
     """
     done = _decide(config_path, "pause", scope, reason)
     answer(f"{scope} is paused" if done else f"{scope} was paused already", as_json, paused=scope, changed=bool(done))
@@ -194,8 +194,8 @@ def resync(config_path: Path | None, kind: str, key: str | None, reason: str | N
     is read whole, whatever change tracking says.
 
     \b
-    replicator resync account AC-0007
-    replicator resync sales.accounts
+    replicator resync ENTITY KEY
+    replicator resync SYSTEM.SET
     """
     count = _decide(config_path, "resync", kind, key, reason)
     if key is None:
