@@ -20,14 +20,14 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide
+from replicator.commands import decide, look
 from replicator.config import FILE, Configuration, commented_file, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Transient
 from replicator.hub import embedded
 from replicator.model.compiled import compile_folder
-from replicator.objects.migrate import check_hub, migrate
+from replicator.objects.migrate import migrate
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of, leading, this_process, world_of
 from replicator.terminal import TerminalWatcher
@@ -41,7 +41,7 @@ Exit codes:
   0  done; for once and status: everything is in step
   1  an error that a person has to mend
   2  wrong usage
-  3  once and status: something is blocked, failed, rejected, held or in conflict
+  3  once and status: something is pending, blocked, failed, rejected, reported, held or in conflict, or was not read
   4  a passing failure: the hub or a system could not be reached
 """
 
@@ -86,7 +86,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (decide,):
+for module in (look, decide):
     for command in module.commands:
         main.add_command(command)
 
@@ -134,35 +134,8 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
             Cycle(replace(world, lease=lease), connection).once(whole=whole)
         found = report.status(connection)
         found |= report.details(connection, 50)
-    _tell(found, as_json)
+    look.tell(found, as_json)
     sys.exit(4 if watcher.transient else 3 if report.needs_attention(found) or watcher.terminal else 0)
-
-
-@main.command()
-@config_option
-@click.option("--details", is_flag=True, help="List the records that are not in step, with their reasons.")
-@click.option("--limit", default=50, show_default=True, help="At most so many records of each kind.")
-@json_option
-def status(config_path: Path | None, details: bool, limit: int, as_json: bool) -> None:
-    """Show how every flow stands: mirrored, in step, pending, blocked, failed, last snapshot, lag."""
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            found = report.status(connection)
-            if details or as_json:
-                found |= report.details(connection, limit)
-    _tell(found, as_json)
-    sys.exit(3 if report.needs_attention(found) else 0)
-
-
-def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
-    if as_json:
-        click.echo(report.to_json(found))
-        return
-    console = Console()
-    report.print_status(console, found)
-    if "blocked" in found:
-        report.print_details(console, found)
 
 
 @main.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -38,6 +39,12 @@ class Budget(Settings):
     share: float = Field(default=0.1, ge=0, le=1)
 
 
+class FlowSettings(Settings):
+    """How a single flow is treated."""
+
+    mode: Literal["apply", "observe"] = Field(default="apply", description="observe: decided and shown, never sent")
+
+
 class DaemonSettings(Settings):
     """How often the daemon looks, and how long things are kept."""
 
@@ -62,6 +69,9 @@ class Configuration(Settings):
     first_updates: Budget = Budget()
     delete_budgets: dict[str, Budget] = Field(
         default_factory=dict, description="Budgets of single entity sets, as system.EntitySet"
+    )
+    flows: dict[str, FlowSettings] = Field(
+        default_factory=dict, description="Single flows, by the name that status gives them"
     )
     daemon: DaemonSettings = DaemonSettings()
     _document: Document | None = PrivateAttr(default=None)

@@ -22,8 +22,17 @@ _COUNTS = (
     "rejected",
     "not_eligible",
     "reported",
+    "held",
     "conflicts",
+    "skipped",
+    "observed",
 )
+_LONG_SECONDS = 5
+"""A writing transaction that is older than this is worth a line."""
+_BEHIND = (
+    "cause", "system", "flow", "state", "state_before", "operation", "code", "field", "reason", "waits_for", "record",
+    "since", "tried_at", "next_at", "attempts", "map_id", "record_id",
+)  # fmt: skip
 
 
 def rows(connection: sa.Connection, view: str, limit: int | None = None) -> Rows:
@@ -40,17 +49,40 @@ def status(connection: sa.Connection) -> dict[str, Rows]:
         "held": rows(connection, "held"),
         "put_aside": rows(connection, "put_aside"),
         "problems": rows(connection, "problems"),
+        "pauses": rows(connection, "pause"),
+        "systems": rows(connection, "systems"),
+        "leader": rows(connection, "leader"),
+        "window_holder": [
+            row for row in rows(connection, "window_holder") if row["age"].total_seconds() > _LONG_SECONDS
+        ],
     }
 
 
 def details(connection: sa.Connection, limit: int) -> dict[str, Rows]:
     """The records that are not in step, with their reasons; at most ``limit`` of each kind."""
-    return {name: rows(connection, name, limit) for name in ("blocked", "failed", "not_eligible")}
+    return {
+        name: rows(connection, name, limit) for name in ("blocked", "failed", "not_eligible", "skipped", "observed")
+    }
+
+
+def behind(connection: sa.Connection, cause: str, limit: int) -> Rows:
+    """The records behind a cause."""
+    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in _BEHIND]
+    found = sa.func.sync.cause_records(cause).table_valued(*columns)
+    with connection.begin():
+        return [dict(row) for row in connection.execute(sa.select(*found.c).limit(limit)).mappings()]
+
+
+def decided(connection: sa.Connection, limit: int) -> Rows:
+    """The latest decisions, the last first."""
+    query = sa.select(sa.text("*")).select_from(sa.table("decision", schema="sync"))
+    with connection.begin():
+        return [dict(row) for row in connection.execute(query.order_by(sa.column("id").desc()).limit(limit)).mappings()]
 
 
 def needs_attention(found: Mapping[str, Rows]) -> bool:
     """Whether anything is blocked, failed, rejected, put aside, reported, held or in conflict, or could not be read."""
-    troubled = ("blocked", "failed", "rejected", "reported", "conflicts", "in_flight", "pending")
+    troubled = ("blocked", "failed", "rejected", "reported", "held", "conflicts", "in_flight", "pending")
     aside = found["held"] or found["put_aside"] or found["problems"]
     return bool(aside) or any(row[name] for row in found["flows"] for name in troubled)
 
@@ -71,23 +103,50 @@ def _plain(value: object) -> object:
 def print_status(console: Console, found: Mapping[str, Rows]) -> None:
     """The flows as a table of what is not zero, and below it what is held and what could not be read."""
     names = [name for name in _COUNTS if name in ("mirrored", "in_step") or any(row[name] for row in found["flows"])]
-    lines = [["flow", *(name.replace("_", " ") for name in names), "read", "lag"]]
+    lines = [["flow", *(name.replace("_", " ") for name in names), "read", "arrived", "lag"]]
     for row in found["flows"]:
         counts = (str(row[name]) if row[name] else "·" for name in names)
-        lines.append([row["flow"], *counts, _time(row["last_snapshot"]), _seconds(row["lag_seconds"])])
+        times = (_time(row["last_snapshot"]), _time(row["last_success"]), _seconds(row["lag_seconds"]))
+        lines.append([row["flow"], *counts, *times])
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     for first, *others in lines:
         cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
         _line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
     for row in found["held"]:
         _line(console, f"held: {row['records']} deletes of {row['system']}.{row['entity_set']}: {row['reason']}")
-        _line(console, f"      decide with: replicator deletes approve|reject {row['system']} {row['entity_set']}")
+        _line(console, f"      decide with: replicator approve|reject --flow {row['system']}.{row['entity_set']}")
+    for row in found["flows"]:
+        if row["held"]:
+            _line(console, f"held: {row['held']} updates by {row['flow']}")
+            _line(console, f"      decide with: replicator approve|reject --flow '{row['flow']}'")
     if any(row["conflicts"] for row in found["flows"]):
         _line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
     for row in found["put_aside"]:
         _line(console, f"put aside: {row['records']} records of {row['system']}.{row['entity_set']}: {row['reason']}")
     for row in found["problems"]:
         _line(console, f"not read: {row['system']}.{row['entity_set']} since {_time(row['since'])}: {row['problem']}")
+    _print_surroundings(console, found)
+
+
+def _print_surroundings(console: Console, found: Mapping[str, Rows]) -> None:
+    """What stands still on purpose, the systems' patience, who leads, and who holds back the log's window."""
+    for row in found["pauses"]:
+        why = f": {row['reason']}" if row["reason"] else ""
+        _line(console, f"paused: {row['scope']} since {_time(row['at'])} by {row['by']}{why}")
+    for row in found["flows"]:
+        if row["mode"] == "observe":
+            _line(console, f"observed only: {row['flow']}; nothing is sent")
+    for row in found["systems"]:
+        left = "" if row["budget_left"] is None else f", {row['budget_left']} left"
+        pause = "" if row["paused_until"] is None else f", asked for a pause until {_time(row['paused_until'])}"
+        _line(console, f"requests: {row['system']} {row['requests']}{left}{pause}")
+    for row in found["leader"]:
+        silent = f"nobody; {row['holder']} did until {_time(row['expires_at'])}"
+        _line(console, f"leads: {row['holder'] if row['fresh'] else silent}")
+    for row in found["window_holder"]:
+        who = f"process {row['pid']} of {row['usename']} ({row['application_name'] or 'no name'}, {row['state']})"
+        age = row["age"].total_seconds()
+        _line(console, f"open transaction: {who} since {age:.0f} s; its changes are seen when it ends")
 
 
 def print_details(console: Console, found: Mapping[str, Rows]) -> None:
@@ -98,6 +157,36 @@ def print_details(console: Console, found: Mapping[str, Rows]) -> None:
         _line(console, f"{row['state']:<13} {row['map']}  {row['record'] or '(unknown)'}  {row['reason']}")
     for row in found["not_eligible"]:
         _line(console, f"not eligible  {row['map']}  {row['record']}  {row['reason']}")
+    for row in found["skipped"]:
+        _line(console, f"skipped       {row['map']}  {row['record']}  {row['state_before']}: {row['reason']}")
+    for row in found["observed"]:
+        _line(console, f"observed      {row['map']}  {row['record']}  {row['reason']}")
+
+
+def print_causes(console: Console, found: Rows) -> None:
+    """Failures by cause, the one with most records first."""
+    for row in sorted(found, key=lambda row: (-row["records"], row["cause"])):
+        of = " ".join(str(row[name]) for name in ("state", "code", "field") if row[name])
+        _line(console, f"{row['cause']}  {row['records']:>6}  {row['flow']}  {of}  since {_time(row['since'])}")
+        _line(console, f"          for example {row['record'] or '(unknown)'}: {row['reason']}")
+    if found:
+        _line(console, "the records behind one: replicator causes ID; decide: replicator retry|skip --cause ID")
+
+
+def print_behind(console: Console, found: Rows) -> None:
+    """The records behind a cause, one a line."""
+    for row in found:
+        _line(console, f"{row['state']:<13} {row['flow']}  {row['record'] or '(unknown)'}  {row['reason']}")
+
+
+def print_decisions(console: Console, found: Rows) -> None:
+    """What was decided, one a line."""
+    for row in found:
+        record = f" {row['record']}" if row["record"] else ""
+        count = f"{row['records']} record{'' if row['records'] == 1 else 's'}"
+        why = f": {row['reason']}" if row["reason"] else ""
+        at = f"{row['at']:%Y-%m-%d %H:%M:%S}"
+        _line(console, f"{at}  {row['by']}  {row['action']} {row['what']}{record} ({count}){why}")
 
 
 def print_conflicts(console: Console, found: Rows) -> None:

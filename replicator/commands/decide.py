@@ -1,144 +1,134 @@
-"""The commands by which a person decides: about held deletes and updates, what failed, and conflicts."""
+"""The commands by which a person decides: about what failed or is held, conflicts, pauses, and reading again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import psycopg
 import sqlalchemy as sa
-from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
-from replicator import report
 from replicator.config import load
 from replicator.daemon import notify
 from replicator.errors import Terminal
-from replicator.hub.state import delivery, map_
-from replicator.model.compiled import Compiled
 from replicator.objects.migrate import check_hub
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
 
-Check = Callable[[Compiled, sa.Connection], None]
-"""Raises Terminal when what a decision is about is not there."""
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_REFUSED = (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError)
+reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept with the decision.")
 
 
-@click.group()
-def deletes() -> None:
-    """Decide about deletes that are held because they are too many."""
-
-
-def _decide(config_path: Path | None, function: str, *of: object, check: Check = lambda *_: None) -> int:
-    """Call a function of schema sync, and wake the daemon; the number of records concerned. ``check`` may refuse."""
+def _decide(config_path: Path | None, function: str, *of: object) -> int:
+    """Call a function of schema sync, and wake the daemon; the number of records concerned."""
     with hub_of(load(config_path)) as hub:
         check_hub(hub)
         with hub.engine.connect() as connection:
-            with connection.begin():
-                check(hub.compiled, connection)
-                call = getattr(sa.func.sync, function)(*of)
-                count = connection.execute(sa.select(call)).scalar_one()
+            try:
+                with connection.begin():
+                    call = getattr(sa.func.sync, function)(*of)
+                    count = connection.execute(sa.select(call)).scalar_one()
+            except DBAPIError as problem:
+                if not isinstance(problem.orig, _REFUSED):
+                    raise
+                told = problem.orig.diag
+                raise Terminal(told.message_primary or str(problem.orig), hint=told.message_hint or "") from problem
             notify(connection)
             return int(count)
 
 
-def _is_set(system: str, entity_set: str) -> Check:
-    def check(compiled: Compiled, _: sa.Connection) -> None:
-        if (system, entity_set) not in compiled.schema.entity_sets:
-            known = ", ".join(each.name for each in compiled.schema.sets_of(system))
-            raise Terminal(
-                f"there is no entity set '{entity_set}' of '{system}'",
-                hint=f"{system} has {known}" if known else f"systems are {', '.join(compiled.schema.systems)}",
-            )
-
-    return check
+def _records(count: int, what: str) -> str:
+    """So many records, in words."""
+    return f"no record {what}" if not count else f"{count} record{'' if count == 1 else 's'} {what}"
 
 
-def _is_flow(flow: str | None) -> Check:
-    def check(compiled: Compiled, _: sa.Connection) -> None:
-        if flow is not None and flow not in {found.name for found in compiled.maps if found.root is None}:
-            raise Terminal(f"there is no flow '{flow}'", hint="'replicator status' lists them")
-
-    return check
-
-
-def _is_record(flow: str | None, record: str | None) -> Check:
-    def check(compiled: Compiled, connection: sa.Connection) -> None:
-        _is_flow(flow)(compiled, connection)
-        there = sa.exists().where(delivery.c.map_id == map_.c.id, delivery.c.record == record)
-        flows = sa.select(map_.c.name).where(there)
-        found = set(connection.execute(flows).scalars())
-        if record is not None and not (found if flow is None else found & {flow}):
-            raise Terminal(
-                f"no record '{record}'" + (f" of '{flow}'" if flow else "") + " is out of step",
-                hint="'replicator status --details' lists those that are",
-            )
-
-    return check
+def selection(command: _Command) -> _Command:
+    """The options that say which records are meant; without any of them ``--all`` is needed."""
+    options = (
+        config_option,
+        click.option("--flow", metavar="FLOW", help="Those of a flow, as 'status' names it, or of system.EntitySet."),
+        click.option("--record", "records", metavar="NAME", multiple=True,
+                     help="A record, as 'status --details' names it; may be repeated."),
+        click.option("--cause", metavar="ID", help="Those that 'causes' groups under this id."),
+        click.option("--all", "everything", is_flag=True, help="All of them; needed when nothing else says which."),
+        reason_option,
+        json_option,
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
-@deletes.command()
-@config_option
-@click.argument("system")
-@click.argument("entity_set")
-@json_option
-def approve(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
-    """Let the held deletes of SYSTEM's ENTITY_SET go ahead; each record is looked up once more before."""
-    count = _decide(config_path, "approve_deletes", system, entity_set, check=_is_set(system, entity_set))
-    answer(f"{count} deletes approved", as_json, approved=count)
-
-
-@deletes.command()
-@config_option
-@click.argument("system")
-@click.argument("entity_set")
-@json_option
-def reject(config_path: Path | None, system: str, entity_set: str, as_json: bool) -> None:
-    """Keep the records of SYSTEM's ENTITY_SET whose deletes are held."""
-    count = _decide(config_path, "reject_deletes", system, entity_set, check=_is_set(system, entity_set))
-    answer(f"{count} deletes rejected", as_json, rejected=count)
-
-
-@click.group()
-def updates() -> None:
-    """Decide about the updates of a flow's first delivery that are held because they are too many."""
-
-
-@updates.command("approve")
-@config_option
-@click.argument("flow")
-@json_option
-def approve_updates(config_path: Path | None, flow: str, as_json: bool) -> None:
-    """Let the held updates of FLOW (as 'status' names it) go out."""
-    count = _decide(config_path, "approve_updates", flow, check=_is_flow(flow))
-    answer(f"{count} updates approved", as_json, approved=count)
+def _select(
+    action: str, done: str, config_path: Path | None, flow: str | None, records: tuple[str, ...], cause: str | None,
+    everything: bool, reason: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    if not (flow or records or cause or everything):
+        raise click.UsageError("say which records: --flow, --record, --cause, or --all")
+    one = records[0] if len(records) == 1 else None
+    many = sa.cast(list(records) if len(records) > 1 else None, sa.ARRAY(sa.Text))
+    count = _decide(config_path, action, flow, one, cause, many, reason)
+    answer(_records(count, done), as_json, action=action, records=count)
 
 
 @click.command()
-@config_option
-@click.option("--flow", help="Only this flow, as 'status' names it.")
-@click.option("--record", help="Only this record, as 'status --details' names it.")
-@json_option
-def retry(config_path: Path | None, flow: str | None, record: str | None, as_json: bool) -> None:
-    """Try failed and rejected records again with the next cycle: all, of one flow, or one record."""
-    count = _decide(config_path, "retry", flow, record, check=_is_record(flow, record))
-    answer(f"{count} records will be tried again", as_json, records=count)
+@selection
+def retry(**which: Any) -> None:
+    """Try failed, rejected, reported or skipped records again with the next cycle.
+
+    A record that a system lost, or that was changed there, is created or put right again. What was not answered is
+    looked up first. A row that could not be taken in is read again with its whole entity set.
+
+    \b
+    replicator retry --record NAME --record OTHER
+    replicator retry --cause 1f0c6a2b --reason "the values are mended"
+    """
+    _select("retry", "will be tried again", **which)
 
 
 @click.command()
-@config_option
-@json_option
-def conflicts(config_path: Path | None, as_json: bool) -> None:
-    """List the fields that were changed on both sides and wait for a decision."""
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            found = report.rows(connection, "conflicts")
-    if as_json:
-        click.echo(report.to_json({"conflicts": found}))
-    else:
-        report.print_conflicts(Console(), found)
+@selection
+def skip(**which: Any) -> None:
+    """Leave failed, rejected, reported, blocked or held records as they are, although they change; retry undoes it.
+
+    They do not count as needing attention any more, and nothing is sent of them. Records that wait for them go on
+    waiting. A record that is only pending or observed can be skipped by its name.
+
+    \b
+    replicator skip --flow FLOW --record NAME --reason "only a test"
+    """
+    _select("skip", "will be left alone", **which)
+
+
+@click.command()
+@selection
+def approve(**which: Any) -> None:
+    """Let held deletes of an entity set, or held updates of a flow, go ahead.
+
+    Each record is looked up once more by its key before it is deleted.
+
+    \b
+    replicator approve --flow SYSTEM.SET    # the held deletes of an entity set
+    replicator approve --flow FLOW          # the held updates of its first delivery
+    """
+    _select("approve", "may go ahead", **which)
+
+
+@click.command()
+@selection
+def reject(**which: Any) -> None:
+    """Refuse held deletes, so that the records stay, or held updates, so that they are skipped.
+
+    A rejected delete stands until the system shows the record again; retry takes back a skipped update.
+
+    \b
+    replicator reject --flow SYSTEM.SET --record NAME
+    """
+    _select("reject", "will stay as they are in the target", **which)
 
 
 @click.command()
@@ -146,20 +136,74 @@ def conflicts(config_path: Path | None, as_json: bool) -> None:
 @click.argument("conflict", type=int)
 @click.option("--take", metavar="SIDE", help="Take the value that this system, or common, holds.")
 @click.option("--value", help="Take this value; an empty text empties the field.")
+@reason_option
 @json_option
-def resolve(config_path: Path | None, conflict: int, take: str | None, value: str | None, as_json: bool) -> None:
+def resolve(
+    config_path: Path | None, conflict: int, take: str | None, value: str | None, reason: str | None, as_json: bool
+) -> None:
     """Decide CONFLICT (its number in 'conflicts'); the value goes to all sides with the next cycle."""
     if (take is None) == (value is None):
         raise click.UsageError("say either --take or --value")
-    try:
-        _decide(config_path, "resolve", conflict, take, value)
-    except DBAPIError as problem:
-        refused = (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError)
-        if not isinstance(problem.orig, refused):
-            raise
-        told = problem.orig.diag
-        raise Terminal(told.message_primary or str(problem.orig), hint=told.message_hint or "") from problem
+    _decide(config_path, "resolve", conflict, take, value, reason)
     answer(f"conflict {conflict} is decided", as_json, resolved=conflict)
 
 
-commands: tuple[click.Command, ...] = (deletes, updates, retry, conflicts, resolve)
+@click.command()
+@config_option
+@click.argument("scope")
+@reason_option
+@json_option
+def pause(config_path: Path | None, scope: str, reason: str | None, as_json: bool) -> None:
+    """Stop writing by a flow, for a system, or in a direction (in, out), at once; reading goes on.
+
+    Changes go on being noted and go out with 'resume', however late. Requests under way are finished.
+
+    \b
+    replicator pause ops --reason "maintenance until 6"
+    replicator pause "FLOW"
+    """
+    done = _decide(config_path, "pause", scope, reason)
+    answer(f"{scope} is paused" if done else f"{scope} was paused already", as_json, paused=scope, changed=bool(done))
+
+
+@click.command()
+@config_option
+@click.argument("scope", required=False)
+@click.option("--all", "everything", is_flag=True, help="Take back every pause.")
+@reason_option
+@json_option
+def resume(config_path: Path | None, scope: str | None, everything: bool, reason: str | None, as_json: bool) -> None:
+    """Take back the pause of SCOPE (as 'status' lists it); what has accumulated goes out."""
+    if (scope is None) != everything:
+        raise click.UsageError("say what to resume, or --all")
+    done = _decide(config_path, "resume", scope, reason)
+    named = scope or "everything"
+    answer(f"{named} goes on" if done else f"{named} was not paused", as_json, resumed=named, changed=bool(done))
+
+
+@click.command()
+@config_option
+@click.argument("kind")
+@click.argument("key", required=False)
+@reason_option
+@json_option
+def resync(config_path: Path | None, kind: str, key: str | None, reason: str | None, as_json: bool) -> None:
+    """Read KIND afresh at the next read, and look at its records again: an entity, or system.EntitySet.
+
+    With KEY only that record, by its business key or the system's own, is read by its key; without it each entity set
+    is read whole, whatever change tracking says.
+
+    \b
+    replicator resync ENTITY KEY
+    replicator resync SYSTEM.SET
+    """
+    count = _decide(config_path, "resync", kind, key, reason)
+    if key is None:
+        told = f"{kind} will be read whole at the next read; {_records(count, 'will be looked at again')}"
+    else:
+        told = _records(count, "will be read again")
+        told += "" if count else f": the hub knows no {kind} '{key}'"
+    answer(told, as_json, action="resync", records=count)
+
+
+commands: tuple[click.Command, ...] = (retry, skip, approve, reject, resolve, pause, resume, resync)

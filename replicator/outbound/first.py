@@ -12,6 +12,7 @@ from replicator.engine.claim import Claimed, Shown, claim_records, show
 from replicator.engine.diff import INCOMPLETE, diff, linking
 from replicator.engine.marks import mark_through
 from replicator.hub.sql import statements
+from replicator.hub.state import delivery
 from replicator.model.compiled import Compiled, CompiledMap
 
 _sql = statements(__file__.replace("first", "claim"))
@@ -55,7 +56,10 @@ def _updates(compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, cla
         own = diff(part.view, ids[part.name], claimed, by_root=True).subquery(f"part_{len(written)}")
         of_it = sa.select(own.c.record_id).where(own.c.action.in_(_WRITES))
         written.append(sa.and_(rows.c.action.in_(["none", INCOMPLETE]), rows.c.record_id.in_(of_it)))
-    return sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written))
+    approved = sa.select(delivery.c.record_id).where(
+        delivery.c.map_id == ids[found.name], delivery.c.operation == sa.literal_column("'approved'")
+    )
+    return sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written), rows.c.record_id.not_in(approved))
 
 
 def too_many(updates: int, size: int, budget: Budget) -> str | None:

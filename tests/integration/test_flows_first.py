@@ -55,7 +55,7 @@ def test_a_changed_map_of_lines_that_would_rewrite_many_quotes_waits_for_a_perso
         "the first delivery would update 8 of 8 records, and at most 5 go ahead unasked"
     }
     assert len(systems.held("ops", LINES, SalesQuotationNumber="Q-new")) == 1, "new records go on"
-    systems.run("select sync.approve_updates('quote > ops.CDSSalesQuotationHeaders')")
+    systems.run("select sync.approve('quote > ops.CDSSalesQuotationHeaders')")
     systems.settle()
     assert prices(systems) == {25, 10}
     assert systems.why("failed") == {}
