@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from replicator.engine.lease import leading
 from replicator.engine.mirror import set_origin
 from replicator.errors import ConfigurationError
 from replicator.model.compiled import Compiled
@@ -18,7 +19,7 @@ def write_records(
     connection: sa.Connection, compiled: Compiled, records: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
     """Insert or update these records by their business keys; unchanged ones are not written."""
-    with connection.begin():
+    with leading(connection):
         set_origin(connection, "configuration")
         for name, rows in records.items():
             for row in rows:

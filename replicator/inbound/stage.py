@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import psycopg
-import simplejson
 import sqlalchemy as sa
 from psycopg import sql
 
+from replicator.engine.rejected import Bad
 from replicator.hub.sql import statements
-from replicator.hub.state import rejected
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.spec import FieldType
 from replicator.model.tables import ETAG, mirror_key
 from replicator.systems.connector import FieldProblem, Row
 
 TABLE = "stage"
-KEY_SEPARATOR = "\x1f"
 _COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
     "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid",
 }  # fmt: skip
 _sql = statements(__file__)
-_ROW_CHARACTERS = 10_000  # of a rejected row that are kept
-
-
-@dataclass(frozen=True)
-class Bad:
-    """A row that does not fit its entity set."""
-
-    row: Row
-    problem: FieldProblem
 
 
 def stage_table(mirror: sa.Table) -> sa.TableClause:
@@ -91,47 +79,3 @@ def _decoded(
             bad.append(Bad(row, problem))
             continue
         yield values
-
-
-def put_aside(connection: sa.Connection, entity_set: EntitySet, bad: Sequence[Bad]) -> None:
-    """Note rows that were not taken in, with the reason and the row itself: nothing is lost."""
-    if not bad:
-        return
-    rows = [
-        {
-            "system": entity_set.system,
-            "entity_set": entity_set.name,
-            "record": record_of(entity_set, found.row),
-            "key": key_of(entity_set, found.row),
-            "field": found.problem.field,
-            "reason": _in_words(found.problem),
-            "row": _as_text(found.row),
-        }
-        for found in bad
-    ]
-    connection.execute(rejected.insert(), rows)
-
-
-def record_of(entity_set: EntitySet, row: Row) -> str:
-    """What people call the row, as far as it can be read."""
-    known = [row.get(name) for name in dict.fromkeys((*entity_set.business_key[-1:], *entity_set.spec.key))]
-    return next((_storable(value) for value in known if value), "(no key)")
-
-
-def key_of(entity_set: EntitySet, row: Row) -> str:
-    """The row's own key as one text, as far as it can be read."""
-    return KEY_SEPARATOR.join(_storable(row.get(name)) for name in entity_set.spec.key)
-
-
-def _storable(value: object) -> str:
-    """A text that a database can hold: NUL characters and lone surrogates escaped."""
-    return str(value).replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
-
-
-def _in_words(problem: FieldProblem) -> str:
-    return f"{problem.field}: {ascii(problem.value)[:100]} {problem.why}"
-
-
-def _as_text(row: Row) -> str:
-    """JSON in ASCII: NUL characters and lone surrogates appear escaped, so that a database can hold them."""
-    return simplejson.dumps(row, use_decimal=True, default=str, ensure_ascii=True)[:_ROW_CHARACTERS]

@@ -5,9 +5,17 @@ with done as (
     where map_id = :map_id and record_id = any(:ids) and marked = claimed and record_id <> all(:incomplete)
     returning record_id
 )
-update sync.delivery set state = 'pending', attempts = 0, identity = null
+update sync.delivery set state = 'pending', attempts = 0, identity = null, asked = false
 where map_id = :map_id and record_id = any(:ids)
   and (marked is distinct from claimed or record_id = any(:incomplete));
+
+-- name: read_back
+-- Done, and what the system made of it has to be read: until then the record is neither in step nor sent again.
+update sync.delivery d
+set state = 'unknown', identity = o.identity, attempts = 0, next_at = null, asked = false,
+    reason = 'applied; what the system stored is still to be read'
+from jsonb_to_recordset(cast(:deliveries as jsonb)) as o(record_id bigint, identity jsonb)
+where d.map_id = :map_id and d.record_id = o.record_id;
 
 -- name: not_applied
 -- What went wrong with each record, and when it is tried again (never by itself where next_at is null).

@@ -9,8 +9,8 @@ select entity_set from sync.entity_set where system = :system and whole_at is no
 
 -- name: earlier
 -- What is known of earlier tries of the claimed records: whether a person asked for one, and the keys that were sent.
-select d.record_id, d.operation, d.identity from sync.delivery d join claim c using (record_id)
-where d.map_id = :map_id and (d.operation = 'retry' or d.identity is not null);
+select d.record_id, d.asked, d.identity from sync.delivery d join claim c using (record_id)
+where d.map_id = :map_id and (d.asked or d.identity is not null);
 
 -- name: unopened
 -- A map whose first delivery has not been let through: how many of its updates are held already, and its target's size.
@@ -33,7 +33,7 @@ where d.map_id = :map_id and d.record_id = o.record_id;
 
 -- name: unknown
 -- Records whose last request was not answered, once their pause is over.
-select record_id, identity from sync.delivery
+select record_id, identity, attempts from sync.delivery
 where map_id = :map_id and state = 'unknown' and (next_at is null or next_at <= sync.now())
 order by record_id limit :limit;
 

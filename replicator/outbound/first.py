@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.engine.claim import Shown, claim_records, show
+from replicator.engine.claim import Claimed, Shown, claim_records, each_half, show
 from replicator.engine.diff import diff, linking
+from replicator.engine.lease import leading
 from replicator.engine.marks import mark_through
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
@@ -24,25 +25,36 @@ def hold_first_updates(
 ) -> None:
     """Count what a first delivery would update; over the budget those records are held, new records go on."""
     map_id = ids[found.name]
-    with connection.begin():
+    with leading(connection):
         opening = connection.execute(_sql["unopened"], {"map_id": map_id}).one()
         if not opening.closed:
             return
         claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
         if not claimed.records:
             return
-        linked = list(connection.execute(linking(found.view, claimed)).scalars())
-        mark_through(connection, compiled, ids, found.view.link, linked)
-        rows = diff(found.view, map_id, claimed).subquery("d")
-        updates = sa.select(rows.c.record_id, rows.c.record).where(rows.c.action == "update")
+
+        def work(some: Claimed) -> list[tuple[int, str | None]]:
+            return _updates(connection, compiled, ids, found, some)
+
+        none: list[tuple[int, str | None]] = []
+        updates = [row for rows in each_half(connection, map_id, claimed, work, rejected=none) for row in rows]
         size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()
-        count = connection.execute(sa.select(sa.func.count()).select_from(updates.subquery())).scalar_one()
-        reason = too_many(count + opening.held, size, budget)
+        reason = too_many(len(updates) + opening.held, size, budget)
         if reason is None:
             connection.execute(_sql["open"], {"map_id": map_id})
             return
-        held = [Shown(row.record_id, "held", row.record, reason, None, "update") for row in connection.execute(updates)]
-        show(connection, map_id, held)
+        show(connection, map_id, [Shown(id_, "held", record, reason, None, "update") for id_, record in updates])
+
+
+def _updates(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, claimed: Claimed
+) -> list[tuple[int, str | None]]:
+    """The records that would be updated, and what they are called."""
+    linked = list(connection.execute(linking(found.view, claimed)).scalars())
+    mark_through(connection, compiled, ids, found.view.link, linked)
+    rows = diff(found.view, ids[found.name], claimed).subquery("d")
+    updates = sa.select(rows.c.record_id, rows.c.record).where(rows.c.action == "update")
+    return [(row.record_id, row.record) for row in connection.execute(updates)]
 
 
 def too_many(updates: int, size: int, budget: Budget) -> str | None:

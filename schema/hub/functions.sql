@@ -194,8 +194,7 @@ create function sync.retry(of_map text default null, of_record text default null
     with marked as (
         update sync.delivery d
         set state = case when d.state = 'unknown' then d.state else 'pending' end,
-            operation = case when d.state = 'unknown' then d.operation else 'retry' end,
-            marked = marked + 1, next_at = null, attempts = 0
+            asked = true, marked = marked + 1, next_at = null, attempts = 0
         from sync.map m
         where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'unknown')
           and (of_map is null or m.name = of_map) and (of_record is null or d.record = of_record)
