@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -128,8 +128,8 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
     with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
-        with leading(connection, world.configuration) as lease, watcher.progress():
-            Cycle(replace(world, lease=lease), connection).once(whole=whole)
+        with leading(connection, world.configuration) as lead, watcher.progress():
+            Cycle(replace(world, lease=lead.lease, stopping=lead.lost.is_set), connection).once(whole=whole)
         found = report.status(connection)
         found |= report.details(connection, 50)
     _tell(found, as_json)
@@ -153,25 +153,37 @@ def status(config_path: Path | None, details: bool, limit: int, as_json: bool) -
     sys.exit(3 if report.needs_attention(found) else 0)
 
 
+@dataclass(frozen=True)
+class Lead:
+    """The lead that a command holds, and whether another replicator has taken it over."""
+
+    lease: Lease
+    lost: threading.Event = field(default_factory=threading.Event)
+
+
 @contextmanager
-def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lease]:
+def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lead]:
     """Hold the lead while a command works; a daemon that leads has to be stopped first."""
     lease = acquire(connection, this_process(), configuration.daemon.lease_seconds)
     if lease is None:
         raise LeaseLost(
             f"another replicator works on this hub: {holder(connection)}", hint="stop it, or let it do the work"
         )
-    renewing = threading.Event()
+    lead, renewing = Lead(lease), threading.Event()
 
     def renew() -> None:
-        while not renewing.wait(lease.seconds / 3):
-            with connection.engine.connect() as own:
-                lease.renew(own)
+        while not renewing.wait(lease.seconds / 3) and not lead.lost.is_set():
+            # While the hub is down nothing can be written, so it is only tried.
+            with suppress(DBAPIError), connection.engine.connect() as own:
+                if not lease.renew(own):
+                    lead.lost.set()
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
     try:
-        yield lease
+        yield lead
+        if lead.lost.is_set():
+            raise LeaseLost("another replicator has taken over", hint="it does the work from here on")
     finally:
         renewing.set()
         thread.join()
