@@ -130,8 +130,8 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
     with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
-        with leading(connection, world.configuration) as lease, watcher.progress():
-            Cycle(replace(world, lease=lease), connection).once(whole=whole)
+        with leading(connection, world.configuration) as lead, watcher.progress():
+            Cycle(replace(world, lease=lead.lease, stopping=lead.lost.is_set), connection).once(whole=whole)
         found = report.status(connection)
         found |= report.details(connection, 50)
     look.tell(found, as_json)

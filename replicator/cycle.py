@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+import psycopg
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Configuration
-from replicator.engine.lease import Lease
+from replicator.engine.lease import Lease, lead_on, leading
 from replicator.engine.maps import map_ids, set_modes
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
@@ -23,7 +25,8 @@ from replicator.inbound.snapshot import Snapshots, Taken
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
-from replicator.outbound.apply import Delivered, Deliveries, Sending
+from replicator.outbound.apply import Deliveries
+from replicator.outbound.send import Delivered, Sending
 from replicator.systems.connector import Connector, Usage
 
 _ROUNDS_MAX = 100
@@ -54,6 +57,10 @@ class Watcher:
     def problem(self, where: str, problem: ReplicatorError) -> None:
         """A flow failed; the others go on."""
 
+    def defect(self, where: str, problem: Exception) -> None:
+        """A failure that nobody foresaw. Whoever hears it may go on; by default it ends the work."""
+        raise problem
+
 
 @dataclass(frozen=True)
 class World:
@@ -68,12 +75,7 @@ class World:
     random: random.Random = field(default_factory=random.SystemRandom)
     stopping: Callable[[], bool] = lambda: False
     lease: Lease | None = None
-    """Checked before each request and in each acknowledgement; without one nobody else may work on the hub."""
-
-    def check_lease(self, connection: sa.Connection) -> None:
-        """Raise LeaseLost when another replicator has taken over."""
-        if self.lease is not None:
-            self.lease.check(connection)
+    """Checked in every transaction and before each request; without one nobody else may work on the hub."""
 
     def new_key(self) -> uuid.UUID:
         """A fresh key for a record that is to be created."""
@@ -92,6 +94,7 @@ class Cycle:
     def __init__(self, world: World, connection: sa.Connection) -> None:
         self.world = world
         self.connection = connection
+        lead_on(connection, world.lease)
         with connection.begin():
             self.ids = map_ids(connection, world.compiled)
         self._usage: dict[str, Usage] = {}
@@ -105,7 +108,6 @@ class Cycle:
             world.new_key,
             world.pause,
             world.configuration.first_updates,
-            world.check_lease,
             world.stopping,
             watcher.sending,
             watcher.delivered,
@@ -123,7 +125,7 @@ class Cycle:
     def maintain(self) -> None:
         """The log's partitions: those of the days ahead made, those past their time dropped once they were read."""
         keep = datetime.timedelta(days=self.world.configuration.daemon.keep_log_days)
-        with self.connection.begin():
+        with leading(self.connection):
             self.connection.execute(sa.select(sa.func.log.make_partitions()))
             self.connection.execute(sa.select(sa.func.log.drop_partitions(keep)))
             self.connection.execute(sa.select(sa.func.sync.prune(keep)))
@@ -152,8 +154,15 @@ class Cycle:
         budget = self.world.configuration.delete_budget(entity_set.system, entity_set.name)
         try:
             taken = snapshots.take(entity_set, budget, whole=whole)
+        except LeaseLost:
+            raise
         except ReplicatorError as problem:
             self.world.watcher.problem(str(entity_set), problem)
+            return False
+        except (DBAPIError, psycopg.Error):
+            raise
+        except Exception as problem:
+            self.world.watcher.defect(str(entity_set), problem)
             return False
         self.world.watcher.snapshot(entity_set, taken)
         return taken.anything
@@ -206,7 +215,7 @@ class Cycle:
             moved = self.merge()
             delivered = self.deliver(again=moved)
             written |= delivered.progress
-            if not delivered.progress and not self.merge():
+            if not (delivered.progress or delivered.left or self.merge()):
                 return written
         return written
 

@@ -7,6 +7,8 @@ An error of one flow is logged, shown and tried again; it stops no other thread.
 from __future__ import annotations
 
 import threading
+import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +28,9 @@ from replicator.model.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
 
 CHANNEL = "replicator"
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+"""For all threads together."""
+_LONGEST_PAUSE = 30.0
 _RENEWALS_PER_MAINTENANCE = 100
 
 
@@ -55,118 +59,168 @@ class LogWatcher(Watcher):
         kind = "transient" if isinstance(problem, Transient) else "terminal"
         self.log.warning("problem", where=where, kind=kind, message=problem.message, hint=problem.hint)
 
+    def defect(self, where: str, problem: Exception) -> None:
+        # Not its message, which may hold a record's content.
+        trace = [line.strip() for line in traceback.format_tb(problem.__traceback__)]
+        self.log.error("defect", where=where, kind=type(problem).__name__, trace=trace)
+
 
 class Daemon:
     """Runs until ``stop``, and works while it leads. ``stop`` may be called from any thread and a signal handler."""
 
     def __init__(self, world: World, holder: str) -> None:
         self._stop = threading.Event()
-        self._lost = threading.Event()
         self._holder = holder
-        self.world = replace(world, stopping=lambda: self._stop.is_set() or self._lost.is_set() or world.stopping())
-        self._to_deliver = {name: threading.Event() for name in world.connectors}
-        self._to_read = {name: threading.Event() for name in world.connectors}
+        self.world = world
+        self._leader: Leader | None = None
 
     def stop(self) -> None:
         """Finish what is under way, then stop."""
         self._stop.set()
-        self._wake()
+        if self._leader is not None:
+            self._leader.wake()
 
-    def _wake(self) -> None:
-        for event in (*self._to_deliver.values(), *self._to_read.values()):
-            event.set()
+    def read_now(self) -> None:
+        """Read both systems without waiting for the next poll."""
+        if self._leader is not None:
+            self._leader.read_now()
 
     def run(self) -> bool:
-        """Work until stopped; whether every thread ended in time."""
-        clean = True
-        while clean and not self._stop.is_set():
+        """Work until stopped; whether every thread ended in time.
+
+        Where the lead is lost, or given up because a thread died, it waits for the lead again. A thread that is stuck
+        in a request meanwhile does no harm: it belongs to the old lease, under which nothing can be written any more.
+        """
+        ended = True
+        while not self._stop.is_set():
             lease = self._take_lead()
             if lease is None:
                 break
-            self._lost.clear()
-            self.world = replace(self.world, lease=lease)
-            clean = self._lead(lease)
-        return clean
+            self._leader = Leader(self.world, lease, self._stop)
+            ended = self._leader.lead()
+            if not ended and not self._stop.is_set():
+                self.world.watcher.problem("lead", Transient("a thread of the old lead has not ended yet"))
+        return ended
 
     def _take_lead(self) -> Lease | None:
         """Wait until the lead is free; None when stopped meanwhile."""
         seconds = self.world.configuration.daemon.lease_seconds
-        taken: list[Lease] = []
-
-        def work(cycle: Cycle) -> None:
-            told = False
-            while not self._stop.is_set():
-                lease = acquire(cycle.connection, self._holder, seconds)
-                if lease is not None:
-                    taken.append(lease)
-                    return
-                if not told:
-                    self.world.watcher.waiting(holder(cycle.connection))
-                    told = True
-                self._stop.wait(seconds / 3)
-
-        self._lost.clear()
-        self._with_connection("lead", work, once=True)
-        return taken[0] if taken else None
-
-    def _lead(self, lease: Lease) -> bool:
-        """Run the threads while the lease holds; whether they ended in time."""
-        self._with_connection("start", lambda cycle: cycle.prepare(), once=True)
-        threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
-        for name in self.world.connectors:
-            for loop, what in ((self._read_loop, "read"), (self._deliver_loop, "deliver")):
-                threads.append(threading.Thread(target=loop, args=(name,), name=f"{what} {name}", daemon=True))
-        for thread in threads:
-            thread.start()
-        self._keep_lead(lease)
-        self._wake()
-        for thread in threads:
-            thread.join(_STOP_SECONDS / 2)
-        ended = not any(thread.is_alive() for thread in threads)
-        if self._stop.is_set() and ended:
-            with suppress(DBAPIError), self.world.engine.connect() as connection:
-                lease.release(connection)
-        return ended
-
-    def _keep_lead(self, lease: Lease) -> None:
-        """Renew the lease until stopped or lost. While the hub is down nothing can be written, so it is only tried."""
-        renewals = 0
-        while not self._stop.wait(lease.seconds / 3):
+        told = False
+        attempts = 0
+        while not self._stop.is_set():
             try:
                 with self.world.engine.connect() as connection:
-                    if not lease.renew(connection):
-                        self._lost.set()
-                        return
-                    renewals += 1
-                    if renewals % _RENEWALS_PER_MAINTENANCE == 0:
-                        Cycle(self.world, connection).maintain()
-            except DBAPIError:
-                continue
+                    lease = acquire(connection, self._holder, seconds)
+                    if lease is not None:
+                        return lease
+                    if not told:
+                        self.world.watcher.waiting(holder(connection))
+                        told = True
+                attempts = 0
+                self._stop.wait(seconds / 3)
+            except DBAPIError as problem:
+                self.world.watcher.problem("lead", hub_trouble(problem))
+                self._stop.wait(min(self.world.pause(attempts), _LONGEST_PAUSE))
+                attempts += 1
+        return None
+
+
+class Leader:
+    """The threads that work under one lease. When it is lost they end, and no other lease makes them work again."""
+
+    def __init__(self, world: World, lease: Lease, stop: threading.Event) -> None:
+        self._stop, self._lease = stop, lease
+        self._lost = threading.Event()
+        stopping = world.stopping
+        self.world = replace(world, lease=lease, stopping=lambda: stop.is_set() or self._lost.is_set() or stopping())
+        self._to_deliver = {name: threading.Event() for name in world.connectors}
+        self._to_read = {name: threading.Event() for name in world.connectors}
+        self._threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
+        for name in world.connectors:
+            for loop, what in ((self._read_loop, "read"), (self._deliver_loop, "deliver")):
+                self._threads.append(threading.Thread(target=loop, args=(name,), name=f"{what} {name}", daemon=True))
+
+    def wake(self) -> None:
+        """Let every thread look whether it has to stop."""
+        for event in (*self._to_deliver.values(), *self._to_read.values()):
+            event.set()
 
     def read_now(self) -> None:
         """Read both systems without waiting for the next poll."""
         for event in self._to_read.values():
             event.set()
 
-    def _with_connection(self, where: str, work: Callable[[Cycle], object], *, once: bool = False) -> None:
-        """Run ``work`` on a connection of its own; after a failure of the hub, again on a fresh one."""
-        attempts = 0
-        while not self.world.stopping():
+    def lead(self) -> bool:
+        """Work until stopped, or until the lead is lost; whether the threads ended in time."""
+        self._with_connection("start", lambda cycle: cycle.prepare(), once=True)
+        for thread in self._threads:
+            thread.start()
+        held = self._keep_lead()
+        self._lost.set()
+        self.wake()
+        until = time.monotonic() + _STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        ended = not any(thread.is_alive() for thread in self._threads)
+        if held and ended:
+            with suppress(DBAPIError), self.world.engine.connect() as connection:
+                self._lease.release(connection)
+        return ended
+
+    def _keep_lead(self) -> bool:
+        """Renew the lease until stopped, lost, or a thread is found dead; whether it is still held.
+
+        While the hub is down nothing can be written, so it is only tried.
+        """
+        renewals = 0
+        while not self._stop.wait(self._lease.seconds / 3) and not self._lost.is_set():
+            dead = [thread.name for thread in self._threads if not (thread.is_alive() or self.world.stopping())]
+            if dead:
+                words = f"the thread '{dead[0]}' has ended of itself"
+                self.world.watcher.problem("lead", Transient(words, hint="all threads are started anew"))
+                return True
             try:
                 with self.world.engine.connect() as connection:
-                    cycle = Cycle(self.world, connection)
-                    attempts = 0
-                    work(cycle)
+                    if not self._lease.renew(connection):
+                        return False
+                    renewals += 1
+                    if renewals % _RENEWALS_PER_MAINTENANCE == 0:
+                        Cycle(self.world, connection).maintain()
+            except LeaseLost:
+                return False
+            except DBAPIError:
+                continue
+            except Exception as problem:
+                self.world.watcher.defect("lead", problem)
+        return not self._lost.is_set()
+
+    def _with_connection(self, where: str, work: Callable[[Cycle], object], *, once: bool = False) -> None:
+        """Run ``work`` on a connection of its own; after a failure again, on a fresh one.
+
+        A failure that nobody foresaw is a defect: it is told with where it happened, and stops no thread.
+        """
+        attempts = 0
+        while not self.world.stopping():
+            began = time.monotonic()
+            try:
+                with self.world.engine.connect() as connection:
+                    work(Cycle(self.world, connection))
                     if once:
                         return
+                    continue
             except LeaseLost as problem:
                 self.world.watcher.problem(where, problem)
                 self._lost.set()
+                return
             except (DBAPIError, psycopg.Error) as problem:
-                words = str(problem.__cause__ or problem).strip().split("\n", maxsplit=1)[0]
-                self.world.watcher.problem(where, Transient(f"the hub: {words}", hint="tried again by itself"))
-                self._stop.wait(min(self.world.pause(attempts), 30))
-                attempts += 1
+                self.world.watcher.problem(where, hub_trouble(problem))
+            except Exception as problem:
+                if once:
+                    raise
+                self.world.watcher.defect(where, problem)
+            attempts = 0 if time.monotonic() - began > _LONGEST_PAUSE else attempts
+            self._stop.wait(min(self.world.pause(attempts), _LONGEST_PAUSE))
+            attempts += 1
 
     def _read_loop(self, name: str) -> None:
         def work(cycle: Cycle) -> None:
@@ -197,10 +251,17 @@ class Daemon:
                 delivered = cycle.deliver([name], again=marked)
                 if delivered.progress:
                     notify(cycle.connection)
-                marked = self._to_deliver[name].wait(self.world.configuration.daemon.hub_poll_seconds)
+                pause = 0.0 if delivered.left else self.world.configuration.daemon.hub_poll_seconds
+                marked = self._to_deliver[name].wait(pause)
                 self._to_deliver[name].clear()
 
         self._with_connection(f"deliver {name}", work)
+
+
+def hub_trouble(problem: Exception) -> Transient:
+    """A failure of the hub's database, in its own words."""
+    words = str(problem.__cause__ or problem).strip().split("\n", maxsplit=1)[0]
+    return Transient(f"the hub: {words}", hint="tried again by itself")
 
 
 def notify(connection: sa.Connection) -> None:

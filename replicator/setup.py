@@ -7,10 +7,12 @@ import platform
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 import httpx2
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Configuration
 from replicator.cycle import Watcher, World
@@ -62,25 +64,37 @@ def world_of(
                 connector.close()
 
 
+@dataclass(frozen=True)
+class Lead:
+    """The lead that a command holds, and whether another replicator has taken it over."""
+
+    lease: Lease
+    lost: threading.Event = field(default_factory=threading.Event)
+
+
 @contextmanager
-def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lease]:
+def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lead]:
     """Hold the lead while a command works; a daemon that leads has to be stopped first."""
     lease = acquire(connection, this_process(), configuration.daemon.lease_seconds)
     if lease is None:
         raise LeaseLost(
             f"another replicator works on this hub: {holder(connection)}", hint="stop it, or let it do the work"
         )
-    renewing = threading.Event()
+    lead, renewing = Lead(lease), threading.Event()
 
     def renew() -> None:
-        while not renewing.wait(lease.seconds / 3):
-            with connection.engine.connect() as own:
-                lease.renew(own)
+        while not renewing.wait(lease.seconds / 3) and not lead.lost.is_set():
+            # While the hub is down nothing can be written, so it is only tried.
+            with suppress(DBAPIError), connection.engine.connect() as own:
+                if not lease.renew(own):
+                    lead.lost.set()
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
     try:
-        yield lease
+        yield lead
+        if lead.lost.is_set():
+            raise LeaseLost("another replicator has taken over", hint="it does the work from here on")
     finally:
         renewing.set()
         thread.join()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import simplejson
 import sqlalchemy as sa
+from sqlalchemy.exc import DataError, IntegrityError
 
+from replicator.engine.lease import leading
 from replicator.hub.sql import statements
 from replicator.hub.state import delivery, delivery_state
 
 _sql = statements(__file__)
 _claim = sa.table("claim", *(sa.column(name) for name in ("record_id", "marked", "state")))
+T = TypeVar("T")
 State = Literal[
     "pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held", "observed",
     "skipped",
@@ -72,7 +75,7 @@ class ToDo:
 
 def to_do(connection: sa.Connection) -> dict[int, ToDo]:
     """What each map has to look at, by its id."""
-    with connection.begin():
+    with leading(connection):
         rows = connection.execute(_sql["to_do"]).all()
     return {row.map_id: ToDo(row.pending, row.blocked, row.unknown, row.due) for row in rows}
 
@@ -144,6 +147,31 @@ def put_claim(connection: sa.Connection, rows: Sequence[ClaimRow]) -> Claimed:
     ids, marks, states = ([row[place] for row in rows] for place in range(3))
     connection.execute(_sql["put"], {"ids": ids, "marks": marks, "states": states})
     return _held(connection)
+
+
+def each_half(
+    connection: sa.Connection, map_id: int, claimed: Claimed, work: Callable[[Claimed], T], *, rejected: T
+) -> list[T]:
+    """What ``work`` makes of the claimed records; a set that fails is halved until the bad record stands alone.
+
+    That one is shown as rejected, with the database's words, and counts as ``rejected``.
+    """
+    try:
+        with connection.begin_nested():
+            return [work(claimed)]
+    except (DataError, IntegrityError) as problem:
+        rows = claimed_rows(connection)
+        if len(rows) == 1:
+            words = str(problem.orig).split("\n", maxsplit=1)[0]
+            code = getattr(problem.orig, "sqlstate", None)
+            show(connection, map_id, [Shown(rows[0][0], "rejected", None, words, code=code)])
+            return [rejected]
+    middle = len(rows) // 2
+    return [
+        result
+        for half in (rows[:middle], rows[middle:])
+        for result in each_half(connection, map_id, put_claim(connection, half), work, rejected=rejected)
+    ]
 
 
 def settle_all(connection: sa.Connection, map_id: int, finished: sa.Select[Any]) -> int:

@@ -73,7 +73,9 @@ def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = Fa
     joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=not by_root)
     both = sides_of(view, sa.literal(map_id), joined.outerjoin(t, t.c.id == v.c.target_id), v, t)
     values = [both.wanted.get(column.name, column).label(column.name) for column in v.c]
-    image = [t.c[name].label(f"now_{name}") for name in _image(view)]
+    image: list[sa.ColumnElement[Any]] = [t.c[name].label(f"now_{name}") for name in _image(view)]
+    # The version of the row that the decision rests on; no column can have the name of this one.
+    image.append(sa.cast(sa.literal_column("t.xmin"), sa.Text).label("now_xmin"))
     decision = (*_decision(view, sa.literal(map_id), v, t, both), _holder(view, v).label("holder"))
     return sa.select(claim.c.record_id, *values, *both.told, *image, *decision).select_from(both.joined)
 

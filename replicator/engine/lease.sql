@@ -1,3 +1,15 @@
+-- name: is_free
+-- Has nobody the lead, or has whoever had it let it run out?
+select not exists (select from sync.lease where name = :name and expires_at >= sync.now()) as free;
+
+-- name: hold_off
+-- Transactions of the leader share this lock until they end; it is no lock of the row, so that renewing never waits.
+select pg_advisory_xact_lock_shared(cast(cast('sync.lease' as regclass) as bigint));
+
+-- name: is_quiet
+-- Is no transaction of the leader under way?
+select pg_try_advisory_xact_lock(cast(cast('sync.lease' as regclass) as bigint)) as free;
+
 -- name: acquire
 -- Take the lead when nobody has it, or whoever had it has let it run out.
 insert into sync.lease (name, holder, epoch, expires_at)
@@ -13,8 +25,8 @@ update sync.lease set expires_at = sync.now() + make_interval(secs => :seconds)
 where name = :name and epoch = :epoch;
 
 -- name: check
--- Still leading? The lock keeps anybody from taking over before this transaction ends.
-select true from sync.lease where name = :name and epoch = :epoch for key share;
+-- Still leading?
+select true from sync.lease where name = :name and epoch = :epoch;
 
 -- name: release
 -- Give up the lead at once.
@@ -23,3 +35,7 @@ update sync.lease set expires_at = sync.now() - interval '1 second' where name =
 -- name: holder
 -- Who leads, and until when.
 select holder, expires_at from sync.lease where name = :name;
+
+-- name: end_when_idle
+-- A leader that freezes within a transaction loses it, and with it the lock that holds off the next one.
+select set_config('idle_in_transaction_session_timeout', :milliseconds, false);

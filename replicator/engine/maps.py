@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from replicator.config import FlowSettings
+from replicator.engine.lease import leading
 from replicator.errors import ConfigurationError
 from replicator.hub.state import delivery, map_
 from replicator.model.compiled import Compiled
@@ -37,7 +38,7 @@ def set_modes(connection: sa.Connection, compiled: Compiled, flows: Mapping[str,
     check_flows(compiled, flows)
     observed = [name for name, settings in flows.items() if settings.mode == "observe"]
     modes = sa.case((map_.c.name.in_(observed), "observe"), else_="apply") if observed else sa.literal("apply")
-    with connection.begin():
+    with leading(connection):
         connection.execute(map_.update().where(map_.c.mode != modes).values(mode=modes))
         applied = sa.select(map_.c.id).where(map_.c.mode == sa.literal("apply"))
         connection.execute(

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from replicator.engine.lease import leading
 from replicator.hub.changefeed import Window, open_window
 from replicator.hub.sql import MANY, analyze, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.hub.state import delivery, map_, run
@@ -33,7 +34,7 @@ class Marked:
 
 def mark_window(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> Marked | None:
     """Read the next window of the log and mark what it concerns, in one transaction; None when nothing is new."""
-    with connection.begin():
+    with leading(connection):
         window = open_window(connection, CONSUMER)
         if window is None:
             return None
@@ -93,7 +94,7 @@ def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mappin
 
     Their updates are counted anew before they go out; those of a part with its whole.
     """
-    with connection.begin():
+    with leading(connection):
         rows = connection.execute(
             sa.select(map_.c.name).where(map_.c.hash.is_distinct_from(map_.c.marked_hash), map_.c.in_use)
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.model.schema import EntitySet, column_name
-from replicator.model.tables import ETAG, key_expressions, mirror_key
+from replicator.model.tables import ETAG, fold, key_expressions, mirror_key
 from replicator.systems.connector import Image
 
 Seen = tuple[Image, str | None]
@@ -18,6 +19,33 @@ Seen = tuple[Image, str | None]
 def set_origin(connection: sa.Connection, origin: str) -> None:
     """Name the cause of this transaction's writes, for the log."""
     connection.execute(sa.text("select set_config('sync.origin', :origin, true)"), {"origin": origin})
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a mirror holds of a record. ``version`` is another one after every write to the row."""
+
+    id: int
+    etag: str | None
+    version: str
+
+
+def known(
+    connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, keys: Sequence[Mapping[str, object]]
+) -> list[Known | None]:
+    """The mirror rows of the records with these keys of the system, in the same order."""
+    if not keys:
+        return []
+    m = mirror.alias("m")
+    columns = {name: m.c[column_name(name)] for name in entity_set.spec.key}
+    given = [sa.literal([key[name] for key in keys], sa.ARRAY(column.type)) for name, column in columns.items()]
+    names = [sa.column(column.name, column.type) for column in columns.values()]
+    asked = sa.func.unnest(*given).table_valued(*names, with_ordinality="place", name="asked").render_derived()
+    same = [fold(column) == fold(asked.c[column.name]) for column in columns.values()]
+    version = sa.cast(sa.literal_column("m.xmin"), sa.Text)
+    rows = connection.execute(sa.select(asked.c.place, m.c.id, m.c[ETAG], version).join_from(asked, m, sa.and_(*same)))
+    found = {place: Known(*row) for place, *row in rows}
+    return [found.get(place) for place in range(1, len(keys) + 1)]
 
 
 def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, seen: Sequence[Seen]) -> list[int]:

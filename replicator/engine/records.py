@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from replicator.engine.lease import leading
 from replicator.engine.mirror import set_origin
 from replicator.model.compiled import Compiled
 from replicator.model.literals import fits, types
@@ -20,7 +21,7 @@ def write_records(
     connection: sa.Connection, compiled: Compiled, records: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
     """Insert or update these records, which fit, by their business keys; unchanged ones are not written."""
-    with connection.begin():
+    with leading(connection):
         set_origin(connection, "configuration")
         for name, rows in records.items():
             for row in rows:

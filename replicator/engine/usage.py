@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from replicator.engine.lease import leading
 from replicator.hub.operating import system
 from replicator.systems.connector import Usage
 
@@ -13,5 +14,5 @@ def note_usage(connection: sa.Connection, name: str, usage: Usage) -> None:
     """Note it, in a transaction of its own."""
     row = {**vars(usage), "at": sa.func.sync.now()}
     statement = insert(system).values(name=name, **row)
-    with connection.begin():
+    with leading(connection):
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))

@@ -101,6 +101,13 @@ delivery = sa.Table(
     sa.Column("code", sa.Text),
     sa.Column("field", sa.Text),
     sa.Column("waits_for", ARRAY(sa.Text), comment="Blocked: each missing parent"),
+    sa.Column(
+        "asked",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="A person asked for it; kept until the write succeeds",
+    ),
     sa.Column("identity", JSONB, comment="The keys of records under creation, stored before the first request"),
     schema="sync",
     comment="One row per map and record while there is something to do or something wrong; in step is no row",

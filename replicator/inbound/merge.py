@@ -7,21 +7,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DataError, IntegrityError
 
-from replicator.engine.claim import (
-    Claimed,
-    Shown,
-    State,
-    claim_records,
-    claimed_rows,
-    put_claim,
-    settle_all,
-    show,
-    to_do,
-)
+from replicator.engine.claim import Claimed, State, claim_records, each_half, settle_all, show, to_do
 from replicator.engine.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
 from replicator.engine.later import joined_to_go
+from replicator.engine.lease import leading
 from replicator.engine.maps import note_success
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
@@ -77,7 +67,7 @@ class Merges:
     def _merge_map(self, found: CompiledMap, state: State) -> Merged:
         total, after, full = Merged(), 0, True
         while full:
-            with self.connection.begin():
+            with leading(self.connection):
                 claimed = claim_records(self.connection, self.ids[found.name], [state], after=after, limit=_BATCH)
                 full = claimed.records == _BATCH
                 if claimed.records:
@@ -90,20 +80,12 @@ class Merges:
         return total
 
     def _merge_claimed(self, found: CompiledMap, claimed: Claimed) -> Merged:
-        """The claimed records; a set that fails is halved until the bad record stands alone."""
-        try:
-            with self.connection.begin_nested():
-                return _MapMerge(self.connection, self.compiled, self.ids, found, claimed).run()
-        except (DataError, IntegrityError) as problem:
-            rows = claimed_rows(self.connection)
-            if len(rows) == 1:
-                words = str(problem.orig).split("\n", maxsplit=1)[0]
-                code = getattr(problem.orig, "sqlstate", None)
-                show(self.connection, self.ids[found.name], [Shown(rows[0][0], "rejected", None, words, code=code)])
-                return Merged(waiting=1)
+        def work(some: Claimed) -> Merged:
+            return _MapMerge(self.connection, self.compiled, self.ids, found, some).run()
+
         total = Merged()
-        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-            total.add(self._merge_claimed(found, put_claim(self.connection, half)))
+        for merged in each_half(self.connection, self.ids[found.name], claimed, work, rejected=Merged(waiting=1)):
+            total.add(merged)
         return total
 
 

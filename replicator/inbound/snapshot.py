@@ -10,23 +10,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import psycopg
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Budget
-from replicator.engine.mirror import remove, set_origin, store
-from replicator.errors import ReplicatorError, TokenExpired
+from replicator.engine.fetch import Refusal
+from replicator.engine.lease import leading
+from replicator.engine.mirror import remove, set_origin
+from replicator.engine.rejected import KEY_SEPARATOR, Aside, key_of
+from replicator.errors import ReplicatorError, RequestRefused, TokenExpired
 from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.hub.state import proposed_delete, snapshot
 from replicator.inbound import refetch, stage
-from replicator.inbound.aside import KEY_SEPARATOR, Aside, key_of
+from replicator.inbound.budget import over_budget
+from replicator.inbound.by_key import ByKey
+from replicator.inbound.twins import clashing
 from replicator.model.compiled import Compiled
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.tables import ETAG, Tables, fold, key_expressions, mirror_key
-from replicator.systems.connector import Connector, FieldProblem, Image, Page, Row
+from replicator.systems.connector import Connector, Page
 
 _sql = statements(__file__)
-ALWAYS_ALLOWED = 5
-"""Deletes that are never held for their share alone: in a small set one record is a large share."""
 _FETCHED_AT_ONCE = 100
 
 
@@ -71,7 +76,7 @@ class Snapshots:
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> Taken:
         """Read the set (only what changed, where its system can tell) and bring the mirror up to it."""
         names = {"system": entity_set.system, "entity_set": entity_set.name}
-        with self.connection.begin():
+        with leading(self.connection):
             position = self.connection.execute(_sql["position"], names).one_or_none()
             wanted = refetch.asked(self.connection, names)
         token = position.token if position is not None and not (whole or wanted.whole) else None
@@ -80,33 +85,36 @@ class Snapshots:
                 taken = self._take(entity_set, token, budget, wanted.records)
             except TokenExpired:
                 taken = self._take(entity_set, None, budget, wanted.records)
-        except ReplicatorError as problem:
-            with self.connection.begin():
-                self.connection.execute(_sql["keep_problem"], names | {"problem": str(problem)})
+        except (DBAPIError, psycopg.Error):
             raise
-        with self.connection.begin():
+        except Exception as problem:
+            told = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"
+            with leading(self.connection):
+                self.connection.execute(_sql["keep_problem"], names | {"problem": str(told)})
+            raise
+        with leading(self.connection):
             refetch.answered(self.connection, names, wanted)
         return taken
 
     def _take(self, entity_set: EntitySet, token: str | None, budget: Budget, wanted: Sequence[int]) -> Taken:
         mirror = self.tables.mirror(entity_set)
-        with self.connection.begin():
+        with leading(self.connection):
             moment = self.connection.execute(_sql["moment"]).scalar_one()
             started = self.connection.execute(sa.select(sa.func.sync.now())).scalar_one()
         aside = self._aside(entity_set)
-        read = _Reading(self.connection, entity_set, mirror, self.connector, aside)
+        read = _Reading(self.connection, entity_set, mirror, self.connector, aside, started)
         for page in self.connector.read(entity_set.spec, token):
             read.add(page)
         kind: Literal["whole", "changed"] = "changed" if token else "whole"
         load = _Loading(self.connection, entity_set, mirror, kind, moment, aside)
-        with self.connection.begin():
+        with leading(self.connection):
             taken = load.load(read, budget, started, token)
         if load.touched and self._read_again(entity_set, mirror, load.touched):
-            with self.connection.begin():
+            with leading(self.connection):
                 load.keep_position(read.token)
-        gone = self._fetch(entity_set, mirror, wanted)
+        gone, _ = self._fetch(entity_set, mirror, wanted)
         if gone:
-            with self.connection.begin():
+            with leading(self.connection):
                 load.propose(gone, budget)
         return self._confirm(entity_set, mirror, taken)
 
@@ -115,73 +123,64 @@ class Snapshots:
 
         Only then may the token move on: until they are stored, nothing but the old one would show them once more.
         """
-        return not self._fetch(entity_set, mirror, ids)
+        gone, refused = self._fetch(entity_set, mirror, ids)
+        return not (gone or refused)
 
-    def _fetch(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> list[int]:
-        """Read records by key into their mirror; those that are not there."""
+    def _fetch(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> tuple[list[int], bool]:
+        """Read records by key into their mirror; those that are not there, and whether any was refused."""
         gone: list[int] = []
+        refused = False
+        by_key = ByKey(self.connection, entity_set, mirror, self.connector, self._aside(entity_set))
         for part in _slices(ids):
-            keys = self._keys(entity_set, mirror, part)
-            rows = self.connector.fetch(entity_set.spec, list(keys.values()))
-            self._store(entity_set, mirror, [row for row in rows if row is not None])
-            gone += [record for record, row in zip(keys, rows, strict=True) if row is None]
-        return gone
+            found = by_key.fetch(part)
+            by_key.store([row for row in found.rows.values() if row is not None])
+            gone += [record for record, row in found.rows.items() if row is None]
+            refused = refused or bool(found.refused)
+        return gone, refused
 
     def _confirm(self, entity_set: EntitySet, mirror: sa.Table, taken: Taken) -> Taken:
         """Look up every record that is to be deleted; delete those that are gone indeed."""
         names = {"system": entity_set.system, "entity_set": entity_set.name}
-        with self.connection.begin():
+        with leading(self.connection):
             decided = {row.record_id: row.id for row in self.connection.execute(_sql["decided"], names)}
         gone = 0
+        by_key = ByKey(self.connection, entity_set, mirror, self.connector, self._aside(entity_set))
+        refused: dict[int, Refusal] = {}
         for part in _slices(list(decided)):
-            keys = self._keys(entity_set, mirror, part)
-            rows = dict(zip(keys, self.connector.fetch(entity_set.spec, list(keys.values())), strict=True))
-            there = [record for record, row in rows.items() if row is not None]
-            missing = [record for record in part if record not in there]
-            self._store(entity_set, mirror, [row for row in rows.values() if row is not None])
-            with self.connection.begin():
+            found = by_key.fetch(part)
+            refused |= found.refused
+            there = [record for record, row in found.rows.items() if row is not None]
+            missing = [record for record in part if record not in there and record not in found.refused]
+            by_key.store([row for row in found.rows.values() if row is not None])
+            with leading(self.connection):
                 set_origin(self.connection, f"snapshot:{entity_set.system}")
                 remove(self.connection, mirror, missing)
                 self._settle([decided[record] for record in missing], "done", None)
                 self._settle([decided[record] for record in there], "withdrawn", "the record was found by its key")
             gone += len(missing)
+        if refused:
+            first = next(iter(refused.values()))
+            raise RequestRefused(f"{len(refused)} deletes wait, because their records cannot be looked up: {first}")
         return Taken(**{**vars(taken), "deleted": gone})
 
     def _settle(self, ids: list[int], state: str, reason: str | None) -> None:
         if ids:
             self.connection.execute(_sql["settle"], {"ids": ids, "state": state, "reason": reason})
 
-    def _keys(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> dict[int, Image]:
-        """The system's keys of mirror rows, by id."""
-        columns = [mirror.c[column_name(name)].label(name) for name in entity_set.spec.key]
-        with self.connection.begin():
-            rows = self.connection.execute(sa.select(mirror.c.id, *columns).where(mirror.c.id.in_(list(ids))))
-            return {row[0]: dict(zip(entity_set.spec.key, row[1:], strict=True)) for row in rows}
-
-    def _store(self, entity_set: EntitySet, mirror: sa.Table, rows: Sequence[Row]) -> None:
-        decode = self.connector.decoder(entity_set.spec)
-        seen, bad = [], []
-        for row in rows:
-            try:
-                *values, etag = decode(row)
-                seen.append(
-                    (dict(zip(entity_set.spec.fields, values, strict=True)), etag if etag is None else str(etag))
-                )
-            except FieldProblem as problem:
-                bad.append(stage.Bad(row, problem))
-        with self.connection.begin():
-            set_origin(self.connection, f"snapshot:{entity_set.system}")
-            store(self.connection, mirror, entity_set, seen)
-            self._aside(entity_set).put(bad)
-
 
 class _Reading:
     """Pages on their way into the stage; each page is a transaction of its own."""
 
     def __init__(
-        self, connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table, connector: Connector, aside: Aside
+        self,
+        connection: sa.Connection,
+        entity_set: EntitySet,
+        mirror: sa.Table,
+        connector: Connector,
+        aside: Aside,
+        started: object,
     ) -> None:
-        self.connection, self.entity_set = connection, entity_set
+        self.connection, self.entity_set, self.started = connection, entity_set, started
         self.decode = connector.decoder(entity_set.spec)
         self.rows = self.rejected = 0
         self.deleted: list[object] = []
@@ -197,10 +196,13 @@ class _Reading:
             self.token = page.token
         if not page.rows:
             return
+        # Only the session's own temporary table is written; and a COPY that freezes would hold off the next leader.
         with self.connection.begin():
             self.stage()
             bad = stage.copy_rows(self.connection, self.entity_set, self.decode, page.rows)
-            self.aside.put(bad)
+        if bad:
+            with leading(self.connection):
+                self.aside.put(bad, self.started)
         self.rejected += len(bad)
         self.bad_keys += [key_of(self.entity_set, found.row) for found in bad]
 
@@ -247,7 +249,7 @@ class _Loading:
             prefer_whole_joins(self.connection)
         read.stage()
         stage.analyze_stage(self.connection, self.entity_set)
-        self._keep_last_of_twins()
+        aside = self._sort_out_twins()
         self.touched = list(
             self.connection.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()
         )
@@ -257,7 +259,7 @@ class _Loading:
         self._withdraw()
         analyze(self.connection, inserted, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
-        return Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected)
+        return Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected + aside)
 
     def propose(self, absent: list[int], budget: Budget) -> None:
         """Propose to delete records that were asked for by key and are not there."""
@@ -268,14 +270,22 @@ class _Loading:
         pairs = zip(key_expressions(left, keys), key_expressions(right, keys), strict=True)
         return sa.and_(*(one == other for one, other in pairs))
 
-    def _keep_last_of_twins(self) -> None:
-        """A record read twice (a page moved under the read): the later image counts."""
-        other = self.stage.alias("other")
+    def _sort_out_twins(self) -> int:
+        """One row for each key; how many records were put aside, because others have their key in another writing."""
         keys = key_expressions(self.stage, mirror_key(self.entity_set))
         twins = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
-        if self.connection.execute(twins).first() is not None:
-            later = sa.exists().where(self._same(other, self.stage), other.c.place > self.stage.c.place)
-            self.connection.execute(sa.delete(self.stage).where(later))
+        if self.connection.execute(twins).first() is None:
+            return 0
+        other = self.stage.alias("other")
+        written = sa.and_(*(other.c[name] == self.stage.c[name] for name in mirror_key(self.entity_set)))
+        # A record read twice (a page moved under the read): the later image counts.
+        later = sa.exists().where(self._same(other, self.stage), written, other.c.place > self.stage.c.place)
+        self.connection.execute(sa.delete(self.stage).where(later))
+        aside = clashing(self.connection, self.entity_set, self.stage, self.mirror)
+        places = sa.literal(list(aside), sa.ARRAY(sa.BigInteger))
+        self.connection.execute(sa.delete(self.stage).where(self.stage.c.place == sa.any_(places)))
+        self.aside.put(list(aside.values()))
+        return len(aside)
 
     def _leave_out_touched(self) -> None:
         if self.touched:
@@ -373,20 +383,6 @@ class _Loading:
     def _note(self, taken: Taken, started: object) -> None:
         values = {**vars(taken), **self.names, "started_at": started, "finished_at": sa.func.sync.now()}
         self.connection.execute(snapshot.insert().values(values))
-
-
-def over_budget(
-    absent: int, recent: int, size: int, rows: int, kind: Literal["whole", "changed"], budget: Budget
-) -> str | None:
-    """Why these deletes are held, or None. ``recent`` went ahead within the last day; ``size`` is the mirror's."""
-    total = absent + recent
-    if kind == "whole" and rows == 0:
-        return f"the system showed nothing at all, and {size} records are known"
-    if total > budget.count:
-        return f"{total} deletes within a day, and at most {budget.count} go ahead unasked"
-    if total > max(ALWAYS_ALLOWED, budget.share * (size + recent)):
-        return f"{total} deletes within a day are more than {budget.share:.0%} of {size + recent} records"
-    return None
 
 
 def _slices(ids: Sequence[int]) -> list[Sequence[int]]:

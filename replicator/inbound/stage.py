@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
+from replicator.engine.rejected import Bad
 from replicator.hub.sql import statements
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.spec import FieldType
@@ -21,14 +21,6 @@ _COPY_TYPES: dict[FieldType, str] = {
     "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid",
 }  # fmt: skip
 _sql = statements(__file__)
-
-
-@dataclass(frozen=True)
-class Bad:
-    """A row that does not fit its entity set."""
-
-    row: Row
-    problem: FieldProblem
 
 
 def stage_table(mirror: sa.Table) -> sa.TableClause:

@@ -172,7 +172,9 @@ def _link_table(metadata: sa.MetaData, mapping: Map, *, part: bool) -> sa.Table:
         sa.Index(f"ix_{name}_root", table.c.root_id)
     live = table.c.ended_at.is_(None)
     sa.Index(f"uq_{name}_mirror", table.c.mirror_id, unique=True, postgresql_where=live)
-    sa.Index(f"uq_{name}_common", table.c.common_id, unique=True, postgresql_where=live)
+    # A part that moved is paired in both wholes, until the old one lets go of it.
+    once = (table.c.common_id, table.c.root_id) if part else (table.c.common_id,)
+    sa.Index(f"uq_{name}_common", *once, unique=True, postgresql_where=live)
     return table
 
 

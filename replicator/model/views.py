@@ -184,7 +184,7 @@ class _Builder:
         later = [value.later for value in made.values() if value.later is not None]
         checked = sa.select(
             row.alias.c.id.label("source_id"),
-            self._target_id().label("target_id"),
+            self.crosswalk.c[self.target_side].label("target_id"),
             (row.alias.c[self.root_column] if self.root_column else sa.cast(sa.null(), sa.BigInteger)).label("root_id"),
             self._record().label("record"),
             eligible.label("eligible"),
@@ -220,17 +220,12 @@ class _Builder:
     def _joined(self) -> sa.FromClause:
         row, crosswalk = self.paths.row.alias, self.crosswalk
         on = sa.and_(crosswalk.c[self.source_side] == row.c.id, crosswalk.c.ended_at.is_(None))
+        if self.root_column:  # a part that was written with another whole is not paired in this one
+            on = sa.and_(on, crosswalk.c.root_id == row.c[self.root_column])
         start: sa.FromClause = row.outerjoin(crosswalk, on)
         if any(isinstance(spec.default, TodayPlusDays) for spec in self.mapping.spec.fields.values()):
             start = start.outerjoin(self.kept.alias, self.kept.alias.c.id == crosswalk.c[self.target_side])
         return self.paths.join(start)
-
-    def _target_id(self) -> sa.ColumnElement[Any]:
-        """The linked record; a part that was written with another whole is not linked in this one."""
-        target = self.crosswalk.c[self.target_side]
-        if not self.root_column:
-            return target
-        return sa.case((self.crosswalk.c.root_id == self.paths.row.alias.c[self.root_column], target))
 
     @staticmethod
     def _list(texts: list[sa.ColumnElement[str]]) -> sa.ColumnElement[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import simplejson
 import sqlalchemy as sa
@@ -13,16 +13,17 @@ from sqlalchemy.dialects.postgresql import insert
 
 from replicator.engine.agree import agree
 from replicator.engine.diff import reports_drift
-from replicator.engine.marks import mark_through
-from replicator.engine.mirror import Seen, remove, set_origin, store
+from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store
 from replicator.hub.sql import statements
 from replicator.hub.state import accepted
 from replicator.model.compiled import Compiled, CompiledMap
+from replicator.outbound.pairs import link, part_links
 from replicator.outbound.plan import Delivery, Planned
 from replicator.systems.connector import Applied, Image, Outcome, Postponed, Rejected, Stale, Unknown
 
 _sql = statements(__file__)
 _WEIGHTS: Mapping[type, int] = {Unknown: 0, Stale: 1, Postponed: 2, Rejected: 3, Applied: 4}
+Written: TypeAlias = tuple[Planned, Applied]
 Pause = Callable[[int], float]
 """Seconds to wait after so many attempts."""
 
@@ -36,8 +37,8 @@ class Acknowledged:
     rejected: int = 0
     postponed: int = 0
     unknown: int = 0
+    unconfirmed: int = 0
     stale: list[Delivery] = field(default_factory=list)
-    unconfirmed: list[Planned] = field(default_factory=list)
 
 
 class Acknowledgement:
@@ -63,15 +64,18 @@ class Acknowledgement:
     def _applied(self, done: Sequence[tuple[Delivery, Sequence[Outcome]]]) -> None:
         if not done:
             return
-        by_map: dict[str, list[tuple[Planned, Applied]]] = defaultdict(list)
+        by_map: dict[str, list[Written]] = defaultdict(list)
         for delivery, outcomes in done:
             for planned, outcome in zip(delivery.writes, outcomes, strict=True):
                 assert isinstance(outcome, Applied)
                 by_map[planned.found.name].append((planned, outcome))
+        unconfirmed: dict[int, list[Planned]] = defaultdict(list)
         for name, written in by_map.items():
-            self._record(self.compiled.map(name), written)
+            for planned in self._record(self.compiled.map(name), written):
+                unconfirmed[planned.root_id or planned.record_id].append(planned)
         self.result.applied += len(done)
-        self._finish([delivery for delivery, _ in done])
+        self._finish([delivery for delivery, _ in done if delivery.record_id not in unconfirmed])
+        self._read_back(unconfirmed)
 
     def _finish(self, done: Sequence[Delivery]) -> None:
         values = {
@@ -81,26 +85,52 @@ class Acknowledgement:
         }
         self.connection.execute(_sql["applied"], values)
 
-    def _record(self, found: CompiledMap, written: Sequence[tuple[Planned, Applied]]) -> None:
-        """Mirror, crosswalk and accepted values of one map's writes."""
-        mirror = found.view.target
-        kept = [(planned, outcome) for planned, outcome in written if planned.write.operation != "delete"]
-        confirmed = [(planned, outcome.image, outcome.etag) for planned, outcome in kept if outcome.image is not None]
-        self.result.unconfirmed += [planned for planned, outcome in kept if outcome.image is None]
-        seen: list[Seen] = [(image, etag) for _, image, etag in confirmed]
-        ids = store(self.connection, mirror, found.mapping.entity_set, seen) if seen else []
-        remove(
-            self.connection, mirror, [p.target_id for p, _ in written if p.write.operation == "delete" and p.target_id]
-        )
-        part_links(self.connection, found, [planned.record_id for planned, _ in written if planned.ends])
-        created = [
-            (p, target) for (p, _, _), target in zip(confirmed, ids, strict=True) if p.write.operation == "create"
+    def _read_back(self, unconfirmed: Mapping[int, Sequence[Planned]]) -> None:
+        """What a system did without saying what it holds now is looked up, as after a request without an answer."""
+        rows = [
+            {"record_id": record, "identity": [planned.identity(applied=True) for planned in some]}
+            for record, some in unconfirmed.items()
         ]
-        pairs = [(planned.record_id, target, planned.root_id) for planned, target in created]
+        if rows:
+            values = {"map_id": self.ids[self.found.name], "deliveries": simplejson.dumps(rows)}
+            self.connection.execute(_sql["read_back"], values)
+            self.result.unconfirmed += len(rows)
+
+    def _record(self, found: CompiledMap, written: Sequence[Written]) -> list[Planned]:
+        """Mirror, crosswalk and accepted values of one map's writes; those whose record has still to be read."""
+        part_links(self.connection, found, [p.target_id for p, _ in written if p.ends and p.target_id])
+        unconfirmed = self._remove(found, [planned for planned, _ in written if planned.write.operation == "delete"])
+        confirmed: list[tuple[Planned, Image, str | None]] = []
+        kept = [(planned, outcome) for planned, outcome in written if planned.write.operation != "delete"]
+        for (planned, outcome), row in zip(kept, self._known(found, [planned for planned, _ in kept]), strict=True):
+            if outcome.image is None or _is_older(planned, outcome, row):
+                unconfirmed.append(planned)
+            else:
+                confirmed.append((planned, outcome.image, outcome.etag))
+        seen: list[Seen] = [(image, etag) for _, image, etag in confirmed]
+        ids = store(self.connection, found.view.target, found.mapping.entity_set, seen)
+        pairs = [
+            (planned.record_id, target, planned.root_id)
+            for (planned, _, _), target in zip(confirmed, ids, strict=True)
+            if planned.write.operation == "create"
+        ]
         link(self.connection, self.compiled, self.ids, found, pairs)
         self._accept(found, [(planned, image) for planned, image, _ in confirmed])
         agreed = [(planned.record_id, planned.agreed) for planned, _, _ in confirmed]
         agree(self.connection, found.view, agreed, certain=True)
+        return unconfirmed
+
+    def _remove(self, found: CompiledMap, deleted: Sequence[Planned]) -> list[Planned]:
+        """Forget what was deleted; back come the records of which a read has shown something new meanwhile."""
+        held = self._known(found, deleted)
+        both = [(planned, row) for planned, row in zip(deleted, held, strict=True) if row is not None]
+        remove(self.connection, found.view.target, [row.id for planned, row in both if row.version == planned.version])
+        return [planned for planned, row in both if row.version != planned.version]
+
+    def _known(self, found: CompiledMap, written: Sequence[Planned]) -> list[Known | None]:
+        return known(
+            self.connection, found.view.target, found.mapping.entity_set, [planned.write.key for planned in written]
+        )
 
     def _accept(self, found: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         """Note where the target stored something else than was sent."""
@@ -180,36 +210,13 @@ def outcome_message(outcome: Outcome) -> str:
     return "" if isinstance(outcome, Applied) else outcome.message
 
 
+def _is_older(planned: Planned, outcome: Applied, held: Known | None) -> bool:
+    """Whether the answer may be older than what the mirror holds: a read has stored something since the decision."""
+    if held is None:
+        return planned.version is not None
+    same = held.etag is not None and held.etag == outcome.etag
+    return held.version != planned.version and not same
+
+
 def _all_applied(outcomes: Sequence[Outcome]) -> bool:
     return all(isinstance(outcome, Applied) for outcome in outcomes)
-
-
-def link(
-    connection: sa.Connection,
-    compiled: Compiled,
-    ids: Mapping[str, int],
-    found: CompiledMap,
-    pairs: Sequence[tuple[int, int, int | None]],
-) -> None:
-    """Pair common records with mirror rows (and the whole, for a part); a pair that is there already stays.
-
-    Who reads through the pairs is marked: a read may have shown the mirror rows before, so that no window tells of it.
-    """
-    rows = [{"common_id": common, "mirror_id": target, "root_id": root} for common, target, root in pairs]
-    if not found.view.root_column:
-        rows = [{name: value for name, value in row.items() if name != "root_id"} for row in rows]
-    if rows:
-        made = insert(found.view.link).on_conflict_do_nothing().returning(found.view.link.c.mirror_id)
-        linked = list(connection.execute(made, rows).scalars())
-        mark_through(connection, compiled, ids, found.view.link, linked)
-
-
-def part_links(connection: sa.Connection, found: CompiledMap, record_ids: Sequence[int]) -> None:
-    """End the pairs of records that are gone."""
-    if record_ids:
-        crosswalk = found.view.link
-        connection.execute(
-            sa.update(crosswalk)
-            .values(ended_at=sa.func.sync.now())
-            .where(crosswalk.c.common_id.in_(list(record_ids)), crosswalk.c.ended_at.is_(None))
-        )

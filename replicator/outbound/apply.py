@@ -1,75 +1,50 @@
-"""Apply: claims records of one system's maps, sends what differs, in parallel requests, and acknowledges.
+"""Apply: claims records of one system's maps, decides what each needs, and sends what differs.
 
-Parents go before children, so that a child finds its parent in the system; deletes go the other way round. Requests
-run in worker threads; the database is touched by the calling thread alone, and no transaction is open meanwhile.
+Parents go before children, so that a child finds its parent in the system; deletes go the other way round. Of each map
+a bounded number of records goes into one pass, so that many of one keep no other waiting.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import simplejson
 import sqlalchemy as sa
 
-from replicator.config import Budget
-from replicator.engine.claim import Claimed, State, ToDo, claim_due, claim_records, claimed_rows, settle, show, to_do
+from replicator.engine.claim import (
+    Claimed,
+    State,
+    ToDo,
+    claim_due,
+    claim_records,
+    claimed_rows,
+    each_half,
+    settle,
+    show,
+    to_do,
+)
 from replicator.engine.diff import diff, linking
+from replicator.engine.lease import leading
 from replicator.engine.marks import mark_through
-from replicator.errors import ReplicatorError, Throttled
 from replicator.hub.sql import MANY, analyze, statements
 from replicator.model.compiled import Compiled, CompiledMap
-from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause, part_links
 from replicator.outbound.first import hold_first_updates
 from replicator.outbound.later import Later
 from replicator.outbound.look_up import LookUp
-from replicator.outbound.plan import Delivery, Earlier, NewKey, plan_delivery
-from replicator.outbound.restraint import only_observe, put_back_if_paused
+from replicator.outbound.pairs import part_links
+from replicator.outbound.plan import Delivery, Earlier, plan_delivery
+from replicator.outbound.restraint import only_observe
+from replicator.outbound.send import Delivered, Sender, Sending
 from replicator.outbound.wholes import parts_to_be_read
-from replicator.systems.connector import Connector, Outcome, Postponed
+from replicator.systems.connector import Connector
 
 _sql = statements(__file__.replace("apply", "claim"))
 _BATCH = 500
+_BATCHES = 10
+"""Of one map in one pass."""
 _ATTEMPTS_AT_ONCE = 4
-
-
-@dataclass
-class Delivered:
-    """Counts of records, by what became of them in one pass."""
-
-    applied: int = 0
-    amended: int = 0
-    rejected: int = 0
-    postponed: int = 0
-    unknown: int = 0
-    settled: int = 0
-    waiting: int = 0
-
-    @property
-    def progress(self) -> bool:
-        """Whether a system changed."""
-        return bool(self.applied)
-
-    def add(self, other: Delivered | Acknowledged) -> None:
-        for name in vars(self):
-            setattr(self, name, getattr(self, name) + getattr(other, name, 0))
-
-
-@dataclass(frozen=True)
-class Sending:
-    """How to send: the worker threads, fresh keys, the pause after a failure, whether to stop, and who hears of it."""
-
-    workers: Executor
-    new_key: NewKey
-    pause: Pause
-    first_updates: Budget
-    check_lease: Callable[[sa.Connection], None] = lambda connection: None
-    """Raises LeaseLost; called right before each request and in each acknowledgement."""
-    stopping: Callable[[], bool] = lambda: False
-    on_send: Callable[[CompiledMap, int], None] = lambda found, records: None
-    on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
+Decided = tuple[list[Delivery], Delivered]
 
 
 class Deliveries:
@@ -85,13 +60,15 @@ class Deliveries:
     ) -> None:
         self.connection, self.compiled, self.ids = connection, compiled, ids
         self.connector, self.sending = connector, sending
-        self.halted: ReplicatorError | None = None
-        self.look_up = LookUp(connection, compiled, ids, connector)
+        self.sender = Sender(connection, compiled, ids, connector, sending)
+        self.look_up = LookUp(connection, compiled, ids, connector, sending.pause)
         self.later = Later(connection, compiled, ids)
+        self._tested: dict[str, int] = {}
+        """By map: up to which record the blocked ones have been tested again, where that did not fit into a pass."""
 
     def recover(self) -> None:
         """After a start: what was in flight when the last daemon stopped has to be looked up."""
-        with self.connection.begin():
+        with leading(self.connection):
             self.connection.execute(_sql["recover"], {"system": self.connector.name})
 
     def deliver(self, *, again: bool) -> Delivered:
@@ -100,7 +77,7 @@ class Deliveries:
         Raises the error that stopped it (access denied, throttled, ...) after everything sent was acknowledged.
         """
         total = Delivered()
-        self.halted = None
+        self.sender.halted = None
         waiting = to_do(self.connection)
         mine = self.compiled.outbound(self.connector.name)
         if not any(waiting[self.ids[found.name]].anything for found in mine):
@@ -109,11 +86,11 @@ class Deliveries:
         maps = [found for found in mine if self._sets(found) <= ready]
         for found in reversed(maps):
             if waiting[self.ids[found.name]].pending:
-                total.add(self._deliver_map(found, ["pending"], gone=True))
+                total.add(self._deliver_gone(found))
         for found in maps:
             total.add(self._deliver_again(found, waiting[self.ids[found.name]], again=again or total.progress))
-        if self.halted is not None:
-            raise self.halted
+        if self.sender.halted is not None:
+            raise self.sender.halted
         return total
 
     def _deliver_again(self, found: CompiledMap, waiting: ToDo, *, again: bool) -> Delivered:
@@ -130,12 +107,13 @@ class Deliveries:
                 break
         if waiting.due:
             total.add(self._deliver_due(found))
-        if (again or total.progress) and (waiting.blocked or total.waiting):
-            total.add(self._deliver_map(found, ["blocked"]))
+        again = again or total.progress or found.name in self._tested
+        if again and (waiting.blocked or total.waiting):
+            total.add(self._deliver_map(found, ["blocked"], after=self._tested.pop(found.name, 0)))
         return total
 
     def _ready(self) -> set[str]:
-        with self.connection.begin():
+        with leading(self.connection):
             rows = self.connection.execute(_sql["ready"], {"system": self.connector.name})
             return set(rows.scalars())
 
@@ -149,42 +127,77 @@ class Deliveries:
 
     def _deliver_due(self, found: CompiledMap) -> Delivered:
         self.later.begin(found)
-        with self.connection.begin():
+        with leading(self.connection):
             if parts_to_be_read(self.connection, self.compiled, found):
                 return Delivered()
             claimed = claim_due(self.connection, self.ids[found.name], limit=_BATCH)
-            deliveries, counts = self._decide(found, claimed) if claimed.records else ([], Delivered())
-        self._send(found, deliveries, counts)
+            deliveries, counts = self._decide(found, claimed)
+        self.sender.send(found, deliveries, counts)
         return counts
 
-    def _deliver_map(self, found: CompiledMap, states: Sequence[State], *, gone: bool = False) -> Delivered:
-        total, after = Delivered(), 0
-        source = found.view.source if gone else None
-        if not gone:
-            self.later.begin(found)
-        while not self.halted and not self.sending.stopping():
-            with self.connection.begin():
-                if parts_to_be_read(self.connection, self.compiled, found):
-                    break
-                claimed = claim_records(
-                    self.connection, self.ids[found.name], states, after=after, limit=_BATCH, without=source
-                )
-                if not claimed.records:
-                    break
-                deliveries, counts = self._decide(found, claimed)
-            after = claimed.last
-            self._send(found, deliveries, counts)
+    def _deliver_gone(self, found: CompiledMap) -> Delivered:
+        """All deletes of a map: those of its parents come after them."""
+        total = Delivered()
+        place: int | None = 0
+        while place is not None:
+            counts, place = self._deliver_batch(found, ["pending"], place, without=found.view.source)
+            total.add(counts)
+        return total
+
+    def _deliver_map(self, found: CompiledMap, states: Sequence[State], *, after: int = 0) -> Delivered:
+        """A slice of a map's records in these states."""
+        total = Delivered()
+        self.later.begin(found)
+        for _ in range(_BATCHES):
+            counts, place = self._deliver_batch(found, states, after)
             total.add(counts)
             if total.applied // MANY > (total.applied - counts.applied) // MANY:
                 self._analyze(found, total.applied)
+            if place is None:
+                return total
+            after = place
+        total.left += 1
+        if "blocked" in states:
+            self._tested[found.name] = after
         return total
 
+    def _deliver_batch(
+        self, found: CompiledMap, states: Sequence[State], after: int, without: sa.Table | None = None
+    ) -> tuple[Delivered, int | None]:
+        """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
+        if self.sender.halted or self.sending.stopping():
+            return Delivered(), None
+        with leading(self.connection):
+            if parts_to_be_read(self.connection, self.compiled, found):
+                return Delivered(), None
+            map_id = self.ids[found.name]
+            claimed = claim_records(self.connection, map_id, states, after=after, limit=_BATCH, without=without)
+            deliveries, counts = self._decide(found, claimed)
+        self.sender.send(found, deliveries, counts)
+        return counts, claimed.last if claimed.records == _BATCH else None
+
     def _analyze(self, found: CompiledMap, grown: int) -> None:
-        with self.connection.begin():
+        with leading(self.connection):
             for each in (found, *self.compiled.parts(found)):
                 analyze(self.connection, grown, each.view.target, each.view.link)
 
-    def _decide(self, found: CompiledMap, claimed: Claimed) -> tuple[list[Delivery], Delivered]:
+    def _decide(self, found: CompiledMap, claimed: Claimed) -> Decided:
+        """What is to be sent for the claimed records; one that the database cannot compute is rejected alone."""
+        if not claimed.records:
+            return [], Delivered()
+        deliveries: list[Delivery] = []
+        counts = Delivered()
+
+        def work(some: Claimed) -> Decided:
+            return self._decide_all(found, some)
+
+        rejected: Decided = ([], Delivered(waiting=1))
+        for more, count in each_half(self.connection, self.ids[found.name], claimed, work, rejected=rejected):
+            deliveries += more
+            counts.add(count)
+        return deliveries, counts
+
+    def _decide_all(self, found: CompiledMap, claimed: Claimed) -> Decided:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
         self._link(found, claimed)
         marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
@@ -210,7 +223,7 @@ class Deliveries:
 
     def _earlier(self, found: CompiledMap) -> Earlier:
         rows = self.connection.execute(_sql["earlier"], {"map_id": self.ids[found.name]}).all()
-        asked = frozenset(row.record_id for row in rows if row.operation == "retry")
+        asked = frozenset(row.record_id for row in rows if row.asked)
         return Earlier(asked, {row.record_id: row.identity for row in rows if row.identity})
 
     def _link(self, found: CompiledMap, claimed: Claimed) -> None:
@@ -218,7 +231,7 @@ class Deliveries:
             linked = list(self.connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars())
             mark_through(self.connection, self.compiled, self.ids, each.view.link, linked)
 
-    def _sort_out(self, found: CompiledMap, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], Delivered]:
+    def _sort_out(self, found: CompiledMap, deliveries: Sequence[Delivery]) -> Decided:
         map_id = self.ids[found.name]
         troubled = [delivery.shown for delivery in deliveries if delivery.shown is not None]
         show(self.connection, map_id, troubled)
@@ -242,70 +255,3 @@ class Deliveries:
         if rows:
             values = {"map_id": map_id, "deliveries": simplejson.dumps(rows)}
             self.connection.execute(_sql["in_flight"], values)
-
-    def _send(self, found: CompiledMap, deliveries: Sequence[Delivery], counts: Delivered) -> None:
-        """Send groups of deliveries in parallel; acknowledge each as its answer comes."""
-        groups = grouped(deliveries, self.connector.limits.writes_per_request)
-        if deliveries:
-            self.sending.on_send(found, len(deliveries))
-        under_way: dict[Future[list[list[Outcome]]], list[Delivery]] = {}
-        for group in groups:
-            if len(under_way) >= self.connector.limits.parallel_requests:
-                self._collect(found, under_way, counts)
-            if self.halted or self.sending.stopping():
-                self._acknowledge(found, group, _not_sent(group, self.halted), counts)
-                continue
-            with self.connection.begin():
-                self.sending.check_lease(self.connection)
-                paused = put_back_if_paused(self.connection, self.ids[found.name], group)
-            if paused:
-                continue
-            under_way[self.sending.workers.submit(self.connector.apply, [each.unit for each in group])] = group
-        while under_way:
-            self._collect(found, under_way, counts)
-
-    def _collect(
-        self, found: CompiledMap, under_way: dict[Future[list[list[Outcome]]], list[Delivery]], counts: Delivered
-    ) -> None:
-        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in done:
-            group = under_way.pop(future)
-            try:
-                outcomes = future.result()
-            except ReplicatorError as problem:
-                self.halted = problem
-                outcomes = _not_sent(group, problem)
-            self._acknowledge(found, group, outcomes, counts)
-
-    def _acknowledge(
-        self, found: CompiledMap, group: list[Delivery], outcomes: list[list[Outcome]], counts: Delivered
-    ) -> None:
-        with self.connection.begin():
-            self.sending.check_lease(self.connection)
-            acknowledgement = Acknowledgement(self.connection, self.compiled, self.ids, found, self.sending.pause)
-            result = acknowledgement.write(group, outcomes)
-        self.look_up.confirm(result.unconfirmed)
-        counts.add(result)
-        counts.unknown += len(result.stale)
-        self.sending.on_batch(found, result)
-
-
-def _not_sent(group: Sequence[Delivery], problem: ReplicatorError | None) -> list[list[Outcome]]:
-    """What becomes of a group that ``problem`` keeps from being sent, or the replicator's own end."""
-    why = "not sent: the replicator is stopping" if problem is None else str(problem)
-    pause = problem.retry_after if isinstance(problem, Throttled) else None
-    return [[Postponed(why, pause) for _ in delivery.writes] for delivery in group]
-
-
-def grouped(deliveries: Sequence[Delivery], writes_max: int) -> Iterator[list[Delivery]]:
-    """Deliveries in groups of at most so many writes; one that is larger goes alone."""
-    group: list[Delivery] = []
-    writes = 0
-    for delivery in deliveries:
-        if group and writes + len(delivery.writes) > writes_max:
-            yield group
-            group, writes = [], 0
-        group.append(delivery)
-        writes += len(delivery.writes)
-    if group:
-        yield group

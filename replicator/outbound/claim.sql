@@ -9,8 +9,8 @@ select entity_set from sync.entity_set where system = :system and whole_at is no
 
 -- name: earlier
 -- What is known of earlier tries of the claimed records: whether a person asked for one, and the keys that were sent.
-select d.record_id, d.operation, d.identity from sync.delivery d join claim c using (record_id)
-where d.map_id = :map_id and (d.operation = 'retry' or d.identity is not null);
+select d.record_id, d.asked, d.identity from sync.delivery d join claim c using (record_id)
+where d.map_id = :map_id and (d.asked or d.identity is not null);
 
 -- name: unopened
 -- A map whose first delivery has not been let through, unless it is only observed: how many of its updates are held already, and its target's size.
@@ -24,24 +24,20 @@ update sync.map set opened_at = sync.now() where id = :map_id;
 
 -- name: in_flight
 -- From here on these records are under way; the keys of what is created are stored before the first request.
--- What a person asked for stands in code meanwhile: it still holds when nothing comes of the request.
 update sync.delivery d
 set state = 'in_flight', claimed = d.marked, tried_at = sync.now(), next_at = null, record = o.record,
-    operation = o.operation, identity = o.identity, reason = null, field = null, waits_for = null,
-    code = case when d.operation in ('retry', 'approved') then d.operation end
+    operation = o.operation, identity = o.identity, reason = null, field = null, code = null, waits_for = null
 from jsonb_to_recordset(cast(:deliveries as jsonb))
      as o(record_id bigint, record text, operation text, identity jsonb)
 where d.map_id = :map_id and d.record_id = o.record_id;
 
 -- name: unknown
 -- Records whose last request was not answered, once their pause is over.
-select record_id, identity from sync.delivery
+select record_id, identity, attempts from sync.delivery
 where map_id = :map_id and state = 'unknown' and (next_at is null or next_at <= sync.now())
 order by record_id limit :limit;
 
 -- name: looked_up
 -- The record has been looked up; it is decided again.
-update sync.delivery
-set state = 'pending', next_at = null, code = null,
-    operation = case when code in ('retry', 'approved') then code else operation end
+update sync.delivery set state = 'pending', next_at = null
 where map_id = :map_id and state = 'unknown' and record_id = any(:ids);

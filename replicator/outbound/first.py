@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.engine.claim import Claimed, Shown, claim_records, show
+from replicator.engine.claim import Claimed, Shown, claim_records, each_half, show
 from replicator.engine.diff import INCOMPLETE, diff, linking
+from replicator.engine.lease import leading
 from replicator.engine.marks import mark_through
 from replicator.hub.sql import statements
 from replicator.hub.state import delivery
@@ -27,39 +27,43 @@ def hold_first_updates(
 ) -> None:
     """Count what a first delivery would update; over the budget those records are held, new records go on."""
     map_id = ids[found.name]
-    with connection.begin():
+    with leading(connection):
         opening = connection.execute(_sql["unopened"], {"map_id": map_id}).one()
         if not opening.closed:
             return
         claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
         if not claimed.records:
             return
-        for each in (found, *compiled.parts(found)):
-            linked = connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars()
-            mark_through(connection, compiled, ids, each.view.link, list(linked))
-        updates = _updates(compiled, ids, found, claimed)
+
+        def work(some: Claimed) -> list[tuple[int, str | None]]:
+            return _updates(connection, compiled, ids, found, some)
+
+        none: list[tuple[int, str | None]] = []
+        updates = [row for rows in each_half(connection, map_id, claimed, work, rejected=none) for row in rows]
         size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()
-        count = connection.execute(sa.select(sa.func.count()).select_from(updates.subquery())).scalar_one()
-        reason = too_many(count + opening.held, size, budget)
+        reason = too_many(len(updates) + opening.held, size, budget)
         if reason is None:
             connection.execute(_sql["open"], {"map_id": map_id})
             return
-        held = [Shown(row.record_id, "held", row.record, reason, None, "update") for row in connection.execute(updates)]
-        show(connection, map_id, held)
+        show(connection, map_id, [Shown(id_, "held", record, reason, None, "update") for id_, record in updates])
 
 
-def _updates(compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, claimed: Claimed) -> sa.Select[Any]:
-    """Claimed records that are in the target and would be written: record_id, record; a whole also for its parts."""
+def _updates(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, claimed: Claimed
+) -> list[tuple[int, str | None]]:
+    """Claimed records that are in the target and would be written, and what they are called; a whole for its parts."""
+    for each in (found, *compiled.parts(found)):
+        linked = connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars()
+        mark_through(connection, compiled, ids, each.view.link, list(linked))
     rows = diff(found.view, ids[found.name], claimed).subquery("d")
     written = [rows.c.action == "update"]
     for part in compiled.parts(found):
         own = diff(part.view, ids[part.name], claimed, by_root=True).subquery(f"part_{len(written)}")
         of_it = sa.select(own.c.record_id).where(own.c.action.in_(_WRITES))
         written.append(sa.and_(rows.c.action.in_(["none", INCOMPLETE]), rows.c.record_id.in_(of_it)))
-    approved = sa.select(delivery.c.record_id).where(
-        delivery.c.map_id == ids[found.name], delivery.c.operation == sa.literal_column("'approved'")
-    )
-    return sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written), rows.c.record_id.not_in(approved))
+    approved = sa.select(delivery.c.record_id).where(delivery.c.map_id == ids[found.name], delivery.c.asked)
+    updates = sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written), rows.c.record_id.not_in(approved))
+    return [(row.record_id, row.record) for row in connection.execute(updates)]
 
 
 def too_many(updates: int, size: int, budget: Budget) -> str | None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from replicator.engine.claim import claim_selected
 from replicator.engine.diff import INCOMPLETE, desired_of_claim, is_to_go
 from replicator.engine.later import joined_to_go
+from replicator.engine.lease import leading
 from replicator.hub.state import delivery
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.tables import fold
@@ -35,7 +36,7 @@ class Later:
         """Before a pass over a map: note what has still to move. Our own writes only make that less."""
         self._moving.clear()
         for reference in _to_itself(found):
-            with self.connection.begin():
+            with leading(self.connection):
                 self._moving[reference.column] = self._below_moving(found, reference)
 
     def hold(self, found: CompiledMap, rows: Sequence[Any]) -> list[Any]:

@@ -1,110 +1,225 @@
-"""Looks records up by their keys: after a request without an answer, and after a write that was not shown back."""
+"""Looks records up by their keys: after a request without an answer, and after a write that was not shown back.
+
+Until that has come to its end the delivery stays *unknown*, with the keys that were written: whatever happens in
+between, the next look-up goes on from there.
+"""
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import simplejson
 import sqlalchemy as sa
 
 from replicator.engine.agree import agree
-from replicator.engine.mirror import remove, set_origin, store
-from replicator.errors import Transient
+from replicator.engine.fetch import Found, fetch_each
+from replicator.engine.lease import leading
+from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store
+from replicator.engine.rejected import Aside, Bad, in_words
+from replicator.errors import ReplicatorError, Throttled, Transient
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
-from replicator.model.schema import EntitySet, column_name
-from replicator.model.tables import fold
-from replicator.outbound.acknowledge import link
-from replicator.outbound.plan import Planned
-from replicator.systems.connector import Connector, Image, Row
+from replicator.model.schema import EntitySet
+from replicator.outbound.pairs import Pair, link, part_from_others
+from replicator.systems.connector import Connector, FieldProblem, Image
+from replicator.systems.keys import from_text
 
 _sql = statements(__file__.replace("look_up", "claim"))
+_outcomes = statements(__file__.replace("look_up", "acknowledge"))
 _BATCH = 200
+Pause = Callable[[int], float]
+
+
+@dataclass
+class Asked:
+    """One record that was written to, or not, and what the system says of it."""
+
+    delivery: int
+    identity: Mapping[str, Any]
+    key: Mapping[str, object]
+    before: Known | None = None
+    """What the mirror held of it before the system was asked."""
+    answer: Found = None
+    image: Image | None = None
+    etag: str | None = None
+    mirror_id: int | None = None
+    gone: bool = False
+
+    @property
+    def operation(self) -> str:
+        return str(self.identity["operation"])
+
+    @property
+    def there(self) -> bool:
+        """Whether the system holds it."""
+        return self.answer is not None
+
+    @property
+    def pair(self) -> Pair:
+        """The pair that a create makes."""
+        assert self.mirror_id is not None
+        return self.identity["record_id"], self.mirror_id, self.identity["root_id"]
+
+
+@dataclass
+class Looked:
+    """Records of one map that were looked up, and those that were in vain, with what is said of them."""
+
+    attempts: Mapping[int, int]
+    asked: dict[str, list[Asked]] = field(default_factory=lambda: defaultdict(list))
+    troubles: dict[int, dict[str, object]] = field(default_factory=dict)
+
+    def of(self, delivery: int) -> Iterator[Asked]:
+        return (each for some in self.asked.values() for each in some if each.delivery == delivery)
 
 
 class LookUp:
     """Brings mirrors up to what the system holds, for single records."""
 
     def __init__(
-        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], connector: Connector
+        self,
+        connection: sa.Connection,
+        compiled: Compiled,
+        ids: Mapping[str, int],
+        connector: Connector,
+        pause: Pause,
     ) -> None:
         self.connection, self.compiled, self.ids, self.connector = connection, compiled, ids, connector
+        self.pause = pause
 
     def look_up(self, found: CompiledMap) -> int:
         """Look up the records of a map whose outcome is unknown, and make them pending again; how many there were."""
-        map_id = self.ids[found.name]
-        with self.connection.begin():
-            rows = self.connection.execute(_sql["unknown"], {"map_id": map_id, "limit": _BATCH}).all()
-        if not rows:
-            return 0
-        asked: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            for each in row.identity or ():
-                asked[each["map"]].append(each)
+        count, full = 0, True
+        while full:
+            looked = self._claim(found)
+            full = len(looked.attempts) == _BATCH
+            if looked.attempts:
+                count += self._look_up(found, looked)
+        return count
+
+    def _claim(self, found: CompiledMap) -> Looked:
+        with leading(self.connection):
+            values = {"map_id": self.ids[found.name], "limit": _BATCH}
+            rows = self.connection.execute(_sql["unknown"], values).all()
+            looked = Looked({row.record_id: row.attempts for row in rows})
+            for row in rows:
+                for each in row.identity or ():
+                    entity_set = self.compiled.map(each["map"]).mapping.entity_set
+                    looked.asked[each["map"]].append(Asked(row.record_id, each, typed_key(entity_set, each["key"])))
+            for name, some in looked.asked.items():
+                for each, before in zip(some, self._known(name, some), strict=True):
+                    each.before = before
+        return looked
+
+    def _known(self, name: str, some: Sequence[Asked]) -> list[Known | None]:
+        mapping = self.compiled.map(name).mapping
+        mirror = self.compiled.tables.mirror(mapping.entity_set)
+        return known(self.connection, mirror, mapping.entity_set, [each.key for each in some])
+
+    def _look_up(self, found: CompiledMap, looked: Looked) -> int:
         try:
-            for name, identities in asked.items():
-                self._look_up(self.compiled.map(name), identities, certain=False)
-        except Transient:
-            return 0
-        with self.connection.begin():
-            self.connection.execute(_sql["looked_up"], {"map_id": map_id, "ids": [row.record_id for row in rows]})
-        return len(rows)
-
-    def _look_up(self, found: CompiledMap, identities: Sequence[Mapping[str, Any]], *, certain: bool) -> None:
-        entity_set = found.mapping.entity_set
-        keys = [typed_key(entity_set, each["key"]) for each in identities]
-        rows = self.connector.fetch(entity_set.spec, keys)
-        with self.connection.begin():
+            for name, some in looked.asked.items():
+                spec = self.compiled.map(name).mapping.entity_set.spec
+                answers = fetch_each(self.connector, spec, [each.key for each in some])
+                for each, answer in zip(some, answers, strict=True):
+                    each.answer = answer
+        except Transient as problem:
+            looked.troubles |= {record: self._later(looked, record, problem) for record in looked.attempts}
+        with leading(self.connection):
             set_origin(self.connection, f"deliver:{self.connector.name}")
-            there = [(each, row) for each, row in zip(identities, rows, strict=True) if row is not None]
-            ids = self._store(entity_set, [row for _, row in there])
-            created = [
-                (each["record_id"], mirror_id, each["root_id"])
-                for (each, _), mirror_id in zip(there, ids, strict=True)
-                if each["operation"] == "create"
-            ]
-            link(self.connection, self.compiled, self.ids, found, created)
-            agreed = [(each["record_id"], each.get("agreed", {})) for each, _ in there]
-            agree(self.connection, found.view, agreed, certain=certain)
-            gone = [key for key, row in zip(keys, rows, strict=True) if row is None]
-            self._remove(entity_set, gone)
+            if not looked.troubles:
+                self._take_in(looked)
+            self._tell(found, looked)
+        return len(looked.attempts) - len(looked.troubles)
 
-    def confirm(self, written: Sequence[Planned]) -> None:
-        """Read what the system stored, for writes that it did not show back."""
-        by_map: dict[str, list[Planned]] = defaultdict(list)
-        for planned in written:
-            by_map[planned.found.name].append(planned)
-        for name, some in by_map.items():
-            identities = [
-                {"key": {key: str(value) for key, value in planned.write.key.items()}, "record_id": planned.record_id,
-                 "root_id": planned.root_id, "operation": planned.write.operation, "agreed": planned.agreed}
-                for planned in some
-            ]  # fmt: skip
-            self._look_up(self.compiled.map(name), identities, certain=True)
+    def _later(self, looked: Looked, record: int, problem: Exception) -> dict[str, object]:
+        """The record stays unknown, and is looked up after a pause."""
+        asked = problem.retry_after if isinstance(problem, Throttled) else None
+        said = f"not looked up yet: {problem.message if isinstance(problem, ReplicatorError) else problem}"
+        return {"record_id": record, "state": "unknown", "reason": said,
+                "pause": asked or self.pause(looked.attempts[record])}  # fmt: skip
 
-    def _store(self, entity_set: EntitySet, rows: Sequence[Row]) -> list[int]:
+    def _tell(self, found: CompiledMap, looked: Looked) -> None:
+        values: dict[str, object] = {"map_id": self.ids[found.name]}
+        if looked.troubles:
+            told = simplejson.dumps(list(looked.troubles.values()))
+            self.connection.execute(_outcomes["not_applied"], values | {"outcomes": told})
+        done = [record for record in looked.attempts if record not in looked.troubles]
+        self.connection.execute(_sql["looked_up"], values | {"ids": done})
+
+    def _take_in(self, looked: Looked) -> None:
+        """Everything that was found goes into the mirrors; what that means for pairs is asked unit by unit."""
+        for name, some in looked.asked.items():
+            self._sort_out(name, some, looked)
+        for name, some in looked.asked.items():
+            self._remove(name, some)
+            self._store(name, [each for each in some if each.image is not None])
+        whole = {record for record in looked.attempts if _was_done(list(looked.of(record)))}
+        for name, some in looked.asked.items():
+            found = self.compiled.map(name)
+            created = [each for each in some if each.operation == "create" and each.mirror_id is not None]
+            part_from_others(self.connection, found, [each.pair for each in created if each.delivery in whole])
+            link(self.connection, self.compiled, self.ids, found, [each.pair for each in created])
+            for certain in (True, False):
+                agreed = [
+                    (each.identity["record_id"], each.identity.get("agreed", {}))
+                    for each in some
+                    if each.mirror_id is not None and each.identity.get("applied", False) == certain
+                ]
+                agree(self.connection, found.view, agreed, certain=certain)
+
+    def _sort_out(self, name: str, some: Sequence[Asked], looked: Looked) -> None:
+        """Decode what was found; note what was refused, cannot be read, or is older than what a read has shown."""
+        entity_set = self.compiled.map(name).mapping.entity_set
         decode = self.connector.decoder(entity_set.spec)
-        seen: list[tuple[Image, str | None]] = []
-        for row in rows:
-            *values, etag = decode(row)
-            seen.append((dict(zip(entity_set.spec.fields, values, strict=True)), None if etag is None else str(etag)))
-        return store(self.connection, self.compiled.tables.mirror(entity_set), entity_set, seen)
+        bad: list[Bad] = []
+        for each, now in zip(some, self._known(name, some), strict=True):
+            if isinstance(each.answer, Exception):
+                looked.troubles[each.delivery] = self._later(looked, each.delivery, each.answer)
+            elif now != each.before:
+                problem = Transient("the record was read in the meantime")
+                looked.troubles[each.delivery] = self._later(looked, each.delivery, problem) | {"pause": 0}
+            elif each.answer is None:
+                each.gone = True
+            else:
+                try:
+                    *values, etag = decode(each.answer)
+                except FieldProblem as misfit:
+                    bad.append(Bad(each.answer, misfit))
+                    looked.troubles[each.delivery] = _rejection(each, misfit)
+                    continue
+                each.image = dict(zip(entity_set.spec.fields, values, strict=True))
+                each.etag = None if etag is None else str(etag)
+        Aside(self.connection, entity_set, self.connector, self.compiled, self.ids).put(bad)
 
-    def _remove(self, entity_set: EntitySet, keys: Sequence[Mapping[str, object]]) -> None:
-        mirror = self.compiled.tables.mirror(entity_set)
-        for key in keys:
-            columns = [mirror.c[column_name(name)] for name in key]
-            same = [
-                fold(column) == fold(sa.literal(value, column.type))
-                for column, value in zip(columns, key.values(), strict=True)
-            ]
-            ids = list(self.connection.execute(sa.select(mirror.c.id).where(*same)).scalars())
-            remove(self.connection, mirror, ids)
+    def _store(self, name: str, there: Sequence[Asked]) -> None:
+        entity_set = self.compiled.map(name).mapping.entity_set
+        seen: list[Seen] = [(each.image, each.etag) for each in there if each.image is not None]
+        ids = store(self.connection, self.compiled.tables.mirror(entity_set), entity_set, seen)
+        for each, mirror_id in zip(there, ids, strict=True):
+            each.mirror_id = mirror_id
+
+    def _remove(self, name: str, some: Sequence[Asked]) -> None:
+        mirror = self.compiled.tables.mirror(self.compiled.map(name).mapping.entity_set)
+        remove(self.connection, mirror, [each.before.id for each in some if each.before and each.gone])
+
+
+def _was_done(unit: Sequence[Asked]) -> bool:
+    """Whether the unit has happened: all that it creates is there, and nothing that it only deletes."""
+    keys = {(each.identity["map"], *each.key.values()) for each in unit if each.operation == "create"}
+    created = all(each.there for each in unit if each.operation == "create")
+    kept = (each for each in unit if each.operation == "delete" and each.there)
+    return created and all((each.identity["map"], *each.key.values()) in keys for each in kept)
+
+
+def _rejection(each: Asked, problem: FieldProblem) -> dict[str, object]:
+    reason = f"what the system holds of it cannot be read: {in_words(problem)}"
+    return {"record_id": each.delivery, "state": "rejected", "reason": reason, "field": problem.field}
 
 
 def typed_key(entity_set: EntitySet, key: Mapping[str, str]) -> dict[str, object]:
     """A stored key with the types of its fields."""
-    kinds = {"uuid": uuid.UUID, "integer": int}
-    return {name: kinds.get(entity_set.spec.fields[name].type, str)(value) for name, value in key.items()}
+    return {name: from_text(entity_set.spec.fields[name].type, value) for name, value in key.items()}

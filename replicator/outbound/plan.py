@@ -65,6 +65,19 @@ class Planned:
     """By column, also what a create leaves out because it is empty."""
     agreed: Mapping[str, str | None] = field(default_factory=dict)
     """The values of common behind it that either side may change, as text."""
+    version: str | None = None
+    """The version of the mirror row that the write is based on; None where there was none."""
+
+    def identity(self, *, applied: bool = False) -> dict[str, object]:
+        """What is stored of the write before it is sent, to look the record up by when no answer comes.
+
+        ``applied``: the system said that it did it, and what it stored has to be read.
+        """
+        return {
+            "map": self.found.name, "record_id": self.record_id, "root_id": self.root_id,
+            "operation": self.write.operation, "key": {name: str(value) for name, value in self.write.key.items()},
+            **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
+        }  # fmt: skip
 
 
 @dataclass
@@ -79,7 +92,7 @@ class Delivery:
     incomplete: bool = False
     """Sent without a reference that comes later, so that it has to be looked at again."""
     unlink: list[tuple[CompiledMap, int]] = field(default_factory=list)
-    """Pairs to part without a write: both records are gone, or the map does nothing on a delete."""
+    """Mirror rows to part without a write: both records are gone, or the map does nothing on a delete."""
 
     @property
     def unit(self) -> Unit:
@@ -88,12 +101,7 @@ class Delivery:
     @property
     def identity(self) -> list[dict[str, object]]:
         """The keys that are about to be written, to look the records up by when no answer comes."""
-        return [
-            {"map": each.found.name, "record_id": each.record_id, "root_id": each.root_id,
-             "operation": each.write.operation, "key": {name: str(value) for name, value in each.write.key.items()},
-             **({"agreed": each.agreed} if each.agreed else {})}
-            for each in self.writes
-        ]  # fmt: skip
+        return [each.identity() for each in self.writes]
 
     @property
     def operation(self) -> str:
@@ -123,7 +131,7 @@ def plan_delivery(
     rows = [(root, row), *parts]
     for found, each in rows:
         if each.action == "unlink":
-            delivery.unlink.append((found, each.source_id))
+            delivery.unlink.append((found, each.target_id))
         elif each.action not in (*SETTLED, INCOMPLETE):
             delivery.writes.extend(_planned(found, each, action, new_key) for action in _actions(found, each))
     delivery.writes.sort(key=_place)
@@ -193,7 +201,8 @@ def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor) -> Plan
     ends = action in ("delete", "set") or row.action == "recreate"
     open_fields = (name for column in found.view.columns if column.name in sent for name in column.either)
     agreed = {name: getattr(row, f"common_{name}") for name in open_fields}
-    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed)
+    version = None if operation == "create" else row.now_xmin
+    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version)
 
 
 def _sent(found: CompiledMap, row: Any, action: str) -> Iterator[tuple[str, object]]:

@@ -3,9 +3,9 @@
 select sync.is_paused(cast(:map_id as smallint));
 
 -- name: put_back
--- They were not sent: as if they had not been claimed. What a person asked for is kept in code while under way.
+-- They were not sent: as if they had not been claimed.
 update sync.delivery d
-set state = 'pending', claimed = null, operation = coalesce(d.code, d.operation), code = null
+set state = 'pending', claimed = null
 where d.map_id = :map_id and d.state = 'in_flight' and d.record_id = any(:ids);
 
 -- name: mode

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
 from replicator.errors import SystemUnavailable, Throttled, UnexpectedAnswer
-from replicator.systems.answers import Answer, error_of
+from replicator.systems.answers import Answer, Pause, error_of, pause
 from replicator.systems.auth import ClientCredentialsToken, Clock, NotSent, credentials
 from replicator.systems.settings import SystemSettings
+from replicator.systems.slots import Slots
 
 budget_header = "x-ms-ratelimit-burst-remaining-xrm-requests"
 before_sending = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
@@ -32,7 +33,8 @@ class Http:
     """One system's HTTP side; safe for several threads.
 
     ``service`` is the path of the service under the system's address ("/data"). ``requests`` counts what was sent,
-    tokens apart; ``budget`` is the last number of requests that the system said are left (None: it never did).
+    tokens apart; ``budget`` is the last number of requests that the system said are left (None: it never did), and
+    with few of them fewer go out at once.
     """
 
     def __init__(
@@ -49,17 +51,21 @@ class Http:
         self.clock = clock
         self.root = settings.url if settings.url.endswith(service) else settings.url + service
         self.requests = 0
-        self.budget: int | None = None
         self._lock = Lock()
         self._pauses: dict[bool, tuple[datetime, Throttled]] = {}
         # A pool's own limit would let waiting requests run into a timeout; this one lets them wait.
-        self._slots = BoundedSemaphore(settings.parallel_requests)
+        self._slots = Slots(settings.parallel_requests)
         self._credentials = credentials(settings, transport, clock)
         self._client = httpx2.Client(
             transport=transport,
             timeout=httpx2.Timeout(settings.timeout_seconds, connect=min(settings.timeout_seconds, 10.0)),
             follow_redirects=False,
         )
+
+    @property
+    def budget(self) -> int | None:
+        """The last number of requests that the system said are left."""
+        return self._slots.left
 
     def close(self) -> None:
         """Release connections."""
@@ -117,11 +123,23 @@ class Http:
         if answer.status == 401 and self._credentials.renew(authorization):
             answer = self._exchange(method, url, what, headers or {}, content, self._credentials.header())
         error = error_of(answer, what, self.clock(), self.settings.longest_pause_seconds)
-        if isinstance(error, Throttled):
-            self._pauses[writes] = self.clock() + timedelta(seconds=error.retry_after), error
+        self.note_pause(answer.status, answer.headers, what, writes=writes)
         if error is not None:
             raise error
         return answer
+
+    def note_pause(self, status: int, headers: Mapping[str, str], what: str, *, writes: bool) -> Pause | None:
+        """Keep the pause that an answer, or a part of one, asks for: a 429 always does, a 503 where it says how long.
+
+        Returns the pause.
+        """
+        asked = headers.get("retry-after")
+        if status != 429 and not (status == 503 and asked):
+            return None
+        wait = pause(asked, self.clock(), self.settings.longest_pause_seconds)
+        problem = Throttled(f"{what}: the system is throttling and {wait}", retry_after=wait.seconds)
+        self._pauses[writes] = self.clock() + timedelta(seconds=wait.seconds), problem
+        return wait
 
     def _keep_pause(self, writes: bool) -> None:
         until, asked = self._pauses.get(writes, (None, None))
@@ -143,7 +161,7 @@ class Http:
         with self._lock:
             self.requests += 1
         try:
-            with self._slots, self._client.stream(method, url, headers=sent, content=content) as response:
+            with self._slots.one(), self._client.stream(method, url, headers=sent, content=content) as response:
                 self._note_budget(response.headers.get(budget_header, ""))
                 return Answer(response.status_code, _lower(response.headers), self._body(response, what))
         except before_sending as error:
@@ -174,7 +192,7 @@ class Http:
 
     def _note_budget(self, left: str) -> None:
         if left.isascii() and left.isdecimal():
-            self.budget = int(left[:18])
+            self._slots.note(int(left[:18]))
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:

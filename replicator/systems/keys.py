@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from urllib.parse import quote
 from uuid import UUID
@@ -31,6 +31,17 @@ def literal(name: str, value: object) -> str:
         to_text(name)(value)
         return quote("'" + value.replace("'", "''") + "'", safe="")
     raise FieldProblem(name, value, "cannot be part of a key")
+
+
+_readers: Mapping[str, Callable[[str], object]] = {
+    "integer": int, "decimal": Decimal, "boolean": lambda text: text == "True", "uuid": UUID,
+    "date": datetime.date.fromisoformat, "timestamp": datetime.datetime.fromisoformat,
+}  # fmt: skip
+
+
+def from_text(kind: str, text: str) -> object:
+    """A key value of a field of this type, from the text that ``str`` made of it."""
+    return _readers.get(kind, str)(text)
 
 
 def record_path(entity_set: str, key: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ import httpx2
 from replicator.errors import ReplicatorError, SystemUnavailable, UnexpectedAnswer
 from replicator.model.spec import EntitySetSpec
 from replicator.systems import batch, exact_json, outcomes
-from replicator.systems.answers import Answer, Complaint, complaint, error_of, longest_message, pause
+from replicator.systems.answers import Answer, Complaint, complaint, error_of, longest_message
 from replicator.systems.auth import Clock, NotSent
 from replicator.systems.batch import Item, ItemAnswer, Part, PartAnswer
 from replicator.systems.connector import (
@@ -167,12 +167,13 @@ class ODataConnector(ABC):
 
     def _judge(self, write: Write, part: PartAnswer) -> Outcome:
         words = complaint(part.body)
+        what = f"{self.name}: {write.entity_set.entity_set}"
+        wait = self.http.note_pause(part.status, part.headers, what, writes=True)
+        seconds = None if wait is None else wait.seconds
         if part.status == 429:
-            longest = self.http.settings.longest_pause_seconds
-            wait = pause(part.headers.get("retry-after"), self.http.clock(), longest)
-            return Postponed(f"the system is throttling and {wait}", wait.seconds)
+            return Postponed(f"the system is throttling and {wait}", seconds)
         if self.is_outage(part.status, words):
-            return Postponed(words.message or f"the system answered {part.status}")
+            return Postponed(words.message or f"the system answered {part.status}", seconds)
         if part.status < 400:
             return Unknown(f"the system answered {part.status}")
         if write.operation == "delete" and part.status == 404 and not is_unknown_set(words):
@@ -215,6 +216,7 @@ class ODataConnector(ABC):
             return None
         whole = Answer(answer.status, answer.headers, answer.body)
         error = error_of(whole, what, self.http.clock(), self.http.settings.longest_pause_seconds)
+        self.http.note_pause(answer.status, answer.headers, what, writes=False)
         if error is not None:
             raise error
         return exact_json.loads(answer.body, what)

@@ -84,9 +84,7 @@ begin
     with marked as (
         update sync.delivery d
         set state = case when d.state = 'unknown' then d.state else 'pending' end,
-            operation = case when d.state = 'unknown' then d.operation
-                             when d.state = 'skipped' and d.operation = 'was held' then 'update' else 'retry' end,
-            marked = marked + 1, next_at = null, attempts = 0
+            asked = true, marked = marked + 1, next_at = null, attempts = 0
         from sync.map m
         where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'unknown', 'skipped')
           and sync.is_meant(of_flow, of_record, of_records, m.name, d.record)
@@ -155,7 +153,7 @@ begin
           and exists (select from sync.delivery d where d.map_id = m.id and d.state = 'held');
     end if;
     with released as (
-        update sync.delivery d set state = 'pending', marked = marked + 1, operation = 'approved'
+        update sync.delivery d set state = 'pending', marked = marked + 1, asked = true
         from sync.map m
         where m.id = d.map_id and d.state = 'held' and sync.is_meant(of_flow, of_record, of_records, m.name, d.record)
           and (of_cause is null or of_cause = sync.cause(m.system, m.name, 'held', d.code, d.field,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -195,6 +196,49 @@ def test_a_line_that_moves_to_another_quote_leaves_the_one_and_joins_the_other(
     assert lines(systems, "Q-2") == [(1, "P-1", 1), (5, "P-2", 1)]
 
 
+@pytest.mark.parametrize(("left", "active"), [("Q-1", "Q-2"), ("Q-2", "Q-1")])
+def test_a_line_that_moves_away_from_a_quote_in_draft_joins_the_other_and_leaves_the_first_when_that_is_active_again(
+    systems: Systems, account: Mapping[str, Any], left: str, active: str
+) -> None:
+    quotes = {number: systems.quote(number, account, ["P-1"]) for number in ("Q-1", "Q-2")}
+    line = systems.line(quotes[left], 5, "P-2")
+    systems.settle()
+    systems.sales.put("quotes", {"quoteid": quotes[left]["quoteid"], "statecode": 0, "statuscode": 1})
+    there = {"quotedetailid": line["quotedetailid"], "_quoteid_value": quotes[active]["quoteid"]}
+    systems.sales.put("quotedetails", there)
+    systems.settle()
+    assert lines(systems, active) == [(1, "P-1", 1), (5, "P-2", 1)]
+    assert lines(systems, left) == [(1, "P-1", 1), (5, "P-2", 1)]
+    systems.sales.put("quotes", {"quoteid": quotes[active]["quoteid"], "name": "Changed afterwards"})
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 7})
+    systems.settle()
+    assert lines(systems, active) == [(1, "P-1", 1), (5, "P-2", 7)]
+    systems.sales.put("quotes", {"quoteid": quotes[left]["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.settle()
+    assert lines(systems, left) == [(1, "P-1", 1)]
+    assert lines(systems, active) == [(1, "P-1", 1), (5, "P-2", 7)]
+    assert systems.why("failed") == {}
+
+
+@pytest.mark.parametrize(("source", "target"), [("Q-1", "Q-2"), ("Q-2", "Q-1")])
+def test_a_line_that_moves_is_followed_whichever_quote_is_acknowledged_first(
+    systems: Systems, account: Mapping[str, Any], source: str, target: str
+) -> None:
+    connector = systems.cycle.world.connectors["ops"]
+    connector.limits = replace(connector.limits, writes_per_request=1)
+    quotes = {number: systems.quote(number, account, ["P-1"]) for number in ("Q-1", "Q-2")}
+    line = systems.line(quotes[source], 5, "P-2")
+    systems.settle()
+    there = {"quotedetailid": line["quotedetailid"], "_quoteid_value": quotes[target]["quoteid"]}
+    systems.sales.put("quotedetails", there)
+    systems.settle()
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 7})
+    systems.settle()
+    assert lines(systems, source) == [(1, "P-1", 1)]
+    assert lines(systems, target) == [(1, "P-1", 1), (5, "P-2", 7)]
+    assert systems.why("failed") == {}
+
+
 def test_a_line_that_gets_another_product_is_changed_in_place(systems: Systems, account: Mapping[str, Any]) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
@@ -223,6 +267,7 @@ def test_lines_that_swap_their_numbers_follow(systems: Systems, account: Mapping
         systems.sales.put("quotedetails", swapped)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-2", 1), (2, "P-1", 1)]
+    assert systems.why("failed") == {}
 
 
 def test_a_deleted_first_line_whose_number_the_second_takes(systems: Systems, account: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from replicator.config import Budget
-from replicator.errors import SystemUnavailable, TokenExpired
+from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, TokenExpired
 from replicator.inbound.snapshot import Snapshots, Taken, over_budget
 from replicator.model.spec import EntitySetSpec
 from replicator.systems.connector import Connector, Outcome, Page, Row, Unit, Usage
@@ -156,17 +156,67 @@ def test_of_a_record_read_twice_the_later_image_counts(reads: Reads) -> None:
     assert [row["name"] for row in reads.systems.rows(ACCOUNTS)] == [f"Account A-{n} later" for n in (1, 2, 3)]
 
 
-def test_keys_that_differ_in_case_alone_are_one_record(reads: Reads) -> None:
-    """As ops compares them."""
-    reads.systems.product("P-1")
+def test_of_records_whose_keys_differ_in_blanks_case_or_form_alone_one_is_taken_in_and_all_are_named(
+    reads: Reads,
+) -> None:
+    reads.systems.product("P-1\u00e9")
 
-    def twice(rows: list[Row]) -> list[Row]:
-        return [*rows, *({**row, "ProductNumber": "p-1", "ProductName": "Later"} for row in rows)]
+    def thrice(rows: list[Row]) -> list[Row]:
+        others = ("p-1\u00e9", " P-1e\u0301")
+        return [*({**row, "ProductNumber": other, "ProductName": other} for other in others for row in rows), *rows]
 
-    reads.between["ops"].change = twice
-    reads.take("ops", "SellableReleasedProducts")
-    names = reads.systems.rows("select product_name from ops.sellable_released_products")
-    assert [row["product_name"] for row in names] == ["Later"]
+    for _ in range(2):
+        reads.take("ops", "SellableReleasedProducts")
+        names = reads.systems.rows("select product_name from ops.sellable_released_products")
+        assert [row["product_name"] for row in names] == ["Product P-1\u00e9"]
+        reads.between["ops"].change = thrice  # from now on; the record that is known keeps its place
+    told = reads.systems.rows(REJECTED)
+    assert [row["field"] for row in told] == ["ProductNumber"] * 2
+    for row in told:
+        assert all(ascii(key) in row["reason"] for key in ("P-1\u00e9", "p-1\u00e9", " P-1e\u0301"))
+
+
+def test_a_read_that_fails_again_and_again_keeps_its_bad_rows_once(reads: Reads) -> None:
+    reads.tampered("A-2", name="No\x00body")
+
+    def cut() -> None:
+        pages.append(1)
+        if len(pages) % 2 == 0:
+            raise SystemUnavailable("cut")
+
+    pages: list[int] = []
+    reads.between["sales"].limits = reads.between["sales"].inner.limits = replace(
+        reads.between["sales"].limits, records_per_read=2
+    )
+    reads.between["sales"].meanwhile = cut
+    for _ in range(3):
+        with pytest.raises(SystemUnavailable):
+            reads.take("sales", "accounts", whole=True)
+    assert [row["record"] for row in reads.systems.rows(REJECTED)] == ["A-2"]
+
+
+@pytest.mark.parametrize("error", [AccessDenied, RequestRefused])
+def test_one_record_that_cannot_be_looked_up_keeps_no_other_delete_waiting(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch, error: type[AccessDenied | RequestRefused]
+) -> None:
+    reads.take("sales", "accounts")
+    ids = {row["accountnumber"]: row["accountid"] for row in reads.systems.sales.records("accounts")}
+    for number in ("A-1", "A-2"):
+        reads.systems.sales.delete("accounts", ids[number])
+    fetch = reads.between["sales"].fetch
+
+    def refusing(entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        if any(str(key["accountid"]) == ids["A-1"] for key in keys):
+            raise error("not this one")
+        return fetch(entity_set, keys)
+
+    monkeypatch.setattr(reads.between["sales"], "fetch", refusing)
+    with pytest.raises(RequestRefused, match="1 deletes wait"):
+        reads.take("sales", "accounts")
+    assert numbers(reads.systems) == ["A-1", "A-3"]
+    monkeypatch.undo()
+    assert reads.take("sales", "accounts").deleted == 1
+    assert numbers(reads.systems) == ["A-3"]
 
 
 # Bad rows

@@ -20,7 +20,7 @@ from replicator.inbound import merge, snapshot
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.spec import EntitySetSpec
 from replicator.model.views import match_columns
-from replicator.outbound import acknowledge, apply, look_up, plan
+from replicator.outbound import acknowledge, apply, plan, send
 from replicator.systems import odata, outcomes
 from replicator.systems.connector import Applied, Outcome, Page, Postponed, Unit, Unknown
 from replicator.systems.dataverse import Dataverse
@@ -102,7 +102,7 @@ def blocked_are_forgotten(patching: pytest.MonkeyPatch) -> None:
     """A record that waits for its parent is not tested again when the parent lands."""
     again = apply.Deliveries._deliver_again
 
-    def never(self: apply.Deliveries, found: CompiledMap, waiting: Any, **how: bool) -> apply.Delivered:
+    def never(self: apply.Deliveries, found: CompiledMap, waiting: Any, **how: bool) -> send.Delivered:
         return again(self, found, replace(waiting, blocked=False), **how)
 
     patching.setattr(apply.Deliveries, "_deliver_again", never)
@@ -112,7 +112,7 @@ def blocked_are_forgotten(patching: pytest.MonkeyPatch) -> None:
 def unknown_counts_as_applied(patching: pytest.MonkeyPatch) -> None:
     """A request without an answer is taken for done."""
     _every_outcome(patching, lambda outcome: Applied(None, None) if isinstance(outcome, Unknown) else outcome)
-    patching.setattr(look_up.LookUp, "confirm", lambda self, written: None)
+    _nothing_is_read_back(patching)
 
 
 @mutant
@@ -131,18 +131,18 @@ def cut_off_requests_are_forgotten(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def failures_are_not_tried_again(patching: pytest.MonkeyPatch) -> None:
     """A passing failure is kept as if it were final."""
-    patching.setattr(apply.Deliveries, "_deliver_due", lambda self, found: apply.Delivered())
+    patching.setattr(apply.Deliveries, "_deliver_due", lambda self, found: send.Delivered())
 
 
 @mutant
 def one_failure_drops_the_rest(patching: pytest.MonkeyPatch) -> None:
     """What was not sent because a request failed is taken for done."""
-    patching.setattr(look_up.LookUp, "confirm", lambda self, written: None)
+    _nothing_is_read_back(patching)
 
-    def done(group: Sequence[plan.Delivery], why: str, pause: float | None) -> list[list[Outcome]]:
+    def done(group: Sequence[plan.Delivery], problem: Exception | None) -> list[list[Outcome]]:
         return [[Applied(None, None) for _ in each.writes] for each in group]
 
-    patching.setattr(apply, "_not_sent", done)
+    patching.setattr(send, "_not_sent", done)
 
 
 @mutant
@@ -178,7 +178,7 @@ def amendments_are_not_noted(patching: pytest.MonkeyPatch) -> None:
 def pairs_are_never_parted(patching: pytest.MonkeyPatch) -> None:
     """A record that is gone stays paired with its counterpart."""
     for module in (acknowledge, apply):
-        patching.setattr(module, "part_links", lambda connection, found, record_ids: None)
+        patching.setattr(module, "part_links", lambda connection, found, mirror_ids: None)
 
 
 @mutant
@@ -285,6 +285,16 @@ def merged_once_only(patching: pytest.MonkeyPatch) -> None:
         return merge.Merged() if state == "blocked" else merge_map(self, found, state)
 
     patching.setattr(merge.Merges, "_merge_map", pending_only)
+
+
+def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:
+    """A write that was not shown back counts as done, and is not looked up."""
+
+    def forget(self: Any, unconfirmed: Mapping[int, Any]) -> None:
+        values = {"map_id": self.ids[self.found.name], "ids": list(unconfirmed), "incomplete": []}
+        self.connection.execute(acknowledge._sql["applied"], values)
+
+    patching.setattr(acknowledge.Acknowledgement, "_read_back", forget)
 
 
 def _every_outcome(patching: pytest.MonkeyPatch, change: Callable[[Outcome], Outcome]) -> None:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from replicator.config import Budget
 from replicator.engine.claim import Shown
-from replicator.inbound.snapshot import ALWAYS_ALLOWED, over_budget
+from replicator.inbound.budget import ALWAYS_ALLOWED, over_budget
 from replicator.model.compiled import Compiled, CompiledMap, compile_folder
 from replicator.outbound.acknowledge import worst_of
-from replicator.outbound.apply import grouped
 from replicator.outbound.plan import Delivery, plan_delivery
+from replicator.outbound.send import grouped
 from replicator.systems.connector import Applied, Outcome, Postponed, Reference, Rejected, Stale, Unknown
 from tests.fixtures.schema_files import SchemaFiles, write_schema
 
@@ -63,6 +63,7 @@ def row_of(found: CompiledMap, action: str, record_id: int = 1, **values: object
     fixed: dict[str, object] = {
         "record_id": record_id, "source_id": record_id, "target_id": 5, "root_id": None, "record": f"R-{record_id}",
         "reason": None, "waits_for": None, "later": None, "action": action, "changed": [], "drifted": [],
+        "now_xmin": None,
     }  # fmt: skip
     return SimpleNamespace(**{**held, **wanted, **fixed, **values})
 

@@ -202,6 +202,17 @@ def test_throttled_parts_carry_the_pause() -> None:
     assert isinstance(finops(ware(), multipart([(429, None)], (200, WARE))), Postponed)
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_one_part_asks_for_holds_up_all_writes_and_no_reading(status: int) -> None:
+    system = connector(Dataverse, multipart((status, error("slow"), {"Retry-After": "7"})), multipart((200, STORED)))
+    [[outcome]] = system.apply([(thing(),)])
+    assert isinstance(outcome, Postponed)
+    assert outcome.retry_after == 7
+    with pytest.raises(Throttled):
+        system.apply([(thing(),)])
+    assert system.fetch(THINGS, [{"id": ID}]) == [STORED]
+
+
 LOST = [httpx2.ReadTimeout("x"), httpx2.Response(503), httpx2.Response(200, text="<html>"), b"--b\r\n", b""]
 
 

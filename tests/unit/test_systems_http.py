@@ -14,9 +14,10 @@ import pytest
 
 from replicator.errors import AccessDenied, SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.systems.auth import NotSent
-from replicator.systems.http import Http, LostAnswer
+from replicator.systems.http import Http, LostAnswer, budget_header
 from replicator.systems.pages import sheets
 from replicator.systems.settings import SystemSettings
+from replicator.systems.slots import Slots
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 SECRET = "s3cr3t-of-this-test"
@@ -330,3 +331,69 @@ def test_while_a_pause_lasts_nothing_is_sent_and_reading_and_writing_pause_apart
     clock.now += timedelta(seconds=5)
     system.send("POST", "https://sales.test/api/x", "x", writes=True)
     assert asked == ["POST", "GET", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("left", "allowed"), [(None, 4), (6000, 4), (40, 4), (39, 3), (20, 2), (19, 1), (1, 1), (0, 1)]
+)
+def test_the_fewer_requests_are_left_the_fewer_go_out_at_once(left: int | None, allowed: int) -> None:
+    slots = Slots(4)
+    if left is not None:
+        slots.note(left)
+    assert slots.allowed == allowed
+
+
+def test_when_few_requests_are_left_they_go_out_one_by_one_until_more_are() -> None:
+    now, most, budget = 0, 0, 5
+    lock = threading.Lock()
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        together.wait(0.05)
+        with lock:
+            now -= 1
+        return httpx2.Response(200, headers={budget_header: str(budget)})
+
+    together = threading.Event()
+    client = http(handler, parallel_requests=4)
+
+    def send_many() -> int:
+        nonlocal most
+        most = 0
+        threads = [
+            threading.Thread(target=client.send, args=("GET", "https://sales.test/api/x", "x")) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return most
+
+    client.send("GET", "https://sales.test/api/x", "x")
+    assert client.budget == 5
+    assert send_many() == 1
+    budget = 1000
+    client.send("GET", "https://sales.test/api/x", "x")
+    assert 1 < send_many() <= 4
+
+
+@pytest.mark.parametrize(("headers", "paused"), [({"Retry-After": "60"}, True), ({}, False)])
+def test_a_pause_that_comes_with_a_503_is_kept(headers: dict[str, str], paused: bool) -> None:
+    """The request itself counts as not answered: with a 503 nobody knows."""
+    clock = Clock()
+    client = http(lambda _: httpx2.Response(503, headers=headers), clock)
+
+    def send() -> None:
+        client.send("POST", "https://sales.test/api/x", "x", writes=True)
+
+    with pytest.raises(SystemUnavailable):
+        send()
+    with pytest.raises(Throttled if paused else SystemUnavailable):
+        send()
+    assert client.requests == (1 if paused else 2)
+    clock.now += timedelta(seconds=61)
+    with pytest.raises(SystemUnavailable):
+        send()

@@ -15,10 +15,23 @@ from replicator.model.spec import EntitySetSpec, SystemField
 from replicator.systems.connector import FieldProblem
 from replicator.systems.dataverse import Dataverse
 from replicator.systems.finops import FinOps
-from replicator.systems.keys import literal, record_path
+from replicator.systems.keys import from_text, literal, record_path
 from replicator.systems.settings import SystemSettings
 
 ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("text", "7"), ("reference", "A-1"), ("integer", 7), ("decimal", Decimal("1.50")), ("boolean", True),
+        ("boolean", False), ("uuid", ID), ("date", datetime.date(2024, 5, 6)),
+        ("timestamp", datetime.datetime(2024, 5, 6, 12, tzinfo=datetime.UTC)),
+    ],
+)  # fmt: skip
+def test_a_stored_key_is_read_back_with_its_type(kind: str, value: object) -> None:
+    found = from_text(kind, str(value))
+    assert (found, type(found)) == (value, type(value))
 
 
 @pytest.mark.parametrize(

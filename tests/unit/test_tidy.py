@@ -107,6 +107,18 @@ def test_the_sandbox_stands_beside_and_only_those_who_show_it_open_it() -> None:
     assert from_outside <= OPENS_THE_SANDBOX
 
 
+def test_every_transaction_of_the_work_is_one_of_the_leader() -> None:
+    """Opened by ``leading``, which asks for the lease; but for what a lease does itself, ids, and a temporary table."""
+    own = {"replicator/engine/lease.py", "replicator/cycle.py", "replicator/inbound/snapshot.py"}
+    begun = {
+        shown(path): path.read_text(encoding="utf-8").count(".begin()")
+        for path in MODULES
+        if room(path) in ("engine", "inbound", "outbound", "cycle")
+    }
+    assert {name for name, times in begun.items() if times} == own
+    assert (begun["replicator/cycle.py"], begun["replicator/inbound/snapshot.py"]) == (1, 1)
+
+
 def test_nothing_imports_the_command_line() -> None:
     assert not [
         shown(path) for path in MODULES for other, _ in imported(path) if other == "cli" and path.stem != "__main__"

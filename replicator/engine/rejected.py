@@ -1,4 +1,4 @@
-"""Put aside: rows of snapshots that could not be taken in, with the reason; the wholes of such parts are marked."""
+"""Rows of a system that do not fit their entity set: put aside with the reason; the wholes of such parts are marked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from replicator.engine.marks import mark_wholes
 from replicator.hub.sql import statements
 from replicator.hub.state import rejected
-from replicator.inbound.stage import Bad
 from replicator.model.compiled import Compiled
 from replicator.model.schema import EntitySet
 from replicator.systems.connector import Connector, FieldProblem, Row
@@ -20,6 +19,14 @@ KEY_SEPARATOR = "\x1f"
 _VALUE_CHARACTERS = 100  # of a rejected value that are told
 _ROW_CHARACTERS = 10_000  # of a rejected row that are kept
 _sql = statements(__file__)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A row that does not fit its entity set."""
+
+    row: Row
+    problem: FieldProblem
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,20 @@ class Aside:
     """Without it, and the ids of its maps, nothing is marked."""
     ids: Mapping[str, int] | None = None
 
-    def put(self, bad: Sequence[Bad]) -> None:
-        """Note rows that were not taken in, with the reason and the row itself: nothing is lost."""
-        if bad:
-            rows = [self._noted(found) for found in bad]
-            self.connection.execute(rejected.insert(), rows)
-            self._mark([row["whole"] for row in rows])
+    def put(self, bad: Sequence[Bad], since: object | None = None) -> None:
+        """Note rows that were not taken in, with the reason and the row itself: nothing is lost.
+
+        They replace what earlier reads noted of the same keys. ``since`` is when this read began (default: just now).
+        """
+        if not bad:
+            return
+        rows = [self._noted(found) for found in bad]
+        mine = sa.and_(rejected.c.system == self.entity_set.system, rejected.c.entity_set == self.entity_set.name)
+        earlier = sa.true() if since is None else rejected.c.at < since
+        same = rejected.c.key == sa.any_(sa.literal([row["key"] for row in rows], sa.ARRAY(sa.Text)))
+        before = self.connection.execute(sa.delete(rejected).where(mine, same, earlier).returning(rejected.c.whole))
+        self._mark([*before.scalars(), *(row["whole"] for row in rows)])
+        self.connection.execute(rejected.insert(), rows)
 
     def _noted(self, found: Bad) -> dict[str, str | None]:
         return {
@@ -48,7 +63,7 @@ class Aside:
             "key": key_of(self.entity_set, found.row),
             "whole": self._whole_of(found.row),
             "field": found.problem.field,
-            "reason": _in_words(found.problem),
+            "reason": in_words(found.problem),
             "row": _as_text(found.row),
         }
 
@@ -105,7 +120,8 @@ def _storable(value: object) -> str:
     return str(value).replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
-def _in_words(problem: FieldProblem) -> str:
+def in_words(problem: FieldProblem) -> str:
+    """The reason, for people; the value in ASCII and cut."""
     value = ascii(problem.value)
     if len(value) > _VALUE_CHARACTERS:
         value = value[: _VALUE_CHARACTERS - 4] + "..." + value[-1]  # the quotation mark stays

@@ -1,0 +1,184 @@
+"""Send: groups of deliveries in parallel requests, each acknowledged as its answer comes.
+
+Requests run in worker threads; the database is touched by the calling thread alone, and no transaction is open
+meanwhile. A request that the system refuses as such is halved until the bad record stands alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from replicator.config import Budget
+from replicator.engine.lease import leading
+from replicator.errors import ReplicatorError, RequestRefused, Throttled
+from replicator.model.compiled import Compiled, CompiledMap
+from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause
+from replicator.outbound.plan import Delivery, NewKey
+from replicator.outbound.restraint import put_back_if_paused
+from replicator.systems.connector import Connector, Outcome, Postponed, Rejected
+
+Group = list[Delivery]
+_REFUSALS = 3
+"""After so many records in a row that are refused one by one it is not the record: nothing more is sent."""
+
+
+@dataclass
+class Delivered:
+    """Counts of records, by what became of them in one pass."""
+
+    applied: int = 0
+    amended: int = 0
+    rejected: int = 0
+    postponed: int = 0
+    unknown: int = 0
+    settled: int = 0
+    waiting: int = 0
+    left: int = 0
+    """Maps of which there is more to look at than went into this pass."""
+
+    @property
+    def progress(self) -> bool:
+        """Whether a system changed."""
+        return bool(self.applied)
+
+    def add(self, other: Delivered | Acknowledged) -> None:
+        for name in vars(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name, 0))
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How to send: the worker threads, fresh keys, the pause after a failure, whether to stop, and who hears of it."""
+
+    workers: Executor
+    new_key: NewKey
+    pause: Pause
+    first_updates: Budget
+    stopping: Callable[[], bool] = lambda: False
+    on_send: Callable[[CompiledMap, int], None] = lambda found, records: None
+    on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
+
+
+class Sender:
+    """Sends to one system. ``halted`` is the error after which nothing more is sent in this pass."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        compiled: Compiled,
+        ids: Mapping[str, int],
+        connector: Connector,
+        sending: Sending,
+    ) -> None:
+        self.connection, self.compiled, self.ids = connection, compiled, ids
+        self.connector, self.sending = connector, sending
+        self.halted: ReplicatorError | None = None
+
+    def send(self, found: CompiledMap, deliveries: Sequence[Delivery], counts: Delivered) -> None:
+        """Send these deliveries of one map, and count what becomes of them."""
+        if deliveries:
+            self.sending.on_send(found, len(deliveries))
+            _Round(self, found, counts).run(grouped(deliveries, self.connector.limits.writes_per_request))
+
+
+class _Round:
+    """The groups of one ``send``: those that wait and those under way."""
+
+    def __init__(self, sender: Sender, found: CompiledMap, counts: Delivered) -> None:
+        self.sender, self.found, self.counts = sender, found, counts
+        self.waiting: deque[Group] = deque()
+        self.under_way: dict[Future[list[list[Outcome]]], Group] = {}
+        self.refusals = 0
+
+    def run(self, groups: Iterator[Group]) -> None:
+        self.waiting.extend(groups)
+        parallel = self.sender.connector.limits.parallel_requests
+        try:
+            while self.waiting or self.under_way:
+                if self.waiting and len(self.under_way) < parallel:
+                    self._submit(self.waiting.popleft())
+                else:
+                    self._collect()
+        except Exception:
+            self._drain()
+            raise
+
+    def _submit(self, group: Group) -> None:
+        sender = self.sender
+        if sender.halted or sender.sending.stopping():
+            self._acknowledge(group, _not_sent(group, sender.halted))
+            return
+        with leading(sender.connection):
+            if put_back_if_paused(sender.connection, sender.ids[self.found.name], group):
+                return
+        self.under_way[sender.sending.workers.submit(sender.connector.apply, [each.unit for each in group])] = group
+
+    def _drain(self) -> None:
+        """Acknowledge what is still under way, as far as that can be done: an answer that came is not given away."""
+        while self.under_way:
+            with suppress(Exception):  # the first problem is the one that is raised
+                self._collect()
+
+    def _collect(self) -> None:
+        done, _ = wait(self.under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            group = self.under_way.pop(future)
+            try:
+                outcomes = future.result()
+                self.refusals = 0
+            except RequestRefused as problem:
+                outcomes = self._refused(group, problem)
+            except ReplicatorError as problem:
+                self.sender.halted = problem
+                outcomes = _not_sent(group, problem)
+            if outcomes:
+                self._acknowledge(group, outcomes)
+
+    def _refused(self, group: Group, problem: RequestRefused) -> list[list[Outcome]]:
+        """The system refuses the request as such: nothing of it was done, and one record in it is to blame."""
+        if self.refusals >= _REFUSALS:
+            self.sender.halted = problem
+            return _not_sent(group, problem)
+        if len(group) > 1:
+            middle = len(group) // 2
+            self.waiting.extendleft((group[middle:], group[:middle]))
+            return []
+        self.refusals += 1
+        return [[Rejected(problem.message) for _ in delivery.writes] for delivery in group]
+
+    def _acknowledge(self, group: Group, outcomes: list[list[Outcome]]) -> None:
+        sender = self.sender
+        with leading(sender.connection):
+            pause = sender.sending.pause
+            acknowledgement = Acknowledgement(sender.connection, sender.compiled, sender.ids, self.found, pause)
+            result = acknowledgement.write(group, outcomes)
+        self.counts.add(result)
+        self.counts.unknown += len(result.stale) + result.unconfirmed
+        sender.sending.on_batch(self.found, result)
+
+
+def _not_sent(group: Sequence[Delivery], problem: ReplicatorError | None) -> list[list[Outcome]]:
+    """What becomes of a group that ``problem`` keeps from being sent, or the replicator's own end."""
+    why = "not sent: the replicator is stopping" if problem is None else str(problem)
+    pause = problem.retry_after if isinstance(problem, Throttled) else None
+    return [[Postponed(why, pause) for _ in delivery.writes] for delivery in group]
+
+
+def grouped(deliveries: Sequence[Delivery], writes_max: int) -> Iterator[Group]:
+    """Deliveries in groups of at most so many writes; one that is larger goes alone."""
+    group: Group = []
+    writes = 0
+    for delivery in deliveries:
+        if group and writes + len(delivery.writes) > writes_max:
+            yield group
+            group, writes = [], 0
+        group.append(delivery)
+        writes += len(delivery.writes)
+    if group:
+        yield group
