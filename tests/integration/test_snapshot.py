@@ -11,7 +11,8 @@ import pytest
 
 from replicator.config import Budget
 from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, TokenExpired
-from replicator.inbound.snapshot import Snapshots, Taken, over_budget
+from replicator.inbound.budget import over_budget
+from replicator.inbound.snapshot import Snapshots, Taken
 from replicator.model.spec import EntitySetSpec
 from replicator.systems.connector import Connector, Outcome, Page, Row, Unit, Usage
 from tests.fixtures.world import Systems
