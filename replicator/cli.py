@@ -20,7 +20,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide
+from replicator.commands import decide, look
 from replicator.config import FILE, Configuration, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
@@ -38,7 +38,7 @@ Exit codes:
   0  done; for once and status: everything is in step
   1  an error that a person has to mend
   2  wrong usage
-  3  once and status: something is blocked, failed, rejected, held or in conflict
+  3  once and status: something is blocked, failed, rejected, held or in conflict; wait: the time is over
   4  a passing failure: the hub or a system could not be reached
 """
 
@@ -83,7 +83,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (decide,):
+for module in (decide, look):
     for command in module.commands:
         main.add_command(command)
 
