@@ -151,7 +151,9 @@ def print_as_of(console: Console, found: Rows) -> None:
     if not found:
         _line(console, "it was nowhere at that moment")
     for row in found:
-        _line(console, f"{row['place']} {row['key']}" + ("" if row["known"] else ": the log does not reach back that far"))
+        _line(
+            console, f"{row['place']} {row['key']}" + ("" if row["known"] else ": the log does not reach back that far")
+        )
         for name, value in (row["record"] or {}).items():
             if value is not None:
                 _line(console, f"    {name}: {_json(value)}")

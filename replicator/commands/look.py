@@ -16,23 +16,23 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from replicator import report
+from replicator.commands.waiting import Waiting
 from replicator.config import load
 from replicator.errors import Terminal
 from replicator.objects.migrate import check_hub
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
-from replicator.commands.waiting import Waiting
 
 NAMES = """
 \b
-KIND is an entity, or an entity set of a system: account, sales.accounts, ops.CustomersV3.
+KIND is an entity, or an entity set of a system: quote, sales.quotes.
 KEY is the business key; for an entity set also its own key, fields joined by commas, or a GUID.
 """
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _POLL_SECONDS = 0.25
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """A duration: 30, 30s, 5m, 1h."""
 
     name = "duration"
@@ -44,7 +44,7 @@ class Seconds(click.ParamType):
         return float(found[1]) * _UNITS[found[2]]
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime.datetime]):
     """A moment in ISO 8601; without a zone it is UTC."""
 
     name = "moment"
@@ -69,7 +69,7 @@ def unknown(kind: str, key: str) -> Terminal:
     """What to say of a record that the hub has never heard of."""
     return Terminal(
         f"no {kind} {key} is known",
-        hint="KIND is an entity (account) or system.EntitySet; KEY its business key or system key, as people write it",
+        hint="KIND is an entity (quote) or system.EntitySet (sales.quotes); KEY its business key or system key",
     )
 
 
@@ -99,7 +99,7 @@ def explain(config_path: Path | None, kind: str, key: str, as_json: bool) -> Non
         report.print_chain(Console(), found)
 
 
-@click.command(epilog="Example: replicator history account AC-0001 --limit 20\n" + NAMES)
+@click.command(epilog="Example: replicator history quote QU-0012 --limit 20\n" + NAMES)
 @config_option
 @click.argument("kind")
 @click.argument("key")
@@ -119,7 +119,7 @@ def history(config_path: Path | None, kind: str, key: str, limit: int | None, as
         report.print_history(Console(), found)
 
 
-@click.command("as-of", epilog="Example: replicator as-of account AC-0001 2026-11-23T08:00:00Z\n" + NAMES)
+@click.command("as-of", epilog="Example: replicator as-of quote QU-0012 2026-11-23T08:00:00Z\n" + NAMES)
 @config_option
 @click.argument("kind")
 @click.argument("key")
@@ -162,7 +162,11 @@ def wait(config_path: Path | None, kind: str, key: str, system: str, timeout: fl
         causes = [] if arrived else report.called(connection, "root_causes", kind, key)
     if arrived is None:
         raise unknown(kind, key)
-    text = f"{kind} {key} has arrived in {system}" if arrived else f"{kind} {key} has not arrived in {system}: {waiting.why}"
+    text = (
+        f"{kind} {key} has arrived in {system}"
+        if arrived
+        else f"{kind} {key} has not arrived in {system}: {waiting.why}"
+    )
     answer(text, as_json, kind=kind, key=key, system=system, arrived=arrived, why=waiting.why, root_causes=causes)
     if not as_json and not arrived:
         report.print_causes(Console(), causes)

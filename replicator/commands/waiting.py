@@ -28,7 +28,8 @@ class Waiting:
     def look(self) -> bool | None:
         """Whether the record has arrived; None as long as nobody knows it."""
         sources = report.called(self.connection, "sources", *self.record)
-        self._read = all([self._counts(row) for row in sources])
+        counted = [self._counts(row) for row in sources]  # of each: what it saw is kept
+        self._read = all(counted)
         with self.connection.begin():
             self._known = self.connection.execute(sa.select(sa.func.sync.arrived(*self.record))).scalar_one()
         if self._known is None and not sources:

@@ -111,7 +111,7 @@ def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     yield _view_text("sync.part", places.parts(compiled))
     yield "comment on view sync.part is 'The parts of each common record, in common and in the mirrors'"
     yield " ".join((places.FIND_GONE, "$find$", _body(places.find_gone(compiled)), "$find$"))
-    yield "comment on function sync.find_gone is 'Records deleted since that an entity, or system.EntitySet, and a key meant'"
+    yield "comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant'"
     for name in ("places", "explain_flow", "explain", "history"):
         yield (hub_folder / f"{name}.sql").read_text(encoding="utf-8")
 

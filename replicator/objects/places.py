@@ -1,4 +1,4 @@
-"""Where a record is and was: every captured table, the parts of a whole, what is not in its mirror, what was deleted."""
+"""Where a record is and was: captured tables, the parts of a whole, what is not in its mirror, what was deleted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIND_GONE = (
 
 def captured(compiled: Compiled) -> sa.CompoundSelect[Any]:
     """The captured tables: what people call the place, its table, its before-images, and the column of its label."""
-    rows = [
+    rows: list[tuple[str | None, ...]] = [
         (f"common.{name}", None, None, name, f"common.{name}", f"common_{name}", _label(entity))
         for name, entity in compiled.schema.entities.items()
     ]
@@ -62,7 +62,7 @@ def _missing(compiled: Compiled, found: CompiledMap, name: str, reference: str) 
     mapping, source = found.mapping, found.view.source.alias("s")
     column = source.c[column_name(reference)]
     targets = mapping.entity_set.spec.fields[reference].targets
-    absent = [column.is_not(None)]
+    absent: list[sa.ColumnElement[bool]] = [column.is_not(None)]
     for each in targets:
         target = compiled.schema.entity_sets[mapping.system, each]
         there = compiled.tables.mirror(target).alias(f"p_{each}".lower())
@@ -88,7 +88,10 @@ def parts(compiled: Compiled) -> sa.CompoundSelect[Any]:
         for part in compiled.schema.maps if found.mapping.direction == "out" and found.root is None else ():
             for wholes, field in whole_of(compiled, part, found.mapping):
                 mirror, shown = compiled.tables.mirror(wholes).alias("w"), compiled.tables.mirror(part.entity_set)
-                link, child = compiled.tables.links[wholes.system, wholes.name, found.mapping.entity.entity], shown.alias("p")
+                link, child = (
+                    compiled.tables.links[wholes.system, wholes.name, found.mapping.entity.entity],
+                    shown.alias("p"),
+                )
                 points = child.c[column_name(field)] == mirror.c[column_name(wholes.spec.key[0])]
                 joined = link.join(mirror, mirror.c.id == link.c.mirror_id).join(child, points)
                 row = _part(found.mapping.entity.entity, link.c.common_id, shown, child.c.id)

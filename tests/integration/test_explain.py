@@ -92,7 +92,11 @@ def test_a_record_that_is_only_waiting_for_its_turn_says_when(systems: Systems) 
     systems.cycle.read()
     systems.cycle.merge()
     found = cause(systems, "account", "A-1")
-    assert (found["state"], found["said"], found["next"]) == ("pending", "is to be delivered to ops", "with the next cycle")
+    assert (found["state"], found["said"], found["next"]) == (
+        "pending",
+        "is to be delivered to ops",
+        "with the next cycle",
+    )
     fields = next(row["said"] for row in chain(systems, "account", "A-1") if row["topic"] == "difference")
     assert "OrganizationName: (empty) -> Account A-1" in fields
 

@@ -20,9 +20,7 @@ AT_ONCE = 25
 
 
 @pytest.fixture
-def place(
-    hub_url: str, tmp_path: Path, compiled: Compiled, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Workplace]:
+def place(hub_url: str, tmp_path: Path, compiled: Compiled, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
     """A folder to run commands in, on the hub of the test's own systems; the schema is compiled only once."""
     monkeypatch.setattr(setup, "compile_folder", lambda folder: compiled)
     monkeypatch.setattr(look, "check_hub", lambda hub: None)
