@@ -20,7 +20,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide, look
+from replicator.commands import decide, record, status
 from replicator.config import FILE, Configuration, commented_file, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
@@ -41,7 +41,8 @@ Exit codes:
   0  done; for once and status: everything is in step
   1  an error that a person has to mend
   2  wrong usage
-  3  once and status: something is pending, blocked, failed, rejected, reported, held or in conflict, or was not read
+  3  once and status: something is pending, blocked, failed, rejected, reported, held or in conflict, or was not read;
+     wait: the time is over
   4  a passing failure: the hub or a system could not be reached
 """
 
@@ -86,7 +87,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (look, decide):
+for module in (status, record, decide):
     for command in module.commands:
         main.add_command(command)
 
@@ -134,7 +135,7 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
             Cycle(replace(world, lease=lead.lease, stopping=lead.lost.is_set), connection).once(whole=whole)
         found = report.status(connection)
         found |= report.details(connection, 50)
-    look.tell(found, as_json)
+    status.tell(found, as_json)
     sys.exit(4 if watcher.transient else 3 if report.needs_attention(found) or watcher.terminal else 0)
 
 

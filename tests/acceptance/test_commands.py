@@ -249,6 +249,40 @@ def test_a_record_that_a_snapshot_could_not_take_in_is_counted_and_the_exit_code
     assert [(row["entity_set"], row["records"]) for row in status.json["put_aside"]] == [(entity_set, 1)]
 
 
+def test_a_record_is_explained_waited_for_and_looked_at_over_time(systems: Systems, workplace: Workplace) -> None:
+    systems.create("sales", "accounts", {"accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE"})
+    assert workplace.run("once").code == 0
+    explained = workplace.tell("explain", "account", "A-1")
+    assert explained.code == 0, explained.told
+    assert "in step everywhere" in explained.out
+    assert workplace.tell("explain", "ops.CustomersV3", "usmf,A-1", "--json").json["root_causes"] == []
+    history = workplace.tell("history", "account", "A-1")
+    assert re.search(r"sales\.accounts  created .*\(snapshot:sales\)", history.out), history.told
+    moment = workplace.tell("as-of", "account", "A-1", "2100-01-01")
+    assert "organization_name: Lamp Shop" in moment.out
+    late = workplace.tell("wait", "account", "A-1", "--in", "ops", "--timeout", "0s")
+    assert late.code == 3
+    assert "have not been read since" in late.out
+
+
+def test_wait_ends_when_a_running_replicator_has_brought_the_record(systems: Systems, workplace: Workplace) -> None:
+    daemon = workplace.start("run")
+    until(lambda: any('"start"' in line for line in list(daemon.err)), what="the daemon's first line")
+    systems.create("sales", "accounts", {"accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE"})
+    told = workplace.run("wait", "account", "A-1", "--in", "ops", "--timeout", "100s")
+    assert (told.code, told.out) == (0, "account A-1 has arrived in ops\n"), told.told
+    assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
+
+
+@pytest.mark.parametrize("command", ["explain", "history", "wait --in ops --timeout 0", "as-of"])
+def test_a_record_that_nobody_knows_is_a_message(workplace: Workplace, command: str) -> None:
+    moment = ["2026-11-23"] if command == "as-of" else []
+    told = workplace.tell(*command.split(), "account", "A-9", *moment)
+    assert told.code == 1
+    assert "no account A-9 is known" in told.err
+    assert "next: KIND is an entity" in told.err
+
+
 def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
     schema = Path(__file__).resolve().parents[2] / "schema"
     told = Workplace(tmp_path, None).tell("check-schema", str(schema))
