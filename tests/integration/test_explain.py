@@ -208,7 +208,7 @@ def test_what_is_left_as_it_was_is_no_fault(systems: Systems) -> None:
         ("failed", "ops could not take it in this time; busy", "replicator retry"),
         ("unknown", "the last request to ops was not answered; busy", "looked up"),
         ("in_flight", "was sent to ops and is not answered yet", "answer"),
-        ("held", "the update is held; busy", "replicator updates approve"),
+        ("held", "the update is held; busy", "replicator approve"),
         ("observed", "nothing is sent; busy", "observe"),
         ("skipped", "a person decided to skip it; busy", "retry"),
         ("reported", "only reported; busy", "retry"),
@@ -255,7 +255,7 @@ def test_a_held_delete_waits_for_a_person(systems: Systems) -> None:
     found = cause(systems, "account", "A-1")
     assert found["state"] == "held"
     assert "sales.accounts shows it no more; the delete is held: " in found["said"]
-    assert found["next"] == "never by itself: replicator deletes approve|reject sales accounts"
+    assert found["next"] == "never by itself: replicator approve|reject --flow sales.accounts"
 
 
 def test_a_conflict_names_every_value_and_the_command_that_decides(systems: Systems) -> None:

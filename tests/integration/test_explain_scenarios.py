@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from replicator import setup
+from replicator.commands import record
 from replicator.model.compiled import Compiled
 from tests.fixtures.commands import Result, Workplace
 from tests.fixtures.scenarios import Scenario, Scenarios
