@@ -25,7 +25,7 @@ from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause
 from replicator.outbound.first import hold_first_updates
 from replicator.outbound.later import Later
 from replicator.outbound.look_up import LookUp
-from replicator.outbound.plan import Delivery, Earlier, NewKey, plan_delivery
+from replicator.outbound.plan import Delivery, Earlier, KeyFor, plan_delivery
 from replicator.systems.connector import Connector, Outcome, Postponed
 
 _sql = statements(__file__.replace("apply", "claim"))
@@ -60,7 +60,7 @@ class Sending:
     """How to send: the worker threads, fresh keys, the pause after a failure, whether to stop, and who hears of it."""
 
     workers: Executor
-    new_key: NewKey
+    new_key: KeyFor
     pause: Pause
     first_updates: Budget
     check_lease: Callable[[sa.Connection], None] = lambda connection: None
@@ -68,6 +68,8 @@ class Sending:
     stopping: Callable[[], bool] = lambda: False
     on_send: Callable[[CompiledMap, int], None] = lambda found, records: None
     on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
+    admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
+    """Which of these may be sent; the others stay as they are."""
 
 
 class Deliveries:
@@ -223,7 +225,7 @@ class Deliveries:
             part_links(self.connection, self.compiled.map(name), records)
         settled = [each.record_id for each in deliveries if each.shown is None and not each.writes]
         settle(self.connection, map_id, settled)
-        sent = [each for each in deliveries if each.shown is None and each.writes]
+        sent = self.sending.admit([each for each in deliveries if each.shown is None and each.writes])
         self._put_in_flight(map_id, sent)
         return sent, Delivered(settled=len(settled), waiting=len(troubled))
 
