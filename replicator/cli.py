@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide
+from replicator.commands import decide, plan
 from replicator.config import FILE, Configuration, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
@@ -35,10 +36,11 @@ from replicator.terminal import TerminalWatcher
 EXIT_CODES = """
 \b
 Exit codes:
-  0  done; for once and status: everything is in step
+  0  done; for once, status and plan: everything is in step, or would be
   1  an error that a person has to mend
   2  wrong usage
-  3  once and status: something is blocked, failed, rejected, held or in conflict
+  3  once, status and plan: something is or stays blocked, failed, rejected, held or in conflict;
+     run --plan: something of the plan was refused
   4  a passing failure: the hub or a system could not be reached
 """
 
@@ -83,7 +85,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (decide,):
+for module in (decide, plan):
     for command in module.commands:
         main.add_command(command)
 
@@ -162,11 +164,19 @@ def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
 
 @main.command()
 @config_option
-def run(config_path: Path | None) -> None:
+@click.option("--plan", "number", type=int, metavar="ID", help="Send exactly what this saved plan says, then end.")
+def run(config_path: Path | None, number: int | None) -> None:
     """Run the daemon: keep both systems in step until SIGTERM or Ctrl-C.
 
     Logs are JSON lines on stderr. What is under way is finished before it stops.
+
+    With --plan it reads both systems, makes the writes of that plan and no other, and ends. A write that would not be
+    the planned one any more is refused with what differs (exit code 3); everything else stays pending.
     """
+    if number is not None:
+        stopped = threading.Event()
+        stop_on_signals(stopped.set)
+        plan.run_saved(config_path, number, stopped.is_set)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -23,3 +23,7 @@ update sync.lease set expires_at = sync.now() - interval '1 second' where name =
 -- name: holder
 -- Who leads, and until when.
 select holder, expires_at from sync.lease where name = :name;
+
+-- name: leader
+-- Who leads at this moment.
+select holder from sync.lease where name = :name and expires_at >= sync.now();

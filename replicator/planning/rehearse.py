@@ -58,9 +58,7 @@ class Plan:
         """What concerns these flows to a system (or from one), numbered anew."""
         kept = [each for each in self.writes if each.root in flows or each.flow in flows]
         numbers = {request: number for number, request in enumerate(dict.fromkeys(each.request for each in kept), 1)}
-        writes = [
-            replace(each, place=place, request=numbers[each.request]) for place, each in enumerate(kept, 1)
-        ]
+        writes = [replace(each, place=place, request=numbers[each.request]) for place, each in enumerate(kept, 1)]
         return Plan(writes, [each for each in self.standing if each.flow in flows], self.problems)
 
     @property

@@ -28,6 +28,7 @@ class PlannedWrite:
     root: str
     operation: Operation
     record: str | None
+    """What people call the record; a part by the name of its whole, then its own."""
     key: Mapping[str, str]
     fields: Fields
     fingerprint: str = ""
@@ -39,7 +40,7 @@ class PlannedWrite:
 def describe(delivery: Delivery) -> list[PlannedWrite]:
     """The writes of a delivery, each with its fingerprint."""
     root = _root(delivery.writes)
-    writes = [_describe(planned, root) for planned in delivery.writes]
+    writes = [_describe(planned, root, delivery.record) for planned in delivery.writes]
     told = _canonical([[each.flow, each.operation, each.key, each.fields] for each in writes])
     return [replace(each, fingerprint=_digest(f"{number} {told}")) for number, each in enumerate(writes)]
 
@@ -49,12 +50,11 @@ def _root(writes: Sequence[Planned]) -> str:
     return found.root or found.name
 
 
-def _describe(planned: Planned, root: str) -> PlannedWrite:
+def _describe(planned: Planned, root: str, whole: str | None) -> PlannedWrite:
     write, mapping = planned.write, planned.found.mapping
+    record = whole if planned.found.root is None else f"{whole or ''} {planned.record or ''}".strip()
     key = {name: str(value) for name, value in write.key.items()}
-    return PlannedWrite(
-        mapping.system, planned.found.name, root, write.operation, planned.record, key, _fields(planned)
-    )
+    return PlannedWrite(mapping.system, planned.found.name, root, write.operation, record, key, _fields(planned))
 
 
 def _fields(planned: Planned) -> Fields:
@@ -79,9 +79,9 @@ def plain(value: object) -> object:
             return str(value)
 
 
-def known_by(flow: str, record: str | None, values: Mapping[str, object]) -> str:
-    """What tells a record that is to be created, before it has a key."""
-    return _canonical([flow, record, values])
+def known_by(flow: str, values: Mapping[str, object]) -> str:
+    """What tells a record of a flow: its key, or its business key before it has one."""
+    return _canonical([flow, values])
 
 
 def _canonical(value: object) -> str:
