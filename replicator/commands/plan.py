@@ -72,7 +72,7 @@ def plan_command(
 
     \b
     Look:            replicator plan
-    At each field:   replicator plan --fields --entity account
+    At each field:   replicator plan --fields --entity NAME
     Decide later:    replicator plan --save; replicator run --plan ID
 
     Exits with 3 when something would stay blocked, rejected or held, with 0 when all would be in step.
@@ -143,15 +143,16 @@ def _data(plan: Plan, number: int | None, beside: str | None, *, read: bool) -> 
 def _tell(plan: Plan, entity: str | None, number: int | None, beside: str | None, *, fields: bool) -> None:
     if beside is not None:
         click.echo(f"{beside} is at work: planned from what it has read, without what is under way")
-    for request, writes in groupby(plan.writes, lambda each: each.request):
-        _tell_request(request, list(writes), fields=fields)
+    for request, together in groupby(plan.writes, lambda each: each.request):
+        _tell_request(request, list(together), fields=fields)
     if not plan.writes:
         click.echo("nothing would be written")
     for each in plan.standing:
         click.echo(_standing(each))
     if plan.writes:
         asked = ", ".join(f"{count} to {system}" for system, count in plan.requests.items())
-        click.echo(f"{len(plan.writes)} writes in {sum(plan.requests.values())} requests: {asked}")
+        writes, requests = _count(len(plan.writes), "write"), _count(sum(plan.requests.values()), "request")
+        click.echo(f"{writes} in {requests}: {asked}")
     if entity is not None:
         click.echo(f"only {entity} and its parts are shown; what they need of others is taken as written")
     if number is not None:
@@ -172,8 +173,12 @@ def _named(write: PlannedWrite) -> str:
     return f"{write.flow.split(' > ')[0]} {write.record or ', '.join(write.key.values())}"
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _standing(standing: Standing) -> str:
-    count = f"{standing.records} record{'' if standing.records == 1 else 's'}"
+    count = _count(standing.records, "record")
     some = ", ".join(name for name in standing.some if name)
     more = ", ..." if standing.records > len(standing.some) else ""
     words = {"blocked": "waits for "}.get(standing.state, "") + standing.reason
@@ -193,7 +198,7 @@ def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool
         ran = run_plan(replace(world, lease=lease, stopping=stopping), connection, number)
     for line in _refusals(ran):
         click.echo(line)
-    click.echo(f"plan {number}: {len(ran.writes) - len(ran.refused)} of {len(ran.writes)} writes sent")
+    click.echo(f"plan {number}: {len(ran.writes) - len(ran.refused)} of {_count(len(ran.writes), 'write')} sent")
     sys.exit(4 if watcher.transient else 3 if ran.refused or watcher.terminal else 0)
 
 

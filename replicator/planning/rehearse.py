@@ -176,12 +176,13 @@ class _AtOnce(Executor):
         return done
 
 
-class _Hearing(Watcher):
-    """Keeps the problems, and lets another watcher hear what moves."""
+class Hearing(Watcher):
+    """Keeps the problems of flows; everything else is heard by another watcher."""
 
     def __init__(self, other: Watcher) -> None:
         self.problems: list[tuple[str, ReplicatorError]] = []
-        self.merged, self.sending, self.delivered = other.merged, other.sending, other.delivered  # type: ignore[method-assign]
+        for name in ("reading", "snapshot", "merged", "sending", "delivered", "waiting"):
+            setattr(self, name, getattr(other, name))
 
     def problem(self, where: str, problem: ReplicatorError) -> None:
         self.problems.append((where, problem))
@@ -192,7 +193,7 @@ def make_plan(world: World, *, led: bool = False, too_long: Callable[[], bool] =
 
     ``led``: another replicator is at work, and what is under way is its own. ``too_long`` says when to give up.
     """
-    recorder, watcher = Recorder(), _Hearing(world.watcher)
+    recorder, watcher = Recorder(), Hearing(world.watcher)
     with rehearsal(world.engine) as connection:
         imagined = replace(
             world,

@@ -12,14 +12,14 @@ import simplejson
 import sqlalchemy as sa
 
 from replicator.cycle import Cycle, World
-from replicator.errors import ReplicatorError, Terminal
+from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
 from replicator.model.spec import EntitySetSpec
 from replicator.outbound.acknowledge import worst_of
 from replicator.outbound.plan import Delivery
-from replicator.planning.rehearse import Plan
+from replicator.planning.rehearse import Hearing, Plan
 from replicator.planning.writes import PlannedWrite, describe, known_by, plain
 from replicator.systems.connector import Applied, Connector, Limits, Outcome, Page, Row, Unit
 
@@ -42,21 +42,19 @@ def save(connection: sa.Connection, plan: Plan, entity: str | None) -> int:
         return number
 
 
-def take(connection: sa.Connection, compiled: Compiled, number: int) -> list[PlannedWrite]:
-    """The writes of a saved plan that is to be run now; raises Terminal when there is none, or it was run before."""
+def load(connection: sa.Connection, compiled: Compiled, number: int) -> list[PlannedWrite]:
+    """The writes of a saved plan that is to be run; raises Terminal when there is none, or it was run before."""
     with connection.begin():
         plan = connection.execute(_sql["plan"], {"plan": number}).one_or_none()
-        if plan is None:
-            raise Terminal(f"there is no plan {number}", hint="save one with: replicator plan --save")
-        if plan.run_at is not None:
-            raise Terminal(
-                f"plan {number} was run at {plan.run_at:%Y-%m-%d %H:%M:%S}; a plan is run once",
-                hint="make a new one with: replicator plan --save",
-            )
         rows = connection.execute(_sql["writes"], {"plan": number}).all()
-        writes = [_write(compiled, row) for row in rows]
-        connection.execute(_sql["begin"], {"plan": number})
-    return writes
+    if plan is None:
+        raise Terminal(f"there is no plan {number}", hint="save one with: replicator plan --save")
+    if plan.run_at is not None:
+        raise Terminal(
+            f"plan {number} was run at {plan.run_at:%Y-%m-%d %H:%M:%S}; a plan is run once",
+            hint="make a new one with: replicator plan --save",
+        )
+    return [_write(compiled, row) for row in rows]
 
 
 def _write(compiled: Compiled, row: Any) -> PlannedWrite:
@@ -198,14 +196,15 @@ def run_plan(world: World, connection: sa.Connection, number: int, wait: Callabl
 
     What could not be sent for now, or was not answered, is tried again a few times; ``wait`` passes the time.
     """
-    writes = take(connection, world.compiled, number)
+    writes = load(connection, world.compiled, number)
+    _read(world, connection)
+    with connection.begin():
+        connection.execute(_sql["begin"], {"plan": number})
     gate = Gate({each.fingerprint: each for each in writes})
     connectors: dict[str, Connector] = {name: Guarded(each, gate) for name, each in world.connectors.items()}
-    guarded = replace(world, connectors=connectors, admit=gate.admit, known_key=keys_of(world.compiled, writes))
+    known_key = keys_of(world.compiled, writes)
     try:
-        cycle = Cycle(guarded, connection)
-        cycle.prepare()
-        cycle.read()
+        cycle = Cycle(replace(world, connectors=connectors, admit=gate.admit, known_key=known_key), connection)
         cycle.settle()
         while (seconds := _due_in(connection, gate)) is not None and not world.stopping():
             wait(min(max(seconds, 0), _LONGEST_WAIT))
@@ -215,6 +214,17 @@ def run_plan(world: World, connection: sa.Connection, number: int, wait: Callabl
         ran = Ran([(each, _outcome(connection, gate, each) if moved else gate.known(each)) for each in writes])
         _keep(connection, number, ran)
     return ran
+
+
+def _read(world: World, connection: sa.Connection) -> None:
+    """Read both systems: what cannot be read may have moved, and then nothing is sent."""
+    hearing = Hearing(world.watcher)
+    cycle = Cycle(replace(world, watcher=hearing), connection)
+    cycle.prepare()
+    cycle.read()
+    for where, problem in hearing.problems:
+        words = f"the plan is not run, for {where} could not be read: {problem.message}"
+        raise (Transient if isinstance(problem, Transient) else Terminal)(words, hint=problem.hint)
 
 
 def _due_in(connection: sa.Connection, gate: Gate) -> float | None:
@@ -234,8 +244,8 @@ def _keep(connection: sa.Connection, number: int, ran: Ran) -> None:
 
 def _outcome(connection: sa.Connection, gate: Gate, write: PlannedWrite) -> str:
     known = gate.outcomes.get(write.fingerprint)
-    if known is not None:
-        return known if not known.startswith(("unknown", "stale")) or _under_way(connection, gate, write) else SENT
+    if known is not None and not known.startswith("stale"):
+        return known if not known.startswith("unknown") or _under_way(connection, gate, write) else SENT
     instead = gate.turned_away.get(place_of(write))
     if instead is not None and instead.fingerprint != write.fingerprint:
         return f"moved: {what_differs(write, instead)}"

@@ -11,8 +11,8 @@ from jsonb_to_recordset(cast(:writes as jsonb)) as w(
 );
 
 -- name: plan
--- A saved plan; locked, so that it is run once.
-select id, entity, run_at from sync.plan where id = :plan for update;
+-- A saved plan.
+select id, entity, run_at from sync.plan where id = :plan;
 
 -- name: begin
 -- From here on it has been run.
