@@ -96,7 +96,7 @@ def _told(problem: OperationalError) -> Exception:
 class OwnWindow:
     """The log as a rehearsal reads it: what was new when it began, then what it did itself.
 
-    A transaction does not count itself among what it sees, so its own rows are told by their transaction and place in the log.
+    A transaction does not count itself among what it sees: its own rows are told by its number, and by their place.
     """
 
     def __init__(self) -> None:
