@@ -229,6 +229,21 @@ def test_a_whole_whose_part_is_gone_is_not_the_planned_one(systems: Systems) -> 
     assert systems.ops.records("CDSSalesQuotationHeaders") == []
 
 
+def test_a_delete_is_planned_with_what_goes_and_run(systems: Systems) -> None:
+    systems.reference_data()
+    systems.product("P-1")
+    systems.settle()
+    systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
+    systems.settle()
+    (line,) = systems.held("sales", "quotedetails", sequencenumber=2)
+    systems.sales.delete("quotedetails", line["quotedetailid"])
+    plan = planned(systems)
+    assert said(plan) == [("delete quote_line > ops.CDSSalesQuotationLines", "Q-1 2")]
+    assert plan.writes[0].fields["ProductNumber"] == ["P-1", None]
+    assert run(systems, save(systems.connection, plan, None)).refused == []
+    assert len(systems.ops.records("CDSSalesQuotationLines")) == 1
+
+
 def test_what_need_not_be_written_any_more_is_told(systems: Systems) -> None:
     systems.reference_data()
     account = systems.account("A-1", telephone1="1")
