@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide, record, status
+from replicator.commands import decide, plan, record, status
 from replicator.config import FILE, Configuration, commented_file, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
@@ -38,11 +39,11 @@ if TYPE_CHECKING:
 EXIT_CODES = """
 \b
 Exit codes:
-  0  done; for once and status: everything is in step
+  0  done; for once, status and plan: everything is in step, or would be
   1  an error that a person has to mend
   2  wrong usage
-  3  once and status: something is pending, blocked, failed, rejected, reported, held or in conflict, or was not read;
-     wait: the time is over
+  3  once, status and plan: something is or stays pending, blocked, failed, rejected, reported, held or in conflict,
+     or was not read; run --plan: something of the plan was refused; wait: the time is over
   4  a passing failure: the hub or a system could not be reached
 """
 
@@ -87,7 +88,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (status, record, decide):
+for module in (status, record, plan, decide):
     for command in module.commands:
         main.add_command(command)
 
@@ -141,11 +142,19 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
 
 @main.command()
 @config_option
-def run(config_path: Path | None) -> None:
+@click.option("--plan", "number", type=int, metavar="ID", help="Send exactly what this saved plan says, then end.")
+def run(config_path: Path | None, number: int | None) -> None:
     """Run the daemon: keep both systems in step until SIGTERM or Ctrl-C.
 
     Logs are JSON lines on stderr. What is under way is finished before it stops.
+
+    With --plan it reads both systems, makes the writes of that plan and no other, and ends. A write that would not be
+    the planned one any more is refused with what differs (exit code 3); everything else stays pending.
     """
+    if number is not None:
+        stopped = threading.Event()
+        stop_on_signals(stopped.set)
+        plan.run_saved(config_path, number, stopped.is_set)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

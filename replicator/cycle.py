@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
@@ -20,12 +21,14 @@ from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
 from replicator.engine.usage import note_usage
 from replicator.errors import LeaseLost, ReplicatorError, SchemaError
+from replicator.hub.changefeed import OpenWindow, open_window
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
 from replicator.outbound.apply import Deliveries
+from replicator.outbound.plan import Delivery
 from replicator.outbound.send import Delivered, Sending
 from replicator.systems.connector import Connector, Usage
 
@@ -76,10 +79,16 @@ class World:
     stopping: Callable[[], bool] = lambda: False
     lease: Lease | None = None
     """Checked in every transaction and before each request; without one nobody else may work on the hub."""
+    window: OpenWindow = open_window
+    """How the log is read; a plan also reads what it did itself."""
+    admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
+    """Which deliveries may be sent; the others stay pending."""
+    known_key: Callable[[CompiledMap, Any], uuid.UUID | None] = lambda found, row: None
+    """The key that was planned for a record that is to be created."""
 
-    def new_key(self) -> uuid.UUID:
-        """A fresh key for a record that is to be created."""
-        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+    def new_key(self, found: CompiledMap, row: Any) -> uuid.UUID:
+        """The key of a record that is to be created: the one that was planned, or a fresh one."""
+        return self.known_key(found, row) or uuid.UUID(int=self.random.getrandbits(128), version=4)
 
     def pause(self, attempts: int) -> float:
         """Seconds before the next try: doubling, capped, with jitter so that many do not come at once."""
@@ -111,16 +120,21 @@ class Cycle:
             world.stopping,
             watcher.sending,
             watcher.delivered,
+            world.admit,
         )
         return Deliveries(self.connection, world.compiled, self.ids, connector, sending)
 
     def prepare(self) -> None:
         """After a start: the log's partitions, the configuration's own records, changed maps, requests cut off."""
         self.maintain()
+        self.take_in_configuration()
+        self.recover(list(self._deliveries))
+
+    def take_in_configuration(self) -> None:
+        """Write the configuration's own records, and mark the records of changed maps."""
         write_records(self.connection, self.world.compiled, self.world.configuration.records)
         set_modes(self.connection, self.world.compiled, self.world.configuration.flows)
         mark_changed_maps(self.connection, self.world.compiled, self.ids)
-        self.recover(list(self._deliveries))
 
     def maintain(self) -> None:
         """The log's partitions: those of the days ahead made, those past their time dropped once they were read."""
@@ -175,7 +189,7 @@ class Cycle:
         for _ in range(_ROUNDS_MAX):
             if self.world.stopping():
                 return moved
-            window = mark_window(self.connection, self.world.compiled, self.ids)
+            window = mark_window(self.connection, self.world.compiled, self.ids, self.world.window)
             if window is None and not again:
                 return moved
             merged = merges.merge(again=window is not None)

@@ -9,7 +9,7 @@ from sync.map m, lateral (select not sync.is_paused(m.id)) as flow (works) where
 
 -- name: make
 -- The records under way, for one transaction.
-create temporary table claim (
+create temporary table if not exists claim (
     record_id bigint primary key, marked integer not null, state sync.delivery_state not null
 ) on commit drop;
 

@@ -87,3 +87,9 @@ def holder(connection: sa.Connection) -> str:
     with connection.begin():
         row = connection.execute(_sql["holder"], {"name": NAME}).first()
     return "nobody" if row is None else str(row.holder)
+
+
+def leader(connection: sa.Connection) -> str | None:
+    """Who leads at this moment, if anybody does."""
+    with connection.begin():
+        return connection.execute(_sql["leader"], {"name": NAME}).scalar()

@@ -36,6 +36,10 @@ update sync.lease set expires_at = sync.now() - interval '1 second' where name =
 -- Who leads, and until when.
 select holder, expires_at from sync.lease where name = :name;
 
+-- name: leader
+-- Who leads at this moment.
+select holder from sync.lease where name = :name and expires_at >= sync.now();
+
 -- name: end_when_idle
 -- A leader that freezes within a transaction loses it, and with it the lock that holds off the next one.
 select set_config('idle_in_transaction_session_timeout', :milliseconds, false);

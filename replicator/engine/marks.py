@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.engine.lease import leading
-from replicator.hub.changefeed import Window, open_window
+from replicator.hub.changefeed import OpenWindow, Window, open_window
 from replicator.hub.sql import MANY, analyze, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.hub.state import delivery, map_, run
 from replicator.model.compiled import Compiled, CompiledMap
@@ -32,10 +32,12 @@ class Marked:
     marks: int
 
 
-def mark_window(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> Marked | None:
+def mark_window(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], open_next: OpenWindow = open_window
+) -> Marked | None:
     """Read the next window of the log and mark what it concerns, in one transaction; None when nothing is new."""
     with leading(connection):
-        window = open_window(connection, CONSUMER)
+        window = open_next(connection, CONSUMER)
         if window is None:
             return None
         _fit_plans(connection, window)

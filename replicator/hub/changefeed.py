@@ -6,7 +6,7 @@ transaction that moves on writes only marks, never a captured table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -25,6 +25,16 @@ class Window:
     everything: bool = False
     """The hub came from another cluster: the kept snapshot means nothing here, so everything is to be marked."""
 
+    @staticmethod
+    def of(connection: sa.Connection) -> Window:
+        """The window that the temporary table holds."""
+        found = connection.execute(_sql["relations"]).all()
+        return Window({r.relation: r.changes for r in found}, {r.relation: r.records for r in found})
+
+
+OpenWindow = Callable[[sa.Connection, str], Window | None]
+"""Opens the next window of a consumer, if anything is new."""
+
 
 def open_window(connection: sa.Connection, consumer: str) -> Window | None:
     """Open the next window in this transaction and keep its snapshot; None when nothing is new."""
@@ -42,5 +52,4 @@ def open_window(connection: sa.Connection, consumer: str) -> Window | None:
     connection.execute(_sql["window"], bounds)
     connection.execute(sa.text("analyze changed"))
     connection.execute(_sql["advance"], {"name": consumer, "now": now})
-    found = connection.execute(_sql["relations"]).all()
-    return Window({r.relation: r.changes for r in found}, {r.relation: r.records for r in found})
+    return Window.of(connection)

@@ -243,7 +243,7 @@ class Deliveries:
             part_links(self.connection, self.compiled.map(name), records)
         settled = [each.record_id for each in deliveries if each.shown is None and not each.writes]
         settle(self.connection, map_id, settled)
-        sent = [each for each in deliveries if each.shown is None and each.writes]
+        sent = self.sending.admit([each for each in deliveries if each.shown is None and each.writes])
         self._put_in_flight(map_id, sent)
         return sent, Delivered(settled=len(settled), waiting=len(troubled))
 

@@ -16,9 +16,8 @@ from replicator.model.spec import SetFields
 from replicator.model.tables import ETAG
 from replicator.systems.connector import Operation, Reference, Unit, Write
 
-NewKey = Callable[[], uuid.UUID]
 KeyFor = Callable[[CompiledMap, Any], uuid.UUID]
-"""The key of a record that is to be created: the one sent before, or a fresh one."""
+"""The key of a record that is to be created: the one sent or planned before, or a fresh one."""
 
 _ASKED = {"recreate": "create", "drift": "update"}
 """What a person who tries again means."""
@@ -34,7 +33,7 @@ class Earlier:
     asked: frozenset[int]
     identities: Mapping[int, Sequence[Mapping[str, Any]]]
 
-    def keys(self, record_id: int, new_key: NewKey) -> KeyFor:
+    def keys(self, record_id: int, new_key: KeyFor) -> KeyFor:
         """A create that is repeated bears the key of its first request: should that one arrive late, it is the same."""
         sent = {
             (each["map"], each["record_id"]): next(iter(each["key"].values()))
@@ -44,7 +43,7 @@ class Earlier:
 
         def key(found: CompiledMap, row: Any) -> uuid.UUID:
             known = sent.get((found.name, row.source_id))
-            return new_key() if known is None else uuid.UUID(known)
+            return new_key(found, row) if known is None else uuid.UUID(known)
 
         return key
 
@@ -67,6 +66,8 @@ class Planned:
     """The values of common behind it that either side may change, as text."""
     version: str | None = None
     """The version of the mirror row that the write is based on; None where there was none."""
+    row: Any = field(default=None, compare=False, repr=False)
+    """The row of the diff."""
 
     def identity(self, *, applied: bool = False) -> dict[str, object]:
         """What is stored of the write before it is sent, to look the record up by when no answer comes.
@@ -78,6 +79,19 @@ class Planned:
             "operation": self.write.operation, "key": {name: str(value) for name, value in self.write.key.items()},
             **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
         }  # fmt: skip
+
+    @property
+    def record(self) -> str | None:
+        """What people call the record."""
+        return None if self.row is None else self.row.record
+
+    @property
+    def before(self) -> dict[str, object]:
+        """What the target holds now, by field, as far as the mirror knows."""
+        names = self.found.mapping.entity_set.spec.fields
+        if self.row is None or self.write.operation == "create":
+            return dict.fromkeys(names)
+        return {name: getattr(self.row, f"now_{column_name(name)}") for name in names}
 
 
 @dataclass
@@ -202,7 +216,7 @@ def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor) -> Plan
     open_fields = (name for column in found.view.columns if column.name in sent for name in column.either)
     agreed = {name: getattr(row, f"common_{name}") for name in open_fields}
     version = None if operation == "create" else row.now_xmin
-    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version)
+    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version, row)
 
 
 def _sent(found: CompiledMap, row: Any, action: str) -> Iterator[tuple[str, object]]:

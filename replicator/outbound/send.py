@@ -19,7 +19,7 @@ from replicator.engine.lease import leading
 from replicator.errors import ReplicatorError, RequestRefused, Throttled
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause
-from replicator.outbound.plan import Delivery, NewKey
+from replicator.outbound.plan import Delivery, KeyFor
 from replicator.outbound.restraint import put_back_if_paused
 from replicator.systems.connector import Connector, Outcome, Postponed, Rejected
 
@@ -57,12 +57,14 @@ class Sending:
     """How to send: the worker threads, fresh keys, the pause after a failure, whether to stop, and who hears of it."""
 
     workers: Executor
-    new_key: NewKey
+    new_key: KeyFor
     pause: Pause
     first_updates: Budget
     stopping: Callable[[], bool] = lambda: False
     on_send: Callable[[CompiledMap, int], None] = lambda found, records: None
     on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
+    admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
+    """Which of these may be sent; the others stay as they are."""
 
 
 class Sender:

@@ -151,9 +151,10 @@ class Simulation:
                 self.people.act()
             self.pass_time(self.random.choice(self.pauses))
             self._interruptions = 0
-            self.run(self.random.choice(self._work()))
+            self.run(self.random.choice(self.pieces_of_work()))
 
-    def _work(self) -> list[Callable[[Cycle], object]]:
+    def pieces_of_work(self) -> list[Callable[[Cycle], object]]:
+        """What the process may be at."""
         return [
             lambda cycle: cycle.once(),
             lambda cycle: (cycle.read(), cycle.settle()),

@@ -21,7 +21,7 @@ LAYERS = (
     {"cli"},
     {"demo", "console", "commands"},
     {"options"},
-    {"daemon", "metrics", "terminal", "report", "setup"},
+    {"daemon", "metrics", "terminal", "report", "setup", "planning"},
     {"cycle"},
     {"inbound", "outbound"},
     {"objects"},

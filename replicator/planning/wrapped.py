@@ -1,0 +1,40 @@
+"""A connector around another one, which does as that does until something is overridden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from replicator.model.spec import EntitySetSpec
+from replicator.systems.connector import Connector, Limits, Outcome, Page, Row, Unit, Usage
+
+
+class Wrapped:
+    """As the real one; its connections are closed by who opened them."""
+
+    def __init__(self, real: Connector) -> None:
+        self.real = real
+        self.name = real.name
+        self.limits: Limits = real.limits
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Pages of the whole set, or of what changed."""
+        return self.real.read(entity_set, token)
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """Records by key."""
+        return self.real.fetch(entity_set, keys)
+
+    def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
+        """From a row to its typed values."""
+        return self.real.decoder(entity_set)
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """Writes."""
+        return self.real.apply(units)
+
+    def usage(self) -> Usage:
+        """The system's patience."""
+        return self.real.usage()
+
+    def close(self) -> None:
+        """Nothing is opened here."""

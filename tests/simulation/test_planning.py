@@ -1,0 +1,93 @@
+"""A plan is what ``once`` then does: on states that people left behind, drawn from a seed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from replicator.cycle import Cycle
+from replicator.hub.connection import connect
+from replicator.model.compiled import Compiled
+from replicator.planning.rehearse import Plan, Recorder, make_plan
+from replicator.planning.saved import Guarded, keys_of
+from replicator.planning.writes import PlannedWrite
+from replicator.systems.connector import Outcome, Unit
+from tests.fixtures.postgres import create_database, drop_database
+from tests.simulation.simulation import Simulation
+
+EVERY_DAY = range(1000, 1015)
+ALL = range(1000, 1200)
+
+
+class Listening(Guarded):
+    """A real system; what it is sent is taken down, as a plan takes it down."""
+
+    def __init__(self, real: object, recorder: Recorder) -> None:
+        super().__init__(real, recorder)  # type: ignore[arg-type]
+        self.recorder = recorder
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        self.recorder.take(units)
+        return self.real.apply(units)
+
+
+def act(simulation: Simulation, least: int, most: int) -> None:
+    """People do a number of things."""
+    for _ in range(simulation.random.randint(least, most)):
+        simulation.people.act()
+
+
+def compare(seed: int, hub_url: str, compiled: Compiled) -> tuple[Plan, list[PlannedWrite]]:
+    """Let people and the replicator work without faults; then what a plan says, and what ``once`` sends."""
+    simulation = Simulation(seed, hub_url, compiled)
+    try:
+        simulation.systems.reference_data()
+        for _ in range(simulation.random.randint(0, 3)):
+            act(simulation, 5, 15)
+            simulation.run(simulation.random.choice(simulation.pieces_of_work()))
+            simulation.pass_time(60)
+        act(simulation, 5, 25)
+        simulation.people.finish()
+        simulation.run(lambda cycle: cycle.read())
+        hub = connect(hub_url, now=simulation.now.isoformat())
+        plan = make_plan(replace(simulation.world, engine=hub))
+        hub.dispose()
+        recorder = Recorder()
+        listening = {name: Listening(each, recorder) for name, each in simulation.world.connectors.items()}
+        keys = keys_of(compiled, plan.writes)
+        world = replace(simulation.world, connectors=listening, admit=recorder.admit, known_key=keys)
+        simulation.run(lambda cycle: Cycle(world, cycle.connection).once())
+        return plan, recorder.writes
+    finally:
+        simulation.close()
+
+
+@pytest.fixture
+def compared(server_url: str, template: str, compiled: Compiled) -> Callable[[int], int]:
+    """Compares one state, in a hub of its own; the number of writes."""
+
+    def run(seed: int) -> int:
+        name = f"hub_{uuid.uuid4().hex[:12]}"
+        try:
+            plan, sent = compare(seed, create_database(server_url, name, template), compiled)
+        finally:
+            drop_database(server_url, name)
+        assert list(plan.writes) == sent, f"seed {seed}"
+        return len(sent)
+
+    return run
+
+
+@pytest.mark.parametrize("seed", EVERY_DAY)
+def test_a_plan_is_what_once_then_does(compared: Callable[[int], int], seed: int) -> None:
+    compared(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(ALL.start, ALL.stop, 5))
+def test_a_plan_is_what_once_then_does_on_200_states(compared: Callable[[int], int], first: int) -> None:
+    for seed in range(first, first + 5):
+        compared(seed)
