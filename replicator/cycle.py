@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -50,6 +50,9 @@ class Watcher:
     def waiting(self, holder: str) -> None:
         """Another replicator leads; this one waits."""
 
+    def comparing(self, found: CompiledMap) -> None:
+        """All records of a map are about to be compared."""
+
     def problem(self, where: str, problem: ReplicatorError) -> None:
         """A flow failed; the others go on."""
 
@@ -91,6 +94,8 @@ class Cycle:
     def __init__(self, world: World, connection: sa.Connection) -> None:
         self.world = world
         self.connection = connection
+        self.reads: dict[str, Taken | ReplicatorError] = {}
+        """What the last read of each entity set brought, or why it failed."""
         with connection.begin():
             self.ids = map_ids(connection, world.compiled)
         self._deliveries = {name: self._make_deliveries(connector) for name, connector in world.connectors.items()}
@@ -130,15 +135,21 @@ class Cycle:
         for name in systems:
             self._deliveries[name].recover()
 
-    def read(self, systems: Sequence[str] | None = None, *, whole: bool = False) -> bool:
-        """Read every entity set of the systems; whether anything had changed. A set that fails stops no other."""
+    def read(
+        self, systems: Sequence[str] | None = None, *, whole: bool = False, only: Collection[str] | None = None
+    ) -> bool:
+        """Read every entity set of the systems; whether anything had changed. A set that fails stops no other.
+
+        ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted.
+        """
         changed = False
         for name in systems if systems is not None else list(self.world.connectors):
             snapshots = Snapshots(self.connection, self.world.compiled.tables, self.world.connectors[name])
             for entity_set in self.world.compiled.schema.sets_of(name):
                 if self.world.stopping():
                     return changed
-                changed |= self._read_set(snapshots, entity_set, whole=whole)
+                if only is None or str(entity_set) in only:
+                    changed |= self._read_set(snapshots, entity_set, whole=whole)
         return changed
 
     def _read_set(self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool) -> bool:
@@ -147,8 +158,10 @@ class Cycle:
         try:
             taken = snapshots.take(entity_set, budget, whole=whole)
         except ReplicatorError as problem:
+            self.reads[str(entity_set)] = problem
             self.world.watcher.problem(str(entity_set), problem)
             return False
+        self.reads[str(entity_set)] = taken
         self.world.watcher.snapshot(entity_set, taken)
         return taken.anything
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.engine.diff import differences
-from replicator.hub.state import map_
+from replicator.hub.state import delivery, map_
 from replicator.model.compiled import Compiled, CompiledMap
 
 _COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
@@ -37,3 +37,13 @@ def of_all(compiled: Compiled) -> sa.CompoundSelect[Any]:
         flow = compiled.marked(found).name
         arms.append(sa.select(sa.literal(flow).label("flow"), sa.literal(found.name).label("map"), *rows.c))
     return sa.union_all(*arms)
+
+
+def of_nobody() -> sa.Select[Any]:
+    """The balance: records that are not in step, and of which no delivery says why."""
+    columns = (sa.column("flow", sa.Text()), sa.column("map", sa.Text()), *(sa.column(*c) for c in _COLUMNS.items()))
+    rows = sa.table("differences", *columns, schema="sync").alias("d")
+    said = sa.exists().where(
+        map_.c.name == rows.c.flow, delivery.c.map_id == map_.c.id, delivery.c.record_id == rows.c.record_id
+    )
+    return sa.select(*rows.c).where(sa.not_(said))

@@ -21,7 +21,7 @@ LAYERS = (
     {"cli"},
     {"demo", "console", "commands"},
     {"options"},
-    {"daemon", "terminal", "report", "setup"},
+    {"daemon", "terminal", "report", "setup", "reconcile", "preflight"},
     {"cycle"},
     {"inbound", "outbound"},
     {"objects"},
