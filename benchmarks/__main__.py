@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import change, load, tps
+from benchmarks import change, load, reconcile, tps
 from benchmarks.hub import server
 from benchmarks.report import Line, result
 
@@ -17,6 +17,7 @@ PARTS: Mapping[str, Callable[[str, int], list[Line]]] = {
     "load": load.measure,
     "change": change.measure,
     "tps": tps.measure,
+    "reconcile": reconcile.measure,
 }
 _MEGABYTES_MAX = 300
 
@@ -27,7 +28,7 @@ _MEGABYTES_MAX = 300
 @click.option("--quick", is_flag=True, help="The same with 100,000 rows.")
 @click.option("--plans", type=click.Path(dir_okay=False, path_type=Path), help="File for the plans of slow statements.")
 def main(parts: Sequence[str], records: int, quick: bool, plans: Path | None) -> None:
-    """Measure PARTS: load, change, tps; all of them when none is named."""
+    """Measure PARTS: load, change, tps, reconcile; all of them when none is named."""
     lines: list[Line] = []
     with server(plans) as url:
         for name in parts or PARTS:

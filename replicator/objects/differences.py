@@ -22,6 +22,11 @@ def view_name(found: CompiledMap) -> str:
     return f"{found.mapping.view_name}_diff"
 
 
+def rows_of(found: CompiledMap) -> sa.TableClause:
+    """That view, to select from."""
+    return sa.table(view_name(found), *(sa.column(*each) for each in _COLUMNS.items()), schema="desired")
+
+
 def of_map(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
     """The records of one map that are not in step; ``record_id`` is that of the whole."""
     whole = compiled.marked(found)
@@ -33,7 +38,7 @@ def of_all(compiled: Compiled) -> sa.CompoundSelect[Any]:
     """Those of all maps; a part's are those of its whole's flow."""
     arms = []
     for found in compiled.maps:
-        rows = sa.table(view_name(found), *(sa.column(*each) for each in _COLUMNS.items()), schema="desired")
+        rows = rows_of(found)
         flow = compiled.marked(found).name
         arms.append(sa.select(sa.literal(flow).label("flow"), sa.literal(found.name).label("map"), *rows.c))
     return sa.union_all(*arms)

@@ -55,11 +55,10 @@ def duplicates(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """Keys that several records of a target bear. Where the business key is the system's own there can be none."""
     able = [each for each in targets(compiled) if set(each.business_key) != set(each.spec.key)]
     if not able:
-        names = ("system", "entity_set", "record", "key")
-        texts = (sa.cast(sa.null(), sa.Text).label(name) for name in names)
-        return sa.select(*texts, *(sa.cast(sa.null(), _ids).label(name) for name in ("mirror_ids", "linked"))).where(
-            sa.false()
-        )
+        types: dict[str, Any] = dict.fromkeys(("system", "entity_set", "record", "key"), sa.Text)
+        types |= dict.fromkeys(("mirror_ids", "linked"), _ids)
+        columns: list[sa.ColumnElement[Any]] = [sa.cast(sa.null(), kind).label(name) for name, kind in types.items()]
+        return sa.select(*columns).where(sa.false())
     return sa.union_all(*(_duplicates(compiled, entity_set) for entity_set in able))
 
 
@@ -81,14 +80,15 @@ def _duplicates(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
             for link in _links(compiled, entity_set)
         )
     )
-    return sa.select(
+    shown: tuple[sa.ColumnElement[Any], ...] = (
         sa.literal(entity_set.system).label("system"),
         sa.literal(entity_set.name).label("entity_set"),
         _text(first, entity_set.business_key[-1]).label("record"),
         _joined(first, entity_set.business_key).label("key"),
         several.c.mirror_ids,
         sa.func.array(pairs.scalar_subquery(), type_=_ids).label("linked"),
-    ).join_from(several, first, first.c.id == several.c.mirror_ids[1])
+    )
+    return sa.select(*shown).join_from(several, first, first.c.id == several.c.mirror_ids[1])
 
 
 def _text(table: sa.FromClause, field: str) -> sa.ColumnElement[str]:

@@ -15,18 +15,33 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.engine.diff import same_key
 from replicator.hub.sql import prefer_whole_joins, statements
+from replicator.hub.state import delivery, map_
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.tables import ETAG, mirror_key
 from replicator.model.views import match_columns
+from replicator.objects.differences import rows_of
 
 _sql = statements(__file__)
 _ids = sa.ARRAY(sa.BigInteger)
+_KINDS = {
+    "create": "missing", "recreate": "missing", "delete": "extra", "set": "extra", "unlink": "extra",
+    "taken": "duplicate",
+}  # fmt: skip
+"""What the actions of a diff are called here."""
+_TELLING = {"not eligible": "not eligible", "blocked": "blocked", "invalid": "rejected", "incomplete": "blocked"}
+"""Actions that say themselves why nothing is done, and how a delivery would show it."""
+_texts = ("kind", "flow", "map", "record", "action", "state", "reason", "system_key")
+_numbers = ("id", "map_id", "record_id", "source_id", "target_id")
 _difference = sa.table(
-    "difference", sa.column("kind", sa.Text()), sa.column("map", sa.Text()), sa.column("action", sa.Text()),
-    sa.column("explained", sa.Boolean()), sa.column("source_id", sa.BigInteger()),
-    sa.column("target_id", sa.BigInteger()), sa.column("id", sa.BigInteger()), sa.column("fields", JSONB()),
-    sa.column("version", JSONB()), sa.column("others", _ids),
-    sa.column("system_key", sa.Text()),
+    "difference",
+    *(sa.column(name, sa.Text()) for name in _texts),
+    *(sa.column(name, sa.BigInteger()) for name in _numbers),
+    sa.column("explained", sa.Boolean()), sa.column("fields", JSONB()), sa.column("version", JSONB()),
+    sa.column("waits_for", sa.ARRAY(sa.Text)), sa.column("others", _ids),
+)  # fmt: skip
+_asked = sa.table(
+    "asked", sa.column("map_id", sa.BigInteger()), sa.column("record_id", sa.BigInteger()),
+    sa.column("differs", sa.Boolean()),
 )  # fmt: skip
 _known = sa.table(
     "known_version", sa.column("entity_set", sa.Text()), sa.column("id", sa.BigInteger()), sa.column("etag", sa.Text())
@@ -60,8 +75,7 @@ class Comparison:
             comparing(found)
             with self.connection.begin():
                 prefer_whole_joins(self.connection)
-                values = {"map": found.name, "references": list(references(found))}
-                self.connection.execute(_sql["compare"], values)
+                self.connection.execute(_compare(self.compiled, found))
         with self.connection.begin():
             _analyze(self.connection, "difference")
             for found in self.outbound:
@@ -122,6 +136,46 @@ def references(found: CompiledMap) -> Iterator[str]:
             yield name
 
 
+def _word(text: str) -> sa.ColumnElement[str]:
+    return sa.literal_column(f"'{text}'", sa.Text)
+
+
+def _compare(compiled: Compiled, found: CompiledMap) -> sa.Insert:
+    """The records of one map that are not in step; what is under way, or has a row that says why, is told apart.
+
+    A record that was to be repaired is a difference for as long as it is one, whatever a row says. Straight from the
+    view of the map: a query on that of all maps plans all of them.
+    """
+    d, x, a = rows_of(found).alias("d"), delivery.alias("x"), _asked.alias("a")
+    flow = compiled.marked(found).name
+    map_id = sa.select(map_.c.id).where(map_.c.name == flow).scalar_subquery()
+    state = sa.cast(x.c.state, sa.Text)
+    by_itself = d.c.action.in_([_word(each) for each in _TELLING])
+    told = sa.or_(sa.func.coalesce(state, _word("pending")) != _word("pending"), by_itself)
+    wanted = sa.exists().where(a.c.map_id == map_id, a.c.record_id == d.c.record_id, a.c.differs)
+    explained = sa.and_(told, sa.not_(wanted))
+    standing = sa.case(
+        (state.in_([_word("in_flight"), _word("unknown")]), _word("in flight")),
+        (state != _word("pending"), sa.func.replace(state, _word("_"), _word(" "))),
+        *((d.c.action == _word(action), _word(word)) for action, word in _TELLING.items()),
+    )
+    kind = sa.case(
+        (explained, standing),
+        *((d.c.action == _word(action), _word(word)) for action, word in {**_KINDS, **_TELLING}.items()),
+        (d.c.fields.has_any(sa.literal(list(references(found)), sa.ARRAY(sa.Text))), _word("wrong parent")),
+        else_=_word("different"),
+    )
+    columns: dict[str, sa.ColumnElement[Any]] = {
+        "kind": kind, "explained": explained, "flow": sa.literal(flow), "map": sa.literal(found.name),
+        "map_id": map_id, "record_id": d.c.record_id, "record": d.c.record, "action": d.c.action,
+        "source_id": d.c.source_id, "target_id": d.c.target_id, "fields": sa.case((sa.not_(explained), d.c.fields)),
+        "state": state, "reason": sa.func.coalesce(x.c.reason, d.c.reason),
+        "waits_for": sa.func.coalesce(x.c.waits_for, d.c.waits_for),
+    }  # fmt: skip
+    joined = d.outerjoin(x, sa.and_(x.c.map_id == map_id, x.c.record_id == d.c.record_id))
+    return sa.insert(_difference).from_select(list(columns), sa.select(*columns.values()).select_from(joined))
+
+
 def _named(found: CompiledMap) -> sa.Update:
     """What the system itself calls the target's record."""
     t, d = found.view.target.alias("t"), _difference
@@ -177,4 +231,3 @@ def _sort_rivals(found: CompiledMap) -> sa.Update:
     ]
     free = sa.and_(sa.func.cardinality(d.c.others) == 1, *(sa.not_(each) for each in paired))
     return sa.update(d).values(kind="unpaired").where(d.c.map == found.name, d.c.action == "taken", free)
-

@@ -17,39 +17,6 @@ truncate known_version, asked;
 -- Before a comparison.
 truncate difference, stranger;
 
--- name: compare
--- The records of one map that are not in step; what is under way, or has a row that says why, is told apart.
--- A record that was to be repaired is a difference for as long as it is one, whatever a row says.
-insert into difference (kind, explained, flow, map, map_id, record_id, record, action, source_id, target_id, fields,
-                        state, reason, waits_for)
-select case when found.told and not found.wanted then found.standing
-            when found.action in ('create', 'recreate') then 'missing'
-            when found.action in ('delete', 'set', 'unlink') then 'extra'
-            when found.action = 'taken' then 'duplicate'
-            when found.fields ?| cast(:references as text[]) then 'wrong parent'
-            when found.action in ('not eligible', 'blocked', 'invalid', 'incomplete') then found.standing
-            else 'different' end,
-       found.told and not found.wanted, found.flow, found.map, found.map_id, found.record_id, found.record, found.action,
-       found.source_id, found.target_id, case when not found.told or found.wanted then found.fields end, found.state,
-       found.reason, found.waits_for
-from (
-    select d.flow, d.map, d.record_id, d.record, d.action, d.source_id, d.target_id, d.fields, m.id as map_id,
-           x.state::text as state, coalesce(x.reason, d.reason) as reason,
-           coalesce(x.waits_for, d.waits_for) as waits_for,
-           case when x.state in ('in_flight', 'unknown') then 'in flight'
-                when x.state <> 'pending' then replace(x.state::text, '_', ' ')
-                when d.action = 'invalid' then 'rejected'
-                when d.action = 'incomplete' then 'blocked'
-                else d.action end as standing,
-           coalesce(x.state, 'pending') <> 'pending'
-               or d.action in ('not eligible', 'blocked', 'invalid', 'incomplete') as told,
-           exists (select from asked a where a.map_id = m.id and a.record_id = d.record_id and a.differs) as wanted
-    from sync.differences d
-    join sync.map m on m.name = d.flow
-    left join sync.delivery x on x.map_id = m.id and x.record_id = d.record_id
-    where d.map = :map
-) found;
-
 -- name: duplicates
 -- Keys that several records of a target bear, unless the source record that finds them so says it already.
 insert into difference (kind, explained, flow, record, target_id, reason, others)

@@ -27,7 +27,11 @@ def reconcile(systems: Systems, *, repair: bool = False, entity: str | None = No
 def told(found: Found) -> set[tuple[str, str, str]]:
     """Kind, entity set and number; of a record whose source is gone, the target's own key has the number."""
     return {
-        (row["kind"], row["where"], row["key"].split(",")[1] if row["kind"] == "extra" else row["record"].strip().upper())
+        (
+            row["kind"],
+            row["where"],
+            row["key"].split(",")[1] if row["kind"] == "extra" else row["record"].strip().upper(),
+        )
         for row in found.records
     }
 
@@ -125,7 +129,9 @@ def customer(systems: Systems, number: str) -> str:
 
 def test_a_difference_shows_both_values_the_version_and_what_will_mend_it(systems: Systems) -> None:
     small(systems)
-    systems.ops.put("CustomersV3", {"dataAreaId": "usmf", "CustomerAccount": "A-1", "OrganizationName": "Somebody else"})
+    systems.ops.put(
+        "CustomersV3", {"dataAreaId": "usmf", "CustomerAccount": "A-1", "OrganizationName": "Somebody else"}
+    )
     (row,) = reconcile(systems).records
     assert row["fields"] == {"OrganizationName": {"held": "Somebody else", "wanted": "Account A-1"}}
     assert (row["kind"], row["entity"], row["where"], row["key"]) == ("stale", "account", "ops.CustomersV3", "usmf,A-1")
