@@ -11,7 +11,7 @@ from benchmarks import rows
 from benchmarks.clock import Clock
 from benchmarks.systems import Source
 from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Applied, Image, Limits, Outcome, Page, Reference, Row, Unit
+from replicator.systems.connector import Applied, Description, Image, Limits, Outcome, Page, Reference, Row, Unit
 
 _FIELDS = ("goodid", "number", "name", "description", "city", "quantity", "price", "availablefrom", "groupid")
 _FIRST = 'W/"1"'
@@ -113,6 +113,14 @@ class Goods:
             self.planted[key] = [*(image[name] for name in _FIELDS), etag]
             outcomes.append([Applied(image, etag)])
         return outcomes
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def clock_skew(self) -> float | None:
+        """Nobody asks."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing to release."""

@@ -16,7 +16,7 @@ from benchmarks import rows
 from benchmarks.clock import Clock
 from replicator.model.spec import EntitySetSpec
 from replicator.systems import connect
-from replicator.systems.connector import Applied, Image, Limits, Outcome, Page, Row, Unit, Write
+from replicator.systems.connector import Applied, Description, Image, Limits, Outcome, Page, Row, Unit, Write
 from replicator.systems.settings import SystemSettings
 
 Decode = Callable[[Row], list[object]]
@@ -76,6 +76,14 @@ class Source:
         """Nothing is written back."""
         raise NotImplementedError
 
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def clock_skew(self) -> float | None:
+        """Nobody asks."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Nothing to release."""
 
@@ -105,6 +113,14 @@ class Target:
         """Everything is applied at once."""
         self.writes += sum(map(len, units))
         return [[Applied(stored(write), f'W/"{self.writes}"') for write in unit] for unit in units]
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def clock_skew(self) -> float | None:
+        """Nobody asks."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing to release."""

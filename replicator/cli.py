@@ -20,7 +20,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide, reconcile
+from replicator.commands import check, decide, reconcile
 from replicator.config import FILE, Configuration, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
@@ -83,7 +83,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (decide, reconcile):
+for module in (decide, reconcile, check):
     for command in module.commands:
         main.add_command(command)
 

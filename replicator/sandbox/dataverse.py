@@ -7,7 +7,7 @@ from typing import Any
 
 from replicator.sandbox.batch import run_batch
 from replicator.sandbox.dataverse_input import Reader, does_not_exist
-from replicator.sandbox.dataverse_metadata import attributes, entity_definitions, metadata
+from replicator.sandbox.dataverse_metadata import attributes, entity_definitions, keys, metadata
 from replicator.sandbox.dataverse_read import SetReader
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import Description, EntitySet
@@ -112,7 +112,9 @@ class Dataverse:
         if entity_set is None:
             raise RefusalError(404, f"Could not find an entity with specified entity key '{wanted}'.", "0x80060888")
         if len(segments) > 1 and segments[1][0] == "Attributes":
-            return self._json(attributes(entity_set, call))
+            return self._json(attributes(entity_set, call, segments[2][0] if len(segments) > 2 else ""))
+        if len(segments) > 1 and segments[1][0] == "Keys":
+            return self._json(keys(entity_set, call))
         return self._json(entity_definitions(self._description, call, entity_set))
 
     @staticmethod

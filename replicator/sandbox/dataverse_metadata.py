@@ -6,11 +6,12 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from replicator.sandbox.dataverse_input import BAD_QUERY
-from replicator.sandbox.description import Description, EntitySet, FieldSpec
+from replicator.sandbox.description import Description, EntitySet, FieldSpec, wire_name
 from replicator.sandbox.http import Call, RefusalError
 from replicator.sandbox.query import BadQueryError, Token, tokens
 from replicator.sandbox.values import edm
 
+_namespace = "Microsoft.Dynamics.CRM"
 _types = {
     "text": "String",
     "integer": "Integer",
@@ -38,12 +39,32 @@ def entity_definitions(description: Description, call: Call, one: EntitySet | No
     }
 
 
-def attributes(entity_set: EntitySet, call: Call) -> dict[str, Any]:
-    """The attributes of one set."""
+def attributes(entity_set: EntitySet, call: Call, derived: str = "") -> dict[str, Any]:
+    """The attributes of one set; of one derived type only, whose own properties may then be selected."""
+    kind = derived.removeprefix(f"{_namespace}.").removesuffix("AttributeMetadata")
+    if derived and kind not in {*_types.values(), "Memo"}:
+        raise RefusalError(404, f"Resource not found for the segment '{derived}'.", "0x8006088a")
+    if not derived and "MaxLength" in call.query.get("$select", ""):
+        message = f"Could not find a property named 'MaxLength' on type '{_namespace}.AttributeMetadata'."
+        raise RefusalError(400, message, BAD_QUERY)
     found = [_attribute(entity_set, name, spec) for name, spec in entity_set.fields.items()]
+    kept = [row for row in found if (not derived or row["AttributeType"] == kind) and _fulfils(call, row)]
     return {
         "@odata.context": f"{call.root}$metadata#EntityDefinitions('{entity_set.logical_name}')/Attributes",
-        "value": [_selected(call, attribute) for attribute in found if _fulfils(call, attribute)],
+        "value": [_selected(call, attribute) for attribute in kept],
+    }
+
+
+def keys(entity_set: EntitySet, call: Call) -> dict[str, Any]:
+    """The alternate keys of one set."""
+    attribute_of = {wire_name(name, spec): name for name, spec in entity_set.fields.items()}
+    found = [
+        {"LogicalName": name, "KeyAttributes": [attribute_of[part] for part in parts], "MetadataId": None}
+        for name, parts in entity_set.alternate_keys.items()
+    ]
+    return {
+        "@odata.context": f"{call.root}$metadata#EntityDefinitions('{entity_set.logical_name}')/Keys",
+        "value": [_selected(call, key) for key in found],
     }
 
 
@@ -63,7 +84,8 @@ def _definition(entity_set: EntitySet) -> dict[str, Any]:
 
 def _attribute(entity_set: EntitySet, name: str, spec: FieldSpec) -> dict[str, Any]:
     state = entity_set.state_fields or ("", "")
-    kind = {state[0]: "State", state[1]: "Status"}.get(name, _types[spec.type])
+    usual = "Memo" if spec.type == "text" and spec.length is None else _types[spec.type]
+    kind = {state[0]: "State", state[1]: "Status"}.get(name, usual)
     return {
         "LogicalName": name,
         "SchemaName": name,
@@ -135,6 +157,11 @@ def metadata(description: Description) -> str:
     )
 
 
+def _is_left_to_callers(spec: FieldSpec) -> bool:
+    """Required, and the system has no value of its own for it."""
+    return spec.required and spec.default is None and not spec.default_from and spec.auto is None
+
+
 def type_name(entity_set: EntitySet) -> str:
     """The name of the set's type in metadata."""
     return entity_set.type_name or entity_set.logical_name
@@ -147,7 +174,8 @@ def _qualified(description: Description, entity_set: EntitySet) -> str:
 def _entity_type(description: Description, entity_set: EntitySet) -> str:
     keys = "".join(f"<PropertyRef Name={quoteattr(part)}/>" for part in entity_set.key)
     properties = "".join(
-        f"<Property Name={quoteattr(name)} Type={quoteattr(_property_type(description, spec))}/>"
+        f"<Property Name={quoteattr(name)} Type={quoteattr(_property_type(description, spec))}"
+        + (' Nullable="false"/>' if name in entity_set.key or _is_left_to_callers(spec) else "/>")
         for name, spec in entity_set.wire.items()
     )
     links = "".join(

@@ -13,7 +13,7 @@ from replicator.config import Budget
 from replicator.errors import SystemUnavailable, TokenExpired
 from replicator.inbound.snapshot import Snapshots, Taken, over_budget
 from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Connector, Outcome, Page, Row, Unit
+from replicator.systems.connector import Connector, Description, Outcome, Page, Row, Unit
 from tests.fixtures.world import Systems
 
 ACCOUNTS = "select accountnumber, name from sales.accounts order by accountnumber"
@@ -45,6 +45,12 @@ class Between:
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         return self.inner.apply(units)
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        return self.inner.describe(entity_sets)
+
+    def clock_skew(self) -> float | None:
+        return self.inner.clock_skew()
 
     def close(self) -> None:
         self.inner.close()
