@@ -18,22 +18,26 @@ OLDEST = 15
 
 def check(hub: MigrationTarget, notes: Told, clock: Callable[[], datetime.datetime]) -> bool:
     """Look at the hub; whether its contents can be looked at as well."""
-    usable = False
+    fits: list[bool] = []
     with notes.looking("hub"):
-        with hub.engine.connect() as connection:
-            connection.execute(sa.text("select 1"))
-        try:
-            check_hub(hub)
-        except HubMismatch as problem:
-            notes.found("hub", problem.message, problem.hint)
-            return usable
-        with hub.engine.connect() as connection, connection.begin():
-            _server(connection, notes)
-            _rights(connection, hub, notes)
-            ahead = (connection.execute(_sql["skew"]).scalar_one() - clock()).total_seconds()
-            notes.tell("hub", f"its clock is {ahead:+.1f} s from this machine's")
-        usable = True
-    return usable
+        fits.append(_look(hub, notes, clock))
+    return any(fits)
+
+
+def _look(hub: MigrationTarget, notes: Told, clock: Callable[[], datetime.datetime]) -> bool:
+    with hub.engine.connect() as connection:
+        connection.execute(sa.text("select 1"))
+    try:
+        check_hub(hub)
+    except HubMismatch as problem:
+        notes.found("hub", problem.message, problem.hint)
+        return False
+    with hub.engine.connect() as connection, connection.begin():
+        _server(connection, notes)
+        _rights(connection, hub, notes)
+        ahead = (connection.execute(_sql["skew"]).scalar_one() - clock()).total_seconds()
+        notes.tell("hub", f"its clock is {ahead:+.1f} s from this machine's")
+    return True
 
 
 def _server(connection: sa.Connection, notes: Told) -> None:

@@ -17,7 +17,3 @@ order by 1;
 -- name: skew
 -- The hub's clock.
 select clock_timestamp();
-
--- name: unread
--- Entity sets that have never been read whole, or were not read the last time.
-select system || '.' || entity_set as entity_set, whole_at, problem from sync.entity_set order by 1;
