@@ -16,7 +16,18 @@ from benchmarks import rows
 from benchmarks.clock import Clock
 from replicator.model.spec import EntitySetSpec
 from replicator.systems import connect
-from replicator.systems.connector import Applied, Image, Limits, Outcome, Page, Row, Unit, Usage, Write
+from replicator.systems.connector import (
+    Applied,
+    Description,
+    Image,
+    Limits,
+    Outcome,
+    Page,
+    Row,
+    Unit,
+    Usage,
+    Write,
+)
 from replicator.systems.settings import SystemSettings
 
 Decode = Callable[[Row], list[object]]
@@ -80,6 +91,14 @@ class Source:
         """No requests are counted."""
         return Usage(0)
 
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def clock_skew(self) -> float | None:
+        """Nobody asks."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Nothing to release."""
 
@@ -113,6 +132,14 @@ class Target:
     def usage(self) -> Usage:
         """No requests are counted."""
         return Usage(0)
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """Nobody asks."""
+        raise NotImplementedError
+
+    def clock_skew(self) -> float | None:
+        """Nobody asks."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing to release."""

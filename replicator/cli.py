@@ -21,7 +21,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide, plan, record, status
+from replicator.commands import check, decide, plan, reconcile, record, status
 from replicator.config import FILE, Configuration, commented_file, load
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
@@ -88,7 +88,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (status, record, plan, decide):
+for module in (status, record, plan, decide, reconcile, check):
     for command in module.commands:
         main.add_command(command)
 

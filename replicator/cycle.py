@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +57,9 @@ class Watcher:
     def waiting(self, holder: str) -> None:
         """Another replicator leads; this one waits."""
 
+    def comparing(self, found: CompiledMap) -> None:
+        """All records of a map are about to be compared."""
+
     def problem(self, where: str, problem: ReplicatorError) -> None:
         """A flow failed; the others go on."""
 
@@ -104,6 +107,8 @@ class Cycle:
         self.world = world
         self.connection = connection
         lead_on(connection, world.lease)
+        self.reads: dict[str, Taken | ReplicatorError] = {}
+        """What the last read of each entity set brought, or why it failed."""
         with connection.begin():
             self.ids = map_ids(connection, world.compiled)
         self._usage: dict[str, Usage] = {}
@@ -149,8 +154,13 @@ class Cycle:
         for name in systems:
             self._deliveries[name].recover()
 
-    def read(self, systems: Sequence[str] | None = None, *, whole: bool = False) -> bool:
-        """Read every entity set of the systems; whether anything had changed. A set that fails stops no other."""
+    def read(
+        self, systems: Sequence[str] | None = None, *, whole: bool = False, only: Collection[str] | None = None
+    ) -> bool:
+        """Read every entity set of the systems; whether anything had changed. A set that fails stops no other.
+
+        ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted.
+        """
         changed = False
         for name in systems if systems is not None else list(self.world.connectors):
             compiled = self.world.compiled
@@ -159,7 +169,8 @@ class Cycle:
             for entity_set in compiled.schema.reading_order(name):
                 if self.world.stopping():
                     return changed
-                changed |= self._read_set(snapshots, entity_set, whole=whole)
+                if only is None or str(entity_set) in only:
+                    changed |= self._read_set(snapshots, entity_set, whole=whole)
             self._note_usage(name)
         return changed
 
@@ -171,6 +182,7 @@ class Cycle:
         except LeaseLost:
             raise
         except ReplicatorError as problem:
+            self.reads[str(entity_set)] = problem
             self.world.watcher.problem(str(entity_set), problem)
             return False
         except (DBAPIError, psycopg.Error):
@@ -178,6 +190,7 @@ class Cycle:
         except Exception as problem:
             self.world.watcher.defect(str(entity_set), problem)
             return False
+        self.reads[str(entity_set)] = taken
         self.world.watcher.snapshot(entity_set, taken)
         return taken.anything
 

@@ -72,6 +72,10 @@ class TerminalWatcher(Watcher):
         if self._bar is not None:
             self._bar.advance(self._task, result.applied + result.rejected + result.postponed)
 
+    def comparing(self, found: CompiledMap) -> None:
+        self.flush()
+        self._show(f"comparing {found.name}", None)
+
     def problem(self, where: str, problem: ReplicatorError) -> None:
         if isinstance(problem, Transient):
             self.transient += 1

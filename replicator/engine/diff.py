@@ -281,7 +281,7 @@ def _taken(view: DesiredView, v: sa.FromClause) -> Iterator[sa.ColumnElement[boo
     """
     if view.mapping.direction == "out" and view.root_column is None:
         other = view.target.alias("taken")
-        yield sa.and_(v.c.target_id.is_(None), sa.exists().where(_same_key(view, other, v)))
+        yield sa.and_(v.c.target_id.is_(None), sa.exists().where(same_key(view, other, v)))
 
 
 def _holder(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[str | None]:
@@ -292,11 +292,11 @@ def _holder(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[str | None]
     label = view.paths.label(source, view.mapping.entity)
     pairs = other.join(link, sa.and_(link.c.mirror_id == other.c.id, link.c.ended_at.is_(None)))
     names = sa.select(sa.func.string_agg(label, sa.literal(", ")))
-    held = names.select_from(pairs.join(source, source.c.id == link.c.common_id)).where(_same_key(view, other, v))
+    held = names.select_from(pairs.join(source, source.c.id == link.c.common_id)).where(same_key(view, other, v))
     return sa.case((v.c.target_id.is_(None), held.correlate(v).scalar_subquery()))
 
 
-def _same_key(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:
+def same_key(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:
     """A target's record bears the business key that ``v`` wants."""
     names = [name for name in match_columns(view.mapping) if name in {column.name for column in view.columns}]
     pairs = zip(key_expressions(table, names), (fold(v.c[name]) for name in names), strict=True)
@@ -312,7 +312,7 @@ def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa
     joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=False)
     link = view.link
     source_side, target_side = sides(view)
-    twin = sa.exists().where(_same_key(view, other, v), other.c.id != t.c.id)
+    twin = sa.exists().where(same_key(view, other, v), other.c.id != t.c.id)
     paired = sa.or_(
         *(
             sa.exists().where(other_link.c[target_side] == t.c.id, other_link.c.ended_at.is_(None))
@@ -324,7 +324,7 @@ def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa
         columns["root_id"] = v.c.root_id
     chosen = (
         sa.select(*columns.values())
-        .select_from(joined.join(t, _same_key(view, t, v)))
+        .select_from(joined.join(t, same_key(view, t, v)))
         .where(v.c.target_id.is_(None), v.c.eligible, sa.not_(paired), sa.not_(twin))
     )
     rivals = sa.func.count().over(partition_by=list(columns.values())[1])

@@ -191,7 +191,7 @@ class Values:
 
     def _value_map(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
         source = self.paths.column(cast(str, spec.value_map))
-        values, ignore_case = self._translations(name, spec)
+        values, ignore_case = self.translations(name, spec)
         for value in values.values():
             if value is not None:
                 self._check(name, value, field)
@@ -210,7 +210,7 @@ class Values:
         )
         return Value(found if isinstance(target, sa.Text) else sa.cast(found, target), problem)
 
-    def _translations(self, name: str, spec: FieldMap) -> tuple[dict[Scalar, Scalar | None], bool]:
+    def translations(self, name: str, spec: FieldMap) -> tuple[dict[Scalar, Scalar | None], bool]:
         """Source value to target value in the direction of this map, and whether case matters."""
         values, ignore_case = dict(spec.values), False
         if spec.using is not None:

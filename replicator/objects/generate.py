@@ -19,7 +19,7 @@ from replicator.hub.state import entity_set as read_state
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
 from replicator.model.tables import ETAG
-from replicator.objects import differences, places, records
+from replicator.objects import differences, places, records, strangers
 
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _quote = _dialect.identifier_preparer.quote
@@ -99,6 +99,14 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     yield "comment on view sync.parents is 'What each record points at on its way, and whether that has landed'"
     yield _view_text("sync.differences", differences.of_all(compiled))
     yield "comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field'"
+    yield _view_text("sync.unexplained", differences.of_nobody())
+    yield "comment on view sync.unexplained is 'The balance: records that are not in step and no delivery says why'"
+    yield _view_text("sync.unlinked", strangers.unlinked(compiled))
+    yield "comment on view sync.unlinked is 'Records of targets that are paired with no common record; never touched'"
+    yield "comment on column sync.unlinked.parted_at is 'When it was last parted from one; null where it never had one'"
+    yield _view_text("sync.duplicates", strangers.duplicates(compiled))
+    yield "comment on view sync.duplicates is 'Records of a target that bear one business key, as keys are compared'"
+    yield "comment on column sync.duplicates.linked is 'Those among mirror_ids that are paired with a common record'"
     yield " ".join((records.FIND, "$find$", _body(records.find(compiled)), "$find$"))
     yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
     yield from _explaining(compiled, hub_folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Connector, Limits, Outcome, Page, Row, Unit, Usage
+from replicator.systems.connector import Connector, Description, Limits, Outcome, Page, Row, Unit, Usage
 
 
 class Wrapped:
@@ -35,6 +35,14 @@ class Wrapped:
     def usage(self) -> Usage:
         """The system's patience."""
         return self.real.usage()
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """What the system says of its entity sets."""
+        return self.real.describe(entity_sets)
+
+    def clock_skew(self) -> float | None:
+        """How far its clock is ahead."""
+        return self.real.clock_skew()
 
     def close(self) -> None:
         """Nothing is opened here."""

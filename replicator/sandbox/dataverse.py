@@ -116,6 +116,8 @@ class Dataverse:
         name, part = segments[1]
         if len(segments) == 2 and name == "Attributes":
             return self._json(attributes(entity_set, call, None if part is None else parse_key(part)[0][1]))
+        if len(segments) == 3 and name == "Attributes" and part is None and segments[2][1] is None:
+            return self._json(attributes(entity_set, call, derived=segments[2][0]))
         if len(segments) == 2 and name == "Keys" and part is None:
             return self._json(alternate_keys(entity_set, call))
         raise RefusalError(404, f"Resource not found for the segment '{segments[-1][0]}'.", "0x8006088a")

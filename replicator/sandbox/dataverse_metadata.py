@@ -6,11 +6,12 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from replicator.sandbox.dataverse_input import BAD_QUERY
-from replicator.sandbox.description import Description, EntitySet, FieldSpec
+from replicator.sandbox.description import Description, EntitySet, FieldSpec, wire_name
 from replicator.sandbox.http import Call, RefusalError
 from replicator.sandbox.query import BadQueryError, Token, tokens
 from replicator.sandbox.values import edm
 
+_namespace = "Microsoft.Dynamics.CRM"
 _types = {
     "text": "String",
     "integer": "Integer",
@@ -38,24 +39,33 @@ def entity_definitions(description: Description, call: Call, one: EntitySet | No
     }
 
 
-def attributes(entity_set: EntitySet, call: Call, one: str | None = None) -> dict[str, Any]:
-    """The attributes of one set, or one of them."""
+def attributes(entity_set: EntitySet, call: Call, one: str | None = None, derived: str = "") -> dict[str, Any]:
+    """The attributes of one set, or one of them; of one derived type only, its own properties may be selected."""
     context = f"{call.root}$metadata#EntityDefinitions('{entity_set.logical_name}')/Attributes"
     if one is not None:
         if one not in entity_set.fields:
             raise RefusalError(404, f"Could not find an attribute with specified name '{one}'.", "0x80060888")
         found = _attribute(entity_set, one, entity_set.fields[one])
         return {"@odata.context": f"{context}/$entity", **_selected(call, found)}
-    return _listed(call, context, [_attribute(entity_set, name, spec) for name, spec in entity_set.fields.items()])
+    kind = derived.removeprefix(f"{_namespace}.").removesuffix("AttributeMetadata")
+    if derived and kind not in {*_types.values(), "Memo"}:
+        raise RefusalError(404, f"Resource not found for the segment '{derived}'.", "0x8006088a")
+    if not derived and "MaxLength" in call.query.get("$select", ""):
+        message = f"Could not find a property named 'MaxLength' on type '{_namespace}.AttributeMetadata'."
+        raise RefusalError(400, message, BAD_QUERY)
+    every = [_attribute(entity_set, name, spec) for name, spec in entity_set.fields.items()]
+    return _listed(call, context, [row for row in every if not derived or row["AttributeType"] == kind])
 
 
 def alternate_keys(entity_set: EntitySet, call: Call) -> dict[str, Any]:
     """The alternate keys of one set."""
     context = f"{call.root}$metadata#EntityDefinitions('{entity_set.logical_name}')/Keys"
+    attribute_of = {wire_name(name, spec): name for name, spec in entity_set.fields.items()}
     found: list[dict[str, Any]] = [
         {
             "LogicalName": name, "SchemaName": name, "EntityLogicalName": entity_set.logical_name,
-            "KeyAttributes": list(parts), "EntityKeyIndexStatus": "Active", "MetadataId": None,
+            "KeyAttributes": [attribute_of[part] for part in parts], "EntityKeyIndexStatus": "Active",
+            "MetadataId": None,
         }
         for name, parts in entity_set.alternate_keys.items()
     ]  # fmt: skip
@@ -82,7 +92,8 @@ def _definition(entity_set: EntitySet) -> dict[str, Any]:
 
 def _attribute(entity_set: EntitySet, name: str, spec: FieldSpec) -> dict[str, Any]:
     state = entity_set.state_fields or ("", "")
-    kind = {state[0]: "State", state[1]: "Status"}.get(name, _types[spec.type])
+    usual = "Memo" if spec.type == "text" and spec.length is None else _types[spec.type]
+    kind = {state[0]: "State", state[1]: "Status"}.get(name, usual)
     return {
         "LogicalName": name,
         "SchemaName": name,
@@ -154,6 +165,11 @@ def metadata(description: Description) -> str:
     )
 
 
+def _is_left_to_callers(spec: FieldSpec) -> bool:
+    """Required, and the system has no value of its own for it."""
+    return spec.required and spec.default is None and not spec.default_from and spec.auto is None
+
+
 def type_name(entity_set: EntitySet) -> str:
     """The name of the set's type in metadata."""
     return entity_set.type_name or entity_set.logical_name
@@ -166,7 +182,8 @@ def _qualified(description: Description, entity_set: EntitySet) -> str:
 def _entity_type(description: Description, entity_set: EntitySet) -> str:
     keys = "".join(f"<PropertyRef Name={quoteattr(part)}/>" for part in entity_set.key)
     properties = "".join(
-        f"<Property Name={quoteattr(name)} Type={quoteattr(_property_type(description, spec))}/>"
+        f"<Property Name={quoteattr(name)} Type={quoteattr(_property_type(description, spec))}"
+        + (' Nullable="false"/>' if name in entity_set.key or _is_left_to_callers(spec) else "/>")
         for name, spec in entity_set.wire.items()
     )
     links = "".join(

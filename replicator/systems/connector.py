@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 
-from replicator.model.spec import EntitySetSpec
+from replicator.model.spec import EntitySetSpec, FieldType
 
 Operation = Literal["create", "update", "delete"]
 Row: TypeAlias = Mapping[str, object]
@@ -103,6 +103,31 @@ Outcome: TypeAlias = Applied | Rejected | Postponed | Unknown | Stale
 
 
 @dataclass(frozen=True)
+class Property:
+    """A field as the system itself describes it, under the name that ``schema/`` uses."""
+
+    kind: str
+    """The system's own word for its type."""
+    types: tuple[FieldType, ...]
+    """What it may be called in ``schema/``; none where the replicator does not know its like."""
+    length: int | None = None
+    required: bool = False
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Description:
+    """An entity set as the system itself describes it."""
+
+    fields: Mapping[str, Property]
+    key: tuple[str, ...]
+    other_keys: tuple[tuple[str, ...], ...] = ()
+    """Further fields by which it tells records apart."""
+    tracks_changes: bool | None = None
+    """Whether it can say what changed; None where the system has no such thing."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """What one request may carry and how many may be under way."""
 
@@ -143,6 +168,12 @@ class Connector(Protocol):
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
         """The records with these keys, in the same order; None where there is none."""
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """The system's own description of these sets, in the same order; None where it knows no such set."""
+
+    def clock_skew(self) -> float | None:
+        """Seconds by which the system's clock was ahead of ours in its last answer; None where none told the time."""
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         """Send units in one request; for each unit the outcomes of its writes, in order.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from uuid import UUID
 
 from replicator.errors import RequestRefused, TokenExpired, UnexpectedAnswer
 from replicator.model.spec import EntitySetSpec, SystemField
-from replicator.systems import exact_json, values
+from replicator.systems import dataverse_metadata, exact_json, values
 from replicator.systems.answers import Complaint
 from replicator.systems.batch import ChangeSet, Part
-from replicator.systems.connector import FieldProblem, Outcome, Page, Reference, Stale, Unit, Write
+from replicator.systems.connector import Description, FieldProblem, Outcome, Page, Reference, Stale, Unit, Write
 from replicator.systems.keys import literal, query, record_path
 from replicator.systems.odata import Decode, ODataConnector, Prepared, common_headers, is_unknown_set, safe_etag
 from replicator.systems.outcomes import named_field, rejection, with_message
@@ -53,6 +53,10 @@ class Dataverse(ODataConnector):
         return values.row_decoder(
             [(name, wire_name(name, field), converter(name, field)) for name, field in entity_set.fields.items()]
         )
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """What EntityDefinitions says of each set."""
+        return [dataverse_metadata.describe(self.http, each.entity_set) for each in entity_sets]
 
     def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:
         """The address of one record by its GUID or by an alternate key."""

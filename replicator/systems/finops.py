@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from replicator.model.spec import EntitySetSpec, SystemField
-from replicator.systems import exact_json, values
+from replicator.systems import exact_json, finops_metadata, values
 from replicator.systems.answers import Complaint
 from replicator.systems.batch import ChangeSet, Part
-from replicator.systems.connector import FieldProblem, Outcome, Page, Stale, Unit, Write
+from replicator.systems.connector import Description, FieldProblem, Outcome, Page, Stale, Unit, Write
 from replicator.systems.keys import literal, query, record_path
 from replicator.systems.odata import Decode, ODataConnector, Prepared, common_headers, is_unknown_set, safe_etag
 from replicator.systems.outcomes import named_field, rejection, with_message
@@ -50,6 +50,10 @@ class FinOps(ODataConnector):
     def decoder(self, entity_set: EntitySetSpec) -> Decode:
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
         return values.row_decoder([(name, name, converter(name, field)) for name, field in entity_set.fields.items()])
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """What $metadata says of each set: one document for all."""
+        return finops_metadata.describe(self.http, [each.entity_set for each in entity_sets])
 
     def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:
         """The address of one record; the system wants all fields of the key."""

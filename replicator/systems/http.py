@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from threading import Lock
 from urllib.parse import urljoin, urlsplit
 
@@ -34,7 +36,8 @@ class Http:
 
     ``service`` is the path of the service under the system's address ("/data"). ``requests`` counts what was sent,
     tokens apart; ``budget`` is the last number of requests that the system said are left (None: it never did), and
-    with few of them fewer go out at once.
+    with few of them fewer go out at once;
+    ``skew`` are the seconds by which its clock was ahead in the last answer.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Http:
         self.clock = clock
         self.root = settings.url if settings.url.endswith(service) else settings.url + service
         self.requests = 0
+        self.skew: float | None = None
         self._lock = Lock()
         self._pauses: dict[bool, tuple[datetime, Throttled]] = {}
         # A pool's own limit would let waiting requests run into a timeout; this one lets them wait.
@@ -163,6 +167,7 @@ class Http:
         try:
             with self._slots.one(), self._client.stream(method, url, headers=sent, content=content) as response:
                 self._note_budget(response.headers.get(budget_header, ""))
+                self._note_clock(response.headers.get("date", ""))
                 return Answer(response.status_code, _lower(response.headers), self._body(response, what))
         except before_sending as error:
             host = urlsplit(url).netloc
@@ -193,6 +198,10 @@ class Http:
     def _note_budget(self, left: str) -> None:
         if left.isascii() and left.isdecimal():
             self._slots.note(int(left[:18]))
+
+    def _note_clock(self, told: str) -> None:
+        with suppress(ValueError, TypeError):
+            self.skew = (parsedate_to_datetime(told) - self.clock()).total_seconds()
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:

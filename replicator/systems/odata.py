@@ -18,6 +18,7 @@ from replicator.systems.auth import Clock, NotSent
 from replicator.systems.batch import Item, ItemAnswer, Part, PartAnswer
 from replicator.systems.connector import (
     Applied,
+    Description,
     FieldProblem,
     Image,
     Outcome,
@@ -71,6 +72,14 @@ class ODataConnector(ABC):
     @abstractmethod
     def decoder(self, entity_set: EntitySetSpec) -> Decode:
         """A function from a row to its typed values, then the etag."""
+
+    @abstractmethod
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """The system's own description of these sets; None where it knows no such set."""
+
+    def clock_skew(self) -> float | None:
+        """Seconds by which the system's clock was ahead of ours in its last answer."""
+        return self.http.skew
 
     @abstractmethod
     def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:

@@ -14,7 +14,7 @@ from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, T
 from replicator.inbound.budget import over_budget
 from replicator.inbound.snapshot import Snapshots, Taken
 from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Connector, Outcome, Page, Row, Unit, Usage
+from replicator.systems.connector import Connector, Description, Outcome, Page, Row, Unit, Usage
 from tests.fixtures.world import Systems
 
 ACCOUNTS = "select accountnumber, name from sales.accounts order by accountnumber"
@@ -49,6 +49,12 @@ class Between:
 
     def usage(self) -> Usage:
         return self.inner.usage()
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        return self.inner.describe(entity_sets)
+
+    def clock_skew(self) -> float | None:
+        return self.inner.clock_skew()
 
     def close(self) -> None:
         self.inner.close()

@@ -1,0 +1,59 @@
+"""The hub: whether it is there, whether it is the right one, whether this role may work on it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from replicator.errors import HubMismatch
+from replicator.hub.sql import statements
+from replicator.objects.migrate import MigrationTarget, check_hub
+from replicator.preflight.notes import Told
+
+_sql = statements(__file__)
+OLDEST = 15
+
+
+def check(hub: MigrationTarget, notes: Told, clock: Callable[[], datetime.datetime]) -> bool:
+    """Look at the hub; whether its contents can be looked at as well."""
+    fits: list[bool] = []
+    with notes.looking("hub"):
+        fits.append(_look(hub, notes, clock))
+    return any(fits)
+
+
+def _look(hub: MigrationTarget, notes: Told, clock: Callable[[], datetime.datetime]) -> bool:
+    with hub.engine.connect() as connection:
+        connection.execute(sa.text("select 1"))
+    try:
+        check_hub(hub)
+    except HubMismatch as problem:
+        notes.found("hub", problem.message, problem.hint)
+        return False
+    with hub.engine.connect() as connection, connection.begin():
+        _server(connection, notes)
+        _rights(connection, hub, notes)
+        ahead = (connection.execute(_sql["skew"]).scalar_one() - clock()).total_seconds()
+        notes.tell("hub", f"its clock is {ahead:+.1f} s from this machine's")
+    return True
+
+
+def _server(connection: sa.Connection, notes: Told) -> None:
+    row = connection.execute(_sql["server"]).one()
+    if row.version < OLDEST * 10_000:
+        notes.found("hub", f"PostgreSQL {row.version // 10_000}", f"{OLDEST} or newer is needed")
+    if row.encoding != "UTF8":
+        notes.found("hub", f"the database is in {row.encoding}", "create it in UTF-8")
+    if not row.folds:
+        notes.found("hub", "the database does not know upper and lower case beyond ASCII", "create it with C.UTF-8")
+    if not row.owns:
+        notes.found("hub", f"the role {row.role} is no member of {row.owner}", "changes would be logged under its name")
+    notes.tell("hub", f"PostgreSQL {row.version // 10_000}, role {row.role}")
+
+
+def _rights(connection: sa.Connection, hub: MigrationTarget, notes: Told) -> None:
+    schemas = ["sync", "common", *hub.compiled.schema.systems]
+    for name in connection.execute(_sql["forbidden"], {"schemas": schemas}).scalars():
+        notes.found("hub", f"this role cannot read and write {name}", "grant it SELECT, INSERT, UPDATE and DELETE")

@@ -1,0 +1,79 @@
+-- name: make
+-- What a comparison finds; of the session, so that it is worked on and read piece by piece.
+create temporary table if not exists difference (
+    id bigint generated always as identity, kind text not null, explained boolean not null, flow text not null, map text,
+    map_id smallint, record_id bigint, record text, action text, source_id bigint, target_id bigint, fields jsonb,
+    version jsonb, state text, reason text, waits_for text[], others bigint[],
+    system_key text
+);
+create temporary table if not exists stranger (
+    entity_set text not null, mirror_id bigint not null, record text, system_key text, parted_at timestamptz
+);
+create temporary table if not exists known_version (entity_set text not null, id bigint not null, etag text);
+create temporary table if not exists asked (map_id smallint not null, record_id bigint not null, differs boolean not null);
+truncate known_version, asked;
+
+-- name: clear
+-- Before a comparison.
+truncate difference, stranger;
+
+-- name: duplicates
+-- Keys that several records of a target bear, unless the source record that finds them so says it already.
+insert into difference (kind, explained, flow, record, target_id, reason, others)
+select 'duplicate', false, s.entity_set, s.record, s.linked[1],
+       format('%s records bear the key %s, %s of them %s paired', cardinality(s.mirror_ids), s.key, cardinality(s.linked),
+              case cardinality(s.linked) when 1 then 'is' else 'are' end),
+       s.mirror_ids
+from (select system || '.' || entity_set as entity_set, record, key, mirror_ids, linked from sync.duplicates) s
+where s.entity_set = any(:sets)
+  and not exists (select from difference d where d.kind = 'duplicate' and d.others && s.mirror_ids);
+
+-- name: strangers
+-- Records of targets that were never paired, and are no duplicates and no candidates either.
+insert into stranger
+select s.entity_set, s.mirror_id, s.record, s.system_key, s.parted_at
+from (select system || '.' || entity_set as entity_set, mirror_id, record, system_key, parted_at from sync.unlinked) s
+where s.entity_set = any(:sets) and s.mirror_id not in (
+    select unnest(d.others) from difference d left join sync.map m on m.name = d.map
+    where coalesce(m.system || '.' || m.entity_set, d.flow) = s.entity_set
+);
+
+-- name: ask
+-- The records that are to be repaired, and those that only have to be looked at for a row to say why they differ.
+insert into asked
+select map_id, record_id, bool_or(not explained) from difference
+where map_id is not null and (not explained or state is null or state = 'pending')
+group by map_id, record_id;
+
+-- name: mark
+-- Mark them as if a person had asked for each: what a target lost is created again, what drifted there is put back.
+insert into sync.delivery as d (map_id, record_id, operation, since)
+select map_id, record_id, 'retry', sync.now() from asked
+on conflict (map_id, record_id) do update
+set state = 'pending', operation = 'retry', marked = d.marked + 1, next_at = null, attempts = 0
+where d.state not in ('in_flight', 'unknown');
+
+-- name: counts
+-- How many differences of each kind, those that a row explains apart.
+select kind, explained, count(*) as records from difference group by kind, explained order by kind;
+
+-- name: list
+-- The differences that nothing explains, by the order in which their flows go.
+select d.kind, d.flow, d.map, d.record, d.action, d.fields, d.version, d.state, d.reason, d.waits_for, d.system_key,
+       m.direction, m.system, m.entity_set, m.entity
+from difference d left join sync.map m on m.name = d.map
+where not d.explained
+order by m.rank nulls last, d.flow, d.id limit :limit;
+
+-- name: stranger_counts
+-- Records of targets that were never paired, by entity set; those that were once apart.
+select entity_set, count(*) as records, count(parted_at) as parted from stranger group by entity_set order by entity_set;
+
+-- name: stranger_list
+-- Some of them.
+select entity_set, record, system_key, parted_at from stranger order by entity_set, mirror_id limit :limit;
+
+-- name: held
+-- Deletes that wait for a decision keep their records: they are no differences yet.
+select system || '.' || entity_set as entity_set, count(*) as records from sync.proposed_delete
+where state = 'held' group by 1 order by 1;

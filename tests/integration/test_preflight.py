@@ -1,0 +1,157 @@
+"""A preflight finds where ``schema/``, the systems and the data disagree, and says so apart from what it cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from replicator.config import Configuration
+from replicator.errors import AccessDenied, SystemUnavailable
+from replicator.model.spec import EntitySetSpec
+from replicator.preflight import Told, data
+from replicator.preflight import systems as preflight_systems
+from replicator.systems.connector import Connector, Description, Page, Property
+from tests.fixtures.world import ORGANIZATION, Systems, configuration
+
+Alter = Callable[[Description], Description | None]
+
+
+class Saying:
+    """A connector whose system says something else about one of its entity sets."""
+
+    def __init__(self, inner: Connector, entity_set: str, alter: Alter) -> None:
+        self.inner, self.entity_set, self.alter = inner, entity_set, alter
+        self.name, self.limits = inner.name, inner.limits
+        self.decoder, self.fetch, self.apply = inner.decoder, inner.fetch, inner.apply
+        self.clock_skew, self.usage, self.close = inner.clock_skew, inner.usage, inner.close
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        described = self.inner.describe(entity_sets)
+        return [
+            self.alter(found) if found and spec.entity_set == self.entity_set else found
+            for spec, found in zip(entity_sets, described, strict=True)
+        ]
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        if entity_set.entity_set == "uoms" and self.entity_set == "uoms":
+            raise AccessDenied("sales: 403")
+        return self.inner.read(entity_set, token)
+
+
+def found(systems: Systems, system: str, entity_set: str, alter: Alter) -> list[str]:
+    """What is found where the system says that of an entity set."""
+    told = Told()
+    world = systems.cycle.world
+    preflight_systems.check(world.compiled, Saying(world.connectors[system], entity_set, alter), told)
+    assert told.errors == []
+    assert {note.where for note in told.findings} <= {f"{system}.{entity_set}"}
+    return [note.what for note in told.findings]
+
+
+def with_field(name: str, field: Property | None) -> Alter:
+    def alter(description: Description) -> Description:
+        others = {each: held for each, held in description.fields.items() if each != name}
+        return replace(description, fields=others | ({name: field} if field else {}))
+
+    return alter
+
+
+def test_the_simulated_systems_and_the_schema_agree(systems: Systems) -> None:
+    for system in ("sales", "ops"):
+        assert found(systems, system, "none of them", lambda description: description) == []
+
+
+def test_each_way_in_which_a_system_may_disagree_is_a_finding_of_its_own(systems: Systems) -> None:
+    customers = "CustomersV3"
+    assert found(systems, "ops", customers, lambda _: None) == ["the system knows no such entity set"]
+    assert found(systems, "ops", customers, with_field("SalesMemo", None)) == ["there is no field 'SalesMemo'"]
+    memo = Property("Edm.Int64", ("integer",))
+    assert found(systems, "ops", customers, with_field("SalesMemo", memo)) == [
+        "'SalesMemo' is Edm.Int64, and schema/ says text"
+    ]
+    short = Property("Edm.String", ("text",), length=10)
+    assert found(systems, "ops", customers, with_field("OrganizationName", short)) == [
+        "'OrganizationName' takes 10 characters, and schema/ says 100"
+    ]
+    wanted = Property("Edm.String", ("text",), required=True)
+    assert found(systems, "ops", customers, with_field("Brand", wanted)) == [
+        "the system requires 'Brand', and account > ops.CustomersV3 does not fill it"
+    ]
+    assert found(systems, "ops", customers, with_field("Brand", replace(wanted, writable=False))) == []
+    (key,) = found(systems, "sales", "accounts", lambda each: replace(each, key=("accountnumber",)))
+    assert key == "its key is accountnumber, not accountid"
+    (off,) = found(systems, "sales", "accounts", lambda each: replace(each, tracks_changes=False))
+    assert off == "change tracking is off, so every read is whole"
+    (twice,) = found(systems, "sales", "products", lambda each: replace(each, other_keys=()))
+    assert twice == "two records may bear the same productnumber"
+
+
+def be_away() -> None:
+    raise SystemUnavailable("ops: 503")
+
+
+def test_what_cannot_be_looked_at_is_no_finding_and_stops_nothing_else(systems: Systems) -> None:
+    world = systems.cycle.world
+    told = Told()
+    connector = Saying(world.connectors["sales"], "uoms", lambda each: replace(each, tracks_changes=False))
+    preflight_systems.check(world.compiled, connector, told)
+    assert [(note.where, note.what) for note in told.errors] == [("sales.uoms", "sales: 403")]
+    assert [note.where for note in told.findings] == ["sales.uoms"]
+    assert told.exit_code == 1
+    with told.looking("ops"):
+        be_away()
+    assert told.exit_code == 1, "one of the two is not passing"
+    passing = Told()
+    with passing.looking("ops"):
+        be_away()
+    assert passing.exit_code == 4
+
+
+def told_of(systems: Systems, configured: Configuration) -> list[tuple[str, str]]:
+    told = Told()
+    data.check(systems.connection, systems.cycle.world.compiled, configured, told)
+    assert told.errors == []
+    return [(note.where, note.what) for note in told.findings]
+
+
+def test_a_record_that_all_others_look_up_has_to_be_there_once(systems: Systems) -> None:
+    systems.reference_data()
+    systems.once()
+    assert told_of(systems, configuration()) == []
+    systems.run("update common.organization set is_default = false")
+    missing = told_of(systems, Configuration())
+    assert {where for where, _ in missing} == {
+        "sales.accounts > account", "sales.contacts > account", "sales.contacts > contact", "sales.quotes > quote",
+    }  # fmt: skip
+    assert missing[0][1] == "there is no organization with is_default true, and every record waits for it"
+    two = Configuration.model_validate({"records": {"organization": [ORGANIZATION, ORGANIZATION | {"code": "X"}]}})
+    assert told_of(systems, two)[0][1] == "there are 2 organization with is_default true, and 'organization' means one"
+
+
+def test_values_that_no_map_knows_are_counted_by_map_and_field(systems: Systems) -> None:
+    systems.reference_data()
+    for number in range(3):
+        systems.account(f"A-{number}", address1_country="Atlantis" if number else " atlantis ")
+    systems.account("A-9", address2_country="Lemuria")
+    systems.once()
+    assert told_of(systems, configuration()) == [
+        ("sales.accounts > account",
+         "the value map of 'mailing_country' does not know ' atlantis ' of address1_country: 3 records"),
+        ("sales.accounts > account",
+         "the value map of 'shipping_country' does not know 'Lemuria' of address2_country: 1 record"),
+    ]  # fmt: skip
+
+
+def test_keys_that_two_records_bear_are_found_as_keys_are_compared(systems: Systems) -> None:
+    systems.reference_data()
+    systems.account("A-1")
+    systems.contact(" a-1", msdynce_isactivecustomer=True)
+    systems.once()
+    ((where, what),) = told_of(systems, configuration())
+    assert where == "sales > account"
+    assert what.startswith("records bear one key: ")
+    assert sorted(what.partition(": ")[2].split(", ")) == ["accounts A-1", "contacts  a-1"]
+    with systems.connection.begin():
+        assert systems.connection.execute(sa.text("select count(*) from common.account")).scalar_one() <= 1
