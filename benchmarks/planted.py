@@ -11,7 +11,7 @@ from benchmarks import rows
 from benchmarks.clock import Clock
 from benchmarks.systems import Source
 from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Applied, Description, Image, Limits, Outcome, Page, Reference, Row, Unit
+from replicator.systems.connector import Applied, Description, Image, Limits, Outcome, Page, Reference, Row, Unit, Usage
 
 _FIELDS = ("goodid", "number", "name", "description", "city", "quantity", "price", "availablefrom", "groupid")
 _FIRST = 'W/"1"'

@@ -47,10 +47,10 @@ group by map_id, record_id;
 
 -- name: mark
 -- Mark them as if a person had asked for each: what a target lost is created again, what drifted there is put back.
-insert into sync.delivery as d (map_id, record_id, operation, since)
-select map_id, record_id, 'retry', sync.now() from asked
+insert into sync.delivery as d (map_id, record_id, asked, since)
+select map_id, record_id, true, sync.now() from asked
 on conflict (map_id, record_id) do update
-set state = 'pending', operation = 'retry', marked = d.marked + 1, next_at = null, attempts = 0
+set state = 'pending', asked = true, marked = d.marked + 1, next_at = null, attempts = 0
 where d.state not in ('in_flight', 'unknown');
 
 -- name: counts
