@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from replicator.errors import ConfigurationError
 from replicator.model.source import read
 from replicator.model.spec import Scalar
-from replicator.systems.settings import SystemSettings
+from replicator.systems.settings import Secret, SystemSettings
 
 FILE = Path("replicator.yaml")
 
@@ -47,6 +49,73 @@ class DaemonSettings(Settings):
     lease_seconds: float = Field(default=30, gt=0, description="A replicator that is silent for so long loses the lead")
 
 
+def split_address(text: str) -> tuple[str, int]:
+    """``ADDRESS:PORT`` apart; an IPv6 address stands in brackets."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("not ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080")
+    bare = host.removeprefix("[").removesuffix("]")
+    if (":" in bare) != host.startswith("["):
+        raise ValueError("an IPv6 address stands in brackets, as [::1]:8080")
+    return bare, int(port)
+
+
+def _is_an_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+class ConsoleSettings(Settings):
+    """The web console: where it listens, and how it knows who is there."""
+
+    listen: Annotated[str, AfterValidator(_is_an_address)] = "127.0.0.1:8080"
+    token: Secret | None = Field(default=None, description="What people log in with")
+    identity_header: str | None = Field(
+        default=None, pattern=r"^[A-Za-z][A-Za-z0-9-]*$", description="Where a reverse proxy says who is there"
+    )
+    hosts: tuple[str, ...] = Field(default=(), description="Names by which browsers reach it, besides its own address")
+
+    @field_validator("token")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("a token has at least 16 characters")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> ConsoleSettings:
+        if self.token is not None and self.identity_header is not None:
+            raise ValueError("either a token or an identity header, not both")
+        return self
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine can reach it."""
+        host = split_address(self.listen)[0]
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it listens on every address of the machine, so that the address is no name for it."""
+        return split_address(self.listen)[0] in ("0.0.0.0", "::")  # noqa: S104
+
+    def check(self) -> None:
+        """Refuse to be open: raises ConfigurationError for an address that others reach without a way to know them."""
+        if not self.is_private and self.token is None and self.identity_header is None:
+            raise ConfigurationError(
+                f"the console would be open to everybody who reaches {self.listen}",
+                hint="configure console.token, or console.identity_header behind a reverse proxy; or listen on 127.0.0.1",
+            )
+        if self.is_everywhere and not self.hosts:
+            raise ConfigurationError(
+                f"the console listens on {self.listen} and does not know its name",
+                hint="say in console.hosts by which names browsers reach it",
+            )
+
+
 class Configuration(Settings):
     """The whole file."""
 
@@ -62,6 +131,7 @@ class Configuration(Settings):
         default_factory=dict, description="Budgets of single entity sets, as system.EntitySet"
     )
     daemon: DaemonSettings = DaemonSettings()
+    console: ConsoleSettings | None = Field(default=None, description="With it, 'run' serves the web console too")
 
     def delete_budget(self, system: str, entity_set: str) -> Budget:
         """The budget of one entity set."""
