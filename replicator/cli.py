@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from replicator import __version__, report
 from replicator.commands import decide
 from replicator.config import FILE, Configuration, load
+from replicator.console import command as console_command
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Transient
@@ -83,7 +84,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (decide,):
+for module in (decide, console_command):
     for command in module.commands:
         main.add_command(command)
 
@@ -165,7 +166,8 @@ def _tell(found: dict[str, report.Rows], as_json: bool) -> None:
 def run(config_path: Path | None) -> None:
     """Run the daemon: keep both systems in step until SIGTERM or Ctrl-C.
 
-    Logs are JSON lines on stderr. What is under way is finished before it stops.
+    Logs are JSON lines on stderr. What is under way is finished before it stops. With 'console:' in the configuration
+    it serves the web console too, also while another daemon leads.
     """
     structlog.configure(
         processors=[
@@ -175,11 +177,16 @@ def run(config_path: Path | None) -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    with world_of(load(config_path), LogWatcher()) as world:
+    with ExitStack() as stack:
+        world = stack.enter_context(world_of(load(config_path), LogWatcher()))
         daemon = Daemon(world, this_process())
         stop_on_signals(daemon.stop)
         log = structlog.get_logger("replicator")
         log.info("start", version=__version__, systems=list(world.connectors))
+        if world.configuration.console is not None:
+            from replicator.console.serve import serving
+
+            stack.enter_context(serving(world.engine, world.compiled, world.configuration.console))
         clean = daemon.run()
         log.info("stop", clean=clean)
     if not clean:

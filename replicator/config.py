@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -36,6 +36,12 @@ class Budget(Settings):
 
     count: int = Field(default=100, ge=0)
     share: float = Field(default=0.1, ge=0, le=1)
+
+
+class FlowSettings(Settings):
+    """How a single flow is treated."""
+
+    mode: Literal["apply", "observe"] = Field(default="apply", description="observe: decided and shown, never sent")
 
 
 class DaemonSettings(Settings):
@@ -129,6 +135,9 @@ class Configuration(Settings):
     first_updates: Budget = Budget()
     delete_budgets: dict[str, Budget] = Field(
         default_factory=dict, description="Budgets of single entity sets, as system.EntitySet"
+    )
+    flows: dict[str, FlowSettings] = Field(
+        default_factory=dict, description="Single flows, by the name that status gives them"
     )
     daemon: DaemonSettings = DaemonSettings()
     console: ConsoleSettings | None = Field(default=None, description="With it, 'run' serves the web console too")

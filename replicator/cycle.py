@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from replicator.config import Configuration
 from replicator.engine.lease import Lease
-from replicator.engine.maps import map_ids
+from replicator.engine.maps import map_ids, set_modes
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
+from replicator.engine.usage import note_usage
 from replicator.errors import LeaseLost, ReplicatorError, SchemaError
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
@@ -23,7 +24,7 @@ from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
 from replicator.outbound.apply import Delivered, Deliveries, Sending
-from replicator.systems.connector import Connector
+from replicator.systems.connector import Connector, Usage
 
 _ROUNDS_MAX = 100
 """Of marking and merging without reading anything new; more is taken for two maps that undo each other's work."""
@@ -93,6 +94,7 @@ class Cycle:
         self.connection = connection
         with connection.begin():
             self.ids = map_ids(connection, world.compiled)
+        self._usage: dict[str, Usage] = {}
         self._deliveries = {name: self._make_deliveries(connector) for name, connector in world.connectors.items()}
 
     def _make_deliveries(self, connector: Connector) -> Deliveries:
@@ -114,6 +116,7 @@ class Cycle:
         """After a start: the log's partitions, the configuration's own records, changed maps, requests cut off."""
         self.maintain()
         write_records(self.connection, self.world.compiled, self.world.configuration.records)
+        set_modes(self.connection, self.world.compiled, self.world.configuration.flows)
         mark_changed_maps(self.connection, self.world.compiled, self.ids)
         self.recover(list(self._deliveries))
 
@@ -139,6 +142,7 @@ class Cycle:
                 if self.world.stopping():
                     return changed
                 changed |= self._read_set(snapshots, entity_set, whole=whole)
+            self._note_usage(name)
         return changed
 
     def _read_set(self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool) -> bool:
@@ -183,7 +187,15 @@ class Cycle:
                 raise
             except ReplicatorError as problem:
                 self.world.watcher.problem(name, problem)
+            self._note_usage(name)
         return total
+
+    def _note_usage(self, name: str) -> None:
+        """What is known of a system's patience, where that changed."""
+        usage = self.world.connectors[name].usage()
+        if self._usage.get(name) != usage:
+            self._usage[name] = usage
+            note_usage(self.connection, name, usage)
 
     def settle(self) -> bool:
         """Merge and deliver until nothing moves; whether any system was written to."""

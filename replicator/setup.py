@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from replicator.config import Configuration
 from replicator.cycle import Watcher, World
 from replicator.engine.lease import Lease, acquire, holder
+from replicator.engine.maps import check_flows
 from replicator.errors import ConfigurationError, LeaseLost
 from replicator.hub.open import open_hub
 from replicator.model.compiled import Compiled, compile_folder
@@ -43,6 +44,7 @@ def world_of(
     with hub_of(configuration) as hub:
         check_hub(hub)
         check_systems(configuration, hub.compiled)
+        check_flows(hub.compiled, configuration.flows)
         connectors = {
             name: connect(name, settings, transport=(transports or {}).get(name))
             for name, settings in configuration.systems.items()

@@ -30,6 +30,8 @@ class Shown:
     reason: str | None = None
     waits_for: Sequence[str] | None = None
     operation: str | None = None
+    code: str | None = None
+    field: str | None = None
 
 
 FEW = 1000
@@ -100,6 +102,7 @@ def _take_gone(source: sa.Table) -> sa.Insert:
         sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state)
         .where(delivery.c.map_id == sa.bindparam("map_id"), delivery.c.record_id > sa.bindparam("after"))
         .where(delivery.c.state == sa.any_(sa.cast(sa.bindparam("states"), sa.ARRAY(delivery_state))), sa.not_(there))
+        .where(sa.not_(sa.func.sync.is_paused(sa.cast(sa.bindparam("map_id"), sa.SmallInteger))))
         .order_by(delivery.c.record_id).limit(sa.bindparam("limit")).with_for_update(skip_locked=True)
     )  # fmt: skip
     return sa.insert(_claim).from_select(["record_id", "marked", "state"], wanted)

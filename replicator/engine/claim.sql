@@ -1,11 +1,11 @@
 -- name: to_do
--- Which maps have anything to look at, and of what kind: one question instead of a claim for each.
+-- Which maps have anything to look at, and of what kind: one question instead of a claim for each. None that is paused.
 select m.id as map_id,
-       exists (select from sync.delivery d where d.map_id = m.id and d.state = 'pending') as pending,
-       exists (select from sync.delivery d where d.map_id = m.id and d.state = 'blocked') as blocked,
-       exists (select from sync.delivery d where d.map_id = m.id and d.state = 'unknown') as unknown,
-       exists (select from sync.delivery d where d.map_id = m.id and d.next_at <= sync.now()) as due
-from sync.map m where m.in_use;
+       works and exists (select from sync.delivery d where d.map_id = m.id and d.state = 'pending') as pending,
+       works and exists (select from sync.delivery d where d.map_id = m.id and d.state = 'blocked') as blocked,
+       works and exists (select from sync.delivery d where d.map_id = m.id and d.state = 'unknown') as unknown,
+       works and exists (select from sync.delivery d where d.map_id = m.id and d.next_at <= sync.now()) as due
+from sync.map m, lateral (select not sync.is_paused(m.id)) as flow (works) where m.in_use;
 
 -- name: make
 -- The records under way, for one transaction.
@@ -14,10 +14,11 @@ create temporary table claim (
 ) on commit drop;
 
 -- name: take
--- Claim records of a map, oldest id first, leaving out what another session holds.
+-- Claim records of a map, oldest id first, leaving out what another session holds; none while the map is paused.
 insert into claim
 select record_id, marked, state from sync.delivery
 where map_id = :map_id and state = any(cast(:states as sync.delivery_state[])) and record_id > :after
+  and not sync.is_paused(cast(:map_id as smallint))
 order by record_id limit :limit
 for update skip locked;
 
@@ -25,7 +26,7 @@ for update skip locked;
 -- Claim records whose pause is over.
 insert into claim
 select record_id, marked, state from sync.delivery
-where map_id = :map_id and state = 'failed' and next_at <= sync.now()
+where map_id = :map_id and state = 'failed' and next_at <= sync.now() and not sync.is_paused(cast(:map_id as smallint))
 order by next_at limit :limit
 for update skip locked;
 
@@ -54,13 +55,14 @@ where d.map_id = :map_id and d.record_id = done.record_id and c.record_id = done
 -- name: show
 -- Something is wrong or has to wait: say so, unless exactly that is said already.
 update sync.delivery d
-set state = cast(o.state as sync.delivery_state), reason = o.reason, field = null, code = null, record = o.record,
+set state = cast(o.state as sync.delivery_state), reason = o.reason, field = o.field, code = o.code, record = o.record,
     waits_for = case when o.waits_for is null then null else array(select jsonb_array_elements_text(o.waits_for)) end,
     operation = o.operation, next_at = null, tried_at = sync.now()
 from jsonb_to_recordset(cast(:outcomes as jsonb))
-     as o(record_id bigint, state text, reason text, record text, waits_for jsonb, operation text)
+     as o(record_id bigint, state text, reason text, record text, waits_for jsonb, operation text,
+          code text, field text)
 where d.map_id = :map_id and d.record_id = o.record_id
-  and (d.state::text, d.reason, d.record, d.operation)
-      is distinct from (o.state, o.reason, o.record, o.operation)
+  and (d.state::text, d.reason, d.record, d.operation, d.code, d.field)
+      is distinct from (o.state, o.reason, o.record, o.operation, o.code, o.field)
       or (d.map_id = :map_id and d.record_id = o.record_id and d.waits_for is distinct from
           case when o.waits_for is null then null else array(select jsonb_array_elements_text(o.waits_for)) end);

@@ -16,6 +16,8 @@ from replicator.model.compiled import Compiled, CompiledMap
 
 _sql = statements(__file__)
 CONSUMER = "replicator"
+UNMOVED = ("in_flight", "unknown", "skipped")
+"""States that a mark does not change: what is under way, and what a person decided to leave alone."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int
             found.c.record_id.is_not(None)
         ),
     )
-    busy = delivery.c.state.in_([sa.literal_column("'in_flight'"), sa.literal_column("'unknown'")])
+    busy = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in UNMOVED])
     remarked = {
         "marked": delivery.c.marked + 1,
         "state": sa.case((busy, delivery.c.state), else_=sa.literal_column("'pending'::sync.delivery_state")),

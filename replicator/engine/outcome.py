@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from replicator.engine.claim import Shown, State
 from replicator.engine.diff import INCOMPLETE
 
-_STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked", "invalid": "rejected"}
+_STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked"}
 
 
-def shown(row: Any) -> Shown | None:
-    """How a record is shown whose action is no write; None when it is in step."""
+INVALID, CLASH, KEY_CHANGED = "invalid", "clash", "key changed"
+"""Codes of what the hub itself found out."""
+
+
+def shown(row: Any, key: Sequence[str] = ()) -> Shown | None:
+    """How a record is shown whose action is no write; None when it is in step. ``key``: the target's business key."""
+    fields = ", ".join(key) or None
+    if row.action == "invalid":
+        field, told, _ = (row.reason or "").partition(": ")
+        return Shown(row.record_id, "rejected", row.record, row.reason, None, None, INVALID, field if told else None)
+    if row.action == CLASH:
+        return Shown(row.record_id, "blocked", row.record, None, row.waits_for, None, CLASH, fields)
     if row.action in _STATES:
         return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for)
     if row.action == INCOMPLETE:
@@ -30,7 +41,7 @@ def shown(row: Any) -> Shown | None:
     if row.action == "taken":
         of = f"that of {row.holder}" if row.holder else "more than one, or one of no known record"
         words = f"another record has this key in the target: {of}"
-        return Shown(row.record_id, "blocked", row.record, None, [words])
+        return Shown(row.record_id, "blocked", row.record, None, [words], None, CLASH, fields)
     if row.action == "rekey":
         return Shown(
             row.record_id,
@@ -38,5 +49,8 @@ def shown(row: Any) -> Shown | None:
             row.record,
             None,
             ["its key in the target changed, and the target cannot change a key"],
+            None,
+            KEY_CHANGED,
+            fields,
         )
     return None

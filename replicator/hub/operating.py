@@ -71,10 +71,10 @@ refetch = sa.Table(
     metadata,
     sa.Column("system", sa.Text, primary_key=True),
     sa.Column("entity_set", sa.Text, primary_key=True),
-    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="id in the mirror"),
+    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="id in the mirror; 0: all"),
     sa.Column("at", _time, nullable=False, server_default=_now),
     schema="sync",
-    comment="Single records that the next read of their entity set fetches by key",
+    comment="Records that the next read of their entity set fetches by key, and sets that it reads whole",
 )
 
 alert = sa.Table(

@@ -76,6 +76,7 @@ map_ = sa.Table(
     sa.Column("entity", sa.Text, nullable=False, server_default="", comment="The entity of the common model"),
     sa.Column("entity_set", sa.Text, nullable=False, server_default="", comment="The entity set of the system"),
     sa.Column("mode", sa.Text, nullable=False, server_default="apply", comment="apply, or observe: nothing is sent"),
+    sa.Column("last_success_at", _time, comment="When a record last arrived by it"),
     schema="sync",
     comment="The maps of schema/, by id",
 )

@@ -8,14 +8,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from replicator.engine.outcome import CLASH
 from replicator.model.tables import fold
 from replicator.model.views import DesiredView
 
 
-def blocking(work: sa.TableClause, which: sa.ColumnElement[bool], why: sa.ColumnElement[str]) -> sa.Update:
-    """Turn the action of some of the records under way into ``blocked``, for a reason."""
+def blocking(
+    work: sa.TableClause, which: sa.ColumnElement[bool], why: sa.ColumnElement[str], action: str = "blocked"
+) -> sa.Update:
+    """Turn the action of some of the records under way into ``blocked``, or ``clash``, for a reason."""
     nothing = sa.cast(sa.text("'{}'"), sa.ARRAY(sa.Text))
-    return sa.update(work).where(which).values(action="blocked", waits_for=sa.func.array_append(nothing, why))
+    return sa.update(work).where(which).values(action=action, waits_for=sa.func.array_append(nothing, why))
 
 
 def clashes(view: DesiredView, work: sa.TableClause) -> Iterator[sa.Update]:
@@ -58,9 +61,8 @@ def _among_themselves(
         .subquery("twins")
     )
     same = sa.and_(*(twins.c[name] == key for name, key in named.items()))
-    return blocking(
-        work, sa.and_(create, same), sa.literal("several records bear one business key: ") + twins.c.records
-    )
+    words = sa.literal("several records bear one business key: ") + twins.c.records
+    return blocking(work, sa.and_(create, same), words, CLASH)
 
 
 def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElement[bool]) -> sa.Update:
@@ -75,7 +77,7 @@ def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElemen
     frees = sa.or_(leaving.c.action == "delete", renumbered)
     freed = sa.exists().where(leaving.c.target_id == target.c.id, frees)
     words = sa.literal(f"another record is {view.mapping.entity.entity} ") + label + " already"
-    return blocking(work, sa.and_(which, same, sa.not_(freed)), words)
+    return blocking(work, sa.and_(which, same, sa.not_(freed)), words, CLASH)
 
 
 def parking(view: DesiredView, work: sa.TableClause) -> sa.Update:

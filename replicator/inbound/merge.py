@@ -22,6 +22,7 @@ from replicator.engine.claim import (
 )
 from replicator.engine.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
 from replicator.engine.later import joined_to_go
+from replicator.engine.maps import note_success
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
@@ -81,7 +82,10 @@ class Merges:
                 full = claimed.records == _BATCH
                 if claimed.records:
                     set_origin(self.connection, f"merge:{found.mapping.system}")
-                    total.add(self._merge_claimed(found, claimed))
+                    merged = self._merge_claimed(found, claimed)
+                    if merged.progress:
+                        note_success(self.connection, self.ids[found.name])
+                    total.add(merged)
                 after = claimed.last
         return total
 
@@ -94,7 +98,8 @@ class Merges:
             rows = claimed_rows(self.connection)
             if len(rows) == 1:
                 words = str(problem.orig).split("\n", maxsplit=1)[0]
-                show(self.connection, self.ids[found.name], [Shown(rows[0][0], "rejected", None, words)])
+                code = getattr(problem.orig, "sqlstate", None)
+                show(self.connection, self.ids[found.name], [Shown(rows[0][0], "rejected", None, words, code=code)])
                 return Merged(waiting=1)
         total = Merged()
         for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
@@ -256,6 +261,7 @@ class _MapMerge:
         settled = settle_all(self.connection, map_id, finished)
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
         rows = self.connection.execute(sa.select(*columns).where(work.c.action.not_in(done))).all()
-        outcomes = [outcome for row in rows if (outcome := shown(row)) is not None]
+        key = [column.name for column in self.view.columns if column.is_key]
+        outcomes = [outcome for row in rows if (outcome := shown(row, key)) is not None]
         show(self.connection, map_id, outcomes)
         return Merged(settled=settled, waiting=len(outcomes))

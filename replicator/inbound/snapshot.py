@@ -17,7 +17,7 @@ from replicator.engine.mirror import remove, set_origin, store
 from replicator.errors import ReplicatorError, TokenExpired
 from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.hub.state import proposed_delete, snapshot
-from replicator.inbound import stage
+from replicator.inbound import refetch, stage
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.tables import ETAG, Tables, fold, key_expressions, mirror_key
 from replicator.systems.connector import Connector, FieldProblem, Image, Page, Row
@@ -59,19 +59,22 @@ class Snapshots:
         names = {"system": entity_set.system, "entity_set": entity_set.name}
         with self.connection.begin():
             position = self.connection.execute(_sql["position"], names).one_or_none()
-        token = position.token if position is not None and not whole else None
+            wanted = refetch.asked(self.connection, names)
+        token = position.token if position is not None and not (whole or wanted.whole) else None
         try:
             try:
-                taken = self._take(entity_set, token, budget)
+                taken = self._take(entity_set, token, budget, wanted.records)
             except TokenExpired:
-                taken = self._take(entity_set, None, budget)
+                taken = self._take(entity_set, None, budget, wanted.records)
         except ReplicatorError as problem:
             with self.connection.begin():
                 self.connection.execute(_sql["keep_problem"], names | {"problem": str(problem)})
             raise
+        with self.connection.begin():
+            refetch.answered(self.connection, names, wanted)
         return taken
 
-    def _take(self, entity_set: EntitySet, token: str | None, budget: Budget) -> Taken:
+    def _take(self, entity_set: EntitySet, token: str | None, budget: Budget, wanted: Sequence[int]) -> Taken:
         mirror = self.tables.mirror(entity_set)
         with self.connection.begin():
             moment = self.connection.execute(_sql["moment"]).scalar_one()
@@ -86,6 +89,10 @@ class Snapshots:
         if load.touched and self._read_again(entity_set, mirror, load.touched):
             with self.connection.begin():
                 load.keep_position(read.token)
+        gone = self._fetch(entity_set, mirror, wanted)
+        if gone:
+            with self.connection.begin():
+                load.propose(gone, budget)
         return self._confirm(entity_set, mirror, taken)
 
     def _read_again(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> bool:
@@ -93,13 +100,17 @@ class Snapshots:
 
         Only then may the token move on: until they are stored, nothing but the old one would show them once more.
         """
-        there = True
+        return not self._fetch(entity_set, mirror, ids)
+
+    def _fetch(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> list[int]:
+        """Read records by key into their mirror; those that are not there."""
+        gone: list[int] = []
         for part in _slices(ids):
             keys = self._keys(entity_set, mirror, part)
             rows = self.connector.fetch(entity_set.spec, list(keys.values()))
             self._store(entity_set, mirror, [row for row in rows if row is not None])
-            there = there and None not in rows
-        return there
+            gone += [record for record, row in zip(keys, rows, strict=True) if row is None]
+        return gone
 
     def _confirm(self, entity_set: EntitySet, mirror: sa.Table, taken: Taken) -> Taken:
         """Look up every record that is to be deleted; delete those that are gone indeed."""
@@ -237,6 +248,10 @@ class _Loading:
         held, proposed = self._propose(self._absent(read), read.rows, budget)
         self._forget_rejected(read, started)
         return Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected)
+
+    def propose(self, absent: list[int], budget: Budget) -> None:
+        """Propose to delete records that were asked for by key and are not there."""
+        self._propose(absent, len(absent), budget)
 
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
         keys = mirror_key(self.entity_set)

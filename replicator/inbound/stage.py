@@ -24,6 +24,7 @@ _COPY_TYPES: dict[FieldType, str] = {
     "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid",
 }  # fmt: skip
 _sql = statements(__file__)
+_VALUE_CHARACTERS = 100  # of a rejected value that are told
 _ROW_CHARACTERS = 10_000  # of a rejected row that are kept
 
 
@@ -129,7 +130,10 @@ def _storable(value: object) -> str:
 
 
 def _in_words(problem: FieldProblem) -> str:
-    return f"{problem.field}: {ascii(problem.value)[:100]} {problem.why}"
+    value = ascii(problem.value)
+    if len(value) > _VALUE_CHARACTERS:
+        value = value[: _VALUE_CHARACTERS - 4] + "..." + value[-1]  # the quotation mark stays
+    return f"{problem.field}: {value} {problem.why}"
 
 
 def _as_text(row: Row) -> str:

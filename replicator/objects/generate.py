@@ -86,6 +86,7 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
         yield _view_text(name, differences.of_map(compiled, found))
         yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
     yield (hub_folder / "views.sql").read_text(encoding="utf-8")
+    yield (hub_folder / "decisions.sql").read_text(encoding="utf-8")
     yield _view_text("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
     yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
@@ -180,12 +181,18 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             count("failed").label("failed"),
             count("rejected").label("rejected"),
             count("not_eligible").label("not_eligible"),
-            count("reported", "held").label("reported"),
+            count("reported").label("reported"),
+            count("held").label("held"),
+            count("skipped").label("skipped"),
+            count("observed").label("observed"),
             conflicts.label("conflicts"),
             read_state.c.read_at.label("last_snapshot"),
             read_state.c.problem,
             oldest.label("oldest"),
             sa.func.greatest(sa.extract("epoch", sa.func.sync.now() - oldest), 0).label("lag_seconds"),
+            map_.c.last_success_at.label("last_success"),
+            sa.func.sync.is_paused(map_.c.id).label("paused"),
+            map_.c.mode,
         )
         .select_from(map_.outerjoin(read_state, sa.and_(
             read_state.c.system == mapping.system, read_state.c.entity_set == mapping.entity_set.name)))

@@ -4,6 +4,8 @@ with done as (
     delete from sync.delivery
     where map_id = :map_id and record_id = any(:ids) and marked = claimed and record_id <> all(:incomplete)
     returning record_id
+), noted as (
+    update sync.map set last_success_at = sync.now() where id = :map_id
 )
 update sync.delivery set state = 'pending', attempts = 0, identity = null
 where map_id = :map_id and record_id = any(:ids)
@@ -14,7 +16,9 @@ where map_id = :map_id and record_id = any(:ids)
 update sync.delivery d
 set state = case when d.marked is distinct from d.claimed and o.state = 'rejected' then 'pending'
                  else cast(o.state as sync.delivery_state) end,
-    reason = o.reason, code = o.code, field = o.field, attempts = d.attempts + 1,
+    reason = o.reason,
+    operation = case when o.state = 'failed' and d.code in ('retry', 'approved') then d.code else d.operation end,
+    code = case when o.state = 'unknown' then d.code else o.code end, field = o.field, attempts = d.attempts + 1,
     next_at = case when o.pause is null then null else sync.now() + make_interval(secs => o.pause) end
 from jsonb_to_recordset(cast(:outcomes as jsonb))
      as o(record_id bigint, state text, reason text, code text, field text, pause double precision)

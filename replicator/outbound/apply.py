@@ -26,6 +26,7 @@ from replicator.outbound.first import hold_first_updates
 from replicator.outbound.later import Later
 from replicator.outbound.look_up import LookUp
 from replicator.outbound.plan import Delivery, Earlier, NewKey, plan_delivery
+from replicator.outbound.restraint import only_observe, put_back_if_paused
 from replicator.systems.connector import Connector, Outcome, Postponed
 
 _sql = statements(__file__.replace("apply", "claim"))
@@ -199,6 +200,7 @@ class Deliveries:
             )
             for row in rows
         ]
+        only_observe(self.connection, self.ids[found.name], deliveries)
         return self._sort_out(found, deliveries)
 
     def _earlier(self, found: CompiledMap) -> Earlier:
@@ -250,6 +252,9 @@ class Deliveries:
                 continue
             with self.connection.begin():
                 self.sending.check_lease(self.connection)
+                paused = put_back_if_paused(self.connection, self.ids[found.name], group)
+            if paused:
+                continue
             under_way[self.sending.workers.submit(self.connector.apply, [each.unit for each in group])] = group
         while under_way:
             self._collect(found, under_way, counts)

@@ -13,8 +13,8 @@ select d.record_id, d.operation, d.identity from sync.delivery d join claim c us
 where d.map_id = :map_id and (d.operation = 'retry' or d.identity is not null);
 
 -- name: unopened
--- A map whose first delivery has not been let through: how many of its updates are held already, and its target's size.
-select m.opened_at is null as closed,
+-- A map whose first delivery has not been let through, unless it is only observed: how many of its updates are held already, and its target's size.
+select m.opened_at is null and m.mode <> 'observe' as closed,
        (select count(*) from sync.delivery d where d.map_id = m.id and d.state = 'held') as held
 from sync.map m where m.id = :map_id;
 
@@ -24,9 +24,11 @@ update sync.map set opened_at = sync.now() where id = :map_id;
 
 -- name: in_flight
 -- From here on these records are under way; the keys of what is created are stored before the first request.
+-- What a person asked for stands in code meanwhile: it still holds when nothing comes of the request.
 update sync.delivery d
 set state = 'in_flight', claimed = d.marked, tried_at = sync.now(), next_at = null, record = o.record,
-    operation = o.operation, identity = o.identity, reason = null, field = null, code = null, waits_for = null
+    operation = o.operation, identity = o.identity, reason = null, field = null, waits_for = null,
+    code = case when d.operation in ('retry', 'approved') then d.operation end
 from jsonb_to_recordset(cast(:deliveries as jsonb))
      as o(record_id bigint, record text, operation text, identity jsonb)
 where d.map_id = :map_id and d.record_id = o.record_id;
@@ -39,5 +41,7 @@ order by record_id limit :limit;
 
 -- name: looked_up
 -- The record has been looked up; it is decided again.
-update sync.delivery set state = 'pending', next_at = null
+update sync.delivery
+set state = 'pending', next_at = null, code = null,
+    operation = case when code in ('retry', 'approved') then code else operation end
 where map_id = :map_id and state = 'unknown' and record_id = any(:ids);

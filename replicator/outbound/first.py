@@ -11,6 +11,7 @@ from replicator.engine.claim import Shown, claim_records, show
 from replicator.engine.diff import diff, linking
 from replicator.engine.marks import mark_through
 from replicator.hub.sql import statements
+from replicator.hub.state import delivery
 from replicator.model.compiled import Compiled, CompiledMap
 
 _sql = statements(__file__.replace("first", "claim"))
@@ -34,7 +35,12 @@ def hold_first_updates(
         linked = list(connection.execute(linking(found.view, claimed)).scalars())
         mark_through(connection, compiled, ids, found.view.link, linked)
         rows = diff(found.view, map_id, claimed).subquery("d")
-        updates = sa.select(rows.c.record_id, rows.c.record).where(rows.c.action == "update")
+        approved = sa.select(delivery.c.record_id).where(
+            delivery.c.map_id == map_id, delivery.c.operation == sa.literal_column("'approved'")
+        )
+        updates = sa.select(rows.c.record_id, rows.c.record).where(
+            rows.c.action == "update", rows.c.record_id.not_in(approved)
+        )
         size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()
         count = connection.execute(sa.select(sa.func.count()).select_from(updates.subquery())).scalar_one()
         reason = too_many(count + opening.held, size, budget)

@@ -146,7 +146,8 @@ def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
 def _trouble(found: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
     """Why a record is not written; None when it is, or need not be."""
     writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and found.root is not None)
-    return None if writable or row.action == INCOMPLETE else shown(row)
+    key = [column.field for column in found.view.columns if column.is_key]
+    return None if writable or row.action == INCOMPLETE else shown(row, key)
 
 
 def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:
@@ -156,7 +157,8 @@ def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked:
         if trouble is not None:
             named = f"{found.mapping.entity.entity} {part.record}: {trouble.reason or ''}".rstrip(": ")
             waits = [f"{found.mapping.entity.entity} {part.record}: {each}" for each in trouble.waits_for or ()]
-            return Shown(row.record_id, trouble.state, row.record, named, waits or None)
+            told = trouble.code, trouble.field
+            return Shown(row.record_id, trouble.state, row.record, named, waits or None, None, *told)
     return None
 
 

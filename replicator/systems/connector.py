@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 
@@ -110,6 +111,15 @@ class Limits:
     parallel_requests: int = 4
 
 
+@dataclass(frozen=True)
+class Usage:
+    """How much a system was asked so far, how much it said it will still bear, and its pause, if it asked for one."""
+
+    requests: int
+    budget_left: int | None = None
+    paused_until: datetime | None = None
+
+
 class Connector(Protocol):
     """One system. Methods may be called from several threads at once.
 
@@ -141,6 +151,9 @@ class Connector(Protocol):
         message and the others carry Rejected with an empty message. A request that was answered but not
         understood, or not answered, gives Unknown for each write it contained.
         """
+
+    def usage(self) -> Usage:
+        """Requests sent since it was made, and what the system said about further ones."""
 
     def close(self) -> None:
         """Release connections."""

@@ -131,6 +131,11 @@ class Http:
         if 0 < left <= asked.retry_after:  # more is left where the clock was set back
             raise Throttled(asked.message, retry_after=left)
 
+    def paused_until(self) -> datetime | None:
+        """When the longer of the pauses ends that the system asked for; None when it asked for none."""
+        ends = [until for until, _ in list(self._pauses.values()) if until > self.clock()]
+        return max(ends, default=None)
+
     def _exchange(
         self, method: str, url: str, what: str, headers: Mapping[str, str], content: bytes | None, auth: str | None
     ) -> Answer:

@@ -27,6 +27,7 @@ from replicator.systems.connector import (
     Row,
     Unit,
     Unknown,
+    Usage,
     Write,
 )
 from replicator.systems.http import Http, utc_now
@@ -86,6 +87,10 @@ class ODataConnector(ABC):
     def is_outage(self, status: int, words: Complaint) -> bool:
         """Whether an answer speaks of the system's own trouble rather than of the write."""
         return status >= 500 or status == 408
+
+    def usage(self) -> Usage:
+        """Requests sent since it was made, and what the system said about further ones."""
+        return Usage(self.http.requests, self.http.budget, self.http.paused_until())
 
     def close(self) -> None:
         """Release connections."""

@@ -26,6 +26,38 @@ create function sync.origin(cause text) returns text language sql stable strict 
 $$;
 comment on function sync.origin(text) is 'The cause given for a write, if this session may give one';
 
+-- Who decides: a person whom the console names, where this session may act for others; else the session's role.
+create function sync.actor() returns text language sql stable as $$
+    select coalesce(sync.origin(nullif(current_setting('sync.actor', true), '')), session_user)
+$$;
+comment on function sync.actor is 'Who is deciding, for sync.decision';
+
+-- What several failures have in common: the words without what differs from record to record.
+create function sync.without_values(words text) returns text language sql immutable as $$
+    select regexp_replace(regexp_replace(regexp_replace(regexp_replace(words,
+        '(?<!\w)''.*?''(?!\w)', '''_''', 'g'),
+        '"[^"]*"', '"_"', 'g'),
+        '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', '_', 'g'),
+        '\d+([.,:]\d+)*', '#', 'g')
+$$;
+comment on function sync.without_values is 'A message with quoted values, GUIDs and numbers taken out';
+
+create function sync.kinds_of_parents(waits_for text[]) returns text language sql immutable as $$
+    select string_agg(distinct substring(what from '^\w+') || coalesce(substring(what from ' in \w+$'), ''), ', ')
+    from unnest(waits_for) as w (whole), regexp_replace(whole, '^\w+ [^:'']*: ', '') as r (what)
+$$;
+comment on function sync.kinds_of_parents is 'What kinds of records somebody waits for, without saying which';
+
+create function sync.cause(
+    of_system text, of_flow text, of_state text, of_code text, of_field text, words text, waits_for text[]
+) returns text language sql immutable as $$
+    select left(md5(of_system || '|' || of_flow || '|' || of_state || '|' || coalesce(of_code, '') || '|'
+                    || coalesce(of_field, '') || '|'
+                    || case when waits_for is null then coalesce(sync.without_values(words), '')
+                            when of_code is null then coalesce(sync.kinds_of_parents(waits_for), '') else '' end), 8)
+$$;
+comment on function sync.cause is 'The fingerprint of a failure: the same for all records that fail for the same reason';
+
 create function log.refuse_truncate() returns trigger language plpgsql as $$
 begin
     raise exception 'TRUNCATE of %.% is refused, because its rows would vanish without a trace',
@@ -164,93 +196,3 @@ begin
 end
 $$;
 comment on function log.drop_day is 'Drops one day of log.change and of all before-images';
-
-create function sync.approve_deletes(of_system text, of_entity_set text) returns bigint language sql as $$
-    with decided as (
-        update sync.proposed_delete
-        set state = 'approved', decided_at = sync.now(), decided_by = session_user
-        where system = of_system and entity_set = of_entity_set and state = 'held'
-        returning 1
-    )
-    select count(*) from decided
-$$;
-comment on function sync.approve_deletes is 'Lets the held deletes of an entity set go ahead; each record is read once more before';
-
-create function sync.reject_deletes(of_system text, of_entity_set text) returns bigint language sql as $$
-    with decided as (
-        update sync.proposed_delete
-        set state = 'rejected', decided_at = sync.now(), decided_by = session_user
-        where system = of_system and entity_set = of_entity_set and state = 'held'
-        returning 1
-    )
-    select count(*) from decided
-$$;
-comment on function sync.reject_deletes is 'Keeps the records whose deletes are held';
-
-create function sync.approve_updates(of_map text) returns bigint language sql as $$
-    update sync.map set opened_at = sync.now() where name = of_map;
-    with released as (
-        update sync.delivery d set state = 'pending', marked = marked + 1
-        from sync.map m where m.id = d.map_id and m.name = of_map and d.state = 'held'
-        returning 1
-    )
-    select count(*) from released
-$$;
-comment on function sync.approve_updates is 'Lets the held updates of a map''s first delivery go out';
-
--- A record whose last request was not answered is looked up first, whoever asks.
-create function sync.retry(of_map text default null, of_record text default null) returns bigint language sql as $$
-    with marked as (
-        update sync.delivery d
-        set state = case when d.state = 'unknown' then d.state else 'pending' end,
-            operation = case when d.state = 'unknown' then d.operation else 'retry' end,
-            marked = marked + 1, next_at = null, attempts = 0
-        from sync.map m
-        where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'unknown')
-          and (of_map is null or m.name = of_map) and (of_record is null or d.record = of_record)
-        returning 1
-    )
-    select count(*) from marked
-$$;
-comment on function sync.retry is 'Tries failed and rejected records again: of one map, of one record, or all';
-
--- A decision is an edit of common, on the footing that the side whose change was in the way has been heard: the base
--- becomes what it holds. So the value travels like any other, and a change made after the decision is a change again.
-create function sync.resolve(of_conflict bigint, take text default null, value text default null) returns bigint
-    language plpgsql as $$
-declare
-    met sync.conflict;
-    chosen text;
-    changed bigint;
-begin
-    select k.* into met from sync.conflict k where k.id = of_conflict and k.state = 'open' for update;
-    if met.id is null then
-        raise exception 'conflict % is not open', of_conflict using hint = 'sync.conflicts lists those that are';
-    elsif (take is null) = (value is null) then
-        raise exception 'say whose value to take, or give one' using hint = 'an empty text empties the field';
-    elsif take is not null and not met.held ? take then
-        raise exception 'conflict % holds no value of %', of_conflict, take
-            using hint = 'it holds one of ' || (select string_agg(name, ', ') from jsonb_object_keys(met.held) name);
-    end if;
-    chosen := case when take is null then nullif(value, '') else met.held ->> take end;
-    execute format('update common.%1$I set %2$I = %3$L where id = $1 and %2$I is not distinct from %4$L',
-                   met.entity, met.field, chosen, met.held ->> 'common') using met.common_id;
-    get diagnostics changed = row_count;
-    if changed = 0 then
-        raise exception 'common has changed since conflict % was noted', of_conflict
-            using hint = 'look at it again after the next cycle';
-    end if;
-    insert into sync.base (map_id, record_id, field, common_id, common, side)
-    values (met.map_id, met.record_id, met.field, met.common_id, met.held ->> met.system, met.held ->> met.system)
-    on conflict (map_id, record_id, field) do update
-    set common_id = excluded.common_id, common = excluded.common, side = excluded.side, at = sync.now();
-    insert into sync.delivery as d (map_id, record_id) values (met.map_id, met.record_id)
-    on conflict (map_id, record_id) do update set state = 'pending', marked = d.marked + 1;
-    update sync.conflict k
-    set state = 'decided', decided_at = sync.now(), decided_by = session_user, decision = coalesce(take, 'value'),
-        decided = chosen
-    where k.id = met.id;
-    return 1;
-end
-$$;
-comment on function sync.resolve is 'Decides an open conflict: takes the value of a system or of common, or a given one';

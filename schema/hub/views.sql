@@ -1,7 +1,8 @@
 -- The views of schema sync that people read.
 
 create view sync.blocked as
-select m.name as map, d.record, d.waits_for, d.operation, d.since, d.tried_at, d.record_id
+select m.name as map, d.record, d.waits_for, d.operation, d.since, d.tried_at, d.record_id, d.code, d.field,
+       sync.cause(m.system, m.name, 'blocked', d.code, d.field, d.reason, d.waits_for) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'blocked';
 comment on view sync.blocked is
@@ -9,12 +10,13 @@ comment on view sync.blocked is
 
 create view sync.failed as
 select m.name as map, d.record, d.state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,
-       d.since, d.record_id
+       d.since, d.record_id,
+       sync.cause(m.system, m.name, d.state::text, d.code, d.field, d.reason, d.waits_for) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held')
 union all
-select r.system || '.' || r.entity_set, r.record, 'rejected', 'snapshot', r.field, null, r.reason, 1, r.at, null,
-       r.at, null
+select r.system || '.' || r.entity_set, r.record, 'rejected', 'snapshot', r.field, 'snapshot', r.reason, 1, r.at, null,
+       r.at, null, sync.cause(r.system, r.system || '.' || r.entity_set, 'rejected', 'snapshot', r.field, r.reason, null)
 from sync.rejected r;
 comment on view sync.failed is 'Records that did not arrive, with the reason; retried by itself where next_at is set';
 
@@ -28,7 +30,61 @@ create view sync.held as
 select system, entity_set, count(*) as records, min(reason) as reason, min(proposed_at) as since
 from sync.proposed_delete where state = 'held'
 group by system, entity_set;
-comment on view sync.held is 'Deletes that wait for a decision: sync.approve_deletes or sync.reject_deletes';
+comment on view sync.held is 'Deletes that wait for a decision: sync.approve or sync.reject';
+
+create view sync.skipped as
+select m.name as map, d.record, substr(d.operation, 5) as state_before, d.field, d.code,
+       coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.since, d.record_id
+from sync.delivery d join sync.map m on m.id = d.map_id
+where d.state = 'skipped';
+comment on view sync.skipped is 'Records that somebody decided to leave as they are; sync.retry takes that back';
+
+create view sync.observed as
+select m.name as map, d.record, d.operation, d.reason, d.since, d.record_id
+from sync.delivery d join sync.map m on m.id = d.map_id
+where d.state = 'observed';
+comment on view sync.observed is 'What flows in mode observe would write';
+
+create view sync.trouble as
+with found as (
+    select m.system, m.name as flow, d.state::text as state,
+           case d.state when 'skipped' then substr(d.operation, 5) else d.state::text end as state_before, d.operation,
+           d.code, d.field, coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.waits_for, d.record,
+           d.since, d.tried_at, d.next_at, d.attempts, d.map_id, d.record_id
+    from sync.delivery d join sync.map m on m.id = d.map_id
+    where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held', 'blocked', 'skipped')
+    union all
+    select r.system, r.system || '.' || r.entity_set, 'rejected', 'rejected', 'snapshot', 'snapshot', r.field, r.reason,
+           null, r.record, r.at, r.at, null, 1, null, null
+    from sync.rejected r
+    union all
+    select p.system, p.system || '.' || p.entity_set, 'held', 'held', 'delete', 'deletes', null, p.reason, null,
+           p.record, p.proposed_at, p.proposed_at, null, 0, null, p.record_id
+    from sync.proposed_delete p where p.state = 'held'
+)
+select sync.cause(f.system, f.flow, f.state_before, f.code, f.field, f.reason, f.waits_for) as cause, f.*
+from found f;
+comment on view sync.trouble is
+    'Every record that did not arrive or is held, with the fingerprint of its cause; skipped ones keep that they had';
+
+create view sync.causes as
+select cause, min(system) as system, min(flow) as flow, min(state) as state, min(code) as code, min(field) as field,
+       min(reason) as reason, count(*) as records, min(since) as since, max(tried_at) as last_tried,
+       min(record) as record
+from sync.trouble where state <> 'skipped'
+group by cause;
+comment on view sync.causes is
+    'Failures by cause, with an example of reason and record; sync.cause_records lists the records behind';
+
+create view sync.leader as
+select l.holder, l.epoch, l.expires_at, l.expires_at > sync.now() as fresh
+from sync.lease l where l.name = 'replicator';
+comment on view sync.leader is 'Which replicator leads; not fresh: it has been silent for longer than its lease';
+
+create view sync.systems as
+select s.name as system, s.requests, s.budget_left, s.paused_until, s.at from sync.system s;
+comment on view sync.systems is
+    'Requests sent to each system since the replicator started, what it said is left, and its own pause';
 
 create view sync.amended as
 select m.name as map, a.record_id, a.field, a.sent, a.stored, a.at
@@ -45,7 +101,7 @@ comment on view sync.conflicts is 'Fields that were changed on both sides, and w
 create view sync.window_holder as
 select pid, usename, application_name, state, xact_start, sync.now() - xact_start as age
 from pg_stat_activity
-where backend_xid is not null and pid <> pg_backend_pid()
+where backend_xid is not null and pid <> pg_backend_pid() and datname = current_database()
 order by xact_start limit 1;
 comment on view sync.window_holder is 'The oldest writing transaction: its own changes are not in the log''s window yet';
 

@@ -156,7 +156,7 @@ def test_more_deletes_than_the_budget_are_held_until_a_person_lets_them_go(syste
     (held,) = systems.rows("select system, entity_set, records, reason from sync.held")
     assert (held["system"], held["entity_set"], held["records"]) == ("sales", "accounts", MANY)
     assert "more than 10%" in held["reason"]
-    (approved,) = systems.rows("select sync.approve_deletes('sales', 'accounts') as records")
+    (approved,) = systems.rows("select sync.approve('sales.accounts') as records")
     assert approved["records"] == MANY
     systems.settle()
     assert on_hold(systems) == sorted(account["accountnumber"] for account in made[:MANY])
@@ -168,7 +168,7 @@ def test_a_record_that_is_back_before_the_approval_is_not_deleted(systems: Syste
     delete_accounts(systems, made[:MANY])
     systems.settle()
     systems.account("A-1", accountid=made[0]["accountid"])
-    systems.run("select sync.approve_deletes('sales', 'accounts')")
+    systems.run("select sync.approve('sales.accounts')")
     systems.settle()
     assert on_hold(systems) == sorted(account["accountnumber"] for account in made[1:MANY])
 
@@ -177,7 +177,7 @@ def test_held_deletes_that_a_person_rejects_are_never_carried_out(systems: Syste
     made = accounts(systems, 10)
     delete_accounts(systems, made[:MANY])
     systems.settle()
-    systems.run("select sync.reject_deletes('sales', 'accounts')")
+    systems.run("select sync.reject('sales.accounts')")
     systems.settle()
     systems.cycle.once(whole=True)
     assert on_hold(systems) == []

@@ -13,7 +13,7 @@ from replicator.config import Budget
 from replicator.errors import SystemUnavailable, TokenExpired
 from replicator.inbound.snapshot import Snapshots, Taken, over_budget
 from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Connector, Outcome, Page, Row, Unit
+from replicator.systems.connector import Connector, Outcome, Page, Row, Unit, Usage
 from tests.fixtures.world import Systems
 
 ACCOUNTS = "select accountnumber, name from sales.accounts order by accountnumber"
@@ -45,6 +45,9 @@ class Between:
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         return self.inner.apply(units)
+
+    def usage(self) -> Usage:
+        return self.inner.usage()
 
     def close(self) -> None:
         self.inner.close()

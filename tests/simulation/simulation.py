@@ -195,5 +195,5 @@ class Simulation:
         with self.hub.begin() as connection:
             rows = connection.execute(sa.text("select system, entity_set from sync.held")).all()
             for row in rows:
-                connection.execute(sa.text("select sync.approve_deletes(:system, :entity_set)"), row._asdict())
+                connection.execute(sa.text("select sync.approve(:system || '.' || :entity_set)"), row._asdict())
         return len(rows)

@@ -1,0 +1,17 @@
+"""What the replicator knows of each system's patience, noted for people in ``sync.system``."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from replicator.hub.operating import system
+from replicator.systems.connector import Usage
+
+
+def note_usage(connection: sa.Connection, name: str, usage: Usage) -> None:
+    """Note it, in a transaction of its own."""
+    row = {**vars(usage), "at": sa.func.sync.now()}
+    statement = insert(system).values(name=name, **row)
+    with connection.begin():
+        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
