@@ -113,7 +113,7 @@ def _page(look: Look, found: Found, kind: str, key: str, others: Sequence[Found]
         "held": [row for place in found.mirrors for row in look.rows(_sql["held"], **_place(*place))],
         "rejected": [row for side in sides if side.key for row in look.rows(
             _sql["rejected"], system=side.entity_set.system, entity_set=side.entity_set.name, key=side.key)],
-        "parts": list(_parts(look, found)), "others": [name for name in (name_of(look, each) for each in others) if name],
+        "parts_of": list(_parts(look, found)), "others": [name for name in (name_of(look, each) for each in others) if name],
         "explained": look.rows(_sql["explain"], kind=kind, key=key),
         "history": look.paged(_sql["history"], kind=kind, key=key),
     }  # fmt: skip
