@@ -20,7 +20,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import decide
+from replicator.commands import decide, look
 from replicator.config import FILE, Configuration, load
 from replicator.console import command as console_command
 from replicator.cycle import Cycle
@@ -39,7 +39,7 @@ Exit codes:
   0  done; for once and status: everything is in step
   1  an error that a person has to mend
   2  wrong usage
-  3  once and status: something is blocked, failed, rejected, held or in conflict
+  3  once and status: something is blocked, failed, rejected, held or in conflict; wait: the time is over
   4  a passing failure: the hub or a system could not be reached
 """
 
@@ -84,7 +84,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (decide, console_command):
+for module in (decide, look, console_command):
     for command in module.commands:
         main.add_command(command)
 

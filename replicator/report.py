@@ -11,7 +11,8 @@ import simplejson
 import sqlalchemy as sa
 from rich.console import Console
 
-Rows = Sequence[Mapping[str, Any]]
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
 _COUNTS = (
     "mirrored",
     "in_step",
@@ -31,6 +32,13 @@ def rows(connection: sa.Connection, view: str, limit: int | None = None) -> Rows
     query = sa.select(sa.text("*")).select_from(sa.table(view, schema="sync"))
     with connection.begin():
         return [dict(row) for row in connection.execute(query.limit(limit) if limit else query).mappings()]
+
+
+def called(connection: sa.Connection, function: str, *values: object) -> Rows:
+    """The rows of a function of schema ``sync``."""
+    query = sa.select(sa.text("*")).select_from(getattr(sa.func.sync, function)(*values))
+    with connection.begin():
+        return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def status(connection: sa.Connection) -> dict[str, Rows]:
@@ -104,6 +112,61 @@ def print_conflicts(console: Console, found: Rows) -> None:
         _line(console, f"{row['id']}  {record}  {row['field']}: {held}; before {_shown(row['base'])}")
     if found:
         _line(console, "decide with: replicator resolve ID --take SIDE, or --value TEXT")
+
+
+def print_chain(console: Console, found: Rows) -> None:
+    """A chain of reasons, indented by depth; root causes are marked, and what happens next stands below."""
+    for row in found:
+        mark = "> " if row["cause"] else "  "
+        indent = mark + "    " * row["depth"]
+        _line(console, f"{indent}{row['topic']}: {row['record']}: {row['state']}{_since(row['at'])}")
+        if row["said"] and row["said"] != row["state"]:
+            _line(console, f"  {'    ' * row['depth']}    {row['said']}")
+        if row["next"]:
+            _line(console, f"  {'    ' * row['depth']}    next: {row['next']}")
+
+
+def print_causes(console: Console, found: Rows) -> None:
+    """Root causes, and what happens next."""
+    for row in found:
+        _line(console, f"> {row['record']}: {row['state']}: {row['said']}")
+        if row["next"]:
+            _line(console, f"      next: {row['next']}")
+
+
+def print_history(console: Console, found: Rows) -> None:
+    """Changes, one a line."""
+    for row in found:
+        head = f"{_moment(row['at'])}  {row['place']}  {row['operation']}"
+        if row["operation"] == "changed":
+            what = f"{row['field']}: {_json(row['before'])} -> {_json(row['after'])}"
+        else:
+            image = row["before"] if row["operation"] == "deleted" else row["after"]
+            what = ", ".join(f"{name} {_json(value)}" for name, value in (image or {}).items() if value is not None)
+        _line(console, f"{head}  {what}" + (f"  ({row['origin']})" if row["origin"] else ""))
+
+
+def print_as_of(console: Console, found: Rows) -> None:
+    """What each place held, the empty fields left out."""
+    if not found:
+        _line(console, "it was nowhere at that moment")
+    for row in found:
+        _line(console, f"{row['place']} {row['key']}" + ("" if row["known"] else ": the log does not reach back that far"))
+        for name, value in (row["record"] or {}).items():
+            if value is not None:
+                _line(console, f"    {name}: {_json(value)}")
+
+
+def _since(value: datetime.datetime | None) -> str:
+    return f", {_moment(value)}" if value else ""
+
+
+def _moment(value: datetime.datetime | None) -> str:
+    return value.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S") if value else "before the log began"
+
+
+def _json(value: object) -> str:
+    return "(empty)" if value is None else value if isinstance(value, str) else to_json(value)
 
 
 def _shown(value: str | None) -> str:

@@ -43,9 +43,9 @@ where r.system = :system and r.entity_set = :entity_set and r.key = :key;
 
 -- name: explain
 -- Why the record is as it is.
-select place, depth, topic, record, state, at, said, next, cause from sync.explain(:kind, :key);
+select place, depth, topic, record, state, at, said, next, cause from sync.explain(:kind, :key) order by place;
 
 -- name: history
 -- How the record came to be as it is.
 select at, place, operation, origin, field, before, after from sync.history(:kind, :key)
-order by at desc limit :limit offset :offset;
+order by at desc nulls last, place, field limit :limit offset :offset;

@@ -19,7 +19,7 @@ from replicator.hub.state import entity_set as read_state
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
 from replicator.model.tables import ETAG
-from replicator.objects import differences, records
+from replicator.objects import differences, places, records
 
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _quote = _dialect.identifier_preparer.quote
@@ -100,6 +100,21 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     yield "comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field'"
     yield " ".join((records.FIND, "$find$", _body(records.find(compiled)), "$find$"))
     yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
+    yield from _explaining(compiled, hub_folder)
+
+
+def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
+    """Where a record is and was, why it is not where it should be, and how it came to be as it is."""
+    yield _view_text("sync.captured", places.captured(compiled))
+    yield "comment on view sync.captured is 'The captured tables, their before-images, and the column of their label'"
+    yield _view_text("sync.missing", places.missing(compiled))
+    yield "comment on view sync.missing is 'Inbound: what records point at that is not in its mirror'"
+    yield _view_text("sync.part", places.parts(compiled))
+    yield "comment on view sync.part is 'The parts of each common record, in common and in the mirrors'"
+    yield " ".join((places.FIND_GONE, "$find$", _body(places.find_gone(compiled)), "$find$"))
+    yield "comment on function sync.find_gone is 'Records deleted since that an entity, or system.EntitySet, and a key meant'"
+    for name in ("places", "explain_flow", "explain", "history"):
+        yield (hub_folder / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def fill(template: str, values: dict[str, str]) -> str:

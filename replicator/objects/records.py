@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -13,8 +13,8 @@ from replicator.model.schema import EntitySet, Map, column_name
 from replicator.model.spec import CommonEntity, FieldMap
 from replicator.model.tables import common_column, fold
 
-_kind: sa.ColumnElement[str] = sa.literal_column("find.kind", sa.Text)
-_key: sa.ColumnElement[str] = sa.literal_column("find.key", sa.Text)
+_kind: sa.ColumnElement[str] = sa.literal_column("$1", sa.Text)
+_key: sa.ColumnElement[str] = sa.literal_column("$2", sa.Text)
 _Source = sa.FromClause
 FIND = (
     "create function sync.find(kind text, key text) returns table "
@@ -23,11 +23,22 @@ FIND = (
 )
 
 
-def find(compiled: Compiled) -> sa.CompoundSelect[Any]:
+class Rows(Protocol):
+    """Where records are looked for: in the tables themselves, or in what they held before."""
+
+    def __call__(self, table: sa.Table, name: str, *, leads: bool) -> sa.FromClause:
+        """The rows under an alias; ``leads``: those looked for themselves, not their wholes."""
+
+
+def _live(table: sa.Table, name: str, *, leads: bool) -> sa.FromClause:
+    return table.alias(name)
+
+
+def find(compiled: Compiled, rows: Rows = _live) -> sa.CompoundSelect[Any]:
     """The records that somebody means by an entity (or ``system.EntitySet``) and a key; each arm goes by an index."""
-    arms = [_common(compiled, entity) for entity in compiled.schema.entities.values()]
+    arms = [_common(compiled, entity, rows) for entity in compiled.schema.entities.values()]
     for entity_set in compiled.schema.entity_sets.values():
-        arms += _mirror(compiled, entity_set)
+        arms += _mirror(compiled, entity_set, rows)
     return sa.union(*arms)
 
 
@@ -45,16 +56,16 @@ def _row(entity: str | None, common: Any, entity_set: EntitySet | None, mirror: 
     ]
 
 
-def _common(compiled: Compiled, entity: CommonEntity) -> sa.Select[Any]:
+def _common(compiled: Compiled, entity: CommonEntity, rows: Rows) -> sa.Select[Any]:
     """Common records by the plain fields of their business key; a part by those of its whole before its own."""
-    table = compiled.tables.common[entity.entity].alias("s")
-    wanted, label = _by_key(compiled, entity, table, 1)
+    table = rows(compiled.tables.common[entity.entity], "s", leads=True)
+    wanted, label = _by_key(compiled, entity, table, 1, rows)
     row = _row(entity.entity, table.c.id, None, sa.null(), label)
     return sa.select(*row).where(_kind == entity.entity, *wanted)
 
 
 def _by_key(
-    compiled: Compiled, entity: CommonEntity, table: _Source, first: int
+    compiled: Compiled, entity: CommonEntity, table: _Source, first: int, rows: Rows
 ) -> tuple[list[sa.ColumnElement[bool]], sa.ColumnElement[Any]]:
     """The conditions, and what people call the record. ``first`` is the place in the key of its first own field."""
     whole = compiled.schema.parent_field(entity)
@@ -66,15 +77,16 @@ def _by_key(
         reference = entity.fields[name].reference
         if whole is not None and name == whole[0] and reference is not None:
             above = compiled.schema.entities[reference]
-            parent = compiled.tables.common[reference].alias(f"w{first}")
-            conditions, called = _by_key(compiled, above, parent, place)
+            parent = rows(compiled.tables.common[reference], f"w{first}", leads=False)
+            conditions, called = _by_key(compiled, above, parent, place, rows)
             wanted.append(column.in_(sa.select(parent.c.id).where(*conditions)))
-            named = sa.select(called).where(parent.c.id == column).scalar_subquery()
+            named = sa.select(called).where(parent.c.id == column).limit(sa.literal_column("1")).scalar_subquery()
             label = sa.func.concat_ws(" ", named, label)
             place += sum(1 for each in above.key if not above.fields[each].reference)
         elif reference is not None:  # a few of them lead the unique index: any will do
             few = compiled.tables.common[reference].alias(f"r{first}_{name}")
-            wanted.append(column.in_(sa.select(few.c.id)))
+            if rows is _live:
+                wanted.append(column.in_(sa.select(few.c.id)))
         else:
             wanted.append(_equals(column, _part(place, compiled, entity)))
             place += 1
@@ -98,9 +110,9 @@ def _equals(column: sa.ColumnElement[Any], text: sa.ColumnElement[str]) -> sa.Co
     return sa.cast(column, sa.Text) == sa.func.btrim(text)
 
 
-def _mirror(compiled: Compiled, entity_set: EntitySet) -> Iterator[sa.Select[Any]]:
+def _mirror(compiled: Compiled, entity_set: EntitySet, rows: Rows) -> Iterator[sa.Select[Any]]:
     """A system's records by its own key, by their business key, and by that of the entity they become."""
-    table = compiled.tables.mirror(entity_set).alias("m")
+    table = rows(compiled.tables.mirror(entity_set), "m", leads=True)
     spec = entity_set.spec
     label = table.c[column_name(entity_set.business_key[-1])]
     row = _row(None, sa.null(), entity_set, table.c.id, label)
