@@ -106,7 +106,9 @@ class Console:
             return self._problem(request, session, 503, *self._hub_words(problem))
         except Exception:
             self._log.exception("console", path=request.path)
-            return self._problem(request, session, 500, "Something went wrong inside the console.", "Its log says what.")
+            return self._problem(
+                request, session, 500, "Something went wrong inside the console.", "Its log says what."
+            )
         if session.is_new:
             self._access.keep(response, session, request)
         return response
@@ -161,7 +163,9 @@ class Console:
         return Response(text, status=page.status, mimetype="text/html")
 
     def _problem(self, request: Request, session: Session | None, status: int, what: str, hint: str) -> Response:
-        response = self._render(request, session, Page("problem.html", {"what": what, "hint": hint, "code": status}, status))
+        response = self._render(
+            request, session, Page("problem.html", {"what": what, "hint": hint, "code": status}, status)
+        )
         if session is not None and session.is_new:
             self._access.keep(response, session, request)
         return response
@@ -171,7 +175,10 @@ class Console:
         origin = problem.orig if isinstance(problem, DBAPIError) else problem
         self._log.warning("problem", where="console", message=str(origin).strip().split("\n", maxsplit=1)[0])
         if isinstance(origin, psycopg.errors.QueryCanceled):
-            return f"The hub took longer than {_LONGEST_QUERY} to answer.", "Ask for less, or look at what keeps it busy."
+            return (
+                f"The hub took longer than {_LONGEST_QUERY} to answer.",
+                "Ask for less, or look at what keeps it busy.",
+            )
         return "The hub cannot be reached, or does not answer as it should.", "Look at its server, and at the log."
 
 

@@ -25,7 +25,8 @@ cross join lateral (
     where e.flow = w.flow and e.record_id = w.record_id and not e.landed and e.need = 'required'
 ) p
 left join lateral (
-    select m.name as flow, d.record, d.state, coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.field,
+    select m.name as flow, d.record, d.state, d.field,
+           coalesce(d.reason, 'it waits for ' || array_to_string(d.waits_for, ', ')) as reason,
            sync.cause(m.system, m.name, d.state::text, d.code, d.field,
                       coalesce(d.reason, array_to_string(d.waits_for, ', ')), d.waits_for) as cause
     from sync.map m join sync.delivery d on d.map_id = m.id and d.record_id = p.parent_id

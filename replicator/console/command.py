@@ -18,7 +18,9 @@ from replicator.setup import hub_of
 
 @click.command()
 @config_option
-@click.option("--listen", metavar="ADDRESS:PORT", help="Where to listen (default: console.listen, else 127.0.0.1:8080).")
+@click.option(
+    "--listen", metavar="ADDRESS:PORT", help="Where to listen (default: console.listen, else 127.0.0.1:8080)."
+)
 def console(config_path: Path | None, listen: str | None) -> None:
     """Serve the web console until SIGTERM or Ctrl-C.
 

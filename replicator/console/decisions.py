@@ -40,7 +40,7 @@ def decide(engine: sa.Engine, action: str, form: Form, person: str) -> int:
 
 def _selection(form: Form) -> dict[str, object]:
     """Which records: of a flow, of a cause, some by name. Never all there are for want of saying which."""
-    records = [each for each in form.getlist("record") if each]
+    records = [each for each in form.getlist("only") or form.getlist("record") if each]
     flow, cause = _text(form, "flow"), _text(form, "cause")
     if "selected" in form and not records:
         raise BadRequest("No record was selected. Go back and tick the records that you mean.")

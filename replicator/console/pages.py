@@ -52,7 +52,9 @@ def held_deletes(look: Look, system: str, entity_set: str) -> Page:
 def conflicts(look: Look) -> Page:
     """Fields that were changed on both sides, and what became of earlier ones."""
     found = look.paged(_sql["conflicts"], size=_FEW)
-    return Page("conflicts.html", {"conflicts": found, "decided": look.paged(_sql["decided_conflicts"], "before", _FEW)})
+    return Page(
+        "conflicts.html", {"conflicts": found, "decided": look.paged(_sql["decided_conflicts"], "before", _FEW)}
+    )
 
 
 def runs(look: Look) -> Page:

@@ -51,12 +51,22 @@ class FieldRow:
     master: str
     common: Cell | None
     sides: dict[str, list[Cell]] = field(default_factory=dict)
+    in_conflict: bool = False
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The field on every side."""
+        return [*([self.common] if self.common else []), *(cell for cells in self.sides.values() for cell in cells)]
 
     @property
     def differs(self) -> bool:
         """Whether any side should hold something else."""
-        cells = [*([self.common] if self.common else []), *(cell for cells in self.sides.values() for cell in cells)]
-        return any(cell.wanted for cell in cells)
+        return self.in_conflict or any(cell.wanted for cell in self.cells)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see on any side."""
+        return not self.differs and all(cell.value is None and not cell.is_amended for cell in self.cells)
 
 
 @dataclass
@@ -105,11 +115,13 @@ def _page(look: Look, found: Found, kind: str, key: str, others: Sequence[Found]
     sides = list(_sides(look, found, maps))
     rows = _field_rows(look, found, common, sides, maps)
     _mark(look, found, sides, rows, maps)
+    conflicts = look.rows(_sql["conflicts"], entity=found.entity, common_id=found.common_id) if found.entity else []
+    for row in rows:
+        row.in_conflict = row.name in {conflict["field"] for conflict in conflicts}
     known = {
         "kind": kind, "key": key, "found": found, "title": _title(look, found, common, sides) or key,
         "is_there": bool(common), "sides": sides, "rows": rows, "deliveries": list(_deliveries(look, found)),
-        "conflicts": look.rows(_sql["conflicts"], entity=found.entity, common_id=found.common_id)
-        if found.entity else [],
+        "conflicts": conflicts,
         "held": [row for place in found.mirrors for row in look.rows(_sql["held"], **_place(*place))],
         "rejected": [row for side in sides if side.key for row in look.rows(
             _sql["rejected"], system=side.entity_set.system, entity_set=side.entity_set.name, key=side.key)],
@@ -171,8 +183,7 @@ def _field_rows(
             field: own for each in maps if each.mapping.entity_set == side.entity_set for field, own in _mapped(each)
         }
         for each in side.entity_set.spec.fields:
-            at_row = belongs.get(each, f"{side.entity_set}.{each}")
-            row = rows.setdefault(at_row, FieldRow("", "", None))
+            row = rows.setdefault(belongs.get(each, ""), FieldRow("", "", None))
             row.sides.setdefault(str(side.entity_set), []).append(Cell(each, side.image.get(column_name(each))))
     return [row for row in rows.values() if row.common or row.sides]
 
@@ -274,5 +285,3 @@ def _parts(look: Look, found: Found) -> Iterator[tuple[str, list[Row]]]:
         label = table.c[common_column(entity, label_field(entity))]
         some = sa.select(table.c.id, label.label("record")).where(table.c[f"{whole[0]}_id"] == found.common_id)
         yield entity.entity, look.rows(some.order_by(label).limit(_PARTS_SHOWN))
-
-

@@ -113,4 +113,6 @@ def record_path(kind: str, key: str) -> str:
 def with_page(context: Context, number: int, name: str = "page") -> str:
     """This page's address with another page of its list."""
     kept: Mapping[str, str] = context["arguments"]
-    return "?" + urlencode({**{key: value for key, value in kept.items() if key not in ("did", "records")}, name: number})
+    return "?" + urlencode(
+        {**{key: value for key, value in kept.items() if key not in ("did", "records")}, name: number}
+    )
