@@ -21,7 +21,7 @@ from replicator.errors import Terminal
 from replicator.objects.migrate import check_hub
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
-from replicator.waiting import Waiting
+from replicator.commands.waiting import Waiting
 
 NAMES = """
 \b
