@@ -30,7 +30,7 @@ from replicator.hub import embedded
 from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import check_hub, migrate
 from replicator.options import answer, config_option, json_option
-from replicator.setup import hub_of, leading, this_process, world_of
+from replicator.setup import hub_of, leading, log_as_json, this_process, world_of
 from replicator.terminal import TerminalWatcher
 
 EXIT_CODES = """
@@ -169,14 +169,7 @@ def run(config_path: Path | None) -> None:
     Logs are JSON lines on stderr. What is under way is finished before it stops. With 'console:' in the configuration
     it serves the web console too, also while another daemon leads.
     """
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_as_json()
     with ExitStack() as stack:
         world = stack.enter_context(world_of(load(config_path), LogWatcher()))
         daemon = Daemon(world, this_process())

@@ -13,7 +13,7 @@ from replicator.config import ConsoleSettings, load
 from replicator.errors import ConfigurationError
 from replicator.objects.migrate import check_hub
 from replicator.options import config_option
-from replicator.setup import hub_of
+from replicator.setup import hub_of, log_as_json
 
 
 @click.command()
@@ -37,6 +37,7 @@ def console(config_path: Path | None, listen: str | None) -> None:
         except ValidationError:
             raise ConfigurationError(f"--listen {listen} is not ADDRESS:PORT", hint="as 127.0.0.1:8080") from None
     settings.check()
+    log_as_json()
     stop = threading.Event()
     with hub_of(configuration) as hub:
         check_hub(hub)
