@@ -113,7 +113,7 @@ class ConsoleSettings(Settings):
         if not self.is_private and self.token is None and self.identity_header is None:
             raise ConfigurationError(
                 f"the console would be open to everybody who reaches {self.listen}",
-                hint="configure console.token, or console.identity_header behind a reverse proxy; or listen on 127.0.0.1",
+                hint="configure console.token, or console.identity_header behind a proxy; or listen on 127.0.0.1",
             )
         if self.is_everywhere and not self.hosts:
             raise ConfigurationError(

@@ -33,7 +33,7 @@ _ACTIONS = {
 class Cell:
     """A field on one side."""
 
-    field: str
+    name: str
     value: object
     wanted: list[tuple[str, object]] = field(default_factory=list)
     """What it should hold, and according to whom, where that is something else."""
@@ -125,7 +125,8 @@ def _page(look: Look, found: Found, kind: str, key: str, others: Sequence[Found]
         "held": [row for place in found.mirrors for row in look.rows(_sql["held"], **_place(*place))],
         "rejected": [row for side in sides if side.key for row in look.rows(
             _sql["rejected"], system=side.entity_set.system, entity_set=side.entity_set.name, key=side.key)],
-        "parts_of": list(_parts(look, found)), "others": [name for name in (name_of(look, each) for each in others) if name],
+        "parts_of": list(_parts(look, found)),
+        "others": [name for name in (name_of(look, each) for each in others) if name],
         "explained": look.rows(_sql["explain"], kind=kind, key=key),
         "history": look.paged(_sql["history"], kind=kind, key=key),
     }  # fmt: skip
@@ -231,9 +232,9 @@ def _mark(
     look: Look, found: Found, sides: Sequence[Side], rows: Sequence[FieldRow], maps: Sequence[CompiledMap]
 ) -> None:
     """Write beside each field what it should hold, by what ``desired`` says; and what became of what was sent."""
-    own = {cell.field: cell for row in rows for cell in ([row.common] if row.common else [])}
+    own = {cell.name: cell for row in rows for cell in ([row.common] if row.common else [])}
     for side in sides:
-        cells = {cell.field: cell for row in rows for cell in row.sides.get(str(side.entity_set), ())}
+        cells = {cell.name: cell for row in rows for cell in row.sides.get(str(side.entity_set), ())}
         for each in maps:
             if each.mapping.entity_set != side.entity_set:
                 continue
@@ -242,7 +243,7 @@ def _mark(
             if number is None:
                 continue
             for row in look.rows(_difference(each), number=number):
-                side.told.append((each.name, _ACTIONS.get(row["action"], row["action"]), row["reason"]))
+                side.told.append((each.name, _ACTIONS.get(row["action"]) or str(row["action"]), row["reason"]))
                 _wanted(own if inbound else cells, side.entity_set.system if inbound else "the hub", row["fields"])
     for row in look.rows(_sql["amended"], table=f"common.{found.entity}", id=found.common_id) if found.entity else ():
         _amend(look.compiled.map(row["flow"]), row, rows)
@@ -262,7 +263,7 @@ def _wanted(cells: Mapping[str, Cell], who: str, fields: Mapping[str, Sequence[o
 
 def _amend(found: CompiledMap, row: Row, rows: Sequence[FieldRow]) -> None:
     for cell in (cell for each in rows for cell in each.sides.get(str(found.mapping.entity_set), ())):
-        if column_name(cell.field) == row["field"]:
+        if column_name(cell.name) == row["field"]:
             cell.sent, cell.is_amended = row["sent"], True
 
 

@@ -54,10 +54,10 @@ TOO_FAINT = """
     if (!own || element.closest(".unseen, .skip, option") || !element.getClientRects().length) continue;
     const style = getComputedStyle(element), back = behind(element);
     const color = rgba(style.color); color[3] *= Number(style.opacity);
-    const [a, b] = [light(over(color, back)), light(back)].sort((x, y) => y - x);
+    const [a, b] = [light(over(color, back)), light(back)].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05);
     const size = parseFloat(style.fontSize), large = size >= 24 || size >= 18.66 && Number(style.fontWeight) >= 700;
-    if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5))
-      found.push(`${element.tagName} ${element.className} '${element.textContent.trim().slice(0, 40)}' ${(a + 0.05) / (b + 0.05)}`);
+    const words = element.textContent.trim().slice(0, 40);
+    if (ratio < (large ? 3 : 4.5)) found.push(`${element.tagName} ${element.className} '${words}' ${ratio}`);
   }
   return found;
 }
@@ -147,7 +147,9 @@ def test_a_cause_is_retried_by_keyboard_alone(chromium: Any, url: str, day: sa.E
         page.keyboard.press("Enter")
         page.wait_for_url("**did=retry**")
     with day.connect() as connection:
-        assert connection.execute(sa.text("select action from sync.decision order by id desc limit 1")).scalar() == "retry"
+        assert (
+            connection.execute(sa.text("select action from sync.decision order by id desc limit 1")).scalar() == "retry"
+        )
 
 
 def test_deletes_are_not_approved_by_a_slip(chromium: Any, url: str, day: sa.Engine) -> None:
@@ -159,7 +161,9 @@ def test_deletes_are_not_approved_by_a_slip(chromium: Any, url: str, day: sa.Eng
         page.get_by_role("button", name="Delete 7 records").click()
         page.wait_for_url("**did=approve**")
     with day.connect() as connection:
-        assert connection.execute(sa.text("select distinct state from sync.proposed_delete")).scalars().all() == ["approved"]
+        assert connection.execute(sa.text("select distinct state from sync.proposed_delete")).scalars().all() == [
+            "approved"
+        ]
 
 
 def test_a_record_is_found_from_any_page(chromium: Any, url: str) -> None:

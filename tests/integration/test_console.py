@@ -69,8 +69,8 @@ def test_every_page_can_be_used_without_seeing_it_and_loads_nothing_from_elsewhe
             assert hidden or field.get("id") in named or field.get("aria-label"), (path, field)
         numbers = [attrs["id"] for _, attrs in outline.tags if attrs.get("id")]
         assert len(numbers) == len(set(numbers)), path
-        assert all(attrs.get("href", "").startswith(("/", "#", "?", "data:")) for attrs in
-                   outline.all("a") + outline.all("link") if attrs.get("href") is not None), path  # type: ignore[union-attr]  # fmt: skip
+        addresses = [attrs.get("href") or "" for attrs in outline.all("a") + outline.all("link")]
+        assert all(address.startswith(("/", "#", "?", "data:")) for address in addresses), path
 
 
 def test_every_answer_keeps_to_itself(browser: Browser) -> None:

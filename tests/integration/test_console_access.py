@@ -75,7 +75,7 @@ def test_logging_in_takes_the_token_and_a_name(closed: Browser) -> None:
 
 
 def test_a_session_that_was_reached_by_https_stays_on_https(closed: Browser) -> None:
-    answer = closed.post("/login", name="Ada", token=TOKEN, headers={"Origin": "https://localhost"})
+    answer = closed.post("/login", {"Origin": "https://localhost"}, name="Ada", token=TOKEN)
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
@@ -138,11 +138,11 @@ def test_a_form_without_the_token_of_its_session_is_refused(browser: Browser) ->
 )  # fmt: skip
 def test_a_form_that_another_site_sends_is_refused(browser: Browser, headers: dict[str, str]) -> None:
     data = {"form_token": browser.token(), "scope": "sales"}
-    answer = browser.post("/decide/pause", headers=headers, **data)
+    answer = browser.post("/decide/pause", headers, **data)
     assert answer.status_code == 400
     assert "another site" in answer.text
     same = {"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-origin"}
-    assert browser.post("/decide/pause", headers=same, **data).status_code == 303
+    assert browser.post("/decide/pause", same, **data).status_code == 303
 
 
 def test_a_decision_is_never_a_link(browser: Browser) -> None:

@@ -1,4 +1,4 @@
-"""Every decision that the console offers: what it does, that it is written down with who made it, and where it leads."""
+"""Every decision that the console offers: what it does, who is written down for it, and where it leads."""
 
 from __future__ import annotations
 
