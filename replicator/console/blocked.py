@@ -14,10 +14,11 @@ _CONSIDERED = 2000
 _ROOTS_PER_PAGE = 20
 _CHILDREN_SHOWN = 15
 _DEEPEST = 8
+_LINES_SHOWN = 200
 Place = tuple[str, int]
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """A record, or something that is named and not there at all."""
 
@@ -125,9 +126,13 @@ def _rings(nodes: Mapping[Place, Node], tops: Mapping[object, Node]) -> Iterator
             yield node
 
 
-def line(node: Node, depth: int = 0, path: frozenset[int] = frozenset()) -> Line:
-    """A node with those below it, as far as it is shown."""
+def line(node: Node, taken: list[Node] | None = None, depth: int = 0, path: frozenset[int] = frozenset()) -> Line:
+    """A node with those below it, as far as it is shown; ``taken`` collects what the whole tree shows."""
+    taken = taken if taken is not None else []
+    taken.append(node)
     children = [child for child in node.waiting if id(child) not in path]
-    taken = children[:_CHILDREN_SHOWN] if depth < _DEEPEST else []
-    shown = [line(child, depth + 1, path | {id(node)}) for child in taken]
-    return Line(node, depth, shown, len(children) - len(taken), len(node.below()))
+    shown: list[Line] = []
+    for child in children[:_CHILDREN_SHOWN] if depth < _DEEPEST else []:
+        if len(taken) < _LINES_SHOWN:
+            shown.append(line(child, taken, depth + 1, path | {id(node)}))
+    return Line(node, depth, shown, len(children) - len(shown), len(node.below()))

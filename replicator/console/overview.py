@@ -52,6 +52,7 @@ class Bar:
 def overview(look: Look) -> Page:
     """What moves, at what rate, how far behind it is, and what is stuck."""
     flows = look.rows(_sql["flows"])
+    causes = look.rows(_sql["causes"])
     movement = {row["minute"]: row["changes"] for row in look.rows(_sql["movement"])}
     known: dict[str, object] = {
         "flows": flows,
@@ -63,10 +64,11 @@ def overview(look: Look) -> Page:
         "hour": sum(movement.values()),
         "minute": movement.get(0, 0),
         "live": _LIVE_SECONDS if look.arguments.get("live") == "on" else None,
-        "totals": look.row(_sql["totals"]),
+        "totals": {"causes": causes[0]["causes"] if causes else 0, **(look.row(_sql["totals"]) or {})},
+        "causes": causes,
         "leader": look.row(_sql["leader"]),
     }
-    for name in ("systems", "holder", "problems", "pauses", "causes"):
+    for name in ("systems", "holder", "problems", "pauses"):
         known[name] = look.rows(_sql[name])
     return Page("overview.html", known)
 

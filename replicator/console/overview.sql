@@ -27,14 +27,14 @@ select system, entity_set, problem, since, last_read from sync.problems order by
 select scope, at, by, reason from sync.pause order by at limit 50;
 
 -- name: causes
--- The causes that concern most.
-select cause, system, flow, state, code, field, reason, records, since, record
+-- The causes that concern most, and how many causes of failure there are: counted here, for the view reads every failure.
+select cause, system, flow, state, code, field, reason, records, since, record,
+       count(*) filter (where state <> 'held') over () as causes
 from sync.causes where state <> 'blocked' order by records desc, since limit 5;
 
 -- name: totals
 -- What waits for a person.
 select (select count(*) from sync.delivery where state = 'blocked') as blocked,
-       (select count(*) from sync.causes where state not in ('blocked', 'held')) as causes,
        (select count(*) from sync.conflict where state = 'open') as conflicts,
        (select count(*) from sync.proposed_delete where state = 'held')
            + (select count(*) from sync.delivery where state = 'held') as held;
