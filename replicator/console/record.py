@@ -218,9 +218,9 @@ def _master(entity: CommonEntity | None, name: str, maps: Sequence[CompiledMap])
 
 
 def _common_cell(look: Look, entity: CommonEntity | None, name: str, common: Row) -> Cell | None:
-    if entity is None or not common:
+    if entity is None:
         return None
-    value = common[common_column(entity, name)]
+    value = common.get(common_column(entity, name))
     reference = entity.fields[name].reference
     if reference is None or value is None:
         return Cell(name, value)
@@ -244,7 +244,11 @@ def _mark(
                 continue
             for row in look.rows(_difference(each), number=number):
                 side.told.append((each.name, _ACTIONS.get(row["action"]) or str(row["action"]), row["reason"]))
-                _wanted(own if inbound else cells, side.entity_set.system if inbound else "the hub", row["fields"])
+                fields = {name: pair[1] for name, pair in row["fields"].items()}
+                if inbound:
+                    _wanted(own, side.entity_set.system, dict(_by_label(look, each.mapping.entity, fields)))
+                else:
+                    _wanted(cells, "the hub", fields)
     for row in look.rows(_sql["amended"], table=f"common.{found.entity}", id=found.common_id) if found.entity else ():
         _amend(look.compiled.map(row["flow"]), row, rows)
 
@@ -255,8 +259,18 @@ def _difference(found: CompiledMap) -> sa.Select[tuple[object, ...]]:
     return sa.select(view).where(view.c.source_id == sa.bindparam("number", type_=sa.BigInteger))
 
 
-def _wanted(cells: Mapping[str, Cell], who: str, fields: Mapping[str, Sequence[object]]) -> None:
-    for name, (_, wanted) in fields.items():
+def _by_label(look: Look, entity: CommonEntity, fields: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Values of the common model, references by what people call the records."""
+    for name, value in fields.items():
+        reference = entity.fields[name].reference
+        if reference is not None and isinstance(value, int):
+            yield name, label_of(look, look.compiled.schema.entities[reference], value) or value
+        else:
+            yield name, value
+
+
+def _wanted(cells: Mapping[str, Cell], who: str, fields: Mapping[str, object]) -> None:
+    for name, wanted in fields.items():
         if name in cells:
             cells[name].wanted.append((who, wanted))
 

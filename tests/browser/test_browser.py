@@ -141,7 +141,7 @@ def test_a_cause_is_retried_by_keyboard_alone(chromium: Any, url: str, day: sa.E
         press_until(page, "mailing_postal_code")
         page.keyboard.press("Enter")
         page.wait_for_url("**/causes/*")
-        press_until(page, "Decide about all 1")
+        press_until(page, "Decide about the whole cause")
         page.keyboard.press("Enter")
         press_until(page, "Retry the whole cause")
         page.keyboard.press("Enter")

@@ -103,7 +103,7 @@ def test_the_picture_leads_to_the_records_behind_its_numbers(browser: Browser) -
 def test_a_cause_leads_to_its_records_and_a_record_to_its_page(browser: Browser) -> None:
     [cause] = re.findall(r'href="(/causes/\w+)">mailing_postal_code', browser.read("/causes"))
     text = browser.read(cause)
-    assert "1 record has this in common" in text
+    assert "1 record, one cause" in text
     [place] = re.findall(r'href="(/at/[^"]+)">A-2', text)
     assert "To do or wrong" in browser.read(place)
 
