@@ -56,14 +56,19 @@ class DaemonSettings(Settings):
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """``ADDRESS:PORT`` apart; an IPv6 address stands in brackets."""
+    """``ADDRESS:PORT`` apart; an IPv6 address stands in brackets, ``localhost`` is 127.0.0.1."""
     host, separator, port = text.rpartition(":")
     if not separator or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError("not ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080")
     bare = host.removeprefix("[").removesuffix("]")
     if (":" in bare) != host.startswith("["):
         raise ValueError("an IPv6 address stands in brackets, as [::1]:8080")
-    return bare, int(port)
+    if bare == "localhost":
+        return "127.0.0.1", int(port)
+    try:
+        return str(ip_address(bare)), int(port)
+    except ValueError:
+        raise ValueError("listens on an address, not on a name, as 127.0.0.1:8080") from None
 
 
 def _is_an_address(text: str) -> str:
@@ -97,11 +102,7 @@ class ConsoleSettings(Settings):
     @property
     def is_private(self) -> bool:
         """Whether only this machine can reach it."""
-        host = split_address(self.listen)[0]
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return ip_address(split_address(self.listen)[0]).is_loopback
 
     @property
     def is_everywhere(self) -> bool:

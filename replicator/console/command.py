@@ -43,8 +43,8 @@ def console(config_path: Path | None, listen: str | None) -> None:
         check_hub(hub)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        with serving(hub.engine, hub.compiled, settings) as server:
-            click.echo(f"console: {server.url}")
+        with serving(hub.engine, hub.compiled, settings) as url:
+            click.echo(f"console: {url}")
             while not stop.wait(0.5):
                 pass
 

@@ -15,11 +15,11 @@ from replicator.serving import Server
 
 
 @contextmanager
-def serving(engine: sa.Engine, compiled: Compiled, settings: ConsoleSettings) -> Iterator[Server]:
-    """The console at its address until the context ends; raises ConfigurationError where it may not be served."""
+def serving(engine: sa.Engine, compiled: Compiled, settings: ConsoleSettings) -> Iterator[str]:
+    """The console at its address, which is given; raises ConfigurationError where it may not be served."""
     console = Console(engine, compiled, settings)
     host, port = split_address(settings.listen)
     with Server(console, "console", host, port) as server:
         url = server.url.replace(host, f"[{host}]") if ":" in host else server.url
         structlog.get_logger("replicator").info("console", url=url)
-        yield server
+        yield url
