@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from replicator import __version__, report
 from replicator.commands import check, decide, plan, reconcile, record, status
 from replicator.config import FILE, Configuration, commented_file, load
+from replicator.console import command as console_command
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Transient
@@ -30,7 +31,7 @@ from replicator.hub import embedded
 from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import migrate
 from replicator.options import answer, config_option, json_option
-from replicator.setup import hub_of, leading, this_process, world_of
+from replicator.setup import hub_of, leading, log_as_json, this_process, world_of
 from replicator.terminal import TerminalWatcher
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (status, record, plan, decide, reconcile, check):
+for module in (status, record, plan, decide, reconcile, check, console_command):
     for command in module.commands:
         main.add_command(command)
 
@@ -146,7 +147,8 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
 def run(config_path: Path | None, number: int | None) -> None:
     """Run the daemon: keep both systems in step until SIGTERM or Ctrl-C.
 
-    Logs are JSON lines on stderr. What is under way is finished before it stops.
+    Logs are JSON lines on stderr. What is under way is finished before it stops. With 'console:' in the configuration
+    it serves the web console too, also while another daemon leads.
 
     With --plan it reads both systems, makes the writes of that plan and no other, and ends. A write that would not be
     the planned one any more is refused with what differs (exit code 3); everything else stays pending.
@@ -155,19 +157,17 @@ def run(config_path: Path | None, number: int | None) -> None:
         stopped = threading.Event()
         stop_on_signals(stopped.set)
         plan.run_saved(config_path, number, stopped.is_set)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    with world_of(load(config_path), LogWatcher()) as world:
+    log_as_json()
+    with ExitStack() as stack:
+        world = stack.enter_context(world_of(load(config_path), LogWatcher()))
         daemon = Daemon(world, this_process())
         stop_on_signals(daemon.stop)
         log = structlog.get_logger("replicator")
         log.info("start", version=__version__, systems=list(world.connectors))
+        if world.configuration.console is not None:
+            from replicator.console.serve import serving
+
+            stack.enter_context(serving(world.engine, world.compiled, world.configuration.console))
         clean = daemon.run()
         log.info("stop", clean=clean)
     if not clean:

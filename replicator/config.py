@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.model.source import Document, Location, read
 from replicator.model.spec import Scalar
-from replicator.systems.settings import SystemSettings
+from replicator.systems.settings import Secret, SystemSettings
 
 FILE = Path("replicator.yaml")
 SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
@@ -56,6 +66,74 @@ class DaemonSettings(Settings):
     lease_seconds: float = Field(default=30, gt=0, description="A replicator that is silent for so long loses the lead")
 
 
+def split_address(text: str) -> tuple[str, int]:
+    """``ADDRESS:PORT`` apart; an IPv6 address stands in brackets, ``localhost`` is 127.0.0.1."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("not ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080")
+    bare = host.removeprefix("[").removesuffix("]")
+    if (":" in bare) != host.startswith("["):
+        raise ValueError("an IPv6 address stands in brackets, as [::1]:8080")
+    if bare == "localhost":
+        return "127.0.0.1", int(port)
+    try:
+        return str(ip_address(bare)), int(port)
+    except ValueError:
+        raise ValueError("listens on an address, not on a name, as 127.0.0.1:8080") from None
+
+
+def _is_an_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+class ConsoleSettings(Settings):
+    """The web console: where it listens, and how it knows who is there."""
+
+    listen: Annotated[str, AfterValidator(_is_an_address)] = "127.0.0.1:8080"
+    token: Secret | None = Field(default=None, description="What people log in with")
+    identity_header: str | None = Field(
+        default=None, pattern=r"^[A-Za-z][A-Za-z0-9-]*$", description="Where a reverse proxy says who is there"
+    )
+    hosts: tuple[str, ...] = Field(default=(), description="Names by which browsers reach it, besides its own address")
+
+    @field_validator("token")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("a token has at least 16 characters")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> ConsoleSettings:
+        if self.token is not None and self.identity_header is not None:
+            raise ValueError("either a token or an identity header, not both")
+        return self
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine can reach it."""
+        return ip_address(split_address(self.listen)[0]).is_loopback
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it listens on every address of the machine, so that the address is no name for it."""
+        return split_address(self.listen)[0] in ("0.0.0.0", "::")  # noqa: S104
+
+    def check(self) -> None:
+        """Refuse to be open: raises ConfigurationError for an address that others reach without a way to know them."""
+        if not self.is_private and self.token is None and self.identity_header is None:
+            raise ConfigurationError(
+                f"the console would be open to everybody who reaches {self.listen}",
+                hint="configure console.token, or console.identity_header behind a proxy; or listen on 127.0.0.1",
+            )
+        if self.is_everywhere and not self.hosts:
+            raise ConfigurationError(
+                f"the console listens on {self.listen} and does not know its name",
+                hint="say in console.hosts by which names browsers reach it",
+            )
+
+
 class Configuration(Settings):
     """The whole file."""
 
@@ -74,6 +152,7 @@ class Configuration(Settings):
         default_factory=dict, description="Single flows, by the name that status gives them"
     )
     daemon: DaemonSettings = DaemonSettings()
+    console: ConsoleSettings | None = Field(default=None, description="With it, 'run' serves the web console too")
     _document: Document | None = PrivateAttr(default=None)
 
     def problem(self, message: str, at: Location) -> ReplicatorError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Configuration
@@ -99,6 +101,19 @@ def leading(connection: sa.Connection, configuration: Configuration) -> Iterator
         renewing.set()
         thread.join()
         lease.release(connection)
+
+
+def log_as_json() -> None:
+    """Write the log as JSON lines on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def this_process() -> str:

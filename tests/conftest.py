@@ -18,4 +18,5 @@ pytest_plugins = [
     "tests.fixtures.schema_files",
     "tests.fixtures.staff",
     "tests.fixtures.commands",
+    "tests.fixtures.operators",
 ]

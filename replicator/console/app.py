@@ -1,0 +1,200 @@
+"""The console as a WSGI application: routes, who may in, and every answer with the headers that keep it to itself."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import psycopg
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import Map, RequestRedirect, Rule
+from werkzeug.wrappers import Request, Response
+
+from replicator import __version__
+from replicator.config import ConsoleSettings
+from replicator.console import blocked, overview, pages, record
+from replicator.console.access import Access, Session
+from replicator.console.decisions import actions, decide, way_back
+from replicator.console.look import Look, Page
+from replicator.console.render import FOLDER, make_environment
+from replicator.errors import Terminal
+from replicator.model.compiled import Compiled
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not 'no-referrer': with that, browsers hide the origin of our own forms from us.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_LONGEST_QUERY = "10s"
+_LARGEST_FORM = 1 << 20
+_MOST_FIELDS = 1000
+_pages: dict[str, Callable[..., Page]] = {
+    "/": overview.overview, "/causes": pages.causes, "/causes/<name>": pages.cause, "/records": pages.records,
+    "/blocked": blocked.blocked, "/record": record.search, "/record/<kind>/<path:key>": record.record,
+    "/at/<table>/<int:number>": record.placed, "/held": pages.held, "/held/<system>/<entity_set>": pages.held_deletes,
+    "/conflicts": pages.conflicts, "/runs": pages.runs, "/plans": pages.plans, "/plans/<int:number>": pages.plan,
+    "/decisions": pages.decisions,
+}  # fmt: skip
+_forms = ("/decide/<action>", "/login", "/logout")
+_routes = Map(
+    [Rule(rule, endpoint=rule, methods=["GET"]) for rule in (*_pages, "/login", "/static/console.css")]
+    + [Rule(rule, endpoint=rule, methods=["POST"]) for rule in _forms],
+    merge_slashes=False,
+)
+
+
+class Console:
+    """The application; a hub that fits ``compiled`` is behind ``engine``."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        compiled: Compiled,
+        settings: ConsoleSettings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        settings.check()
+        self._engine, self._compiled = engine, compiled
+        self._access = Access(settings, clock)
+        self._templates = make_environment(lambda: datetime.datetime.fromtimestamp(clock(), datetime.UTC))
+        self._templates.globals |= {"version": __version__, "kinds": _kinds(compiled)}
+        self._style = (FOLDER / "static" / "console.css").read_text(encoding="utf-8")
+        self._log = structlog.get_logger("replicator")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        request.max_content_length = request.max_form_memory_size = _LARGEST_FORM
+        request.max_form_parts = _MOST_FIELDS
+        response = self._answer(request)
+        response.headers.extend(SECURITY)
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        """The answer, whatever happens on the way to it."""
+        session: Session | None = None
+        try:
+            self._access.check_host(request)
+            rule, values = _routes.bind_to_environ(request.environ).match()
+            if rule == "/static/console.css":
+                return Response(self._style, mimetype="text/css")
+            session = self._access.session(request)
+            if session is None or rule in ("/login", "/logout"):
+                return self._door(request, rule, session)
+            response = self._inside(request, rule, values, session)
+        except RequestRedirect as problem:
+            return _go(problem.new_url)
+        except HTTPException as problem:
+            return self._problem(request, session, problem.code or 500, *_words(problem))
+        except Terminal as problem:
+            return self._problem(request, session, 409, problem.message, problem.hint)
+        except (DBAPIError, psycopg.Error) as problem:
+            return self._problem(request, session, 503, *self._hub_words(problem))
+        except Exception:
+            self._log.exception("console", path=request.path)
+            return self._problem(
+                request, session, 500, "Something went wrong inside the console.", "Its log says what."
+            )
+        if session.is_new:
+            self._access.keep(response, session, request)
+        return response
+
+    def _door(self, request: Request, rule: str, session: Session | None) -> Response:
+        """For those who are not in yet, or want out."""
+        if rule == "/logout" and session is not None:
+            self._access.check_form(request, session)
+            response = _go("/login" if self._access.asks_for_token else "/")
+            self._access.forget(response)
+            return response
+        if request.method == "POST" and rule == "/login":
+            self._access.check_origin(request)
+            session = self._access.log_in(request)
+            if session is not None:
+                response = _go("/")
+                self._access.keep(response, session, request)
+                return response
+            return self._render(request, None, Page("login.html", {"failed": True}, 401))
+        if session is not None:
+            return _go("/")
+        return self._render(request, None, Page("login.html", {"failed": False}, 200 if rule == "/login" else 401))
+
+    def _inside(self, request: Request, rule: str, values: object, session: Session) -> Response:
+        """For those who are in: a decision, or a page."""
+        known = dict(values) if isinstance(values, dict) else {}
+        if rule == "/decide/<action>":
+            action = known["action"]
+            if action not in actions:
+                raise NotFound("There is no such decision.")
+            self._access.check_form(request, session)
+            concerned = decide(self._engine, action, request.form, session.person)
+            self._log.info("decide", action=action, by=session.person, records=concerned)
+            return _go(way_back(request.form, action, concerned))
+        with self._engine.connect().execution_options(postgresql_readonly=True) as connection, connection.begin():
+            connection.execute(sa.select(sa.func.set_config("statement_timeout", _LONGEST_QUERY, True)))
+            page = _pages[rule](Look(connection, self._compiled, request.args.to_dict()), **known)
+        return self._render(request, session, page) if page.location is None else _go(page.location)
+
+    def _render(self, request: Request, session: Session | None, page: Page) -> Response:
+        text = self._templates.get_template(page.template).render(
+            {
+                "session": session,
+                "form_token": self._access.form_token(session) if session else "",
+                "asks_for_token": self._access.asks_for_token,
+                "arguments": request.args.to_dict(),
+                "here": request.full_path.rstrip("?"),
+                "at": request.path,
+                **page.known,
+            }
+        )
+        return Response(text, status=page.status, mimetype="text/html")
+
+    def _problem(self, request: Request, session: Session | None, status: int, what: str, hint: str) -> Response:
+        response = self._render(
+            request, session, Page("problem.html", {"what": what, "hint": hint, "code": status}, status)
+        )
+        if session is not None and session.is_new:
+            self._access.keep(response, session, request)
+        return response
+
+    def _hub_words(self, problem: DBAPIError | psycopg.Error) -> tuple[str, str]:
+        """What to say of a failure of the hub: to the person what to do, to the log what it was."""
+        origin = problem.orig if isinstance(problem, DBAPIError) else problem
+        self._log.warning("problem", where="console", message=str(origin).strip().split("\n", maxsplit=1)[0])
+        if isinstance(origin, psycopg.errors.QueryCanceled):
+            return (
+                f"The hub took longer than {_LONGEST_QUERY} to answer.",
+                "Ask for less, or look at what keeps it busy.",
+            )
+        return "The hub cannot be reached, or does not answer as it should.", "Look at its server, and at the log."
+
+
+def _kinds(compiled: Compiled) -> list[str]:
+    """By what kinds a record can be asked for."""
+    return [*compiled.schema.entities, *(str(entity_set) for entity_set in compiled.schema.entity_sets.values())]
+
+
+def _go(location: str) -> Response:
+    """On to another page, by GET whatever the request was."""
+    return Response(status=303, headers={"Location": location})
+
+
+def _words(problem: HTTPException) -> tuple[str, str]:
+    if isinstance(problem, MethodNotAllowed):
+        return "This address takes no such request.", ""
+    if isinstance(problem, NotFound) and problem.description == NotFound.description:
+        return "There is no such page.", "The address may be mistyped, or what it showed is gone."
+    return problem.description or problem.name, ""

@@ -1,0 +1,25 @@
+"""Serves the console: by itself, or beside the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+import structlog
+
+from replicator.config import ConsoleSettings, split_address
+from replicator.console.app import Console
+from replicator.model.compiled import Compiled
+from replicator.serving import Server
+
+
+@contextmanager
+def serving(engine: sa.Engine, compiled: Compiled, settings: ConsoleSettings) -> Iterator[str]:
+    """The console at its address, which is given; raises ConfigurationError where it may not be served."""
+    console = Console(engine, compiled, settings)
+    host, port = split_address(settings.listen)
+    with Server(console, "console", host, port) as server:
+        url = server.url.replace(host, f"[{host}]") if ":" in host else server.url
+        structlog.get_logger("replicator").info("console", url=url)
+        yield url

@@ -1,0 +1,153 @@
+"""Who may see the console and decide in it; what comes from elsewhere is refused."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from replicator.config import ConsoleSettings
+from replicator.console.access import COOKIE
+from replicator.console.app import Console
+from replicator.errors import ConfigurationError
+from replicator.model.compiled import Compiled
+from tests.fixtures.operators import Browser
+
+TOKEN = "a token of some length"
+
+
+def console_of(hub: sa.Engine, compiled: Compiled, **settings: object) -> Browser:
+    """The console of an empty hub."""
+    return Browser(Console(hub, compiled, ConsoleSettings.model_validate(settings)))
+
+
+@pytest.fixture
+def closed(hub: sa.Engine, compiled: Compiled) -> Browser:
+    """A console that wants a token."""
+    return console_of(hub, compiled, token=TOKEN)
+
+
+def test_a_name_that_is_not_the_consoles_is_refused(hub: sa.Engine, compiled: Compiled) -> None:
+    browser = console_of(hub, compiled, hosts=("hub.example.com",))
+    for base in ("http://localhost", "http://127.0.0.1:8080", "http://[::1]:8080", "https://HUB.example.com"):
+        assert browser.open("/", base=base).status_code == 200, base
+    for base in ("http://evil.example.com", "http://localhost.evil.example.com", "http://127.0.0.1.evil.example"):
+        answer = browser.open("/", base=base)
+        assert answer.status_code == 400, base
+        assert COOKIE not in answer.headers.get("Set-Cookie", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"listen": "10.1.2.3:8080"}, "open to everybody"),
+        ({"listen": "0.0.0.0:8080", "token": TOKEN}, "does not know its name"),
+        ({"listen": "[::]:8080", "identity_header": "X-User"}, "does not know its name"),
+    ],
+)
+def test_it_refuses_to_be_open_to_others(
+    hub: sa.Engine, compiled: Compiled, settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        console_of(hub, compiled, **settings)
+
+
+def test_with_a_token_nobody_sees_anything_before_logging_in(closed: Browser) -> None:
+    for path in ("/", "/causes", "/record/account/A-1", "/at/common.account/1"):
+        answer = closed.open(path)
+        assert answer.status_code == 401
+        assert "Log in" in answer.text
+        assert "Failures" not in answer.text
+    assert closed.post("/decide/pause", scope="sales").status_code == 401
+
+
+def test_logging_in_takes_the_token_and_a_name(closed: Browser) -> None:
+    for name, token in (("Ada", "wrong"), ("", TOKEN), ("Ada", ""), ("Ada", TOKEN + " ")):
+        answer = closed.post("/login", name=name, token=token)
+        assert answer.status_code == 401
+        assert "Set-Cookie" not in answer.headers
+    answer = closed.post("/login", name=" Ada ", token=TOKEN)
+    assert answer.status_code == 303
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert TOKEN not in cookie
+    assert "you are <strong>Ada</strong>" in closed.read("/")
+
+
+def test_a_session_that_was_reached_by_https_stays_on_https(closed: Browser) -> None:
+    answer = closed.post("/login", {"Origin": "https://localhost"}, name="Ada", token=TOKEN)
+    assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_logging_out_ends_the_session(closed: Browser) -> None:
+    closed.post("/login", name="Ada", token=TOKEN)
+    assert closed.post("/logout", form_token=closed.token()).status_code == 303
+    assert closed.open("/").status_code == 401
+
+
+def test_a_session_nobody_signed_or_that_is_too_old_is_none(hub: sa.Engine, compiled: Compiled) -> None:
+    now = [1_000_000.0]
+    settings = ConsoleSettings.model_validate({"token": TOKEN})
+    browser = Browser(Console(hub, compiled, settings, clock=lambda: now[0]))
+    browser.post("/login", name="Ada", token=TOKEN)
+    kept = browser.client.get_cookie(COOKIE)
+    assert kept is not None
+    for forged in (kept.value[:-2], "x" + kept.value, "", ".", "a.b", "é"):
+        browser.client.set_cookie(COOKIE, forged)
+        assert browser.open("/").status_code == 401, forged
+    browser.client.set_cookie(COOKIE, kept.value)
+    assert browser.open("/").status_code == 200
+    now[0] += 12 * 3600 + 1
+    assert browser.open("/").status_code == 401
+
+
+def test_a_session_outlives_a_restart_but_not_another_token(hub: sa.Engine, compiled: Compiled) -> None:
+    first = console_of(hub, compiled, token=TOKEN)
+    first.post("/login", name="Ada", token=TOKEN)
+    kept = first.client.get_cookie(COOKIE)
+    assert kept is not None
+    for token, status in ((TOKEN, 200), ("another token of some length", 401)):
+        again = console_of(hub, compiled, token=token)
+        again.client.set_cookie(COOKIE, kept.value)
+        assert again.open("/").status_code == status
+
+
+def test_behind_a_proxy_its_header_says_who_is_there(hub: sa.Engine, compiled: Compiled) -> None:
+    browser = console_of(hub, compiled, listen="10.1.2.3:8080", identity_header="X-Forwarded-User")
+    base = "http://10.1.2.3:8080"
+    assert browser.open("/", base=base).status_code == 403
+    for name in ("Ada", "Grace"):
+        browser.headers = {"X-Forwarded-User": name}
+        assert f"you are <strong>{name}</strong>" in browser.open("/", base=base).text
+
+
+def test_a_form_without_the_token_of_its_session_is_refused(browser: Browser) -> None:
+    browser.read("/")
+    other = Browser(browser.console)
+    for token in ("", "x", other.token()):
+        answer = browser.post("/decide/pause", scope="sales", form_token=token)
+        assert answer.status_code == 400
+        assert "out of date" in answer.text
+    assert "sales is paused" not in browser.read("/")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example.com"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
+     {"Sec-Fetch-Site": "same-site"}],
+)  # fmt: skip
+def test_a_form_that_another_site_sends_is_refused(browser: Browser, headers: dict[str, str]) -> None:
+    data = {"form_token": browser.token(), "scope": "sales"}
+    answer = browser.post("/decide/pause", headers, **data)
+    assert answer.status_code == 400
+    assert "another site" in answer.text
+    same = {"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-origin"}
+    assert browser.post("/decide/pause", same, **data).status_code == 303
+
+
+def test_a_decision_is_never_a_link(browser: Browser) -> None:
+    assert browser.open("/decide/pause?scope=sales").status_code == 405
+
+
+def test_a_form_that_is_too_large_is_refused(browser: Browser) -> None:
+    assert browser.post("/decide/pause", scope="x" * (2 << 20)).status_code == 413
