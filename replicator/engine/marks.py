@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.hub.changefeed import Window, open_window
-from replicator.hub.sql import MANY, analyze, enough_memory, prefer_whole_joins, statements, thought_small
+from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.hub.state import delivery, map_, run
-from replicator.model.compiled import Compiled, CompiledMap
+from replicator.model.compiled import Compiled
+from replicator.model.views import DesiredView
 
 _sql = statements(__file__)
 CONSUMER = "replicator"
@@ -60,7 +61,12 @@ def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int],
 
 
 def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
-    """Mark the records that ``records`` selects; a record marked before is marked again."""
+    """Mark the records that ``records``, a statement that is kept, selects; one marked before is marked again."""
+    return connection.execute(_kept_marking(map_id, records)).rowcount
+
+
+def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
+    """The statement that marks these records."""
     found = records.subquery("found")
     statement = insert(delivery).from_select(
         ["map_id", "record_id", "since"],
@@ -75,13 +81,17 @@ def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int
         "next_at": sa.case((busy, delivery.c.next_at)),
         "attempts": sa.case((busy, delivery.c.attempts), else_=0),
     }
-    result = connection.execute(statement.on_conflict_do_update(index_elements=["map_id", "record_id"], set_=remarked))
-    return result.rowcount
+    return statement.on_conflict_do_update(index_elements=["map_id", "record_id"], set_=remarked)
+
+
+_kept_marking = built_once(marking_of)
 
 
 def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> int:
     """Mark every record of every map."""
-    return sum(mark(connection, ids[found.name], _everything(found)) for found in compiled.maps if found.root is None)
+    return sum(
+        mark(connection, ids[found.name], _everything(found.view)) for found in compiled.maps if found.root is None
+    )
 
 
 def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
@@ -92,16 +102,16 @@ def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mappin
         )
         changed = [name for name in rows.scalars() if name in ids]
         for root in {compiled.marked(compiled.map(name)).name for name in changed}:
-            mark(connection, ids[root], _everything(compiled.map(root)))
+            mark(connection, ids[root], _everything(compiled.map(root).view))
         connection.execute(
             map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash, opened_at=None)
         )
     return changed
 
 
-def _everything(found: CompiledMap) -> sa.Select[Any]:
-    view = found.view
-    side = "mirror_id" if found.mapping.direction == "in" else "common_id"
+@built_once
+def _everything(view: DesiredView) -> sa.Select[Any]:
+    side = "mirror_id" if view.mapping.direction == "in" else "common_id"
     linked = sa.select(view.link.c[side]).where(view.link.c.ended_at.is_(None))
     both = sa.union(sa.select(view.source.c.id.label("record_id")), linked).subquery("everything")
     return sa.select(both.c.record_id)

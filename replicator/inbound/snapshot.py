@@ -173,7 +173,7 @@ class _Reading:
             return
         with self.connection.begin():
             self.stage()
-            bad = stage.copy_rows(self.connection, self.entity_set, self.decode, page.rows)
+            bad = stage.copy_rows(self.connection, self.entity_set, self.mirror, self.decode, page.rows)
             stage.put_aside(self.connection, self.entity_set, bad)
         self.rejected += len(bad)
         self.bad_keys += [stage.key_of(self.entity_set, found.row) for found in bad]
@@ -224,7 +224,7 @@ class _Loading:
         if self.kind == "whole" and read.rows >= MANY:
             prefer_whole_joins(self.connection)
         read.stage()
-        stage.analyze_stage(self.connection, self.entity_set)
+        stage.analyze_stage(self.connection, self.entity_set, self.mirror)
         self._keep_last_of_twins()
         self.touched = list(
             self.connection.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()
@@ -236,6 +236,8 @@ class _Loading:
         analyze(self.connection, inserted, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
         self._forget_rejected(read, started)
+        if read.rows >= MANY:
+            stage.drop_stage(self.connection, self.mirror)
         return Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected)
 
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -249,7 +251,7 @@ class _Loading:
         keys = key_expressions(self.stage, mirror_key(self.entity_set))
         twins = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
         if self.connection.execute(twins).first() is not None:
-            later = sa.exists().where(self._same(other, self.stage), other.c.place > self.stage.c.place)
+            later = sa.exists().where(self._same(other, self.stage), other.c.ctid > self.stage.c.ctid)
             self.connection.execute(sa.delete(self.stage).where(later))
 
     def _leave_out_touched(self) -> None:
