@@ -53,6 +53,7 @@ change = sa.Table(
     postgresql_partition_by="RANGE (at)",
 )  # fmt: skip
 sa.Index("ix_change_txid", change.c.txid)
+sa.Index("ix_change_record", change.c.record_id, change.c.relation)
 
 map_ = sa.Table(
     "map",
