@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import IntegrityError
 
 from replicator.hub.changefeed import Window, open_window
 from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
@@ -53,11 +55,22 @@ def _fit_plans(connection: sa.Connection, window: Window) -> None:
 
 def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: Window) -> int:
     return sum(
-        mark(connection, ids[compiled.marked(found).name], marking.records)
+        (mark if window.changes[marking.table.fullname] < MANY else _mark_many)(
+            connection, ids[compiled.marked(found).name], marking.records
+        )
         for found in compiled.maps
         for marking in found.markings
         if marking.table.fullname in window.changes
     )
+
+
+def _mark_many(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
+    """Where nothing is marked yet, as in a first load, no mark has to look for an earlier one."""
+    earlier = sa.select(sa.exists().where(delivery.c.map_id == map_id))
+    if not connection.execute(earlier).scalar_one():
+        with suppress(IntegrityError), connection.begin_nested():
+            return connection.execute(_first_marking(map_id, records)).rowcount
+    return mark(connection, map_id, records)
 
 
 def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
@@ -65,15 +78,19 @@ def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int
     return connection.execute(_kept_marking(map_id, records)).rowcount
 
 
-def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
-    """The statement that marks these records."""
+def _first_marking(map_id: int, records: sa.Select[Any]) -> Insert:
     found = records.subquery("found")
-    statement = insert(delivery).from_select(
+    return insert(delivery).from_select(
         ["map_id", "record_id", "since"],
         sa.select(sa.literal(map_id), found.c.record_id, sa.select(sa.func.sync.now()).scalar_subquery()).where(
             found.c.record_id.is_not(None)
         ),
     )
+
+
+def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
+    """The statement that marks these records."""
+    statement = _first_marking(map_id, records)
     busy = delivery.c.state.in_([sa.literal_column("'in_flight'"), sa.literal_column("'unknown'")])
     remarked = {
         "marked": delivery.c.marked + 1,

@@ -51,14 +51,14 @@ def _among_themselves(
 ) -> sa.Update:
     """Several new records with one key: none of them is created, for any choice would be a guess."""
     named = {f"key_{place}": key for place, key in enumerate(keys)}
-    twins = (
+    doubled = sa.select(*keys).where(create).group_by(*keys).having(sa.func.count() > 1)
+    twins = (  # the names are put together for those few only
         sa.select(
             *(key.label(name) for name, key in named.items()),
             sa.func.string_agg(work.c.record, sa.literal(", ")).label("records"),
         )
-        .where(create)
+        .where(create, sa.tuple_(*keys).in_(doubled))
         .group_by(*keys)
-        .having(sa.func.count() > 1)
         .subquery("twins")
     )
     same = sa.and_(*(twins.c[name] == key for name, key in named.items()))

@@ -216,25 +216,28 @@ class _MapMerge:
 
     def _create(self) -> int:
         """Insert the new records and pair them with their source, which their business key tells."""
+        try:
+            with self.connection.begin_nested():
+                return self.connection.execute(self._insert()).rowcount
+        except (
+            IntegrityError
+        ):  # a common record has one of the keys; asking for each beforehand costs half as much again
+            paired = self.connection.execute(self._insert(around=True)).rowcount
+            self.connection.execute(refused(self.view, self.work))
+            return paired
+
+    def _insert(self, *, around: bool = False) -> sa.Insert:
+        """The new records and their pairs; ``around`` leaves out those whose key a common record has."""
         work, view, target = self.work, self.view, self.view.target
         names = [column.name for column in view.columns]
         keys = [column.name for column in view.columns if column.is_key]
         wanted = work.c.action == "create"
-        rows = sa.select(*(work.c[name] for name in names)).where(wanted)
-        created = (
-            insert(target)
-            .from_select(names, rows)
-            .on_conflict_do_nothing()
-            .returning(target.c.id, *(target.c[key] for key in keys))
-            .cte("created")
-        )
+        rows = insert(target).from_select(names, sa.select(*(work.c[name] for name in names)).where(wanted))
+        rows = rows.on_conflict_do_nothing() if around else rows
+        created = rows.returning(target.c.id, *(target.c[key] for key in keys)).cte("created")
         same = sa.and_(wanted, *(created.c[key] == work.c[key] for key in keys))
         pairs = sa.select(work.c.source_id, created.c.id).join_from(created, work, same)
-        paired = self.connection.execute(sa.insert(view.link).from_select(["mirror_id", "common_id"], pairs)).rowcount
-        count = sa.select(sa.func.count()).select_from(work).where(wanted)
-        if paired < self.connection.execute(count).scalar_one():
-            self.connection.execute(refused(view, work))
-        return paired
+        return sa.insert(view.link).from_select(["mirror_id", "common_id"], pairs)
 
     def _update(self) -> int:
         if moves_keys(self.view):
@@ -286,7 +289,7 @@ class _MapMerge:
             )  # fmt: skip
         done = (*SETTLED, "create", "update", "delete", "set", "unlink")
         finished = sa.select(work.c.record_id).where(work.c.action.in_(done))
-        settled = settle_all(self.connection, map_id, finished)
+        settled = settle_all(self.connection, map_id, self.claimed, finished)
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
         rows = self.connection.execute(sa.select(*columns).where(work.c.action.not_in(done))).all()
         outcomes = [outcome for row in rows if (outcome := shown(row)) is not None]
