@@ -16,10 +16,6 @@ from benchmarks.report import Line
 _LOG_ROWS_PER_RECORD = 20
 _ASKED = 40
 _LIMIT_MS = 200
-# The index that history reads by; a hub at head has it already.
-_INDEX = "create index if not exists ix_change_record on log.change (record_id, relation)"
-# Earlier records of a key are sought among the deleted ones: what an index of those alone would be worth.
-_INDEX_OF_DELETED = "create index ix_change_deleted on log.change (relation) where operation = 'D'"
 _UPDATES = (
     "update bench.items set quantity = quantity + 1",
     "update common.item set quantity = quantity + 1",
@@ -56,7 +52,6 @@ def _fill(changes: Changes, log_rows: int) -> int:
     changes.prepare()
     count = sa.text("select count(*) from log.change")
     with changes.connection.begin():
-        changes.connection.execute(sa.text(_INDEX))
         changes.connection.execute(sa.text(_LEADER))
     filled = 0
     while filled < log_rows:
@@ -102,8 +97,4 @@ def measure(server_url: str, records: int) -> list[Line]:
                 lines.append(Line(f"explain: {question}, {name}", f"{spent:.1f} ms", spent / trivial))
                 if question == "explain":
                     lines.append(Line(f"explain: of {_LIMIT_MS} ms", f"{spent:.1f} ms", spent / _LIMIT_MS, 1.0))
-        with changes.connection.begin():
-            changes.connection.execute(sa.text(_INDEX_OF_DELETED))
-        spent = _ask(changes.connection, _QUESTIONS["history"], keys)
-        lines.append(Line("explain: history, deletes in the log indexed", f"{spent:.1f} ms", spent / trivial))
     return lines

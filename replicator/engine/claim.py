@@ -174,15 +174,19 @@ def each_half(
     ]
 
 
-def settle_all(connection: sa.Connection, map_id: int, finished: sa.Select[Any]) -> int:
-    """The claimed records that ``finished`` selects are in step; how many there were."""
-    claimed = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
+def settle_all(connection: sa.Connection, map_id: int, claimed: Claimed, finished: sa.Select[Any]) -> int:
+    """The claimed records that ``finished`` selects are in step; how many there were.
+
+    The range keeps it off what earlier sets of a large merge left behind, which only a vacuum clears away.
+    """
+    held = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
     done = finished.subquery("done")
     statement = sa.delete(delivery).where(
         delivery.c.map_id == map_id,
-        delivery.c.record_id == claimed.c.record_id,
+        delivery.c.record_id.between(claimed.first, claimed.last),
+        delivery.c.record_id == held.c.record_id,
         delivery.c.record_id == done.c.record_id,
-        delivery.c.marked == claimed.c.marked,
+        delivery.c.marked == held.c.marked,
     )
     return connection.execute(statement).rowcount
 

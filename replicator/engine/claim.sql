@@ -8,10 +8,10 @@ select m.id as map_id,
 from sync.map m, lateral (select not sync.is_paused(m.id)) as flow (works) where m.in_use;
 
 -- name: make
--- The records under way, for one transaction.
+-- The records under way, for one transaction; the session keeps the table.
 create temporary table if not exists claim (
     record_id bigint primary key, marked integer not null, state sync.delivery_state not null
-) on commit drop;
+) on commit delete rows;
 
 -- name: take
 -- Claim records of a map, oldest id first, leaving out what another session holds; none while the map is paused.

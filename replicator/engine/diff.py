@@ -16,12 +16,15 @@ from sqlalchemy.dialects.postgresql import JSONB, array
 from replicator.engine.claim import Claimed
 from replicator.engine.either import Sides
 from replicator.engine.either import sides as sides_of
+from replicator.hub.sql import built_once
 from replicator.hub.state import accepted
 from replicator.model.schema import column_name
 from replicator.model.spec import SetFields
 from replicator.model.tables import fold, key_expressions
 from replicator.model.views import DesiredView, TargetColumn, match_columns
 
+Span = tuple[int, int]
+"""The first and the last of many claimed records."""
 claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
 """The records under way: a temporary table."""
 
@@ -45,22 +48,22 @@ def compared(view: DesiredView) -> list[TargetColumn]:
 
 
 def desired_of_claim(
-    view: DesiredView, claimed: Claimed, *, by_root: bool, outer: bool
+    view: DesiredView, span: Span | None, *, by_root: bool, outer: bool
 ) -> tuple[sa.FromClause, sa.FromClause]:
     """The claim joined with the desired rows of its records, and the alias of those.
 
     PostgreSQL cannot push a join into a view of two branches: it would compute the whole view for ten records. So
-    few records drive the view one by one (the OFFSET keeps the planner from undoing it), many read the range of it
-    that they span.
+    few records (no ``span``) drive the view one by one (the OFFSET keeps the planner from undoing it), many read the
+    range of it that they span.
     """
     key = "root_id" if by_root else "source_id"
     v: sa.FromClause
-    if claimed.few:
+    if span is None:
         rows = view.view.alias("rows")
         v = sa.select(rows).where(rows.c[key] == claim.c.record_id).offset(sa.literal_column("0")).lateral("v")
         return claim.join(v, sa.true(), isouter=outer), v
     v = view.view.alias("v")
-    within = v.c[key].between(claimed.first, claimed.last)
+    within = v.c[key].between(*span)
     return claim.join(v, sa.and_(v.c[key] == claim.c.record_id, within), isouter=outer), v
 
 
@@ -69,8 +72,19 @@ def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = Fa
 
     ``by_root`` claims by the whole instead of the record itself. The target's columns are called ``now_<column>``.
     """
+    if claimed.few:
+        return _diff_of_few(view, map_id, by_root)
+    return _diff(view, map_id, (claimed.first, claimed.last), by_root)
+
+
+@built_once
+def _diff_of_few(view: DesiredView, map_id: int, by_root: bool) -> sa.Select[Any]:
+    return _diff(view, map_id, None, by_root)
+
+
+def _diff(view: DesiredView, map_id: int, span: Span | None, by_root: bool) -> sa.Select[Any]:
     t = view.target.alias("t")
-    joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=not by_root)
+    joined, v = desired_of_claim(view, span, by_root=by_root, outer=not by_root)
     both = sides_of(view, sa.literal(map_id), joined.outerjoin(t, t.c.id == v.c.target_id), v, t)
     values = [both.wanted.get(column.name, column).label(column.name) for column in v.c]
     image: list[sa.ColumnElement[Any]] = [t.c[name].label(f"now_{name}") for name in _image(view)]
@@ -308,8 +322,17 @@ def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa
 
     Only where nothing else is paired with it, and only where exactly one record on either side bears the key.
     """
+    return _linking_of_few(view, by_root) if claimed.few else _linking(view, (claimed.first, claimed.last), by_root)
+
+
+@built_once
+def _linking_of_few(view: DesiredView, by_root: bool) -> sa.Insert:
+    return _linking(view, None, by_root)
+
+
+def _linking(view: DesiredView, span: Span | None, by_root: bool) -> sa.Insert:
     t, other = view.target.alias("t"), view.target.alias("other")
-    joined, v = desired_of_claim(view, claimed, by_root=by_root, outer=False)
+    joined, v = desired_of_claim(view, span, by_root=by_root, outer=False)
     link = view.link
     source_side, target_side = sides(view)
     twin = sa.exists().where(same_key(view, other, v), other.c.id != t.c.id)

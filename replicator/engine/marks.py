@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import IntegrityError
 
 from replicator.engine.lease import leading
 from replicator.hub.changefeed import OpenWindow, Window, open_window
-from replicator.hub.sql import MANY, analyze, enough_memory, prefer_whole_joins, statements, thought_small
+from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.hub.state import delivery, map_, run
-from replicator.model.compiled import Compiled, CompiledMap
+from replicator.model.compiled import Compiled
 from replicator.model.parts import wholes
 from replicator.model.schema import EntitySet
+from replicator.model.views import DesiredView
 
 _sql = statements(__file__)
 CONSUMER = "replicator"
@@ -59,22 +62,42 @@ def _fit_plans(connection: sa.Connection, window: Window) -> None:
 
 def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: Window) -> int:
     return sum(
-        mark(connection, ids[compiled.marked(found).name], marking.records)
+        (mark if window.changes[marking.table.fullname] < MANY else _mark_many)(
+            connection, ids[compiled.marked(found).name], marking.records
+        )
         for found in compiled.maps
         for marking in found.markings
         if marking.table.fullname in window.changes
     )
 
 
+def _mark_many(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
+    """Where nothing is marked yet, as in a first load, no mark has to look for an earlier one."""
+    earlier = sa.select(sa.exists().where(delivery.c.map_id == map_id))
+    if not connection.execute(earlier).scalar_one():
+        with suppress(IntegrityError), connection.begin_nested():
+            return connection.execute(_first_marking(map_id, records)).rowcount
+    return mark(connection, map_id, records)
+
+
 def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
-    """Mark the records that ``records`` selects; a record marked before is marked again."""
+    """Mark the records that ``records``, a statement that is kept, selects; one marked before is marked again."""
+    return connection.execute(_kept_marking(map_id, records)).rowcount
+
+
+def _first_marking(map_id: int, records: sa.Select[Any]) -> Insert:
     found = records.subquery("found")
-    statement = insert(delivery).from_select(
+    return insert(delivery).from_select(
         ["map_id", "record_id", "since"],
         sa.select(sa.literal(map_id), found.c.record_id, sa.select(sa.func.sync.now()).scalar_subquery()).where(
             found.c.record_id.is_not(None)
         ),
     )
+
+
+def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
+    """The statement that marks these records."""
+    statement = _first_marking(map_id, records)
     busy = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in UNMOVED])
     remarked = {
         "marked": delivery.c.marked + 1,
@@ -82,13 +105,17 @@ def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int
         "next_at": sa.case((busy, delivery.c.next_at)),
         "attempts": sa.case((busy, delivery.c.attempts), else_=0),
     }
-    result = connection.execute(statement.on_conflict_do_update(index_elements=["map_id", "record_id"], set_=remarked))
-    return result.rowcount
+    return statement.on_conflict_do_update(index_elements=["map_id", "record_id"], set_=remarked)
+
+
+_kept_marking = built_once(marking_of)
 
 
 def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> int:
     """Mark every record of every map."""
-    return sum(mark(connection, ids[found.name], _everything(found)) for found in compiled.maps if found.root is None)
+    return sum(
+        mark(connection, ids[found.name], _everything(found.view)) for found in compiled.maps if found.root is None
+    )
 
 
 def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
@@ -103,15 +130,15 @@ def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mappin
         changed = [name for name in rows.scalars() if name in ids]
         roots = {compiled.marked(compiled.map(name)).name for name in changed}
         for root in roots:
-            mark(connection, ids[root], _everything(compiled.map(root)))
+            mark(connection, ids[root], _everything(compiled.map(root).view))
         connection.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
         connection.execute(map_.update().where(map_.c.name.in_([*changed, *roots])).values(opened_at=None))
     return changed
 
 
-def _everything(found: CompiledMap) -> sa.Select[Any]:
-    view = found.view
-    side = "mirror_id" if found.mapping.direction == "in" else "common_id"
+@built_once
+def _everything(view: DesiredView) -> sa.Select[Any]:
+    side = "mirror_id" if view.mapping.direction == "in" else "common_id"
     linked = sa.select(view.link.c[side]).where(view.link.c.ended_at.is_(None))
     both = sa.union(sa.select(view.source.c.id.label("record_id")), linked).subquery("everything")
     return sa.select(both.c.record_id)
@@ -129,7 +156,7 @@ def mark_wholes(
         for found in compiled.maps:
             if found.mapping.direction == "out" and found.mapping.entity.entity == entity:
                 records = wholes(compiled.tables, part, entity, keys)
-                mark(connection, ids[compiled.marked(found).name], records)
+                connection.execute(marking_of(ids[compiled.marked(found).name], records))
 
 
 def mark_through(

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import ParamSpec, TypeVar, cast
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def built_once(build: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Keep the statements that ``build`` makes of a map's view or table: making one takes longer than running it."""
+    return cast("Callable[_P, _T]", lru_cache(maxsize=1000)(build))
 
 
 def statements(module_file: str) -> Mapping[str, sa.TextClause]:
@@ -27,9 +37,9 @@ def analyze(connection: sa.Connection, grown: int, *tables: sa.Table) -> None:
     """Refresh the planner's statistics of tables that grew by so many rows, where that is much of what they hold."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    for table in tables:
+    for table in tables if grown >= MANY else ():
         known = connection.execute(_ESTIMATE, {"name": table.fullname}).scalar_one()
-        if grown >= max(MANY, known / 5):
+        if grown >= known / 5:
             driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table.schema or "", table.name)))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from replicator.engine.outcome import CLASH
+from replicator.hub.sql import built_once
 from replicator.model.tables import fold
 from replicator.model.views import DesiredView
 
@@ -21,7 +21,8 @@ def blocking(
     return sa.update(work).where(which).values(action=action, waits_for=sa.func.array_append(nothing, why))
 
 
-def clashes(view: DesiredView, work: sa.TableClause) -> Iterator[sa.Update]:
+@built_once
+def clashes(view: DesiredView, work: sa.TableClause) -> list[sa.Update]:
     """Statements that block records under way whose business key another record has, before anything is written.
 
     Records that are to be created are only compared among themselves: whether common has their key already is what
@@ -29,10 +30,13 @@ def clashes(view: DesiredView, work: sa.TableClause) -> Iterator[sa.Update]:
     """
     names = [column.name for column in view.columns if column.is_key]
     rename = sa.and_(work.c.action == "update", sa.type_coerce(work.c.changed, ARRAY(sa.Text)).overlap(names))
-    yield _among_themselves(work, [fold(work.c[name]) for name in names], work.c.action == "create")
-    yield _with_common(view, work, sa.and_(rename, view.target.c.id != work.c.target_id))
+    return [
+        _among_themselves(work, [fold(work.c[name]) for name in names], work.c.action == "create"),
+        _with_common(view, work, sa.and_(rename, view.target.c.id != work.c.target_id)),
+    ]
 
 
+@built_once
 def refused(view: DesiredView, work: sa.TableClause) -> sa.Update:
     """Block the records that were not created, because a common record of another record has their key."""
     link = view.link
@@ -50,14 +54,14 @@ def _among_themselves(
 ) -> sa.Update:
     """Several new records with one key: none of them is created, for any choice would be a guess."""
     named = {f"key_{place}": key for place, key in enumerate(keys)}
-    twins = (
+    doubled = sa.select(*keys).where(create).group_by(*keys).having(sa.func.count() > 1)
+    twins = (  # the names are put together for those few only
         sa.select(
             *(key.label(name) for name, key in named.items()),
             sa.func.string_agg(work.c.record, sa.literal(", ")).label("records"),
         )
-        .where(create)
+        .where(create, sa.tuple_(*keys).in_(doubled))
         .group_by(*keys)
-        .having(sa.func.count() > 1)
         .subquery("twins")
     )
     same = sa.and_(*(twins.c[name] == key for name, key in named.items()))
@@ -80,6 +84,7 @@ def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElemen
     return blocking(work, sa.and_(which, same, sa.not_(freed)), words, CLASH)
 
 
+@built_once
 def parking(view: DesiredView, work: sa.TableClause) -> sa.Update:
     """Records that trade keys among themselves: out of each other's way first, for a unique index checks row by row."""
     target, holder = view.target, view.target.alias("holder")

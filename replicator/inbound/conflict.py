@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from replicator.engine.agree import agree
 from replicator.engine.diff import claim
 from replicator.engine.either import ASK, as_text
-from replicator.engine.marks import mark
+from replicator.engine.marks import marking_of
 from replicator.hub.state import base, conflict, delivery
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
@@ -208,4 +208,4 @@ class Conflicts:
         concerned = target.c[outward.view.root_column or "id"].label("record_id")
         records = sa.select(concerned).join_from(target, self.work, self.work.c.target_id == target.c.id)
         marked = self.compiled.marked(outward)
-        mark(self.connection, self.ids[marked.name], records.where(sa.or_(*stands)).distinct())
+        self.connection.execute(marking_of(self.ids[marked.name], records.where(sa.or_(*stands)).distinct()))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import insert, psycopg
+from sqlalchemy.exc import IntegrityError
 
 from replicator.engine.claim import Claimed, State, claim_records, each_half, settle_all, show, to_do
 from replicator.engine.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
@@ -16,13 +18,14 @@ from replicator.engine.maps import note_success
 from replicator.engine.marks import mark_through
 from replicator.engine.mirror import set_origin
 from replicator.engine.outcome import shown
-from replicator.hub.sql import analyze, enough_memory, prefer_whole_joins, thought_small
+from replicator.hub.sql import analyze, built_once, enough_memory, prefer_whole_joins, thought_small
 from replicator.inbound.clash import blocking, clashes, moves_keys, parking, refused
 from replicator.inbound.conflict import Conflicts, told_columns
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.views import DesiredView
 
 _BATCH = 50_000
+_dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -89,6 +92,27 @@ class Merges:
         return total
 
 
+@built_once
+def _work(view: DesiredView) -> sa.TableClause:
+    """The temporary table of the diff."""
+    names = [column.name for column in view.columns]
+    return sa.table(
+        "work", *(sa.column(name) for name in ("record_id", "source_id", "target_id", "action", "changed",
+                                               "record", "reason", "verdict")),
+        sa.column("waits_for", sa.ARRAY(sa.Text)), sa.column("later", sa.ARRAY(sa.Text)),
+        *(sa.column(name, view.target.c[name].type) for name in names),
+        *told_columns(view),
+    )  # fmt: skip
+
+
+def _into_work(query: sa.Select[Any]) -> str:
+    """The statement that fills it: SQLAlchemy keeps no compiled DDL."""
+    return str(sa.CreateTableAs(query, "work", temporary=True).compile(dialect=_dialect))
+
+
+_few_into_work = built_once(_into_work)
+
+
 class _MapMerge:
     """One set of claimed records of one map, inside a transaction."""
 
@@ -103,14 +127,7 @@ class _MapMerge:
         self.connection, self.compiled, self.ids, self.found = connection, compiled, ids, found
         self.view: DesiredView = found.view
         self.claimed = claimed
-        names = [column.name for column in self.view.columns]
-        self.work = sa.table(
-            "work", *(sa.column(name) for name in ("record_id", "source_id", "target_id", "action", "changed",
-                                                   "record", "reason", "verdict")),
-            sa.column("waits_for", sa.ARRAY(sa.Text)), sa.column("later", sa.ARRAY(sa.Text)),
-            *(sa.column(name, self.view.target.c[name].type) for name in names),
-            *told_columns(self.view),
-        )  # fmt: skip
+        self.work = _work(self.view)
         self.conflicts = Conflicts(connection, compiled, ids, found, self.work)
 
     def run(self) -> Merged:
@@ -121,28 +138,40 @@ class _MapMerge:
                 prefer_whole_joins(self.connection)
         linked = list(self.connection.execute(linking(self.view, self.claimed)).scalars())
         self.conflicts.prepare()
-        self._make_work()
-        for statement in clashes(self.view, self.work):
-            self.connection.execute(statement)
-        self._still_needed()
-        let_go = self._let_go()
-        deleted = self._delete()
-        if moves_keys(self.view):
-            self.connection.execute(parking(self.view, self.work))
-        updated = self.connection.execute(self._update()).rowcount + self._set_instead() + let_go
-        created = self._create()
+        actions = self._make_work()
+        if actions & {"create", "update"}:
+            for statement in clashes(self.view, self.work):
+                self.connection.execute(statement)
+        gone = self._remove(actions)
+        updated = self._update() if "update" in actions else 0
+        created = self._create() if "create" in actions else 0
         self.conflicts.note()
         self._mark_through(linked)
         merged = self._settle()
         self.connection.execute(sa.text("drop table work"))
         analyze(self.connection, created, self.view.target, self.view.link)
-        return Merged(created, updated, deleted, merged.settled, merged.waiting)
+        return Merged(created, gone.updated + updated, gone.deleted, merged.settled, merged.waiting)
 
-    def _make_work(self) -> None:
-        """The diff of the claimed records as a temporary table."""
+    def _make_work(self) -> set[str]:
+        """The diff of the claimed records as a temporary table; the actions in it, so that no other step is taken."""
         query = diff(self.view, self.ids[self.found.name], self.claimed)
-        self.connection.execute(sa.CreateTableAs(query, "work", temporary=True))
+        into_work = _few_into_work if self.claimed.few else _into_work
+        self.connection.exec_driver_sql(into_work(query))
         self.connection.execute(sa.text("analyze work (record_id, source_id, target_id, action)"))
+        return set(self.connection.execute(sa.text("select distinct action from work")).scalars())
+
+    def _remove(self, actions: set[str]) -> Merged:
+        """Delete what is to go, or what stands for it here."""
+        updated = deleted = 0
+        if "delete" in actions:
+            self._still_needed()
+            updated = self._let_go()
+            deleted = self._delete()
+        if "set" in actions:
+            updated += self._set_instead()
+        if actions & {"delete", "set", "unlink"}:
+            self._part()
+        return Merged(updated=updated, deleted=deleted)
 
     def _block(self, which: sa.ColumnElement[bool], why: sa.ColumnElement[str]) -> None:
         self.connection.execute(blocking(self.work, which, why))
@@ -175,51 +204,59 @@ class _MapMerge:
 
     def _create(self) -> int:
         """Insert the new records and pair them with their source, which their business key tells."""
+        try:
+            with self.connection.begin_nested():
+                return self.connection.execute(self._insert()).rowcount
+        except (
+            IntegrityError
+        ):  # a common record has one of the keys; asking for each beforehand costs half as much again
+            paired = self.connection.execute(self._insert(around=True)).rowcount
+            self.connection.execute(refused(self.view, self.work))
+            return paired
+
+    def _insert(self, *, around: bool = False) -> sa.Insert:
+        """The new records and their pairs; ``around`` leaves out those whose key a common record has."""
         work, view, target = self.work, self.view, self.view.target
         names = [column.name for column in view.columns]
         keys = [column.name for column in view.columns if column.is_key]
         wanted = work.c.action == "create"
-        rows = sa.select(*(work.c[name] for name in names)).where(wanted)
-        created = (
-            insert(target)
-            .from_select(names, rows)
-            .on_conflict_do_nothing()
-            .returning(target.c.id, *(target.c[key] for key in keys))
-            .cte("created")
-        )
+        rows = insert(target).from_select(names, sa.select(*(work.c[name] for name in names)).where(wanted))
+        rows = rows.on_conflict_do_nothing() if around else rows
+        created = rows.returning(target.c.id, *(target.c[key] for key in keys)).cte("created")
         same = sa.and_(wanted, *(created.c[key] == work.c[key] for key in keys))
         pairs = sa.select(work.c.source_id, created.c.id).join_from(created, work, same)
-        paired = self.connection.execute(sa.insert(view.link).from_select(["mirror_id", "common_id"], pairs)).rowcount
-        count = sa.select(sa.func.count()).select_from(work).where(wanted)
-        if paired < self.connection.execute(count).scalar_one():
-            self.connection.execute(refused(view, work))
-        return paired
+        return sa.insert(view.link).from_select(["mirror_id", "common_id"], pairs)
 
-    def _update(self) -> sa.Update:
+    def _update(self) -> int:
+        if moves_keys(self.view):
+            self.connection.execute(parking(self.view, self.work))
         work, target = self.work, self.view.target
         values = {column.name: work.c[column.name] for column in self.view.columns if column.write == "always"}
-        return sa.update(target).values(values).where(target.c.id == work.c.target_id, work.c.action == "update")
+        statement = sa.update(target).values(values)
+        wanted = statement.where(target.c.id == work.c.target_id, work.c.action == "update")
+        return self.connection.execute(wanted).rowcount
 
     def _set_instead(self) -> int:
         """Deletes at the master that become an update here."""
         values = set_columns(self.view)
-        if not values:
-            return 0
         target, work = self.view.target, self.work
         return self.connection.execute(
             sa.update(target).values(values).where(target.c.id == work.c.target_id, work.c.action == "set")
         ).rowcount
 
     def _delete(self) -> int:
+        target = self.view.target
+        removed = sa.select(self.work.c.target_id).where(self.work.c.action == "delete")
+        return self.connection.execute(sa.delete(target).where(target.c.id.in_(removed))).rowcount
+
+    def _part(self) -> None:
+        """The pairs of records that are gone end."""
         work, view = self.work, self.view
-        removed = sa.select(work.c.target_id).where(work.c.action == "delete")
-        count = self.connection.execute(sa.delete(view.target).where(view.target.c.id.in_(removed))).rowcount
         over = sa.select(work.c.source_id).where(work.c.action.in_(["delete", "set", "unlink"]))
         self.connection.execute(
             sa.update(view.link).values(ended_at=sa.func.sync.now())
             .where(view.link.c.mirror_id.in_(over), view.link.c.ended_at.is_(None))
         )  # fmt: skip
-        return count
 
     def _mark_through(self, linked: Sequence[int]) -> None:
         """Tell the maps that read through this crosswalk without waiting for it."""
@@ -240,7 +277,7 @@ class _MapMerge:
             )  # fmt: skip
         done = (*SETTLED, "create", "update", "delete", "set", "unlink")
         finished = sa.select(work.c.record_id).where(work.c.action.in_(done))
-        settled = settle_all(self.connection, map_id, finished)
+        settled = settle_all(self.connection, map_id, self.claimed, finished)
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
         rows = self.connection.execute(sa.select(*columns).where(work.c.action.not_in(done))).all()
         key = [column.name for column in self.view.columns if column.is_key]

@@ -199,7 +199,7 @@ class _Reading:
         # Only the session's own temporary table is written; and a COPY that freezes would hold off the next leader.
         with self.connection.begin():
             self.stage()
-            bad = stage.copy_rows(self.connection, self.entity_set, self.decode, page.rows)
+            bad = stage.copy_rows(self.connection, self.entity_set, self.mirror, self.decode, page.rows)
         if bad:
             with leading(self.connection):
                 self.aside.put(bad, self.started)
@@ -239,6 +239,8 @@ class _Loading:
         taken = self._load(read, budget)
         self.keep_position(before if self.touched else read.token)
         self.aside.forget(started, None if self.kind == "whole" else self._read_keys(read))
+        if read.rows >= MANY:
+            stage.drop_stage(self.connection, self.mirror)
         if taken.anything:
             self._note(taken, started)
         return taken
@@ -248,7 +250,7 @@ class _Loading:
         if self.kind == "whole" and read.rows >= MANY:
             prefer_whole_joins(self.connection)
         read.stage()
-        stage.analyze_stage(self.connection, self.entity_set)
+        stage.analyze_stage(self.connection, self.entity_set, self.mirror)
         aside = self._sort_out_twins()
         self.touched = list(
             self.connection.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()
@@ -279,11 +281,10 @@ class _Loading:
         other = self.stage.alias("other")
         written = sa.and_(*(other.c[name] == self.stage.c[name] for name in mirror_key(self.entity_set)))
         # A record read twice (a page moved under the read): the later image counts.
-        later = sa.exists().where(self._same(other, self.stage), written, other.c.place > self.stage.c.place)
+        later = sa.exists().where(self._same(other, self.stage), written, other.c.ctid > self.stage.c.ctid)
         self.connection.execute(sa.delete(self.stage).where(later))
         aside = clashing(self.connection, self.entity_set, self.stage, self.mirror)
-        places = sa.literal(list(aside), sa.ARRAY(sa.BigInteger))
-        self.connection.execute(sa.delete(self.stage).where(self.stage.c.place == sa.any_(places)))
+        self.connection.execute(sa.delete(self.stage).where(sa.cast(self.stage.c.ctid, sa.Text).in_(list(aside))))
         self.aside.put(list(aside.values()))
         return len(aside)
 

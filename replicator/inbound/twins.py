@@ -14,8 +14,8 @@ from replicator.systems.connector import FieldProblem
 
 def clashing(
     connection: sa.Connection, entity_set: EntitySet, stage: sa.TableClause, mirror: sa.Table
-) -> dict[int, Bad]:
-    """The staged records to be put aside, by their place; each says which records bear the key.
+) -> dict[str, Bad]:
+    """The staged records to be put aside, by their place in the stage; each says which records bear the key.
 
     The record stays that the mirror knows in this writing, else the one that was read first: a read changes no owner.
     """
@@ -23,13 +23,14 @@ def clashing(
     group = sa.func.concat_ws("\x1f", *(sa.cast(key, sa.Text) for key in key_expressions(stage, names)))
     many = sa.func.count().over(partition_by=group)
     known = sa.exists().where(*(mirror.c[name] == stage.c[name] for name in names))
-    counted = sa.select(*stage.c, group.label("key_group"), many.label("many"), known.label("known")).subquery(
-        "counted"
-    )
+    columns = [column for column in stage.c if column.name != "ctid"]
+    place = sa.cast(stage.c.ctid, sa.Text).label("place")
+    told = (stage.c.ctid.label("read"), place, group.label("key_group"), many.label("many"), known.label("known"))
+    counted = sa.select(*columns, *told).subquery("counted")
     rows = connection.execute(
-        sa.select(counted)
+        sa.select(*(column for column in counted.c if column.name != "read"))
         .where(counted.c.many > 1)
-        .order_by(counted.c.key_group, counted.c.known.desc(), counted.c.place)
+        .order_by(counted.c.key_group, counted.c.known.desc(), counted.c.read)
     ).all()
     groups: dict[str, list[Any]] = {}
     for row in rows:

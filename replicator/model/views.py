@@ -46,7 +46,7 @@ class Reference:
     """Filled in when what it points at has landed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DesiredView:
     """A map, compiled: its view, the paths to all that it reads, and the columns it fills."""
 

@@ -92,7 +92,8 @@ class Later:
         claimed = claim_selected(self.connection, under_way)
         if not claimed.records:
             return []
-        joined, v = desired_of_claim(view, claimed, by_root=False, outer=False)
+        span = None if claimed.few else (claimed.first, claimed.last)
+        joined, v = desired_of_claim(view, span, by_root=False, outer=False)
         followed = sa.or_(v.c.verdict != "not eligible", is_to_go(view, v))
         differs = t.c[reference.column].is_distinct_from(v.c[reference.column])
         statement = sa.select(t.c.id).select_from(joined.join(t, t.c.id == v.c.target_id)).where(differs, followed)

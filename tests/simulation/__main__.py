@@ -21,7 +21,7 @@ from replicator.hub.connection import connect
 from replicator.model.compiled import Compiled, compile_folder
 from replicator.objects.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA
-from tests.fixtures.postgres import SETTINGS, create_database, drop_database
+from tests.fixtures.postgres import SETTINGS, create_database, drop_database, fast_folder
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import Story, live_through
 
@@ -31,7 +31,7 @@ _TEMPLATE = "template_of_simulations"
 @contextmanager
 def server() -> Iterator[str]:
     """The URL of a fresh server with a migrated database to copy."""
-    home = Path(tempfile.mkdtemp(prefix="hub-simulations-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="hub-simulations-", dir=fast_folder()))
     home.chmod(0o711)
     try:
         url = embedded.start(home / "home", die_with_parent=True, settings=SETTINGS).url
@@ -45,7 +45,8 @@ def server() -> Iterator[str]:
 
 
 @cache
-def _compiled() -> Compiled:
+def _compiled(planted: str | None = None) -> Compiled:
+    """The schema; one of its own for each planted bug, whose statements differ."""
     return compile_folder(SCHEMA)
 
 
@@ -56,7 +57,7 @@ def live(seed: int, url: str, planted: str | None = None) -> Story | str:
         if planted is not None:
             MUTANTS[planted](patching)
         try:
-            return live_through(seed, create_database(url, name, _TEMPLATE), _compiled())
+            return live_through(seed, create_database(url, name, _TEMPLATE), _compiled(planted))
         except Exception as problem:  # a planted bug may show in any way
             return f"{type(problem).__name__}: {problem}"
         finally:
