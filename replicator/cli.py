@@ -21,13 +21,14 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
-from replicator.commands import check, decide, plan, reconcile, record, status
-from replicator.config import FILE, Configuration, commented_file, load
+from replicator.commands import alerting, check, decide, plan, reconcile, record, status
+from replicator.config import FILE, Configuration, commented_file, load, split_address
 from replicator.console import command as console_command
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Transient
 from replicator.hub import embedded
+from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import migrate
 from replicator.options import answer, config_option, json_option
@@ -89,7 +90,7 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (status, record, plan, decide, reconcile, check, console_command):
+for module in (status, record, plan, decide, reconcile, check, alerting, console_command):
     for command in module.commands:
         main.add_command(command)
 
@@ -168,6 +169,8 @@ def run(config_path: Path | None, number: int | None) -> None:
             from replicator.console.serve import serving
 
             stack.enter_context(serving(world.engine, world.compiled, world.configuration.console))
+        if world.configuration.metrics is not None:
+            stack.enter_context(serve(world.engine, *split_address(world.configuration.metrics.listen)))
         clean = daemon.run()
         log.info("stop", clean=clean)
     if not clean:

@@ -134,6 +134,39 @@ class ConsoleSettings(Settings):
             )
 
 
+class MetricsSettings(Settings):
+    """Where monitoring fetches the metrics. They name no record, and whoever reaches the address may read them."""
+
+    listen: Annotated[str, AfterValidator(_is_an_address)] = "127.0.0.1:9464"
+
+
+class EmailSettings(Settings):
+    """A mail server that takes the messages, and who gets them."""
+
+    host: str
+    port: int = Field(default=587, ge=1, le=65535)
+    starttls: bool = True
+    user: str | None = None
+    password: Secret | None = None
+    sender: str
+    to: list[str] = Field(min_length=1)
+
+
+class NotifySettings(Settings):
+    """Who is told when something goes wrong: webhooks, whose addresses are secrets, and e-mail."""
+
+    after_seconds: float = Field(default=60, ge=0, description="What passes sooner is not told")
+    every_seconds: float = Field(default=15, gt=0, description="Between two looks")
+    thresholds: list[int] = Field(default=[10, 100, 1000], description="Told again when so many records are concerned")
+    webhooks: list[Secret] = Field(default_factory=list)
+    email: EmailSettings | None = None
+
+    @property
+    def anybody(self) -> bool:
+        """Whether there is somebody to tell."""
+        return bool(self.webhooks or self.email)
+
+
 class Configuration(Settings):
     """The whole file."""
 
@@ -152,6 +185,8 @@ class Configuration(Settings):
         default_factory=dict, description="Single flows, by the name that status gives them"
     )
     daemon: DaemonSettings = DaemonSettings()
+    metrics: MetricsSettings | None = Field(default=None, description="With it, 'run' serves /metrics too")
+    notify: NotifySettings = NotifySettings()
     console: ConsoleSettings | None = Field(default=None, description="With it, 'run' serves the web console too")
     _document: Document | None = PrivateAttr(default=None)
 

@@ -20,11 +20,12 @@ from sqlalchemy.exc import DBAPIError
 
 from replicator.cycle import Cycle, Watcher, World
 from replicator.engine.lease import Lease, acquire, holder
-from replicator.errors import LeaseLost, ReplicatorError, Transient
+from replicator.errors import AccessDenied, LeaseLost, ReplicatorError, SystemUnavailable, Transient
 from replicator.inbound.merge import Merged
 from replicator.inbound.snapshot import Taken
 from replicator.model.compiled import CompiledMap
 from replicator.model.schema import EntitySet
+from replicator.notify import Notifier, senders
 from replicator.outbound.acknowledge import Acknowledged
 
 CHANNEL = "replicator"
@@ -136,6 +137,8 @@ class Leader:
         self._to_deliver = {name: threading.Event() for name in world.connectors}
         self._to_read = {name: threading.Event() for name in world.connectors}
         self._threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
+        if world.configuration.notify.anybody:
+            self._threads.append(threading.Thread(target=self._notify_loop, name="notify", daemon=True))
         for name in world.connectors:
             for loop, what in ((self._read_loop, "read"), (self._deliver_loop, "deliver")):
                 self._threads.append(threading.Thread(target=loop, args=(name,), name=f"{what} {name}", daemon=True))
@@ -242,6 +245,20 @@ class Leader:
                     listener.wait(self.world.configuration.daemon.hub_poll_seconds)
 
         self._with_connection("merge", work)
+
+    def _notify_loop(self) -> None:
+        settings = self.world.configuration.notify
+
+        def work(cycle: Cycle) -> None:
+            notifier = Notifier(cycle.connection, settings, senders(settings))
+            while not self.world.stopping():
+                try:
+                    notifier.tell()
+                except (SystemUnavailable, AccessDenied) as problem:
+                    self.world.watcher.problem("notify", problem)
+                self._lost.wait(settings.every_seconds)
+
+        self._with_connection("notify", work)
 
     def _deliver_loop(self, name: str) -> None:
         def work(cycle: Cycle) -> None:

@@ -22,6 +22,7 @@ from replicator.engine.lease import Lease, acquire, holder
 from replicator.engine.maps import check_flows
 from replicator.engine.records import records_problems
 from replicator.errors import ConfigurationError, LeaseLost
+from replicator.hub.connection import DAEMON
 from replicator.hub.open import open_hub
 from replicator.model.compiled import Compiled, compile_folder
 from replicator.model.source import Location
@@ -30,10 +31,10 @@ from replicator.systems import connect
 
 
 @contextmanager
-def hub_of(configuration: Configuration) -> Iterator[MigrationTarget]:
-    """The hub of a configuration, opened and not yet checked."""
+def hub_of(configuration: Configuration, *, role: str | None = None) -> Iterator[MigrationTarget]:
+    """The hub of a configuration, opened in this role and not yet checked."""
     compiled = compile_folder(configuration.schema_folder)
-    engine = open_hub(configuration.hub.url, configuration.hub.folder)
+    engine = open_hub(configuration.hub.url, configuration.hub.folder, role=role)
     try:
         yield MigrationTarget(engine, compiled, configuration.schema_folder)
     finally:
@@ -47,7 +48,7 @@ def world_of(
     transports: Mapping[str, httpx2.BaseTransport] | None = None,
 ) -> Iterator[World]:
     """Everything that the replicator needs to work; raises when the hub or the configuration does not fit."""
-    with hub_of(configuration) as hub:
+    with hub_of(configuration, role=DAEMON) as hub:
         check_hub(hub)
         check_systems(configuration, hub.compiled)
         check_names_and_records(configuration, hub.compiled)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.util import LRUCache
 
@@ -30,8 +32,19 @@ class _SharedCache(LRUCache[Any, Any]):
 _compiled = _SharedCache(1000)
 
 
-def connect(url: str, *, now: str | None = None) -> sa.Engine:
-    """An engine for the hub at ``url`` (a libpq URL). ``now`` fixes the hub's clock, for tests."""
+DAEMON = "replicator_daemon"
+"""The role that the work is done in, where the login belongs to it: it may do no more than the work needs."""
+_TAKE_ROLE = """
+select set_config('role', rolname, false) from pg_catalog.pg_roles
+where rolname = %s and pg_has_role(session_user, oid, 'member')
+"""
+
+
+def connect(url: str, *, role: str | None = None, now: str | None = None) -> sa.Engine:
+    """An engine for the hub at ``url`` (a libpq URL). ``now`` fixes the hub's clock, for tests.
+
+    Its sessions take on ``role``, where the hub's server has it and the login belongs to it.
+    """
     try:
         parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
     except (sa.exc.ArgumentError, ValueError) as problem:
@@ -46,7 +59,7 @@ def connect(url: str, *, now: str | None = None) -> sa.Engine:
     options = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB" + (
         f" -c sync.now={now}" if now else ""
     )
-    return sa.create_engine(
+    engine = sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         connect_args={"options": options, "application_name": "replicator", "prepare_threshold": None},
         pool_pre_ping=True,
@@ -54,6 +67,19 @@ def connect(url: str, *, now: str | None = None) -> sa.Engine:
         max_overflow=8,
         execution_options={"preserve_rowcount": True, "compiled_cache": _compiled},
     )
+    if role is not None:
+        sa.event.listen(engine, "connect", _taking(role))
+    return engine
+
+
+def _taking(role: str) -> Callable[[DBAPIConnection, object], None]:
+    def take(connection: DBAPIConnection, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(_TAKE_ROLE, (role,))
+        cursor.close()
+        connection.commit()
+
+    return take
 
 
 def check_server(engine: sa.Engine) -> None:

@@ -11,9 +11,9 @@ from replicator.hub import embedded
 from replicator.hub.connection import check_server, connect
 
 
-def open_hub(url: str | None, folder: Path) -> sa.Engine:
+def open_hub(url: str | None, folder: Path, *, role: str | None = None) -> sa.Engine:
     """An engine for the hub at ``url``, or for the embedded server kept in ``folder``, started when it is down."""
-    engine = connect(url or embedded.start(folder).url)
+    engine = connect(url or embedded.start(folder).url, role=role)
     try:
         check_server(engine)
     except ReplicatorError:

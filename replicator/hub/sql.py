@@ -8,9 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
-import psycopg
 import sqlalchemy as sa
-from psycopg import sql
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -30,17 +28,16 @@ def statements(module_file: str) -> Mapping[str, sa.TextClause]:
 
 MANY = 1000
 """From so many new rows on the planner may have to be told: without statistics a first load goes quadratic."""
+_ANALYZE = sa.text("select sync.analyze(cast(:name as regclass))")
 _ESTIMATE = sa.text("select greatest(reltuples, 0) from pg_class where oid = cast(:name as regclass)")
 
 
 def analyze(connection: sa.Connection, grown: int, *tables: sa.Table) -> None:
     """Refresh the planner's statistics of tables that grew by so many rows, where that is much of what they hold."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
     for table in tables if grown >= MANY else ():
         known = connection.execute(_ESTIMATE, {"name": table.fullname}).scalar_one()
         if grown >= known / 5:
-            driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table.schema or "", table.name)))
+            connection.execute(_ANALYZE, {"name": table.fullname})
 
 
 def enough_memory(connection: sa.Connection) -> None:

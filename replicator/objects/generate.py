@@ -110,6 +110,7 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     yield " ".join((records.FIND, "$find$", _body(records.find(compiled)), "$find$"))
     yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
     yield from _explaining(compiled, hub_folder)
+    yield roles(compiled, hub_folder)
 
 
 def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
@@ -122,8 +123,22 @@ def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     yield "comment on view sync.part is 'The parts of each common record, in common and in the mirrors'"
     yield " ".join((places.FIND_GONE, "$find$", _body(places.find_gone(compiled)), "$find$"))
     yield "comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant'"
-    for name in ("places", "explain_flow", "explain", "history"):
+    for name in ("places", "explain_flow", "explain", "history", "alarms"):
         yield (hub_folder / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def roles(compiled: Compiled, hub_folder: Path) -> str:
+    """Who may do what, for every object that was made before."""
+
+    def listed(*names: str) -> str:
+        return ", ".join("'" + name + "'" for name in names)
+
+    systems = compiled.schema.systems
+    values = {
+        "schemas": listed("common", "log", "sync", "desired", *systems), "systems": listed(*systems),
+        "decisions": listed("retry", "skip", "approve", "reject", "resolve", "pause", "resume", "resync"),
+    }  # fmt: skip
+    return fill((hub_folder / "roles.sql").read_text(encoding="utf-8"), values)
 
 
 def fill(template: str, values: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from replicator.errors import HubMismatch
+from replicator.hub.connection import DAEMON
 from replicator.hub.sql import statements
 from replicator.objects.migrate import MigrationTarget, check_hub
 from replicator.preflight.notes import Told
@@ -48,8 +49,14 @@ def _server(connection: sa.Connection, notes: Told) -> None:
         notes.found("hub", f"the database is in {row.encoding}", "create it in UTF-8")
     if not row.folds:
         notes.found("hub", "the database does not know upper and lower case beyond ASCII", "create it with C.UTF-8")
-    if not row.owns:
-        notes.found("hub", f"the role {row.role} is no member of {row.owner}", "changes would be logged under its name")
+    if not row.names_causes:
+        notes.found("hub", f"the role {row.role} is no member of {DAEMON}", "changes would be logged under its name")
+    if row.role != DAEMON:
+        notes.found(
+            "hub",
+            f"the work would be done with all rights of {row.role}, not in the role {DAEMON}",
+            f"migrate once as a role that may create roles, then: grant {DAEMON} to the login",
+        )
     notes.tell("hub", f"PostgreSQL {row.version // 10_000}, role {row.role}")
 
 

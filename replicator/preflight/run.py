@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import httpx2
 
 from replicator.config import Budget, Configuration
+from replicator.hub.connection import DAEMON
 from replicator.model.compiled import Compiled
 from replicator.objects.migrate import MigrationTarget
 from replicator.preflight import data, hub, systems
@@ -26,7 +27,7 @@ def check(
 ) -> Told:
     """Look at everything; ``looking`` hears what is looked at next. Nothing is written anywhere."""
     notes = Told()
-    with notes.looking("hub"), hub_of(configuration) as target:
+    with notes.looking("hub"), hub_of(configuration, role=DAEMON) as target:
         looking("hub")
         usable = hub.check(target, notes, clock)
         with notes.looking("configuration"):

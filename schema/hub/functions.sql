@@ -9,6 +9,14 @@ comment on function sync.today() is 'The day, for defaults relative to it';
 
 comment on function sync.fold(text) is 'A text as keys are compared: normalised, outer blanks and case ignored';
 
+-- Only an owner may analyse a table, and the daemon is none.
+create function sync.analyze(of_table regclass) returns void language plpgsql as $$
+begin
+    execute format('analyze %s', of_table);
+end
+$$;
+comment on function sync.analyze is 'Refreshes the planner''s statistics of a table';
+
 create function sync.as_uuid(value text) returns uuid language plpgsql immutable strict as $$
 begin
     return value::uuid;
@@ -21,7 +29,10 @@ comment on function sync.as_uuid is 'A text as a GUID; null where it is none';
 -- The cause of a write. Only the owner of schema sync (the daemon) may name one; anybody else is named by role.
 -- Strict, so that the writes of people, who name none, do not pay for it.
 create function sync.origin(cause text) returns text language sql stable strict as $$
-    select case when pg_has_role(session_user, nspowner, 'MEMBER') then cause end
+    select case when pg_has_role(session_user, nspowner, 'MEMBER')
+                     or exists (select from pg_catalog.pg_roles r
+                                where r.rolname = 'replicator_daemon' and pg_has_role(session_user, r.oid, 'MEMBER'))
+                then cause end
     from pg_catalog.pg_namespace where nspname = 'sync'
 $$;
 comment on function sync.origin(text) is 'The cause given for a write, if this session may give one';

@@ -1,0 +1,137 @@
+"""What monitoring reads: the views of schema ``sync`` as Prometheus metrics, asked anew at every scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import DBAPIError
+
+from replicator import __version__, report
+from replicator.serving import Server
+
+STATES = (
+    "in_step", "pending", "in_flight", "blocked", "failed", "rejected", "not_eligible", "reported", "held", "observed",
+    "skipped",
+)  # fmt: skip
+_CAUSES = 50
+"""The causes with most records; more would make too many time series."""
+
+
+class Measure(NamedTuple):
+    """A gauge with one label set and value for each row of a view; rows without the value are left out."""
+
+    name: str
+    help: str
+    view: str
+    labels: tuple[str, ...]
+    value: str
+
+
+MEASURES = (
+    Measure("lag_seconds", "Age of the oldest change that is still on its way", "status", ("flow",), "lag_seconds"),
+    Measure("conflicts", "Fields changed on both sides that wait for a person", "status", ("flow",), "conflicts"),
+    Measure("mirrored_records", "Records known of the flow's entity set", "status", ("flow",), "mirrored"),
+    Measure("flow_paused", "Whether the flow stands still on purpose", "status", ("flow",), "paused"),
+    Measure("last_snapshot_timestamp_seconds", "When the flow's entity set was last read", "status", ("flow",),
+            "last_snapshot"),
+    Measure("last_success_timestamp_seconds", "When the flow last wrote something", "status", ("flow",),
+            "last_success"),
+    Measure("unreadable_since_timestamp_seconds", "Since when an entity set cannot be read", "problems",
+            ("system", "entity_set"), "since"),
+    Measure("held_deletes", "Proposed deletes that wait for a person", "held", ("system", "entity_set"), "records"),
+    Measure("requests", "Requests sent to a system since the replicator started", "systems", ("system",), "requests"),
+    Measure("request_budget_left", "Requests that the system said are left", "systems", ("system",), "budget_left"),
+    Measure("lease_expires_timestamp_seconds", "Until when the leader's lease holds; in the past: nobody leads",
+            "leader", ("holder",), "expires_at"),
+    Measure("window_holder_seconds", "Age of the transaction that holds the log's window back", "window_holder", (),
+            "age"),
+)  # fmt: skip
+
+
+class HubCollector(Collector):
+    """Reads the hub's views when it is asked; a hub that does not answer shows as ``replicator_hub_up 0``."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics as of now."""
+        yield InfoMetricFamily("replicator_build", "The program", value={"version": __version__})
+        up = GaugeMetricFamily("replicator_hub_up", "Whether the hub's database answers")
+        try:
+            with self.engine.connect() as connection:
+                found = list(self._of_hub(connection))
+        except DBAPIError:
+            found = []
+        up.add_metric([], float(bool(found)))
+        yield up
+        yield from found
+
+    def _of_hub(self, connection: sa.Connection) -> Iterator[Metric]:
+        views = {name: report.rows(connection, name) for name in dict.fromkeys(each.view for each in MEASURES)}
+        yield _records(views["status"])
+        for measure in MEASURES:
+            yield _gauge(measure, views[measure.view])
+        yield _causes(report.rows(connection, "causes"))
+
+
+def _records(status: report.Rows) -> Metric:
+    family = GaugeMetricFamily("replicator_records", "Records of a flow, by how they stand", labels=["flow", "state"])
+    for row in status:
+        for state in STATES:
+            family.add_metric([row["flow"], state], float(row[state]))
+    return family
+
+
+def _gauge(measure: Measure, rows: report.Rows) -> Metric:
+    family = GaugeMetricFamily(f"replicator_{measure.name}", measure.help, labels=measure.labels)
+    for row in rows:
+        value = _number(row[measure.value])
+        if value is not None:
+            family.add_metric([str(row[label]) for label in measure.labels], value)
+    return family
+
+
+def _causes(rows: report.Rows) -> Metric:
+    labels = ["cause", "flow", "state", "field"]
+    family = GaugeMetricFamily("replicator_cause_records", "Records that one cause keeps from arriving", labels=labels)
+    for row in sorted(rows, key=_by_size)[:_CAUSES]:
+        family.add_metric([row["cause"], row["flow"], row["state"], row["field"] or ""], float(row["records"]))
+    return family
+
+
+def _by_size(row: Mapping[str, Any]) -> tuple[int, str]:
+    return -row["records"], row["cause"]
+
+
+def _number(value: Any) -> float | None:
+    """A number, a moment in seconds of the epoch, a span in seconds, or nothing."""
+    if value is None:
+        return None
+    if hasattr(value, "timestamp"):
+        return float(value.timestamp())
+    return float(value.total_seconds() if hasattr(value, "total_seconds") else value)
+
+
+def registry(engine: sa.Engine) -> CollectorRegistry:
+    """A registry of the hub's metrics alone."""
+    found = CollectorRegistry()
+    found.register(HubCollector(engine))
+    return found
+
+
+def text(engine: sa.Engine) -> str:
+    """All metrics in OpenMetrics text, for a textfile collector or to look at."""
+    encode, _ = choose_encoder("application/openmetrics-text")
+    return encode(registry(engine)).decode()
+
+
+def serve(engine: sa.Engine, host: str, port: int) -> Server:
+    """Serve ``/metrics``, in the form that the scraper asks for."""
+    return Server(make_wsgi_app(registry(engine)), "metrics", host, port)

@@ -1,0 +1,167 @@
+"""Tells people when something first goes wrong, grows past a threshold, or is over: by webhook and by e-mail.
+
+What is wrong is ``sync.alarms``; what people were told of is in ``sync.alert``, so that nobody hears a thing twice,
+not from the next leader either. It is written after the sending: a crash in between repeats a message, and loses none.
+"""
+
+from __future__ import annotations
+
+import datetime
+import smtplib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Any, Literal
+
+import httpx2
+import sqlalchemy as sa
+
+from replicator import report
+from replicator.config import EmailSettings, NotifySettings
+from replicator.engine.lease import leading
+from replicator.errors import ReplicatorError, SystemUnavailable
+from replicator.hub.sql import statements
+
+_sql = statements(__file__)
+_TIMEOUT = 5.0
+Kind = Literal["appeared", "grew", "cleared"]
+Send = Callable[["Message"], None]
+"""Sends a message to one receiver; raises a Transient error when it did not arrive."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One thing to tell. ``id`` is the same when a message is repeated, so that receivers can tell."""
+
+    kind: Kind
+    cause: str
+    title: str
+    records: int
+    since: datetime.datetime
+    record: str | None = None
+    root_cause: str | None = None
+    next: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.cause}-{self.since:%Y%m%dT%H%M%S}-{self.kind}-{self.records if self.kind == 'grew' else ''}"
+
+    @property
+    def subject(self) -> str:
+        """One line for people."""
+        return {"appeared": "", "grew": f"now {self.records} records: ", "cleared": "over: "}[self.kind] + self.title
+
+    @property
+    def text(self) -> str:
+        """The whole of it for people."""
+        lines = [self.subject, f"since {self.since:%Y-%m-%d %H:%M} UTC, {self.records} records"]
+        lines += [f"for example: {self.record}"] if self.record else []
+        lines += [f"root cause: {self.root_cause}"] if self.root_cause else []
+        lines += [f"next: {self.next}"] if self.next else []
+        return "\n".join(lines)
+
+
+def messages(
+    alarms: Sequence[Mapping[str, Any]],
+    alerts: Sequence[Mapping[str, Any]],
+    settings: NotifySettings,
+    now: datetime.datetime,
+) -> list[Message]:
+    """What to tell, from what is wrong now and what has been told."""
+    told = {row["cause"]: row for row in alerts if row["cleared_at"] is None}
+    found: list[Message] = []
+    for row in alarms:
+        before = told.get(row["cause"])
+        if before is None:
+            if (now - row["since"]).total_seconds() >= settings.after_seconds:
+                found.append(_message("appeared", row))
+        elif _step(row["records"], settings.thresholds) > _step(before["told_records"], settings.thresholds):
+            found.append(_message("grew", row))
+    here = {row["cause"] for row in alarms}
+    gone = (row for cause, row in told.items() if cause not in here)
+    return [*found, *(_message("cleared", row) for row in gone)]
+
+
+def _step(records: int, thresholds: Sequence[int]) -> int:
+    return sum(1 for threshold in thresholds if records >= threshold)
+
+
+def _message(kind: Kind, row: Mapping[str, Any]) -> Message:
+    return Message(
+        kind, row["cause"], row["title"], row["records"], row["since"], row.get("record"), row.get("root_cause"),
+        row.get("next"),
+    )  # fmt: skip
+
+
+class Notifier:
+    """Compares, sends and remembers; on one connection."""
+
+    def __init__(self, connection: sa.Connection, settings: NotifySettings, senders: Sequence[Send]) -> None:
+        self.connection, self.settings, self.senders = connection, settings, senders
+
+    def tell(self) -> int:
+        """Tell what is new; how many messages there were. Raises the last error when a receiver did not get one."""
+        alarms, alerts = report.rows(self.connection, "alarms"), report.rows(self.connection, "alert")
+        with self.connection.begin():
+            now = self.connection.execute(sa.select(sa.func.sync.now())).scalar_one()
+        found = messages(alarms, alerts, self.settings, now)
+        failed: ReplicatorError | None = None
+        for message in found:
+            try:
+                for send in self.senders:
+                    send(message)
+            except ReplicatorError as problem:
+                failed = problem
+                continue
+            self._remember(message)
+        if failed is not None:
+            raise failed
+        return len(found)
+
+    def _remember(self, message: Message) -> None:
+        with leading(self.connection):
+            self.connection.execute(_sql["cleared" if message.kind == "cleared" else "told"], vars(message))
+
+
+def senders(settings: NotifySettings, transport: httpx2.BaseTransport | None = None) -> list[Send]:
+    """One for each receiver."""
+    found: list[Send] = [_webhook(url.get_secret_value(), transport) for url in settings.webhooks]
+    return found if settings.email is None else [*found, _mail(settings.email)]
+
+
+def _webhook(url: str, transport: httpx2.BaseTransport | None) -> Send:
+    def send(message: Message) -> None:
+        body = {**vars(message), "id": message.id, "subject": message.subject, "text": message.text}
+        content = report.to_json(body).encode()
+        try:
+            with httpx2.Client(transport=transport, timeout=_TIMEOUT) as client:
+                answer = client.post(url, content=content, headers={"Content-Type": "application/json"})
+        except (httpx2.HTTPError, httpx2.InvalidURL) as problem:
+            raise SystemUnavailable(f"the webhook cannot be reached ({type(problem).__name__})") from None
+        if answer.status_code >= 300:
+            raise SystemUnavailable(f"the webhook answered {answer.status_code}", hint="look at 'notify: webhooks:'")
+
+    return send
+
+
+def _mail(settings: EmailSettings) -> Send:
+    def send(message: Message) -> None:
+        mail = EmailMessage()
+        mail["Subject"] = " ".join(f"[replicator] {message.subject}".split())[:200]
+        mail["From"], mail["To"] = settings.sender, ", ".join(settings.to)
+        mail["X-Alert-Id"] = message.id
+        mail.set_content(message.text)
+        try:
+            with smtplib.SMTP(settings.host, settings.port, timeout=_TIMEOUT) as server:
+                if settings.starttls:
+                    server.starttls()
+                if settings.user and settings.password:
+                    server.login(settings.user, settings.password.get_secret_value())
+                server.send_message(mail)
+        except (OSError, smtplib.SMTPException) as problem:
+            raise SystemUnavailable(
+                f"the mail server {settings.host} did not take a message ({type(problem).__name__})",
+                hint="look at 'notify: email:'",
+            ) from None
+
+    return send

@@ -1,0 +1,38 @@
+-- What people are told of: everything that stands in the way, with an example and its root cause.
+create view sync.alarms as
+with example as (
+    select distinct on (t.cause) t.cause, t.map_id, t.record_id, t.record
+    from sync.trouble t where t.state <> 'skipped' order by t.cause, t.since, t.record_id
+), wrong as (
+    select c.cause, format('%s: %s %s: %s', c.flow, c.records, c.state, c.reason) as title, c.records, c.since,
+           e.record, e.map_id, e.record_id, c.state, c.reason
+    from sync.causes c join example e using (cause)
+    union all
+    select 'not read ' || p.system || '.' || p.entity_set,
+           format('%s.%s cannot be read: %s', p.system, p.entity_set, p.problem), 1, p.since, null, null, null, 'not read',
+           p.problem
+    from sync.problems p
+    union all
+    select 'conflict ' || k.entity || '.' || k.field,
+           format('%s.%s: changed on both sides, a person has to decide', k.entity, k.field), count(*), min(k.since),
+           min(k.record), null, null, 'conflict', 'replicator conflicts lists the values, replicator resolve decides'
+    from sync.conflicts k group by k.entity, k.field
+)
+select w.cause, w.title, w.records, w.since, w.record,
+       coalesce(deeper.said, w.reason) as root_cause,
+       case w.state when 'failed' then 'tried again by itself' when 'unknown' then 'looked up by itself'
+            when 'not read' then 'read again by itself' when 'blocked' then 'goes on by itself when the cause is gone'
+            when 'held' then 'replicator approve or reject --cause ' || w.cause
+            when 'conflict' then 'replicator conflicts; replicator resolve'
+            else 'replicator causes ' || w.cause || '; correct the records, or replicator retry or skip' end as next
+from wrong w
+left join lateral (
+    -- A record that waits has nothing wrong with it: say what it waits for in the end. What that is told for itself
+    -- need not be told again for everything behind it.
+    select string_agg(distinct e.record || ' (' || e.state || '): ' || e.said, '; ') as said,
+           bool_and(e.state in ('rejected', 'failed', 'unknown', 'reported', 'held', 'put aside')) as told
+    from sync.map m cross join lateral sync.explain_flow(m, w.record_id, 0, '{}') e
+    where w.state = 'blocked' and m.id = w.map_id and e.cause
+) deeper on true
+where not coalesce(deeper.told, false);
+comment on view sync.alarms is 'What people are told of, once for each cause: with an example, its root cause, and what comes next';
