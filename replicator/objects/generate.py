@@ -29,16 +29,21 @@ ON_THE_WAY = ("pending", "in_flight", "failed", "unknown")
 DROP = """
 do $drop$
 declare
-    item record;
+    views text[];
+    functions text[];
+    item text;
 begin
     drop schema if exists desired cascade;
-    for item in select c.oid::regclass::text as name from pg_class c
-                where c.relkind = 'v' and c.relnamespace::regnamespace::text in ('sync', 'log') loop
-        execute 'drop view if exists ' || item.name || ' cascade';
+    -- Named before the first is dropped: others go with it.
+    select coalesce(array_agg(c.oid::regclass::text), '{}') into views from pg_class c
+    where c.relkind = 'v' and c.relnamespace::regnamespace::text in ('sync', 'log');
+    select coalesce(array_agg(p.oid::regprocedure::text), '{}') into functions from pg_proc p
+    where p.pronamespace::regnamespace::text in ('sync', 'log') and p.proname <> 'fold';
+    foreach item in array views loop
+        execute 'drop view if exists ' || item || ' cascade';
     end loop;
-    for item in select p.oid::regprocedure::text as name from pg_proc p
-                where p.pronamespace::regnamespace::text in ('sync', 'log') and p.proname <> 'fold' loop
-        execute 'drop function if exists ' || item.name || ' cascade';
+    foreach item in array functions loop
+        execute 'drop function if exists ' || item || ' cascade';
     end loop;
 end
 $drop$
