@@ -117,9 +117,9 @@ def test_a_server_that_is_too_old_is_told(workplace: Workplace, monkeypatch: pyt
     told_as_error(workplace.tell("status"), 1, "the hub's server is PostgreSQL ", "at least 99 is needed", "HUB_URL")
 
 
-@pytest.mark.parametrize("command", ["once", "status", "migrate", "retry"])
+@pytest.mark.parametrize("command", ["once", "status", "migrate", "retry --all"])
 def test_a_hub_that_cannot_be_reached_is_a_passing_failure(workplace: Workplace, command: str) -> None:
-    result = workplace.tell(command, HUB_URL="postgresql://hub@127.0.0.1:1/hub")
+    result = workplace.tell(*command.split(), HUB_URL="postgresql://hub@127.0.0.1:1/hub")
     told_as_error(result, 4, "127.0.0.1:1/hub", "HUB_URL")
 
 
