@@ -170,7 +170,8 @@ def run(config_path: Path | None, number: int | None) -> None:
 
             stack.enter_context(serving(world.engine, world.compiled, world.configuration.console))
         if world.configuration.metrics is not None:
-            stack.enter_context(serve(world.engine, *split_address(world.configuration.metrics.listen)))
+            server = stack.enter_context(serve(world.engine, *split_address(world.configuration.metrics.listen)))
+            log.info("metrics", url=f"{server.url}/metrics")
         clean = daemon.run()
         log.info("stop", clean=clean)
     if not clean:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import DBAPIError
@@ -24,13 +24,14 @@ _CAUSES = 50
 
 
 class Measure(NamedTuple):
-    """A gauge with one label set and value for each row of a view; rows without the value are left out."""
+    """A metric with one label set and value for each row of a view; rows without the value are left out."""
 
     name: str
     help: str
     view: str
     labels: tuple[str, ...]
     value: str
+    family: type[GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily
 
 
 MEASURES = (
@@ -45,7 +46,8 @@ MEASURES = (
     Measure("unreadable_since_timestamp_seconds", "Since when an entity set cannot be read", "problems",
             ("system", "entity_set"), "since"),
     Measure("held_deletes", "Proposed deletes that wait for a person", "held", ("system", "entity_set"), "records"),
-    Measure("requests", "Requests sent to a system since the replicator started", "systems", ("system",), "requests"),
+    Measure("requests", "Requests sent to a system since the replicator started", "systems", ("system",), "requests",
+            CounterMetricFamily),
     Measure("request_budget_left", "Requests that the system said are left", "systems", ("system",), "budget_left"),
     Measure("lease_expires_timestamp_seconds", "Until when the leader's lease holds; in the past: nobody leads",
             "leader", ("holder",), "expires_at"),
@@ -77,7 +79,7 @@ class HubCollector(Collector):
         views = {name: report.rows(connection, name) for name in dict.fromkeys(each.view for each in MEASURES)}
         yield _records(views["status"])
         for measure in MEASURES:
-            yield _gauge(measure, views[measure.view])
+            yield _measured(measure, views[measure.view])
         yield _causes(report.rows(connection, "causes"))
 
 
@@ -89,8 +91,8 @@ def _records(status: report.Rows) -> Metric:
     return family
 
 
-def _gauge(measure: Measure, rows: report.Rows) -> Metric:
-    family = GaugeMetricFamily(f"replicator_{measure.name}", measure.help, labels=measure.labels)
+def _measured(measure: Measure, rows: report.Rows) -> Metric:
+    family = measure.family(f"replicator_{measure.name}", measure.help, labels=measure.labels)
     for row in rows:
         value = _number(row[measure.value])
         if value is not None:

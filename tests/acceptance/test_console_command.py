@@ -60,12 +60,7 @@ def test_the_token_is_never_written_in_the_file_and_never_shown(workplace: Workp
 def test_the_daemon_serves_the_console_and_hears_of_decisions(workplace: Workplace, systems: Systems) -> None:
     workplace.configure(systems.urls, more="console: {listen: '127.0.0.1:0'}\n")
     process = workplace.start("run")
-
-    def where() -> str | None:
-        told = (simplejson.loads(line) for line in list(process.err))
-        return next((line["url"] for line in told if line["event"] == "console"), None)
-
-    url = until(where, what="the console's address")
+    url = process.logged("console")["url"]
     with httpx2.Client(base_url=url, trust_env=False) as client:
         until(lambda: "led by" in client.get("/").text, what="a leader on the overview")
         [token] = set(re.findall(r'name="form_token" value="([^"]+)"', client.get("/").text))

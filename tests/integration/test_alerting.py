@@ -49,7 +49,7 @@ def test_the_metrics_tell_how_each_flow_stands_and_why(troubled: Systems) -> Non
     assert found['replicator_records{flow="sales.quotes > quote",state="blocked"}'] == 1
     causes = [name for name in found if name.startswith("replicator_cause_records") and "sales.accounts" in name]
     assert [found[name] for name in causes] == [1]
-    assert found['replicator_requests{system="ops"}'] > 0
+    assert found['replicator_requests_total{system="ops"}'] > 0
 
 
 def test_a_hub_that_does_not_answer_is_a_metric_too() -> None:
