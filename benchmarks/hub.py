@@ -80,6 +80,7 @@ def make_hub(connection: sa.Connection, model: Compiled) -> None:
         connection.execute(sa.schema.CreateSchema(schema))
     connection.execute(sa.text(_FOLD))
     connection.execute(sa.text("create sequence log.change_seq cache 100"))
+    connection.execute(sa.text("create table sync.alembic_version (version_num text primary key)"))
     operating.metadata.create_all(connection)
     model.tables.metadata.create_all(connection)
     driver = connection.connection.driver_connection

@@ -12,6 +12,7 @@ from replicator.model.paths import Paths
 from replicator.model.schema import EntitySet, Map, column_name
 from replicator.model.spec import CommonEntity, FieldMap
 from replicator.model.tables import common_column, fold
+from replicator.objects.union import union_all
 
 _kind: sa.ColumnElement[str] = sa.literal_column("$1", sa.Text)
 _key: sa.ColumnElement[str] = sa.literal_column("$2", sa.Text)
@@ -140,7 +141,7 @@ def pairs(compiled: Compiled) -> sa.CompoundSelect[Any]:
     )  # fmt: skip
 
 
-def parents(compiled: Compiled) -> sa.CompoundSelect[Any]:
+def parents(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """What each record points at, by map: the record, the field, the parent, and whether the parent has landed."""
     arms: list[sa.Select[Any]] = []
     for found in compiled.maps:
@@ -151,7 +152,9 @@ def parents(compiled: Compiled) -> sa.CompoundSelect[Any]:
                 arms += _searched(compiled, found, name, spec)
         if found.mapping.direction == "out" and found.root is None:
             arms += _parts(compiled, found)
-    return sa.union_all(*arms)
+    types: dict[str, Any] = {"flow": sa.Text, "record_id": sa.BigInteger, "field": sa.Text, "parent_table": sa.Text,
+                             "parent_id": sa.BigInteger, "need": sa.Text, "landed": sa.Boolean}  # fmt: skip
+    return union_all(arms, types)
 
 
 def _edge(

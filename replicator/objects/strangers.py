@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from replicator.model.compiled import Compiled
 from replicator.model.schema import EntitySet, column_name
 from replicator.model.tables import key_expressions
+from replicator.objects.union import union_all
 
 _ids = sa.ARRAY(sa.BigInteger)
 
@@ -25,9 +26,11 @@ def _links(compiled: Compiled, entity_set: EntitySet) -> list[sa.Table]:
     return [link for (*key, _), link in compiled.tables.links.items() if tuple(key) == ends]
 
 
-def unlinked(compiled: Compiled) -> sa.CompoundSelect[Any]:
+def unlinked(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """Records of targets without a counterpart; ``parted_at`` tells those that had one from those that never had."""
-    return sa.union_all(*(_unlinked(compiled, entity_set) for entity_set in targets(compiled)))
+    types: dict[str, Any] = {"system": sa.Text, "entity_set": sa.Text, "mirror_id": sa.BigInteger, "record": sa.Text,
+                             "system_key": sa.Text, "parted_at": sa.DateTime(timezone=True)}  # fmt: skip
+    return union_all([_unlinked(compiled, entity_set) for entity_set in targets(compiled)], types)
 
 
 def _unlinked(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
@@ -54,12 +57,9 @@ def _unlinked(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
 def duplicates(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """Keys that several records of a target bear. Where the business key is the system's own there can be none."""
     able = [each for each in targets(compiled) if set(each.business_key) != set(each.spec.key)]
-    if not able:
-        types: dict[str, Any] = dict.fromkeys(("system", "entity_set", "record", "key"), sa.Text)
-        types |= dict.fromkeys(("mirror_ids", "linked"), _ids)
-        columns: list[sa.ColumnElement[Any]] = [sa.cast(sa.null(), kind).label(name) for name, kind in types.items()]
-        return sa.select(*columns).where(sa.false())
-    return sa.union_all(*(_duplicates(compiled, entity_set) for entity_set in able))
+    types: dict[str, Any] = dict.fromkeys(("system", "entity_set", "record", "key"), sa.Text)
+    types |= dict.fromkeys(("mirror_ids", "linked"), _ids)
+    return union_all([_duplicates(compiled, entity_set) for entity_set in able], types)
 
 
 def _duplicates(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
