@@ -30,7 +30,7 @@ from replicator.errors import ReplicatorError, Transient
 from replicator.hub import embedded
 from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
-from replicator.objects.migrate import migrate
+from replicator.objects.migrate import OWNER, migrate, owner_of
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of, leading, log_as_json, this_process, world_of
 from replicator.terminal import TerminalWatcher
@@ -50,6 +50,12 @@ Exit codes:
 """
 
 
+RIGHTS = (
+    "log in as a role that may do this: replicator_reader looks, replicator_steward decides, replicator_daemon runs, "
+    "replicator_owner migrates"
+)
+
+
 @contextmanager
 def told_errors() -> Iterator[None]:
     """Errors raised on purpose become one message and an exit code; anything else is a defect and shows itself."""
@@ -60,14 +66,19 @@ def told_errors() -> Iterator[None]:
         if problem.hint:
             click.echo(f"  next: {problem.hint}", err=True)
         sys.exit(4 if isinstance(problem, Transient) else 1)
+    except BrokenPipeError:
+        raise  # click's own: whoever read the output has seen enough
     except OSError as problem:
         click.echo(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", err=True)
         sys.exit(1)
     except (DBAPIError, psycopg.Error) as problem:
-        words = str(problem.__cause__ or problem).strip().split("\n", maxsplit=1)[0]
+        cause = problem.__cause__ or problem
+        words = str(cause).strip().split("\n", maxsplit=1)[0]
+        forbidden = isinstance(cause, psycopg.errors.InsufficientPrivilege)
+        server = "look at the hub's server, then run the command again"
         click.echo(f"error: the hub: {words}", err=True)
-        click.echo("  next: look at the hub's server, then run the command again", err=True)
-        sys.exit(4)
+        click.echo(f"  next: {RIGHTS if forbidden else server}", err=True)
+        sys.exit(1 if forbidden else 4)
 
 
 class Group(click.Group):
@@ -119,6 +130,10 @@ def migrate_command(config_path: Path | None, as_json: bool) -> None:
     with hub_of(load(config_path)) as hub:
         migrate(hub)
         where = hub.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        owner = owner_of(hub.engine)
+    if owner != OWNER:
+        click.echo(f"warning: the roles of the hub could not be set up, {owner} owns it and does everything", err=True)
+        click.echo(f"  next: let {owner} create roles; where they are there: grant {OWNER} to it. Then again", err=True)
     answer(f"the hub is ready: {where}", as_json, hub=where)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import smtplib
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -154,7 +155,7 @@ def _mail(settings: EmailSettings) -> Send:
         try:
             with smtplib.SMTP(settings.host, settings.port, timeout=_TIMEOUT) as server:
                 if settings.starttls:
-                    server.starttls()
+                    server.starttls(context=ssl.create_default_context())
                 if settings.user and settings.password:
                     server.login(settings.user, settings.password.get_secret_value())
                 server.send_message(mail)

@@ -19,4 +19,5 @@ pytest_plugins = [
     "tests.fixtures.staff",
     "tests.fixtures.commands",
     "tests.fixtures.operators",
+    "tests.fixtures.roles",
 ]

@@ -71,7 +71,7 @@ def told(found: Found) -> Iterator[str]:
     yield from _read(found)
     total = sum(found.differences.values())
     if total:
-        yield f"{total} differences: {_counts(found.differences)}"
+        yield f"{total} difference{'s' if total > 1 else ''}: {_counts(found.differences)}"
         yield from _records(found.records, total)
     else:
         yield "no differences"
@@ -124,7 +124,9 @@ def _apart(found: Found) -> Iterator[str]:
     if found.explained:
         yield f"told apart: {_counts(found.explained)}; see them with: replicator status --details"
     for name, records in found.held_deletes.items():
-        yield f"held: {records} deletes of {name}; see: replicator deletes"
+        yield f"held: {records} deletes of {name}; look at sync.held, then replicator approve or reject --flow {name}"
+    for name, records in found.rejected_deletes.items():
+        yield f"kept: {records} records of {name} are not there any more; their delete was rejected"
     for row in found.unlinked:
         parted = f", {row['parted']} of them no longer" if row["parted"] else ""
         yield f"unlinked: {row['records']} records of {row['entity_set']} are paired with none of the hub's{parted}"

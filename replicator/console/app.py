@@ -179,6 +179,11 @@ class Console:
                 f"The hub took longer than {_LONGEST_QUERY} to answer.",
                 "Ask for less, or look at what keeps it busy.",
             )
+        if isinstance(origin, psycopg.errors.InsufficientPrivilege):
+            return (
+                "The console's login may not do that in the hub.",
+                "Run the console as a member of replicator_daemon, or of replicator_steward.",
+            )
         return "The hub cannot be reached, or does not answer as it should.", "Look at its server, and at the log."
 
 

@@ -21,6 +21,8 @@ from replicator.model.compiled import Compiled
 from replicator.objects.generate import create_objects, drop_objects, schema_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+OWNER = "replicator_owner"
+"""The role that owns the hub; nobody logs in as it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,13 @@ def migrate(target: MigrationTarget, revision: str = "head") -> None:
         raise HubMismatch(
             f"the hub was made by a newer program: {problem}", hint="install that version, or a newer one"
         ) from problem
+
+
+def owner_of(engine: sa.Engine) -> str:
+    """The role that owns the hub: ``OWNER``, or the login where it could not set up the roles."""
+    owner = sa.text("select nspowner::regrole::text from pg_namespace where nspname = 'sync'")
+    with engine.connect() as connection:
+        return str(connection.execute(owner).scalar_one())
 
 
 def check_hub(target: MigrationTarget) -> None:

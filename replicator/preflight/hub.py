@@ -55,12 +55,14 @@ def _server(connection: sa.Connection, notes: Told) -> None:
         notes.found(
             "hub",
             f"the work would be done with all rights of {row.role}, not in the role {DAEMON}",
-            f"migrate once as a role that may create roles, then: grant {DAEMON} to the login",
+            f"grant {DAEMON} to the login; where there is no such role, migrate as one that may create roles",
         )
     notes.tell("hub", f"PostgreSQL {row.version // 10_000}, role {row.role}")
 
 
 def _rights(connection: sa.Connection, hub: MigrationTarget, notes: Told) -> None:
     schemas = ["sync", "common", *hub.compiled.schema.systems]
-    for name in connection.execute(_sql["forbidden"], {"schemas": schemas}).scalars():
-        notes.found("hub", f"this role cannot read and write {name}", "grant it SELECT, INSERT, UPDATE and DELETE")
+    names = connection.execute(_sql["forbidden"], {"schemas": schemas}).scalars().all()
+    if names:
+        more = f" and {len(names) - 1} tables more" if len(names) > 1 else ""
+        notes.found("hub", f"this role cannot read and write {names[0]}{more}", f"grant {DAEMON} to the login")

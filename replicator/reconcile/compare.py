@@ -6,7 +6,7 @@ Nothing of it is held by this process, so that a hub of any size is compared in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import sqlalchemy as sa
@@ -111,9 +111,9 @@ class Comparison:
         """The first of them."""
         return self._rows("stranger_list", limit=limit)
 
-    def held(self) -> dict[str, int]:
-        """Deletes that wait for a decision, by entity set."""
-        return {row["entity_set"]: row["records"] for row in self._rows("held")}
+    def absent(self, state: Literal["held", "rejected"]) -> dict[str, int]:
+        """Records that stay although their system shows them no more, by entity set: what was decided about them."""
+        return {row["entity_set"]: row["records"] for row in self._rows("absent", state=state)}
 
     def _rows(self, name: str, **values: object) -> Rows:
         with self.connection.begin():

@@ -73,7 +73,7 @@ select entity_set, count(*) as records, count(parted_at) as parted from stranger
 -- Some of them.
 select entity_set, record, system_key, parted_at from stranger order by entity_set, mirror_id limit :limit;
 
--- name: held
--- Deletes that wait for a decision keep their records: they are no differences yet.
+-- name: absent
+-- Records that their system shows no more, and that stay in the hub: their delete waits for a decision, or was rejected.
 select system || '.' || entity_set as entity_set, count(*) as records from sync.proposed_delete
-where state = 'held' group by 1 order by 1;
+where state = :state group by 1 order by 1;

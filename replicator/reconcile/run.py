@@ -43,6 +43,8 @@ class Found:
     explained: dict[str, int] = field(default_factory=dict)
     """What a row says already, or what is under way: counts by what it says."""
     held_deletes: dict[str, int] = field(default_factory=dict)
+    rejected_deletes: dict[str, int] = field(default_factory=dict)
+    """Records that stay in the hub although their system shows them no more: a person rejected their delete."""
     unlinked: Rows = field(default_factory=list)
     unlinked_records: Rows = field(default_factory=list)
     left: dict[str, int] | None = None
@@ -105,7 +107,8 @@ class Reconciliation:
         self.comparison.compare(self.world.watcher.comparing)
         found.differences = self.comparison.counts(explained=False)
         found.explained = self.comparison.counts(explained=True)
-        found.held_deletes = self.comparison.held()
+        found.held_deletes = self.comparison.absent("held")
+        found.rejected_deletes = self.comparison.absent("rejected")
         found.records = [explain(row) for row in self.comparison.records(limit)]
         found.unlinked = self.comparison.strangers()
         found.unlinked_records = self.comparison.some_strangers(limit)

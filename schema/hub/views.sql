@@ -69,8 +69,8 @@ comment on view sync.trouble is
 
 create view sync.causes as
 select cause, min(system) as system, min(flow) as flow, min(state) as state, min(code) as code, min(field) as field,
-       min(reason) as reason, count(*) as records, min(since) as since, max(tried_at) as last_tried,
-       min(record) as record
+       (array_agg(reason order by since, record_id))[1] as reason, count(*) as records, min(since) as since,
+       max(tried_at) as last_tried, (array_agg(record order by since, record_id))[1] as record
 from sync.trouble where state <> 'skipped'
 group by cause;
 comment on view sync.causes is

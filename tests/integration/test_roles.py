@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -14,35 +12,24 @@ from sqlalchemy.exc import ProgrammingError
 
 from replicator.cycle import Cycle
 from replicator.hub.connection import DAEMON, connect
+from tests.fixtures.roles import Logins
 from tests.fixtures.world import Systems
 
 Login = Callable[[str], sa.Connection]
 
 
 @pytest.fixture
-def login(server_url: str, hub_url: str) -> Iterator[Login]:
+def login(logins: Logins, hub_url: str) -> Iterator[Login]:
     """Logs in as a member of a role of the hub, and of nothing else."""
-    made: list[str] = []
     engines: list[sa.Engine] = []
 
     def as_member_of(role: str) -> sa.Connection:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(server_url, autocommit=True) as connection:
-            connection.execute(psycopg.sql.SQL("create role {} login").format(psycopg.sql.Identifier(name)))
-            made.append(name)
-            grant = psycopg.sql.SQL("grant {} to {}")
-            connection.execute(grant.format(psycopg.sql.Identifier(role), psycopg.sql.Identifier(name)))
-        parts = urlsplit(hub_url)
-        url = urlunsplit(parts._replace(netloc=f"{name}@{parts.netloc.rpartition('@')[2]}"))
-        engines.append(connect(url, role=DAEMON))
+        engines.append(connect(logins.member_of(role, hub_url), role=DAEMON))
         return engines[-1].connect()
 
     yield as_member_of
     for engine in engines:
         engine.dispose()
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        for name in made:
-            connection.execute(psycopg.sql.SQL("drop role {}").format(psycopg.sql.Identifier(name)))
 
 
 def refused(connection: sa.Connection, statement: str) -> bool:
