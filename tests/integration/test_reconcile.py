@@ -196,6 +196,19 @@ def test_records_of_a_target_that_were_never_paired_are_told_apart_and_not_touch
     assert len(systems.held("ops", "CustomersV3", CustomerAccount="OWN-1")) == 1
 
 
+def test_records_whose_delete_was_rejected_are_told_apart(systems: Systems) -> None:
+    systems.reference_data()
+    made = [systems.account(f"A-{number}") for number in range(10)]
+    systems.settle()
+    for account in made[:7]:
+        systems.sales.delete("accounts", account["accountid"])
+    assert reconcile(systems).held_deletes == {"sales.accounts": 7}
+    systems.rows("select sync.reject()")
+    found = reconcile(systems)
+    assert (found.held_deletes, found.rejected_deletes) == ({}, {"sales.accounts": 7})
+    assert found.in_step
+
+
 def test_a_free_record_with_the_key_of_a_new_one_is_paired_before_anything_is_sent(systems: Systems) -> None:
     small(systems)
     systems.ops.put("CustomersV3", {"dataAreaId": "usmf", "CustomerAccount": "A-7", "CustomerGroupId": "10"})
