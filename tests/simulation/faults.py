@@ -13,10 +13,16 @@ from typing import Any
 import httpx2
 import sqlalchemy as sa
 
+from replicator.sandbox.http import Answer, Call, RefusalError
+from replicator.sandbox.system import Sandbox
 from tests.fixtures.world import Recording
 
-KINDS = ("refused", "lost", "late", "twice", "throttled", "busy", "busy after", "truncated", "page of a proxy",
-         "killed before", "killed after")  # fmt: skip
+KINDS = ("refused", "lost", "late", "twice", "repeated", "throttled", "busy", "busy after", "token gone", "truncated",
+         "page of a proxy", "killed before", "killed after")  # fmt: skip
+
+
+_MOODS: tuple[tuple[int, dict[str, str]], ...] = ((429, {"Retry_After": "7"}), (429, {}), (503, {}))
+"""Status and headers of a refusal that passes."""
 
 
 class Killed(BaseException):
@@ -83,6 +89,8 @@ class FaultyWire(httpx2.BaseTransport):
             return httpx2.Response(429, headers=pause, json={"error": {"code": "429", "message": "Too many requests"}})
         if kind == "busy":
             return httpx2.Response(503, text="Service Unavailable")
+        if kind == "token gone" and "deltatoken" in request.url.query.decode():
+            return httpx2.Response(410, json={"error": {"code": "410", "message": "The token is gone"}})
         if kind == "page of a proxy":
             return httpx2.Response(200, headers={"Content-Type": "text/html"}, text="<html>Sign in</html>")
         if kind == "killed before":
@@ -103,9 +111,28 @@ class FaultyWire(httpx2.BaseTransport):
             return httpx2.Response(503, text="Service Unavailable")
         if kind == "twice":
             return self._pass_on(request)
+        if kind == "token gone":
+            return answer
+        if kind == "repeated":
+            self._late.append(request)
+            return answer
         body = answer.content[: self.weather.random.randrange(len(answer.content) + 1)]
         headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
         return httpx2.Response(answer.status_code, headers=headers, content=body)
+
+
+def make_moody(box: Sandbox, weather: Weather, struck: Counter[str]) -> None:
+    """From now on a system refuses single requests for the moment, also those within a batch."""
+    handle = box._service.handle
+
+    def moody(call: Call, declared: dict[str, str] | None = None) -> Answer:
+        if call.path != "$batch" and weather.strikes(weather.request / 4):
+            struck["part of a batch"] += 1
+            status, headers = weather.random.choice(_MOODS)
+            raise RefusalError(status, "Try again later", **headers)
+        return handle(call, declared)
+
+    box._service.handle = moody  # type: ignore[method-assign]
 
 
 def orphans(asked: str, answered: str) -> list[str]:

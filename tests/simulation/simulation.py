@@ -21,7 +21,7 @@ from replicator.systems import connect as connect_system
 from replicator.systems.connector import Connector
 from replicator.systems.settings import SystemSettings
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
-from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, Weather
+from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, Weather, make_moody
 from tests.simulation.people import People
 
 BEGIN = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
@@ -59,6 +59,8 @@ class Simulation:
             for place, name in enumerate(KINDS, 2)
         }
         self.wires = {name: FaultyWire(Recording(box), self.weather, self._meanwhile) for name, box in boxes.items()}
+        for name, box in boxes.items():
+            make_moody(box, self.weather, self.wires[name].struck)
         connectors: dict[str, Connector] = {name: self._connector(name) for name in KINDS}
         configuration = Configuration.model_validate({
             "records": {"organization": [ORGANIZATION]},
