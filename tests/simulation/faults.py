@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -18,7 +19,7 @@ from replicator.sandbox.system import Sandbox
 from tests.fixtures.world import Recording
 
 KINDS = ("refused", "lost", "late", "twice", "repeated", "throttled", "busy", "busy after", "token gone", "truncated",
-         "page of a proxy", "killed before", "killed after")  # fmt: skip
+         "page of a proxy", "killed before", "killed after", "frozen before", "frozen after")  # fmt: skip
 
 
 _MOODS: tuple[tuple[int, dict[str, str]], ...] = ((429, {"Retry_After": "7"}), (429, {}), (503, {}))
@@ -43,12 +44,22 @@ class Weather:
         """Whether something happens now."""
         return not self.calm and chance > 0 and self.random.random() < chance
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """For a while nothing goes wrong."""
+        calm, self.calm = self.calm, True
+        yield
+        self.calm = calm
+
 
 class FaultyWire(httpx2.BaseTransport):
-    """Between a connector and its system. ``meanwhile`` is called before a request arrives, as people do not wait."""
+    """Between a connector and its system. ``meanwhile`` is called before a request arrives, as people do not wait;
+    ``take_over`` when the process freezes for so long that another one leads when it wakes."""
 
-    def __init__(self, wire: Recording, weather: Weather, meanwhile: Callable[[], None]) -> None:
-        self.wire, self.weather, self.meanwhile = wire, weather, meanwhile
+    def __init__(
+        self, wire: Recording, weather: Weather, meanwhile: Callable[[], None], take_over: Callable[[], None]
+    ) -> None:
+        self.wire, self.weather, self.meanwhile, self.take_over = wire, weather, meanwhile, take_over
         self.orphans: list[str] = []
         """Refusals of writes because of a parent that is not there."""
         self.struck: Counter[str] = Counter()
@@ -93,6 +104,9 @@ class FaultyWire(httpx2.BaseTransport):
             return httpx2.Response(410, json={"error": {"code": "410", "message": "The token is gone"}})
         if kind == "page of a proxy":
             return httpx2.Response(200, headers={"Content-Type": "text/html"}, text="<html>Sign in</html>")
+        if kind == "frozen before":
+            self.take_over()
+            return self._pass_on(request)
         if kind == "killed before":
             raise Killed(f"before {request.method} {request.url.path}")
         if kind == "late":
@@ -112,6 +126,9 @@ class FaultyWire(httpx2.BaseTransport):
         if kind == "twice":
             return self._pass_on(request)
         if kind == "token gone":
+            return answer
+        if kind == "frozen after":
+            self.take_over()
             return answer
         if kind == "repeated":
             self._late.append(request)

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from replicator.engine import diff, marks
-from replicator.engine.lease import leading
+from replicator.engine.lease import Lease, leading
 from replicator.engine.mirror import remove
 from replicator.errors import Transient
 from replicator.hub import changefeed
@@ -171,6 +171,12 @@ def unknown_is_sent_again(patching: pytest.MonkeyPatch) -> None:
 def cut_off_requests_are_forgotten(patching: pytest.MonkeyPatch) -> None:
     """After a crash nobody asks what became of the requests under way."""
     patching.setattr(apply.Deliveries, "recover", lambda self: None)
+
+
+@mutant
+def who_was_overtaken_goes_on(patching: pytest.MonkeyPatch) -> None:
+    """A process that froze for so long that another one leads does not notice it when it wakes."""
+    patching.setattr(Lease, "check", lambda self, connection: None)
 
 
 @mutant
