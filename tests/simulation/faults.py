@@ -153,13 +153,14 @@ def make_moody(box: Sandbox, weather: Weather, struck: Counter[str]) -> None:
 
 
 def orphans(asked: str, answered: str) -> list[str]:
-    """The words of a system that misses a parent: a record that a write points at, or one it names by its key."""
+    """The words of a system that misses a parent: one that a write points at, names by its key, or leaves out."""
     gone = re.findall(r"\w+ With Id = ([0-9a-f-]{36}) Does Not Exist", answered)
     pointed_at = {key for key in gone if re.search(rf'@odata\.bind": ?"/\w+\({key}\)', asked)}
     named = re.findall(
         r"[^\"]*is not found in the related table '(?:Customers|Sellable|Sales quotations)[^\"]*", answered
     )
-    return [*(f"{key} is not there and was pointed at" for key in sorted(pointed_at)), *named]
+    left_out = re.findall(r"Field '[^']*' must be filled in", answered)
+    return [*(f"{key} is not there and was pointed at" for key in sorted(pointed_at)), *named, *left_out]
 
 
 class FaultyHub:
