@@ -119,13 +119,6 @@ def links_are_written_after_the_batch(patching: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def the_order_is_reversed(patching: pytest.MonkeyPatch) -> None:
-    """Children are looked at before their parents, and parents deleted before their children."""
-    in_order = Compiled.outbound
-    patching.setattr(Compiled, "outbound", lambda self, system: in_order(self, system)[::-1])
-
-
-@mutant
 def children_do_not_wait(patching: pytest.MonkeyPatch) -> None:
     """A record whose parent has not landed is sent all the same."""
     trouble, actions = plan._trouble, plan._actions
@@ -140,6 +133,14 @@ def children_do_not_wait(patching: pytest.MonkeyPatch) -> None:
 
     patching.setattr(plan, "_trouble", untroubled)
     patching.setattr(plan, "_actions", sent)
+
+
+@mutant
+def children_go_before_their_parents(patching: pytest.MonkeyPatch) -> None:
+    """The order is reversed, and nobody waits: with waiting the order decides only how many passes it takes."""
+    children_do_not_wait(patching)
+    in_order = Compiled.outbound
+    patching.setattr(Compiled, "outbound", lambda self, system: in_order(self, system)[::-1])
 
 
 @mutant
