@@ -21,7 +21,7 @@ _A_CENT = Decimal("0.01")
 
 def problems(simulation: Simulation) -> list[str]:
     """Everything that is not as it should be, in words."""
-    checks = (mirrors, balance, customers, products, quotations, twins, missing_parents, rejections, deletes)
+    checks = (mirrors, balance, customers, products, quotations, twins, missing_parents, rejections, deletes, waiting)
     return [f"{check.__name__}: {problem}" for check in checks for problem in check(simulation)]
 
 
@@ -176,3 +176,16 @@ def deletes(simulation: Simulation) -> Iterator[str]:
             budget = simulation.world.configuration.delete_budget(row.system, row.entity_set)
             if row.most > budget.count:
                 yield f"{row.entity_set}: {row.most} within a day, and at most {budget.count} may go ahead"
+
+
+def waiting(simulation: Simulation) -> Iterator[str]:
+    """Who is said to wait is held up by something indeed."""
+    query = """
+        select m.name as map, d.record, d.waits_for from sync.delivery d join sync.map m on m.id = d.map_id
+        where d.state = 'blocked' and d.code is null and not exists (
+            select from sync.differences x where x.flow = m.name and x.record_id = d.record_id
+            and x.action not in ('create', 'update', 'delete', 'set'))
+    """
+    with simulation.hub.connect() as connection:
+        for row in connection.execute(sa.text(query)):
+            yield f"{row.map} {row.record} waits for {row.waits_for}, and nothing holds it up"
