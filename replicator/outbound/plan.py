@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replicator.engine.claim import Shown
@@ -23,6 +23,7 @@ _ASKED = {"recreate": "create", "drift": "update"}
 """What a person who tries again means."""
 _WRITTEN_WITHOUT = (INCOMPLETE, "create", "recreate", "update", "drift", "rekey")
 """Actions that leave out what comes later."""
+_LAST = 3
 _OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", "delete": "delete", "set": "update"}
 
 
@@ -148,7 +149,7 @@ def plan_delivery(
             delivery.unlink.append((found, each.target_id))
         elif each.action not in (*SETTLED, INCOMPLETE):
             delivery.writes.extend(_planned(found, each, action, new_key) for action in _actions(found, each))
-    delivery.writes.sort(key=_place)
+    delivery.writes = _in_order(delivery.writes)
     missing = _missing(rows)
     delivery.incomplete = bool(missing)
     if missing and not delivery.writes:
@@ -185,12 +186,23 @@ def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked:
     return None
 
 
-def _place(planned: Planned) -> tuple[int, int]:
-    """Deletes of parts first, then the whole, then its parts; a whole that goes, goes last."""
+def _in_order(writes: Sequence[Planned]) -> list[Planned]:
+    """The whole first, as long as it is as it was read: a system that adds up its parts changes it with each of them.
+
+    A whole that goes, goes last, and then whatever version it has by then.
+    """
+    ordered = sorted(writes, key=_place)
+    if len(ordered) > 1 and _place(ordered[-1]) == _LAST:
+        ordered[-1] = replace(ordered[-1], write=replace(ordered[-1].write, etag=None))
+    return ordered
+
+
+def _place(planned: Planned) -> int:
+    """The whole, then deletes of parts, then what is new or other in them; a whole that goes, goes last."""
     part = planned.found.root is not None
     if planned.write.operation == "delete":
-        return (0, 0) if part else (3, 0)
-    return (2, 0) if part else (1, 0)
+        return 1 if part else _LAST
+    return 2 if part else 0
 
 
 def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:

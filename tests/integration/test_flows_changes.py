@@ -302,3 +302,28 @@ def test_a_total_that_ops_calculates_itself_is_not_fought(systems: Systems) -> N
     systems.line(quote, 3, "P-1")
     systems.settle()
     assert systems.ops.records(HEADERS)[0]["QuotationTotalAmount"] == 30
+
+
+@pytest.mark.parametrize("options", [{"ops": Options(recalculate=True)}])
+def test_a_quote_goes_with_its_lines_where_each_line_that_goes_changes_its_total(systems: Systems) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
+    systems.settle()
+    for line in systems.sales.records("quotedetails"):
+        systems.sales.delete("quotedetails", line["quotedetailid"])
+    systems.sales.delete("quotes", quote["quoteid"])
+    systems.settle()
+    assert systems.ops.records(HEADERS) == []
+    assert systems.ops.records(LINES) == []
+
+
+@pytest.mark.parametrize("options", [{"ops": Options(recalculate=True)}])
+def test_a_quote_is_changed_together_with_a_line_that_goes_where_that_changes_its_total(systems: Systems) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
+    systems.settle()
+    (first, *_) = systems.sales.records("quotedetails")
+    systems.sales.delete("quotedetails", first["quotedetailid"])
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "Fewer"})
+    systems.settle()
+    (header,) = systems.ops.records(HEADERS)
+    assert header["SalesQuotationName"] == "Fewer"
+    assert len(systems.ops.records(LINES)) == 1

@@ -21,7 +21,7 @@ _A_CENT = Decimal("0.01")
 
 def problems(simulation: Simulation) -> list[str]:
     """Everything that is not as it should be, in words."""
-    checks = (mirrors, balance, customers, products, quotations, twins, missing_parents, rejections)
+    checks = (mirrors, balance, customers, products, quotations, twins, missing_parents, rejections, deletes, waiting)
     return [f"{check.__name__}: {problem}" for check in checks for problem in check(simulation)]
 
 
@@ -158,3 +158,34 @@ def rejections(simulation: Simulation) -> Iterator[str]:
         for row in connection.execute(sa.text("select map, record, reason from sync.failed where state = 'rejected'")):
             if not any(words in row.reason for words in _DESERVED):
                 yield f"{row.map} {row.record}: {row.reason}"
+
+
+def deletes(simulation: Simulation) -> Iterator[str]:
+    """Within a day no more deletes of an entity set go ahead unasked than its budget has."""
+    query = """
+        select system, entity_set, max(within_a_day) as most from (
+            select system, entity_set, count(*) over (
+                partition by system, entity_set order by proposed_at
+                range between interval '1 day' preceding and current row
+            ) as within_a_day
+            from sync.proposed_delete where state = 'done' and decided_by is null
+        ) counted group by system, entity_set
+    """
+    with simulation.hub.connect() as connection:
+        for row in connection.execute(sa.text(query)):
+            budget = simulation.world.configuration.delete_budget(row.system, row.entity_set)
+            if row.most > budget.count:
+                yield f"{row.entity_set}: {row.most} within a day, and at most {budget.count} may go ahead"
+
+
+def waiting(simulation: Simulation) -> Iterator[str]:
+    """Who is said to wait is held up by something indeed."""
+    query = """
+        select m.name as map, d.record, d.waits_for from sync.delivery d join sync.map m on m.id = d.map_id
+        where d.state = 'blocked' and d.code is null and not exists (
+            select from sync.differences x where x.flow = m.name and x.record_id = d.record_id
+            and x.action not in ('create', 'update', 'delete', 'set'))
+    """
+    with simulation.hub.connect() as connection:
+        for row in connection.execute(sa.text(query)):
+            yield f"{row.map} {row.record} waits for {row.waits_for}, and nothing holds it up"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -13,10 +14,16 @@ from typing import Any
 import httpx2
 import sqlalchemy as sa
 
+from replicator.sandbox.http import Answer, Call, RefusalError
+from replicator.sandbox.system import Sandbox
 from tests.fixtures.world import Recording
 
-KINDS = ("refused", "lost", "late", "twice", "throttled", "busy", "busy after", "truncated", "page of a proxy",
-         "killed before", "killed after")  # fmt: skip
+KINDS = ("refused", "lost", "late", "twice", "repeated", "throttled", "busy", "busy after", "token gone", "truncated",
+         "page of a proxy", "killed before", "killed after", "frozen before", "frozen after")  # fmt: skip
+
+
+_MOODS: tuple[tuple[int, dict[str, str]], ...] = ((429, {"Retry_After": "7"}), (429, {}), (503, {}))
+"""Status and headers of a refusal that passes."""
 
 
 class Killed(BaseException):
@@ -37,12 +44,22 @@ class Weather:
         """Whether something happens now."""
         return not self.calm and chance > 0 and self.random.random() < chance
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """For a while nothing goes wrong."""
+        calm, self.calm = self.calm, True
+        yield
+        self.calm = calm
+
 
 class FaultyWire(httpx2.BaseTransport):
-    """Between a connector and its system. ``meanwhile`` is called before a request arrives, as people do not wait."""
+    """Between a connector and its system. ``meanwhile`` is called before a request arrives, as people do not wait;
+    ``take_over`` when the process freezes for so long that another one leads when it wakes."""
 
-    def __init__(self, wire: Recording, weather: Weather, meanwhile: Callable[[], None]) -> None:
-        self.wire, self.weather, self.meanwhile = wire, weather, meanwhile
+    def __init__(
+        self, wire: Recording, weather: Weather, meanwhile: Callable[[], None], take_over: Callable[[], None]
+    ) -> None:
+        self.wire, self.weather, self.meanwhile, self.take_over = wire, weather, meanwhile, take_over
         self.orphans: list[str] = []
         """Refusals of writes because of a parent that is not there."""
         self.struck: Counter[str] = Counter()
@@ -83,8 +100,13 @@ class FaultyWire(httpx2.BaseTransport):
             return httpx2.Response(429, headers=pause, json={"error": {"code": "429", "message": "Too many requests"}})
         if kind == "busy":
             return httpx2.Response(503, text="Service Unavailable")
+        if kind == "token gone" and "deltatoken" in request.url.query.decode():
+            return httpx2.Response(410, json={"error": {"code": "410", "message": "The token is gone"}})
         if kind == "page of a proxy":
             return httpx2.Response(200, headers={"Content-Type": "text/html"}, text="<html>Sign in</html>")
+        if kind == "frozen before":
+            self.take_over()
+            return self._pass_on(request)
         if kind == "killed before":
             raise Killed(f"before {request.method} {request.url.path}")
         if kind == "late":
@@ -103,19 +125,42 @@ class FaultyWire(httpx2.BaseTransport):
             return httpx2.Response(503, text="Service Unavailable")
         if kind == "twice":
             return self._pass_on(request)
+        if kind == "token gone":
+            return answer
+        if kind == "frozen after":
+            self.take_over()
+            return answer
+        if kind == "repeated":
+            self._late.append(request)
+            return answer
         body = answer.content[: self.weather.random.randrange(len(answer.content) + 1)]
         headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
         return httpx2.Response(answer.status_code, headers=headers, content=body)
 
 
+def make_moody(box: Sandbox, weather: Weather, struck: Counter[str]) -> None:
+    """From now on a system refuses single requests for the moment, also those within a batch."""
+    handle = box._service.handle
+
+    def moody(call: Call, declared: dict[str, str] | None = None) -> Answer:
+        if call.path != "$batch" and weather.strikes(weather.request / 4):
+            struck["part of a batch"] += 1
+            status, headers = weather.random.choice(_MOODS)
+            raise RefusalError(status, "Try again later", **headers)
+        return handle(call, declared)
+
+    box._service.handle = moody  # type: ignore[method-assign]
+
+
 def orphans(asked: str, answered: str) -> list[str]:
-    """The words of a system that misses a parent: a record that a write points at, or one it names by its key."""
+    """The words of a system that misses a parent: one that a write points at, names by its key, or leaves out."""
     gone = re.findall(r"\w+ With Id = ([0-9a-f-]{36}) Does Not Exist", answered)
     pointed_at = {key for key in gone if re.search(rf'@odata\.bind": ?"/\w+\({key}\)', asked)}
     named = re.findall(
         r"[^\"]*is not found in the related table '(?:Customers|Sellable|Sales quotations)[^\"]*", answered
     )
-    return [*(f"{key} is not there and was pointed at" for key in sorted(pointed_at)), *named]
+    left_out = re.findall(r"Field '[^']*' must be filled in", answered)
+    return [*(f"{key} is not there and was pointed at" for key in sorted(pointed_at)), *named, *left_out]
 
 
 class FaultyHub:

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from replicator.engine import diff, marks
+from replicator.engine.lease import Lease, leading
 from replicator.engine.mirror import remove
 from replicator.errors import Transient
 from replicator.hub import changefeed
@@ -21,6 +22,7 @@ from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.spec import EntitySetSpec
 from replicator.model.views import match_columns
 from replicator.outbound import acknowledge, apply, plan, send
+from replicator.outbound.pairs import link
 from replicator.systems import odata, outcomes
 from replicator.systems.connector import Applied, Outcome, Page, Postponed, Unit, Unknown
 from replicator.systems.dataverse import Dataverse
@@ -59,9 +61,11 @@ def cursor_before_the_marks(patching: pytest.MonkeyPatch) -> None:
     """The cursor moves in a transaction of its own, before the marks are made."""
     _sql(patching, changefeed, "window", "on commit drop", "")
 
-    def moved_first(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> marks.Marked | None:
+    def moved_first(
+        connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], open_next: changefeed.OpenWindow
+    ) -> marks.Marked | None:
         with connection.begin():
-            window = changefeed.open_window(connection, marks.CONSUMER)
+            window = open_next(connection, marks.CONSUMER)
         if window is None:
             return None
         with connection.begin():
@@ -98,6 +102,48 @@ def marks_under_way_are_lost(patching: pytest.MonkeyPatch) -> None:
 
 
 @mutant
+def links_are_written_after_the_batch(patching: pytest.MonkeyPatch) -> None:
+    """What belongs together is noted when all of a map has been sent, in a transaction of its own."""
+    run = send._Round.run
+    later: list[tuple[Any, ...]] = []
+    patching.setattr(acknowledge, "link", lambda *pairs: later.append(pairs))
+
+    def linked_last(self: send._Round, groups: Iterator[send.Group]) -> None:
+        later.clear()
+        run(self, groups)
+        with leading(self.sender.connection):
+            for pairs in later:
+                link(*pairs)
+
+    patching.setattr(send._Round, "run", linked_last)
+
+
+@mutant
+def children_do_not_wait(patching: pytest.MonkeyPatch) -> None:
+    """A record whose parent has not landed is sent all the same."""
+    trouble, actions = plan._trouble, plan._actions
+
+    def sent(found: CompiledMap, row: Any) -> tuple[str, ...]:
+        if row.action != "blocked":
+            return actions(found, row)
+        return ("create",) if row.target_id is None else ("update",) if row.changed else ()
+
+    def untroubled(found: CompiledMap, row: Any, **how: bool) -> Any:
+        return None if row.action == "blocked" else trouble(found, row, **how)
+
+    patching.setattr(plan, "_trouble", untroubled)
+    patching.setattr(plan, "_actions", sent)
+
+
+@mutant
+def children_go_before_their_parents(patching: pytest.MonkeyPatch) -> None:
+    """The order is reversed, and nobody waits: with waiting the order decides only how many passes it takes."""
+    children_do_not_wait(patching)
+    in_order = Compiled.outbound
+    patching.setattr(Compiled, "outbound", lambda self, system: in_order(self, system)[::-1])
+
+
+@mutant
 def blocked_are_forgotten(patching: pytest.MonkeyPatch) -> None:
     """A record that waits for its parent is not tested again when the parent lands."""
     again = apply.Deliveries._deliver_again
@@ -126,6 +172,12 @@ def unknown_is_sent_again(patching: pytest.MonkeyPatch) -> None:
 def cut_off_requests_are_forgotten(patching: pytest.MonkeyPatch) -> None:
     """After a crash nobody asks what became of the requests under way."""
     patching.setattr(apply.Deliveries, "recover", lambda self: None)
+
+
+@mutant
+def who_was_overtaken_goes_on(patching: pytest.MonkeyPatch) -> None:
+    """A process that froze for so long that another one leads does not notice it when it wakes."""
+    patching.setattr(Lease, "check", lambda self, connection: None)
 
 
 @mutant
@@ -195,19 +247,23 @@ def letters_make_a_difference(patching: pytest.MonkeyPatch) -> None:
         names = [name for name in match_columns(view.mapping) if name in {column.name for column in view.columns}]
         return sa.and_(sa.true(), *(table.c[name] == v.c[name] for name in names))
 
-    patching.setattr(diff, "_same_key", exact)
+    patching.setattr(diff, "same_key", exact)
 
 
 @mutant
 def deletes_go_nowhere(patching: pytest.MonkeyPatch) -> None:
     """A record that is gone is settled without a write."""
-    patching.setattr(plan, "_actions", lambda found, row: () if row.action in ("delete", "set") else (row.action,))
+    actions = plan._actions
+    patching.setattr(
+        plan, "_actions", lambda found, row: () if row.action in ("delete", "set") else actions(found, row)
+    )
 
 
 @mutant
 def lines_trade_places_without_leaving(patching: pytest.MonkeyPatch) -> None:
     """A line whose number changed is only created under its new one."""
-    patching.setattr(plan, "_actions", lambda found, row: ("create",) if row.action == "rekey" else (row.action,))
+    actions = plan._actions
+    patching.setattr(plan, "_actions", lambda found, row: ("create",) if row.action == "rekey" else actions(found, row))
 
 
 # reading the systems
@@ -242,6 +298,27 @@ def a_broken_read_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
 
         patching.setattr(kind, "read", broken)
     patching.setattr(snapshot.Snapshots, "_confirm", _without_a_look)
+
+
+@mutant
+def a_delta_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
+    """What a read of changes does not show is taken for deleted, and not looked up."""
+    absent = snapshot._Loading._absent
+
+    def whichever(self: Any, read: Any) -> list[int]:
+        kind, self.kind = self.kind, "whole"
+        found = absent(self, read)
+        self.kind = kind
+        return found
+
+    patching.setattr(snapshot._Loading, "_absent", whichever)
+    patching.setattr(snapshot.Snapshots, "_confirm", _without_a_look)
+
+
+@mutant
+def deletes_know_no_budget(patching: pytest.MonkeyPatch) -> None:
+    """However many records are gone, nobody is asked."""
+    patching.setattr(snapshot, "over_budget", lambda *asked: None)
 
 
 def _without_a_look(self: Any, entity_set: Any, mirror: sa.Table, taken: Any) -> Any:

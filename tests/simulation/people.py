@@ -35,7 +35,7 @@ class People:
         seldom: list[Callable[[], None]] = [
             self.renumber_account, self.move_contact, self.turn_contact, self.win_quote, self.meddle_in_ops,
             self.meddle_in_sales, self.edit_common, self.swap_lines, self.twin_account, self.known_in_ops,
-            self.begin_slowly, self.begin_slowly,
+            self.begin_slowly, self.begin_slowly, self.move_line, self.turn_quote,
         ]  # fmt: skip
         removals: list[Callable[[], None]] = [
             self.delete_account, self.delete_contact, self.delete_line, self.delete_quote, self.delete_product,
@@ -167,9 +167,12 @@ class People:
     def add_line(self) -> None:
         quote, product = self._any("sales", "quotes"), self._any("sales", "products")
         if quote and product:
-            lines = self.systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"])
-            place = max((line["sequencenumber"] or 0 for line in lines), default=0) + 1
+            place = self._next_place(quote)
             self.systems.line(quote, place, product["productnumber"], quantity=self.random.randint(1, 9))
+
+    def _next_place(self, quote: Record) -> int:
+        lines = self.systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"])
+        return max((line["sequencenumber"] or 0 for line in lines), default=0) + 1
 
     def swap_lines(self) -> None:
         """Two lines of a quote change their places: each takes the number of the other."""
@@ -178,6 +181,21 @@ class People:
             other = self.random.choice(same)
             self._put_line(line, sequencenumber=other["sequencenumber"])
             self._put_line(other, sequencenumber=line["sequencenumber"])
+
+    def move_line(self) -> None:
+        """A line goes to another quote, behind its lines."""
+        line, quote = self._line(), self._any("sales", "quotes")
+        if line and quote:
+            self._put_line(line, _quoteid_value=quote["quoteid"], sequencenumber=self._next_place(quote))
+
+    def turn_quote(self) -> None:
+        """A quote is for another customer."""
+        quote, account = self._any("sales", "quotes"), self._account()
+        if quote and account:
+            self.systems.sales.put("quotes", {
+                "quoteid": quote["quoteid"], "_customerid_value": account["accountid"],
+                "_customerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "account",
+            })  # fmt: skip
 
     def win_quote(self) -> None:
         if quote := self._any("sales", "quotes", statecode=1):

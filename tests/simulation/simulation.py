@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from replicator.config import Configuration
 from replicator.cycle import Cycle, World
-from replicator.errors import ReplicatorError
+from replicator.engine.lease import acquire
+from replicator.errors import LeaseLost, ReplicatorError
 from replicator.hub.connection import connect
 from replicator.model.compiled import Compiled
 from replicator.sandbox.system import Options, Sandbox
@@ -21,11 +22,13 @@ from replicator.systems import connect as connect_system
 from replicator.systems.connector import Connector
 from replicator.systems.settings import SystemSettings
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
-from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, Weather
+from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, Weather, make_moody
 from tests.simulation.people import People
 
 BEGIN = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
 KINDS: dict[Literal["sales", "ops"], str] = {"sales": "dataverse", "ops": "finops"}
+_LEASE = 30.0
+"""Seconds."""
 _ROUNDS_TO_QUIET = 12
 _INTERRUPTIONS = 10
 """How often people act while one piece of work is under way: with people who never pause, ``once`` never ends."""
@@ -49,6 +52,7 @@ class Simulation:
         self.problems = Problems()
         self.kills = 0
         self._interruptions = 0
+        self._overtaken = False
         self.hub = connect(hub_url)
         self._faulty = connect(hub_url)
         self.weather = Weather(Random(seed + 1))
@@ -58,11 +62,13 @@ class Simulation:
             name: Sandbox(name, options=options, clock=lambda: self.now, random=Random(seed + place))
             for place, name in enumerate(KINDS, 2)
         }
-        self.wires = {name: FaultyWire(Recording(box), self.weather, self._meanwhile) for name, box in boxes.items()}
+        self.wires = {name: self._wire(box) for name, box in boxes.items()}
+        for name, box in boxes.items():
+            make_moody(box, self.weather, self.wires[name].struck)
         connectors: dict[str, Connector] = {name: self._connector(name) for name in KINDS}
         configuration = Configuration.model_validate({
             "records": {"organization": [ORGANIZATION]},
-            "deletes": self.random.choice([{"count": 1000, "share": 1}, {"count": 2, "share": 1}]),
+            "deletes": self.random.choice([{"count": 1000, "share": 1}, {"count": 1, "share": 1}]),
             "first_updates": {"count": 1000, "share": 1},
         })  # fmt: skip
         self.world = World(configuration, compiled, self._faulty, connectors, AtOnce(), self.problems, Random(seed + 4))
@@ -79,6 +85,9 @@ class Simulation:
 
     cycle: Cycle
     connection: sa.Connection
+
+    def _wire(self, box: Sandbox) -> FaultyWire:
+        return FaultyWire(Recording(box), self.weather, self._meanwhile, self._take_over)
 
     def _connector(self, name: Literal["sales", "ops"]) -> Connector:
         settings = SystemSettings.model_validate({"kind": KINDS[name], "url": "http://localhost"})
@@ -104,12 +113,27 @@ class Simulation:
         while True:
             try:
                 self.connection = self._faulty.connect()
-                self._set_clock()
-                self.cycle = Cycle(self.world, self.connection)
-                self.cycle.prepare()
+                self.cycle = self._lead(self.connection)
                 return
             except Killed:
                 self._end()
+
+    def _lead(self, connection: sa.Connection) -> Cycle:
+        """What a start does: wait for the lead, and look after what the last leader left."""
+        self.pass_time(_LEASE + 1)
+        self._set_clock(connection)
+        lease = acquire(connection, "simulation", _LEASE)
+        assert lease is not None
+        cycle = Cycle(replace(self.world, lease=lease), connection)
+        cycle.prepare()
+        return cycle
+
+    def _take_over(self) -> None:
+        """Another process finds that nobody leads, and works until it is still, all while this one is frozen."""
+        self._overtaken = True
+        with self.weather.paused(), self._faulty.connect() as connection:
+            self._lead(connection).settle()
+            connection.invalidate()  # its session ends with it
 
     def _end(self) -> None:
         """The process is gone: what it had not committed is undone, and its session ends."""
@@ -120,9 +144,9 @@ class Simulation:
         self.connection.invalidate()
         self.connection.close()
 
-    def _set_clock(self) -> None:
+    def _set_clock(self, connection: sa.Connection) -> None:
         """The hub's clock is the simulation's."""
-        driver = self.connection.connection.driver_connection
+        driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
         driver.execute(_CLEAN, [self.now.isoformat()])
         driver.commit()
@@ -130,9 +154,11 @@ class Simulation:
     def run(self, work: Callable[[Cycle], object]) -> None:
         """Let the process do something; if it is killed at it, another one starts."""
         try:
-            self._set_clock()
+            self._set_clock(self.connection)
             work(self.cycle)
-        except Killed:
+            assert not self._overtaken, "a process that had been overtaken went on to its end"
+        except (Killed, LeaseLost):
+            self._overtaken = False
             self._end()
             self.begin()
         except ReplicatorError as problem:
