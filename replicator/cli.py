@@ -28,6 +28,7 @@ from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Transient
 from replicator.hub import embedded
+from replicator.hub.trouble import remedy, words_of
 from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import migrate
@@ -64,9 +65,8 @@ def told_errors() -> Iterator[None]:
         click.echo(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", err=True)
         sys.exit(1)
     except (DBAPIError, psycopg.Error) as problem:
-        words = str(problem.__cause__ or problem).strip().split("\n", maxsplit=1)[0]
-        click.echo(f"error: the hub: {words}", err=True)
-        click.echo("  next: look at the hub's server, then run the command again", err=True)
+        click.echo(f"error: the hub: {words_of(problem)}", err=True)
+        click.echo(f"  next: {remedy(problem)}, then run the command again", err=True)
         sys.exit(4)
 
 
