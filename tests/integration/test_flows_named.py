@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import unicodedata
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
@@ -167,3 +168,16 @@ def test_one_bad_record_of_two_hundred_is_rejected_in_the_system_s_words_and_the
     assert [number for number, times in sent.items() if times > 1 and number != "A-77"] == []
     systems.settle()
     assert [each.body for each in systems.sent("ops", CUSTOMERS) if each.body.get("CustomerAccount") != "A-77"] == []
+
+
+# Exact numbers
+
+
+@pytest.mark.parametrize("quantity", ["1234567.0123456789", "0.0000000001"])
+def test_a_quantity_of_ten_places_goes_through_to_the_last_digit(systems: Systems, quantity: str) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
+    systems.line(quote, 2, "P-1", quantity=Decimal(quantity))
+    systems.settle()
+    (line,) = systems.held("ops", LINES, LineCreationSequenceNumber=2)
+    assert line["RequestedSalesQuantity"] == Decimal(quantity)
+    assert systems.rows("select 1 from common.quote_line where quantity = cast(:quantity as numeric)", quantity=quantity)
