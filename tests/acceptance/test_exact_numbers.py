@@ -9,7 +9,6 @@ import pytest
 
 from tests.fixtures.commands import Systems, Workplace, in_hub
 
-
 ACCOUNT = """
 insert into common.account (organization_id, number, kind, name, status, {field})
 select id, 'A-1', 'Organization', 'Lamp Shop', 'Active', {number} from common.organization returning id

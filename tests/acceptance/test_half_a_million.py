@@ -18,7 +18,7 @@ CHANGE = f"""
 insert into sales.accounts (accountid, accountnumber, name, statecode, address1_country)
 select md5('account ' || n)::uuid, 'B-' || n, 'Account ' || n, 0, 'Germany' from generate_series(1, {MANY}) n
 returning 1
-"""  # noqa: S608 - a number of this file
+"""
 MERGED = "select count(*) from common.account where number like 'B-%'"
 
 
@@ -37,7 +37,7 @@ def test_half_a_million_records_changed_at_once_take_bounded_memory_and_keep_no_
     """They are merged; their delivery, which takes as long as the system does, is paused."""
     start(workplace.folder / "load")
     systems = workplace.sandbox("--load", str(workplace.folder / "load"))
-    workplace.configure(systems.urls)
+    workplace.configure(systems.urls, more="first_updates: {count: 1000, share: 1}\n")
     assert workplace.run("once").code == 0
     assert workplace.run("pause", "account > ops.CustomersV3").code == 0
     daemon = workplace.start("run")

@@ -1,4 +1,4 @@
-"""The hub's database in trouble under a daemon at work: it says what and what to do, loses nothing, recovers by itself."""
+"""A hub in trouble under a daemon at work: it says what and what to do, loses nothing and recovers by itself."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_a_read_that_is_broken_deletes_nothing_and_is_shown(
     with monkeypatch.context() as broken:
         broken.setattr(wire, "handle_request", act)
         systems.cycle.once(whole=True)
-    assert len(systems.rows(f"select id from {mirror}")) == MANY  # noqa: S608 - a name of this file
+    assert len(systems.rows(f"select id from {mirror}")) == MANY
     assert systems.writes() == writes, "no system was written to"
     shown = systems.rows(
         "select entity_set from sync.problems where system = :system"

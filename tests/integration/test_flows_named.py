@@ -180,4 +180,6 @@ def test_a_quantity_of_ten_places_goes_through_to_the_last_digit(systems: System
     systems.settle()
     (line,) = systems.held("ops", LINES, LineCreationSequenceNumber=2)
     assert line["RequestedSalesQuantity"] == Decimal(quantity)
-    assert systems.rows("select 1 from common.quote_line where quantity = cast(:quantity as numeric)", quantity=quantity)
+    assert systems.rows(
+        "select 1 from common.quote_line where quantity = cast(:quantity as numeric)", quantity=quantity
+    )
