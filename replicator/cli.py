@@ -28,6 +28,7 @@ from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Transient
 from replicator.hub import embedded
+from replicator.hub.trouble import passes, remedy, words_of
 from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import OWNER, migrate, owner_of
@@ -50,12 +51,6 @@ Exit codes:
 """
 
 
-RIGHTS = (
-    "log in as a role that may do this: replicator_reader looks, replicator_steward decides, replicator_daemon runs, "
-    "replicator_owner migrates"
-)
-
-
 @contextmanager
 def told_errors() -> Iterator[None]:
     """Errors raised on purpose become one message and an exit code; anything else is a defect and shows itself."""
@@ -72,13 +67,9 @@ def told_errors() -> Iterator[None]:
         click.echo(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", err=True)
         sys.exit(1)
     except (DBAPIError, psycopg.Error) as problem:
-        cause = problem.__cause__ or problem
-        words = str(cause).strip().split("\n", maxsplit=1)[0]
-        forbidden = isinstance(cause, psycopg.errors.InsufficientPrivilege)
-        server = "look at the hub's server, then run the command again"
-        click.echo(f"error: the hub: {words}", err=True)
-        click.echo(f"  next: {RIGHTS if forbidden else server}", err=True)
-        sys.exit(1 if forbidden else 4)
+        click.echo(f"error: the hub: {words_of(problem)}", err=True)
+        click.echo(f"  next: {remedy(problem)}, then run the command again", err=True)
+        sys.exit(4 if passes(problem) else 1)
 
 
 class Group(click.Group):

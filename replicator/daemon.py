@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from replicator.cycle import Cycle, Watcher, World
 from replicator.engine.lease import Lease, acquire, holder
 from replicator.errors import AccessDenied, LeaseLost, ReplicatorError, SystemUnavailable, Transient
+from replicator.hub.trouble import remedy, words_of
 from replicator.inbound.merge import Merged
 from replicator.inbound.snapshot import Taken
 from replicator.model.compiled import CompiledMap
@@ -276,9 +277,8 @@ class Leader:
 
 
 def hub_trouble(problem: Exception) -> Transient:
-    """A failure of the hub's database, in its own words."""
-    words = str(problem.__cause__ or problem).strip().split("\n", maxsplit=1)[0]
-    return Transient(f"the hub: {words}", hint="tried again by itself")
+    """A failure of the hub's database, in its own words, and what to do."""
+    return Transient(f"the hub: {words_of(problem)}", hint=f"{remedy(problem)}; it is tried again by itself")
 
 
 def notify(connection: sa.Connection) -> None:

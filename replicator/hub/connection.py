@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import simplejson
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
@@ -66,6 +68,8 @@ def connect(url: str, *, role: str | None = None, now: str | None = None) -> sa.
         pool_size=8,
         max_overflow=8,
         execution_options={"preserve_rowcount": True, "compiled_cache": _compiled},
+        json_serializer=partial(simplejson.dumps, use_decimal=True),
+        json_deserializer=partial(simplejson.loads, use_decimal=True),  # every digit of a number
     )
     if role is not None:
         sa.event.listen(engine, "connect", _taking(role))

@@ -148,7 +148,9 @@ def plan_delivery(
         if each.action == "unlink":
             delivery.unlink.append((found, each.target_id))
         elif each.action not in (*SETTLED, INCOMPLETE):
-            delivery.writes.extend(_planned(found, each, action, new_key) for action in _actions(found, each))
+            delivery.writes.extend(
+                _planned(found, each, action, new_key, asked=asked) for action in _actions(found, each)
+            )
     delivery.writes = _in_order(delivery.writes)
     missing = _missing(rows)
     delivery.incomplete = bool(missing)
@@ -212,9 +214,9 @@ def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
     return (_ASKED.get(row.action, row.action),)
 
 
-def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor) -> Planned:
+def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor, *, asked: bool) -> Planned:
     operation = _OPERATIONS[action]
-    sent = dict(_sent(found, row, action))
+    sent = dict(_sent(found, row, action, asked=asked))
     fields = _by_field(found, action, sent)
     values = _filled(found, fields) if operation == "create" else fields
     write = Write(
@@ -231,14 +233,14 @@ def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor) -> Plan
     return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version, row)
 
 
-def _sent(found: CompiledMap, row: Any, action: str) -> Iterator[tuple[str, object]]:
-    """The columns that are written, with their values."""
+def _sent(found: CompiledMap, row: Any, action: str, *, asked: bool) -> Iterator[tuple[str, object]]:
+    """The columns that are written, with their values. What drifted is written only where a person asked for it."""
     if action == "create":
         for column in found.view.columns:
             if column.write != "never":
                 yield column.name, getattr(row, column.name)
     elif action == "update":
-        changed = {*row.changed, *row.drifted}
+        changed = {*row.changed, *(row.drifted if asked else ())}
         for column in compared(found.view):
             if column.name in changed:
                 yield column.name, getattr(row, column.name)

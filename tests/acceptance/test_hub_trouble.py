@@ -1,0 +1,171 @@
+"""A hub in trouble under a daemon at work: it says what and what to do, loses nothing and recovers by itself."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+import simplejson
+from psycopg import sql
+
+from replicator.hub.connection import DAEMON
+from tests.fixtures.commands import Process, Systems, Workplace, until
+
+CURSORS = """
+select system || '.' || entity_set, token from sync.entity_set
+union all select name, snapshot::text from sync.consumer order by 1
+"""
+FULL = """
+create or replace function public.no_room() returns trigger language plpgsql as
+$$ begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$
+"""
+
+
+@dataclass
+class Story:
+    """A daemon that logs in under a name of its own, and a person who owns the database."""
+
+    place: Workplace
+    systems: Systems
+    owner: psycopg.Connection[Any]
+    login: str
+    daemon: Process
+
+    def sql(self, statement: str, **names: str) -> list[Any]:
+        """The owner at work: ``{login}`` and ``{database}`` are names."""
+        known = {"login": self.login, "database": self.owner.info.dbname} | names
+        composed = sql.SQL(statement).format(**{name: sql.Identifier(*n.split(".")) for name, n in known.items()})
+        found = self.owner.execute(composed)
+        return found.fetchall() if found.description else []
+
+    def end_sessions(self) -> None:
+        """Those of the daemon: what is set for a database or a login holds for new sessions only."""
+        self.owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", (self.login,))
+
+    def account(self, number: str) -> None:
+        values = {"accountnumber": number, "name": f"Shop {number}", "address1_country": "Germany"}
+        self.systems.create("sales", "accounts", values)
+
+    @property
+    def customers(self) -> set[str]:
+        return {row["CustomerAccount"] for row in self.systems.records("ops", "CustomersV3")}
+
+    def told(self, words: str, since: int) -> list[dict[str, Any]]:
+        """Lines about a problem of the hub, in these words, from this line on."""
+        lines = [simplejson.loads(line) for line in list(self.daemon.err)[since:]]
+        return [line for line in lines if line["event"] == "problem" and words in line["message"]]
+
+    def lasts(self, words: str, remedy: str, *, thread: str, stands_still: bool = True) -> None:
+        """A change is made, and waits: the daemon lives and says in these words why; where all stands still, no
+        cursor moves."""
+        since, cursors = len(self.daemon.err), self.sql(CURSORS)
+        self.account("A-2")
+        until(lambda: [x for x in self.told(words, since) if x["where"] == thread], what=f"a line: {words}")
+        assert all(line["kind"] == "transient" and remedy in line["hint"] for line in self.told(words, since))
+        assert "A-2" not in self.customers
+        assert self.daemon.popen.poll() is None
+        assert not stands_still or self.sql(CURSORS) == cursors
+
+    def is_over(self) -> None:
+        """The change arrives without help, nothing was put aside for the trouble, and nothing is left to do."""
+        until(lambda: self.customers == {"A-1", "A-2"}, what="the change made during the trouble")
+        until(lambda: self.place.tell("status").code == 0, what="everything in step")
+        assert self.daemon.popen.poll() is None
+        assert not [line for line in self.daemon.err if '"defect"' in line]
+        assert self.daemon.end() == 0
+
+
+@pytest.fixture
+def story(workplace: Workplace) -> Iterator[Story]:
+    """A first account has arrived."""
+    systems = workplace.sandbox()
+    workplace.configure(systems.urls)
+    url, login = workplace.environment["HUB_URL"], f"test_{uuid.uuid4().hex[:12]}"
+    parts = urlsplit(url)
+    own = urlunsplit(parts._replace(netloc=f"{login}:paper@{parts.netloc.rpartition('@')[2]}"))
+    with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as owner:
+        owner.execute(sql.SQL("create role {} login password 'paper'").format(sql.Identifier(login)))
+        owner.execute(sql.SQL("grant {} to {}").format(sql.Identifier(DAEMON), sql.Identifier(login)))
+        found = Story(workplace, systems, owner, login, workplace.start("run", HUB_URL=own))
+        found.account("A-1")
+        until(lambda: found.customers == {"A-1"}, what="the first account")
+        yield found
+        found.daemon.close()
+        found.sql("drop role {login}")
+
+
+def test_a_database_that_is_read_only_for_a_while(story: Story) -> None:
+    story.sql("alter database {database} set default_transaction_read_only = on")
+    story.end_sessions()
+    story.lasts("read-only transaction", "writable again", thread="read sales")
+    until(lambda: "leads: nobody" in story.place.tell("status").out, what="a status that says that nobody works")
+    story.sql("alter database {database} reset default_transaction_read_only")
+    story.end_sessions()
+    story.is_over()
+
+
+def test_connections_that_are_exhausted_for_a_while(story: Story) -> None:
+    story.sql("alter role {login} connection limit 0")
+    story.end_sessions()
+    story.lasts("too many connections", "limits of connections", thread="read sales")
+    until(lambda: "leads: nobody" in story.place.tell("status").out, what="a status that says that nobody works")
+    story.sql("alter role {login} connection limit -1")
+    story.is_over()
+
+
+def test_a_statement_timeout_that_is_too_short_for_a_while(story: Story) -> None:
+    story.sql("alter role {login} set statement_timeout = '1ms'")
+    story.end_sessions()
+    story.lasts("statement timeout", "longer statement_timeout", thread="read sales", stands_still=False)
+    story.sql("alter role {login} reset statement_timeout")
+    story.end_sessions()
+    story.is_over()
+
+
+def test_a_disk_that_is_full_for_a_while(story: Story) -> None:
+    tables = [row[0] for row in story.sql(
+        "select schemaname || '.' || tablename from pg_tables where schemaname in ('sales', 'ops', 'common', 'sync')"
+    )]  # fmt: skip
+    fill(story, *tables)
+    story.lasts("No space left", "make room", thread="read sales")
+    story.sql("drop function public.no_room cascade")
+    story.is_over()
+
+
+@pytest.mark.parametrize(
+    ("table", "thread"),
+    [("sales.accounts", "read sales"), ("common.account", "merge"), ("sync.delivery", "merge")],
+)
+def test_a_table_that_cannot_grow_for_a_while_puts_no_record_aside(story: Story, table: str, thread: str) -> None:
+    fill(story, table)
+    story.lasts("No space left", "make room", thread=thread, stands_still=False)
+    story.sql("drop function public.no_room cascade")
+    story.is_over()
+
+
+def fill(story: Story, *tables: str) -> None:
+    story.sql(FULL)
+    for table in tables:
+        story.sql(
+            "create trigger no_room before insert or update on {table} execute function public.no_room()", table=table
+        )
+
+
+def test_a_long_transaction_is_shown_with_its_process_and_its_change_arrives_when_it_ends(story: Story) -> None:
+    with psycopg.connect(story.place.environment["HUB_URL"], application_name="a long import") as session:
+        session.execute(
+            "insert into common.account (organization_id, number, kind, name, status)"
+            " select id, 'A-9', 'Organization', 'Slow Shop', 'Active' from common.organization"
+        )
+        [shown] = until(lambda: story.place.tell("status", "--json").json["window_holder"], what="the transaction")
+        assert (shown["pid"], shown["application_name"]) == (session.info.backend_pid, "a long import")
+        assert f"open transaction: process {session.info.backend_pid}" in story.place.tell("status").out
+        story.account("A-2")
+        until(lambda: story.customers == {"A-1", "A-2"}, what="what others change meanwhile")
+    until(lambda: story.customers == {"A-1", "A-2", "A-9"}, what="what the transaction changed")
+    assert story.daemon.end() == 0

@@ -1,0 +1,103 @@
+"""Reads that break, in every way that is known: nothing is ever deleted because of one, and it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import httpx2
+import pytest
+import simplejson
+
+from tests.fixtures.world import Systems
+
+MANY = 20
+Page = dict[str, Any]
+Answer = Callable[[httpx2.Request, Page], httpx2.Response]
+
+
+def page(alter: Callable[[Page], Mapping[str, Any]]) -> Answer:
+    """The page as the system answers it, altered."""
+    return lambda request, found: httpx2.Response(200, json=dict(alter(found)))
+
+
+def refusing(status: int) -> Answer:
+    return lambda request, found: httpx2.Response(status, json={"error": {"code": "", "message": "no"}})
+
+
+def half(request: httpx2.Request, found: Page) -> httpx2.Response:
+    text = simplejson.dumps(found)
+    return httpx2.Response(200, headers={"Content-Type": "application/json"}, text=text[: len(text) // 2])
+
+
+def html(request: httpx2.Request, found: Page) -> httpx2.Response:
+    return httpx2.Response(200, headers={"Content-Type": "text/html"}, text="<html>Sign in</html>")
+
+
+def looping(request: httpx2.Request, found: Page) -> httpx2.Response:
+    return httpx2.Response(200, json={**found, "@odata.nextLink": str(request.url)})
+
+
+def cut(request: httpx2.Request, found: Page) -> httpx2.Response:
+    class Cut(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield simplejson.dumps(found).encode()[:100]
+            raise httpx2.RemoteProtocolError("the line went dead")
+
+    return httpx2.Response(200, headers={"Content-Type": "application/json"}, stream=Cut())
+
+
+BROKEN: dict[str, Answer] = {
+    "empty": page(lambda found: {**found, "value": []}),
+    "shrunken": page(lambda found: {**found, "value": found["value"][:2]}),
+    "without records": page(lambda found: {}),
+    "truncated": cut,
+    "looping": looping,
+    "401": refusing(401),
+    "403": refusing(403),
+    "404": refusing(404),
+    "HTML": html,
+    "half JSON": half,
+}
+SETS = {"sales": ("accounts", "sales.accounts"), "ops": ("SellableReleasedProducts", "ops.sellable_released_products")}
+
+
+@pytest.fixture(autouse=True)
+def in_step(systems: Systems) -> None:
+    """Accounts of sales that are customers of ops, and products of ops that are in sales."""
+    systems.reference_data()
+    for number in range(MANY):
+        systems.account(f"A-{number}")
+        systems.product(f"P-{number}")
+    systems.settle()
+
+
+@pytest.mark.parametrize("system", SETS)
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+def test_a_read_that_is_broken_deletes_nothing_and_is_shown(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, system: str, answer: Answer
+) -> None:
+    name, mirror = SETS[system]
+    wire = systems.wire[system]
+    send, writes = wire.handle_request, systems.writes()
+
+    def act(request: httpx2.Request) -> httpx2.Response:
+        response = send(request)
+        if request.method != "GET" or not request.url.path.endswith(f"/{name}"):
+            return response
+        return answer(request, simplejson.loads(response.read(), use_decimal=False))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(wire, "handle_request", act)
+        systems.cycle.once(whole=True)
+    assert len(systems.rows(f"select id from {mirror}")) == MANY
+    assert systems.writes() == writes, "no system was written to"
+    shown = systems.rows(
+        "select entity_set from sync.problems where system = :system"
+        " union all select entity_set from sync.held where system = :system", system=system,
+    )  # fmt: skip
+    assert shown == [{"entity_set": name}]
+    systems.problems.found.clear()
+    systems.cycle.once(whole=True)
+    assert systems.rows("select entity_set from sync.problems union all select entity_set from sync.held") == []
+    assert (systems.writes(), systems.problems.found) == (writes, [])
