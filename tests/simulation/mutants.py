@@ -208,14 +208,14 @@ def mirror_takes_what_was_sent(patching: pytest.MonkeyPatch) -> None:
     """The mirror notes what was sent, not what the system says that it stored."""
     record = acknowledge.Acknowledgement._record
 
-    def as_sent(self: Any, found: CompiledMap, written: Sequence[tuple[plan.Planned, Applied]]) -> None:
+    def as_sent(self: Any, found: CompiledMap, written: Sequence[tuple[plan.Planned, Applied]]) -> list[plan.Planned]:
         fields = {column.name: column.field for column in found.view.columns}
         changed = []
         for planned, outcome in written:
             sent = {fields[name]: value for name, value in planned.sent.items()}
             image = None if outcome.image is None else outcome.image | sent
             changed.append((planned, Applied(image, outcome.etag)))
-        record(self, found, changed)
+        return record(self, found, changed)
 
     patching.setattr(acknowledge.Acknowledgement, "_record", as_sent)
 
