@@ -29,7 +29,7 @@ def test_reconcile_tells_what_differs_sends_nothing_and_repairs_when_asked(
     before = systems.versions()
     looked = workplace.run("reconcile")
     assert looked.code == 3
-    assert "1 differences: 1 stale" in looked.out
+    assert "1 difference: 1 stale" in looked.out
     assert "stale         ops.CustomersV3, of account A-1 (usmf,A-1)" in looked.out
     assert "OrganizationName: 'Two', should be 'One'" in looked.out
     assert "replicator reconcile --repair" in looked.out

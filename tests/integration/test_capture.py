@@ -282,6 +282,7 @@ def make_past(connection: sa.Connection, days: int) -> str:
     name = f"{day:%Y%m%d}"
     following = day + datetime.timedelta(days=1)
     with connection.begin():
+        connection.exec_driver_sql("set local role replicator_owner")
         for table in ("change", "common_unit"):
             connection.exec_driver_sql(
                 f"create table log.{table}_{name} partition of log.{table} for values from ('{day}') to ('{following}')"
