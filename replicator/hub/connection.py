@@ -34,6 +34,11 @@ class _SharedCache(LRUCache[Any, Any]):
 _compiled = _SharedCache(1000)
 
 
+EXACT_JSON: dict[str, Any] = {
+    "json_serializer": partial(simplejson.dumps, use_decimal=True),
+    "json_deserializer": partial(simplejson.loads, use_decimal=True),
+}
+"""For engines: every digit of a number in JSON is kept."""
 DAEMON = "replicator_daemon"
 """The role that the work is done in, where the login belongs to it: it may do no more than the work needs."""
 _TAKE_ROLE = """
@@ -68,8 +73,7 @@ def connect(url: str, *, role: str | None = None, now: str | None = None) -> sa.
         pool_size=8,
         max_overflow=8,
         execution_options={"preserve_rowcount": True, "compiled_cache": _compiled},
-        json_serializer=partial(simplejson.dumps, use_decimal=True),
-        json_deserializer=partial(simplejson.loads, use_decimal=True),  # every digit of a number
+        **EXACT_JSON,
     )
     if role is not None:
         sa.event.listen(engine, "connect", _taking(role))

@@ -19,6 +19,7 @@ from sqlalchemy.pool import PoolProxiedConnection, StaticPool
 
 from replicator.errors import Transient
 from replicator.hub.changefeed import Window, open_window
+from replicator.hub.connection import EXACT_JSON
 from replicator.hub.sql import statements
 
 _sql = statements(__file__)
@@ -68,7 +69,7 @@ def rehearsal(engine: sa.Engine) -> Iterator[sa.Connection]:
         _run(driver, "begin")
         own = sa.create_engine(
             engine.url.set(drivername="postgresql+rehearsal"), creator=lambda: driver, poolclass=StaticPool,
-            pool_reset_on_return=None, execution_options={"preserve_rowcount": True},
+            pool_reset_on_return=None, execution_options={"preserve_rowcount": True}, **EXACT_JSON,
         )  # fmt: skip
         with own.connect() as connection:
             yield connection
