@@ -271,7 +271,8 @@ class Leader:
                     notify(cycle.connection)
                 pause = 0.0 if delivered.left else self.world.configuration.daemon.hub_poll_seconds
                 marked = self._to_deliver[name].wait(pause)
-                self._to_deliver[name].clear()
+                if marked:  # cleared otherwise, what is set between the two lines would be lost
+                    self._to_deliver[name].clear()
 
         self._with_connection(f"deliver {name}", work)
 

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from replicator.engine.agree import agree
 from replicator.engine.diff import reports_drift
+from replicator.engine.maps import note_success
 from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store
 from replicator.hub.sql import statements
 from replicator.hub.state import accepted
@@ -78,12 +79,12 @@ class Acknowledgement:
         self._read_back(unconfirmed)
 
     def _finish(self, done: Sequence[Delivery]) -> None:
-        values = {
-            "map_id": self.ids[self.found.name],
-            "ids": [delivery.record_id for delivery in done],
-            "incomplete": [delivery.record_id for delivery in done if delivery.incomplete],
-        }
-        self.connection.execute(_sql["applied"], values)
+        map_id = self.ids[self.found.name]
+        ids = [delivery.record_id for delivery in done]
+        incomplete = [delivery.record_id for delivery in done if delivery.incomplete]
+        self.connection.execute(_sql["applied"], {"map_id": map_id, "ids": ids, "incomplete": incomplete})
+        self.connection.execute(_sql["applied_in_part"], {"map_id": map_id, "ids": ids})
+        note_success(self.connection, map_id)
 
     def _read_back(self, unconfirmed: Mapping[int, Sequence[Planned]]) -> None:
         """What a system did without saying what it holds now is looked up, as after a request without an answer."""

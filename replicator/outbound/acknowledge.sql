@@ -1,15 +1,13 @@
 -- name: applied
--- Done, unless it was marked again meanwhile, or sent without something: then it stays to be looked at.
-with done as (
-    delete from sync.delivery
-    where map_id = :map_id and record_id = any(:ids) and marked = claimed and record_id <> all(:incomplete)
-    returning record_id
-), noted as (
-    update sync.map set last_success_at = sync.now() where id = :map_id
-)
+-- Done, unless it was marked again meanwhile, or sent without something.
+delete from sync.delivery
+where map_id = :map_id and record_id = any(:ids) and marked = claimed and record_id <> all(:incomplete);
+
+-- name: applied_in_part
+-- What is left of them stays to be looked at. A statement of its own, after the other: one that waited there for
+-- somebody who was marking a record sees the mark only here.
 update sync.delivery set state = 'pending', attempts = 0, identity = null, asked = false
-where map_id = :map_id and record_id = any(:ids)
-  and (marked is distinct from claimed or record_id = any(:incomplete));
+where map_id = :map_id and record_id = any(:ids);
 
 -- name: read_back
 -- Done, and what the system made of it has to be read: until then the record is neither in step nor sent again.

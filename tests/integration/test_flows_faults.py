@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from replicator.errors import RequestRefused, SystemUnavailable
 from replicator.model.spec import EntitySetSpec
 from replicator.outbound import acknowledge, apply
 from replicator.systems.connector import Applied, Row
+from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 
 CUSTOMERS, PERSONS = "CustomersV3", "CDSContactPersonsV2"
@@ -142,6 +144,39 @@ def test_an_answer_that_came_is_acknowledged_although_another_could_not_be(
     systems.cycle.recover(["ops"])
     systems.settle()
     assert paired(systems) == ["A-1", "A-2", "A-3"]
+
+
+def test_a_record_that_is_marked_while_its_answer_is_acknowledged_is_looked_at_again(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who marks it holds the row, and lets go only when the acknowledgement waits for it."""
+    mark = sa.text("update sync.delivery set marked = marked + 1 where state = 'in_flight'")
+    waits = sa.text(
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+    )
+    other = systems.cycle.world.engine.connect()
+
+    def let_go() -> None:
+        with systems.cycle.world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as third:
+            until(lambda: third.execute(waits).scalar_one(), what="an acknowledgement that waits")
+        other.commit()
+
+    release = threading.Thread(target=let_go)
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        response = send(request)
+        if b"A-1" in body(request) and not release.ident:
+            other.execute(mark)
+            release.start()
+        return response
+
+    between(systems, "ops", monkeypatch, act)
+    systems.account("A-1")
+    with other:
+        systems.once()
+        release.join()
+    assert customers(systems) == ["A-1"]
+    assert systems.rows("select state from sync.delivery") == []
 
 
 # Lost answers
