@@ -126,7 +126,9 @@ class Load:
         if window is None and only_new:
             return None
         self.statements.seconds["(marking)"] = time.perf_counter() - started
-        Merges(connection, self.model, ids).merge(again=window is not None)
+        merges = Merges(connection, self.model, ids)
+        while merges.merge(again=window is not None).left:
+            pass
         return time.perf_counter() - started
 
     def _tell(self, what: str, spent: float, beside: dict[str, float]) -> None:

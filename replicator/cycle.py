@@ -194,21 +194,27 @@ class Cycle:
         self.world.watcher.snapshot(entity_set, taken)
         return taken.anything
 
-    def merge(self) -> bool:
-        """Mark what changed and merge it, until nothing moves; whether anything did. Spinning maps count as quiet."""
-        moved = False
-        again = True
+    def merge(self, moved: Callable[[], None] = lambda: None) -> bool:
+        """Mark what changed and merge it, until nothing moves; whether anything did. Spinning maps count as quiet.
+
+        Between two passes what changed meanwhile is marked, so that it waits for no large merge to end. ``moved`` is
+        called after each pass in which something did.
+        """
+        any_moved, again, rounds = False, True, 0
         merges = Merges(self.connection, self.world.compiled, self.ids)
-        for _ in range(_ROUNDS_MAX):
+        while rounds < _ROUNDS_MAX:
             if self.world.stopping():
-                return moved
+                return any_moved
             window = mark_window(self.connection, self.world.compiled, self.ids, self.world.window)
             if window is None and not again:
-                return moved
+                return any_moved
             merged = merges.merge(again=window is not None)
             self.world.watcher.merged(merged)
-            again = merged.progress
-            moved |= merged.progress or window is not None
+            again = merged.goes_on
+            if merged.progress or window is not None:
+                any_moved = True
+                moved()
+            rounds += not merged.left
         spinning = SchemaError(
             f"merging did not come to rest in {_ROUNDS_MAX} rounds", hint="do two maps write the same common field?"
         )

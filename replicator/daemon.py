@@ -146,12 +146,16 @@ class Leader:
 
     def wake(self) -> None:
         """Let every thread look whether it has to stop."""
-        for event in (*self._to_deliver.values(), *self._to_read.values()):
-            event.set()
+        self._deliver_now()
+        self.read_now()
 
     def read_now(self) -> None:
         """Read both systems without waiting for the next poll."""
         for event in self._to_read.values():
+            event.set()
+
+    def _deliver_now(self) -> None:
+        for event in self._to_deliver.values():
             event.set()
 
     def lead(self) -> bool:
@@ -240,9 +244,7 @@ class Leader:
         def work(cycle: Cycle) -> None:
             with Listener(self.world.engine) as listener:
                 while not self.world.stopping():
-                    if cycle.merge():
-                        for event in self._to_deliver.values():
-                            event.set()
+                    cycle.merge(self._deliver_now)
                     listener.wait(self.world.configuration.daemon.hub_poll_seconds)
 
         self._with_connection("merge", work)

@@ -30,17 +30,24 @@ _dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
 
 @dataclass
 class Merged:
-    """What a merge did. Counts of common records; ``progress`` says whether anything moved."""
+    """What a merge did. Counts of common records; ``progress`` says whether anything moved, ``left`` how many maps have
+    more to merge than went into this pass."""
 
     created: int = 0
     updated: int = 0
     deleted: int = 0
     settled: int = 0
     waiting: int = 0
+    left: int = 0
 
     @property
     def progress(self) -> bool:
         return bool(self.created or self.updated or self.deleted)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a further pass may find something to do."""
+        return self.progress or bool(self.left)
 
     def add(self, other: Merged) -> None:
         for name, value in vars(other).items():
@@ -54,33 +61,59 @@ class Merges:
         self.connection = connection
         self.compiled = compiled
         self.ids = ids
+        self._merged: dict[str, int] = {}
+        """By map: up to which record the pending ones have been merged, where they did not fit into a pass."""
 
     def merge(self, *, again: bool) -> Merged:
-        """One pass over all inbound maps; ``again`` tests the blocked records once more."""
+        """One pass over all inbound maps; ``again`` tests the blocked records once more.
+
+        Of each map a bounded number of records goes into one pass, so that many of one keep no other waiting. What
+        needs those that are left waits for them: tested before, it would only be found blocked.
+        """
         total = Merged()
+        left: set[str] = set()
         waiting = to_do(self.connection)
         for found in self.compiled.inbound():
             here = waiting[self.ids[found.name]]
+            if found.parents & left:
+                continue
             if here.pending:
-                total.add(self._merge_map(found, "pending"))
-            if (again or total.progress) and (here.blocked or total.waiting):
-                total.add(self._merge_map(found, "blocked"))
+                total.add(self._merge_pending(found))
+            if found.name in self._merged:
+                left.add(found.mapping.entity.entity)
+            elif (again or total.progress) and (here.blocked or total.waiting):
+                total.add(self._merge_blocked(found))
+        total.left = len(left)
         return total
 
-    def _merge_map(self, found: CompiledMap, state: State) -> Merged:
-        total, after, full = Merged(), 0, True
-        while full:
-            with leading(self.connection):
-                claimed = claim_records(self.connection, self.ids[found.name], [state], after=after, limit=_BATCH)
-                full = claimed.records == _BATCH
-                if claimed.records:
-                    set_origin(self.connection, f"merge:{found.mapping.system}")
-                    merged = self._merge_claimed(found, claimed)
-                    if merged.progress:
-                        note_success(self.connection, self.ids[found.name])
-                    total.add(merged)
-                after = claimed.last
+    def _merge_pending(self, found: CompiledMap) -> Merged:
+        """A slice of a map's pending records."""
+        merged, place = self._merge_batch(found, "pending", self._merged.pop(found.name, 0))
+        if place is not None:
+            self._merged[found.name] = place
+        return merged
+
+    def _merge_blocked(self, found: CompiledMap) -> Merged:
+        """All records of a map that wait for others."""
+        total = Merged()
+        place: int | None = 0
+        while place is not None:
+            merged, place = self._merge_batch(found, "blocked", place)
+            total.add(merged)
         return total
+
+    def _merge_batch(self, found: CompiledMap, state: State, after: int) -> tuple[Merged, int | None]:
+        """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
+        map_id = self.ids[found.name]
+        with leading(self.connection):
+            claimed = claim_records(self.connection, map_id, [state], after=after, limit=_BATCH)
+            if not claimed.records:
+                return Merged(), None
+            set_origin(self.connection, f"merge:{found.mapping.system}")
+            merged = self._merge_claimed(found, claimed)
+            if merged.progress:
+                note_success(self.connection, map_id)
+            return merged, claimed.last if claimed.records == _BATCH else None
 
     def _merge_claimed(self, found: CompiledMap, claimed: Claimed) -> Merged:
         def work(some: Claimed) -> Merged:

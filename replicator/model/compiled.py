@@ -28,6 +28,8 @@ class CompiledMap:
     markings: tuple[Marking, ...]
     rank: int
     """Dependency rank: maps of a lower rank go first, deletes the other way round."""
+    parents: frozenset[str]
+    """The entities whose records have to be there before: those its entity requires, and those that these require."""
     root: str | None
     """For the outbound map of a part: the name of the map of its whole."""
 
@@ -103,15 +105,18 @@ def compile_schema(schema: Schema) -> Compiled:
     problems = list(check(schema))
     if problems:
         raise SchemaError("\n".join(problems))
-    ranks = rank_entities(schema)
+    parents = parents_of_entities(schema)
     tables = build(schema)
-    maps = list(_compile_maps(schema, tables, ranks, problems))
+    maps = list(_compile_maps(schema, tables, parents, problems))
     if problems:
         raise SchemaError("\n".join(problems))
     return Compiled(schema, tables, tuple(sorted(maps, key=lambda found: (found.rank, found.name))))
 
 
-def _compile_maps(schema: Schema, tables: Tables, ranks: dict[str, int], problems: list[str]) -> Iterator[CompiledMap]:
+def _compile_maps(
+    schema: Schema, tables: Tables, parents: dict[str, frozenset[str]], problems: list[str]
+) -> Iterator[CompiledMap]:
+    ranks = rank_entities(parents)
     for mapping in schema.maps:
         try:
             view = build_view(schema, tables, mapping)
@@ -119,22 +124,31 @@ def _compile_maps(schema: Schema, tables: Tables, ranks: dict[str, int], problem
             problems.append(problem.message)
             continue
         root = schema.root_map(mapping)
+        entity = mapping.entity.entity
         yield CompiledMap(
-            view, tuple(markings(view, tables)), ranks[mapping.entity.entity], root.name if root else None
+            view, tuple(markings(view, tables)), ranks[entity], parents[entity], root.name if root else None
         )
 
 
-def rank_entities(schema: Schema) -> dict[str, int]:
-    """The dependency rank of each entity: one more than the highest of those it requires."""
+def parents_of_entities(schema: Schema) -> dict[str, frozenset[str]]:
+    """For each entity those that it requires, and all that these require; raises SchemaError when they form a ring."""
     graph = {name: set(_requires(schema, name)) - {name} for name in schema.entities}
     try:
         order = list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as cycle:
         ring = " > ".join(reversed(cycle.args[1]))
         raise SchemaError(f"required references form a ring: {ring}; make one of them 'need: later'") from None
-    ranks: dict[str, int] = {}
+    parents: dict[str, frozenset[str]] = {}
     for name in order:
-        ranks[name] = 1 + max((ranks[other] for other in graph[name]), default=-1)
+        parents[name] = frozenset(graph[name]).union(*(parents[other] for other in graph[name]))
+    return parents
+
+
+def rank_entities(parents: dict[str, frozenset[str]]) -> dict[str, int]:
+    """The dependency rank of each entity: one more than the highest of those it requires."""
+    ranks: dict[str, int] = {}
+    for name in sorted(parents, key=lambda name: len(parents[name])):  # fewer parents than any that requires it
+        ranks[name] = 1 + max((ranks[other] for other in parents[name]), default=-1)
     return ranks
 
 

@@ -23,6 +23,7 @@ from replicator.model.compiled import Compiled, compile_folder
 from replicator.objects.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.postgres import SETTINGS, create_database, drop_database, fast_folder
+from tests.simulation.faults import NeverQuietError
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import Story, live_through
 
@@ -65,7 +66,7 @@ def live(seed: int, url: str, planted: str | None = None) -> Story | str:
             MUTANTS[planted](patching)
         try:
             return live_through(seed, create_database(url, name, _TEMPLATE), _compiled(planted))
-        except Exception as problem:  # a planted bug may show in any way
+        except (Exception, NeverQuietError) as problem:  # a planted bug may show in any way
             if planted is not None and isinstance(problem, _CRASHES):
                 raise BrokenMutantError(f"seed {seed}: {_place(problem)}") from problem
             return f"{type(problem).__name__}: {problem}"

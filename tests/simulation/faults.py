@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Never
 
 import httpx2
 import sqlalchemy as sa
@@ -26,8 +26,16 @@ _MOODS: tuple[tuple[int, dict[str, str]], ...] = ((429, {"Retry_After": "7"}), (
 """Status and headers of a refusal that passes."""
 
 
+_REQUESTS_MAX = 5000
+"""Of one system in one run, which has some hundreds."""
+
+
 class Killed(BaseException):
     """The process is gone, here and now: nothing of it may catch this."""
+
+
+class NeverQuietError(BaseException):
+    """Without any fault the two systems did not come to rest; nothing of the process may catch this."""
 
 
 @dataclass
@@ -39,6 +47,18 @@ class Weather:
     statement: float = 0.0
     meanwhile: float = 0.0
     calm: bool = True
+    killed: bool = False
+    """The process is gone: whatever it still tries, as in clearing up, comes to nothing."""
+
+    def kill(self, where: str) -> Never:
+        """The process ends here."""
+        self.killed = True
+        raise Killed(where)
+
+    def check_alive(self) -> None:
+        """Who is gone does nothing more."""
+        if self.killed:
+            raise Killed("already")
 
     def strikes(self, chance: float) -> bool:
         """Whether something happens now."""
@@ -53,23 +73,32 @@ class Weather:
 
 
 class FaultyWire(httpx2.BaseTransport):
-    """Between a connector and its system. ``meanwhile`` is called before a request arrives, as people do not wait;
-    ``take_over`` when the process freezes for so long that another one leads when it wakes."""
+    """Between a connector and its system.
+
+    ``meanwhile`` is called before a request arrives, and told whether it is to write: people do not wait for it, nor do
+    the other threads of the process; ``take_over`` when the process freezes for so long that another one leads when it
+    wakes.
+    """
 
     def __init__(
-        self, wire: Recording, weather: Weather, meanwhile: Callable[[], None], take_over: Callable[[], None]
+        self, wire: Recording, weather: Weather, meanwhile: Callable[[bool], None], take_over: Callable[[], None]
     ) -> None:
         self.wire, self.weather, self.meanwhile, self.take_over = wire, weather, meanwhile, take_over
         self.orphans: list[str] = []
         """Refusals of writes because of a parent that is not there."""
         self.struck: Counter[str] = Counter()
+        self.requests = 0
         self._late: list[httpx2.Request] = []
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Pass the request on, or not, or twice, or later, and bring the answer back, or not, or a part of it."""
+        self.weather.check_alive()
+        self.requests += 1
+        if self.requests > _REQUESTS_MAX:
+            raise NeverQuietError(f"{self.requests} requests, and no end")
         request.read()
         if self.weather.strikes(self.weather.meanwhile):
-            self.meanwhile()
+            self.meanwhile(request.method != "GET")
         if self._late and self.weather.random.random() < 0.5:
             self.deliver_late()
         if not self.weather.strikes(self.weather.request):
@@ -108,7 +137,7 @@ class FaultyWire(httpx2.BaseTransport):
             self.take_over()
             return self._pass_on(request)
         if kind == "killed before":
-            raise Killed(f"before {request.method} {request.url.path}")
+            self.weather.kill(f"before {request.method} {request.url.path}")
         if kind == "late":
             if request.method != "GET":
                 self._late.append(request)
@@ -120,7 +149,7 @@ class FaultyWire(httpx2.BaseTransport):
         if kind == "lost":
             raise httpx2.ReadError("cut", request=request)
         if kind == "killed after":
-            raise Killed(f"after {request.method} {request.url.path}")
+            self.weather.kill(f"after {request.method} {request.url.path}")
         if kind == "busy after":
             return httpx2.Response(503, text="Service Unavailable")
         if kind == "twice":
@@ -174,8 +203,9 @@ class FaultyHub:
         engine.dialect.do_commit = self._faulty_commit  # type: ignore[assignment]
 
     def _strike(self, where: str) -> None:
+        self.weather.check_alive()
         if self.weather.strikes(self.weather.statement):
-            raise Killed(where)
+            self.weather.kill(where)
 
     def _statement(self, *event: Any) -> None:
         self._strike(f"at {event[2][:60]}")

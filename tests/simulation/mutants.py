@@ -356,12 +356,7 @@ def clashes_pass_for_done(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def merged_once_only(patching: pytest.MonkeyPatch) -> None:
     """A record that waits in the hub for its parent is not merged when the parent comes."""
-    merge_map = merge.Merges._merge_map
-
-    def pending_only(self: merge.Merges, found: CompiledMap, state: Any) -> merge.Merged:
-        return merge.Merged() if state == "blocked" else merge_map(self, found, state)
-
-    patching.setattr(merge.Merges, "_merge_map", pending_only)
+    patching.setattr(merge.Merges, "_merge_blocked", lambda self, found: merge.Merged())
 
 
 def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Literal
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from replicator.config import Configuration
 from replicator.cycle import Cycle, World
-from replicator.engine.lease import acquire
+from replicator.engine.lease import Lease, acquire
 from replicator.errors import LeaseLost, ReplicatorError
 from replicator.hub.connection import connect
 from replicator.model.compiled import Compiled
@@ -22,7 +24,7 @@ from replicator.systems import connect as connect_system
 from replicator.systems.connector import Connector
 from replicator.systems.settings import SystemSettings
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
-from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, Weather, make_moody
+from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, NeverQuietError, Weather, make_moody
 from tests.simulation.people import People
 
 BEGIN = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
@@ -33,12 +35,9 @@ _ROUNDS_TO_QUIET = 12
 _INTERRUPTIONS = 10
 """How often people act while one piece of work is under way: with people who never pause, ``once`` never ends."""
 _SECONDS_TO_QUIET = 3600
+_PATIENCE = "set lock_timeout = '20ms'"
 _CLEAN = "select set_config('sync.now', %s, false)"
 _UNDER_WAY = "select count(*) from sync.delivery where state in ('pending', 'in_flight', 'failed', 'unknown')"
-
-
-class NeverQuietError(AssertionError):
-    """Without any fault the two systems did not come to rest."""
 
 
 class Simulation:
@@ -62,7 +61,7 @@ class Simulation:
             name: Sandbox(name, options=options, clock=lambda: self.now, random=Random(seed + place))
             for place, name in enumerate(KINDS, 2)
         }
-        self.wires = {name: self._wire(box) for name, box in boxes.items()}
+        self.wires = {name: self._wire(name, box) for name, box in boxes.items()}
         for name, box in boxes.items():
             make_moody(box, self.weather, self.wires[name].struck)
         connectors: dict[str, Connector] = {name: self._connector(name) for name in KINDS}
@@ -85,9 +84,13 @@ class Simulation:
 
     cycle: Cycle
     connection: sa.Connection
+    lease: Lease
 
-    def _wire(self, box: Sandbox) -> FaultyWire:
-        return FaultyWire(Recording(box), self.weather, self._meanwhile, self._take_over)
+    def _wire(self, name: str, box: Sandbox) -> FaultyWire:
+        def meanwhile(writing: bool) -> None:
+            self._meanwhile(list(KINDS) if writing else [each for each in KINDS if each != name])
+
+        return FaultyWire(Recording(box), self.weather, meanwhile, self._take_over)
 
     def _connector(self, name: Literal["sales", "ops"]) -> Connector:
         settings = SystemSettings.model_validate({"kind": KINDS[name], "url": "http://localhost"})
@@ -124,6 +127,7 @@ class Simulation:
         self._set_clock(connection)
         lease = acquire(connection, "simulation", _LEASE)
         assert lease is not None
+        self.lease = lease
         cycle = Cycle(replace(self.world, lease=lease), connection)
         cycle.prepare()
         return cycle
@@ -138,6 +142,7 @@ class Simulation:
     def _end(self) -> None:
         """The process is gone: what it had not committed is undone, and its session ends."""
         self.kills += 1
+        self.weather.killed = False
         driver = self.connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
         driver.rollback()
@@ -189,10 +194,25 @@ class Simulation:
             lambda cycle: (cycle.merge(), cycle.deliver(again=True)),
         ]
 
-    def _meanwhile(self) -> None:
+    def _meanwhile(self, free: Sequence[str]) -> None:
+        """People act, and the threads that read the systems in ``free`` and merge do not wait for this request."""
         self._interruptions += 1
         if self._interruptions <= _INTERRUPTIONS:
             self.people.act()
+            if self.random.random() < 0.5:
+                self._other_threads(self.random.choice(free))
+
+    def _other_threads(self, name: str) -> None:
+        """They read and merge, unless this thread holds what they need: then they come to it later."""
+        with self.weather.paused(), self._faulty.connect() as connection:
+            self._set_clock(connection)
+            connection.exec_driver_sql(_PATIENCE)
+            connection.commit()
+            with suppress(OperationalError, LeaseLost):
+                cycle = Cycle(replace(self.world, lease=self.lease), connection)
+                cycle.read([name])
+                cycle.merge()
+            connection.invalidate()  # and its settings with it
 
     def pass_time(self, seconds: float) -> None:
         """The clock of all goes on."""
