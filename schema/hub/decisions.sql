@@ -34,6 +34,14 @@ create function sync.is_meant(
 $$;
 comment on function sync.is_meant is 'Whether a record is among those that somebody named';
 
+create function sync.is_selected(
+    m sync.map, d sync.delivery, of_flow text, of_record text, of_cause text, of_records text[]
+) returns boolean language sql stable as $$
+    select sync.is_meant(of_flow, of_record, of_records, m.name, d.record)
+       and (of_cause is null or of_cause = sync.cause_of(m, d))
+$$;
+comment on function sync.is_selected is 'Whether a decision about a flow, a cause or records concerns a delivery';
+
 create function sync.note_decision(action text, what text, record text, records bigint, why text) returns bigint
     language sql as $$
     insert into sync.decision (by, action, what, record, records, reason, at)
@@ -87,10 +95,7 @@ begin
             asked = true, marked = marked + 1, next_at = null, attempts = 0
         from sync.map m
         where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'unknown', 'skipped')
-          and sync.is_meant(of_flow, of_record, of_records, m.name, d.record)
-          and (of_cause is null or of_cause = sync.cause(m.system, m.name,
-               case d.state when 'skipped' then substr(d.operation, 5) else d.state::text end,
-               d.code, d.field, coalesce(d.reason, array_to_string(d.waits_for, ', ')), d.waits_for))
+          and sync.is_selected(m, d, of_flow, of_record, of_cause, of_records)
         returning 1
     )
     select count(*) into tried from marked;
@@ -126,9 +131,7 @@ begin
         where m.id = d.map_id
           and (d.state in ('failed', 'rejected', 'reported', 'held', 'blocked')
                or d.state in ('pending', 'observed') and num_nonnulls(of_record, of_records) > 0)
-          and sync.is_meant(of_flow, of_record, of_records, m.name, d.record)
-          and (of_cause is null or of_cause = sync.cause(m.system, m.name, d.state::text, d.code, d.field,
-               coalesce(d.reason, array_to_string(d.waits_for, ', ')), d.waits_for))
+          and sync.is_selected(m, d, of_flow, of_record, of_cause, of_records)
         returning 1
     )
     select count(*) into skipped from left_alone;
@@ -155,9 +158,7 @@ begin
     with released as (
         update sync.delivery d set state = 'pending', marked = marked + 1, asked = true
         from sync.map m
-        where m.id = d.map_id and d.state = 'held' and sync.is_meant(of_flow, of_record, of_records, m.name, d.record)
-          and (of_cause is null or of_cause = sync.cause(m.system, m.name, 'held', d.code, d.field,
-               coalesce(d.reason, array_to_string(d.waits_for, ', ')), d.waits_for))
+        where m.id = d.map_id and d.state = 'held' and sync.is_selected(m, d, of_flow, of_record, of_cause, of_records)
         returning 1
     )
     select count(*) into updates from released;
@@ -181,9 +182,7 @@ begin
     with refused as (
         update sync.delivery d set state = 'skipped', operation = 'was held', next_at = null
         from sync.map m
-        where m.id = d.map_id and d.state = 'held' and sync.is_meant(of_flow, of_record, of_records, m.name, d.record)
-          and (of_cause is null or of_cause = sync.cause(m.system, m.name, 'held', d.code, d.field,
-               coalesce(d.reason, array_to_string(d.waits_for, ', ')), d.waits_for))
+        where m.id = d.map_id and d.state = 'held' and sync.is_selected(m, d, of_flow, of_record, of_cause, of_records)
         returning 1
     )
     select count(*) into updates from refused;

@@ -69,6 +69,12 @@ create function sync.cause(
 $$;
 comment on function sync.cause is 'The fingerprint of a failure: the same for all records that fail for the same reason';
 
+create function sync.cause_of(m sync.map, d sync.delivery) returns text language sql stable as $$
+    select sync.cause(m.system, m.name, case d.state when 'skipped' then substr(d.operation, 5) else d.state::text end,
+                      d.code, d.field, coalesce(d.reason, array_to_string(d.waits_for, ', ')), d.waits_for)
+$$;
+comment on function sync.cause_of is 'The cause by which a delivery is not in step; a skipped one keeps the cause that it had';
+
 create function log.refuse_truncate() returns trigger language plpgsql as $$
 begin
     raise exception 'TRUNCATE of %.% is refused, because its rows would vanish without a trace',

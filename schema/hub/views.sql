@@ -2,7 +2,7 @@
 
 create view sync.blocked as
 select m.name as map, d.record, d.waits_for, d.operation, d.since, d.tried_at, d.record_id, d.code, d.field,
-       sync.cause(m.system, m.name, 'blocked', d.code, d.field, d.reason, d.waits_for) as cause
+       sync.cause_of(m, d) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'blocked';
 comment on view sync.blocked is
@@ -11,7 +11,7 @@ comment on view sync.blocked is
 create view sync.failed as
 select m.name as map, d.record, d.state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,
        d.since, d.record_id,
-       sync.cause(m.system, m.name, d.state::text, d.code, d.field, d.reason, d.waits_for) as cause
+       sync.cause_of(m, d) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held')
 union all
