@@ -21,7 +21,19 @@ _A_CENT = Decimal("0.01")
 
 def problems(simulation: Simulation) -> list[str]:
     """Everything that is not as it should be, in words."""
-    checks = (mirrors, balance, customers, products, quotations, twins, missing_parents, rejections, deletes, waiting)
+    checks = (
+        mirrors,
+        balance,
+        customers,
+        products,
+        quotations,
+        twins,
+        missing_parents,
+        rejections,
+        deletes,
+        imagined,
+        waiting,
+    )
     return [f"{check.__name__}: {problem}" for check in checks for problem in check(simulation)]
 
 
@@ -176,6 +188,19 @@ def deletes(simulation: Simulation) -> Iterator[str]:
             budget = simulation.world.configuration.delete_budget(row.system, row.entity_set)
             if row.most > budget.count:
                 yield f"{row.entity_set}: {row.most} within a day, and at most {budget.count} may go ahead"
+
+
+def imagined(simulation: Simulation) -> Iterator[str]:
+    """Where people delete nothing, no record that only they could delete is taken for deleted."""
+    if simulation.deletes:
+        return
+    maps = simulation.compiled.maps
+    ours = {str(each.mapping.entity_set) for each in maps if each.mapping.direction == "out"}
+    query = "select system || '.' || entity_set as entity_set, record from sync.proposed_delete where state = 'done'"
+    with simulation.hub.connect() as connection:
+        for row in connection.execute(sa.text(query)):
+            if row.entity_set not in ours:
+                yield f"{row.entity_set} {row.record} was taken for deleted, and nobody has deleted anything"
 
 
 def waiting(simulation: Simulation) -> Iterator[str]:

@@ -88,7 +88,8 @@ class Simulation:
 
     def _wire(self, name: str, box: Sandbox) -> FaultyWire:
         def meanwhile(writing: bool) -> None:
-            self._meanwhile(list(KINDS) if writing else [each for each in KINDS if each != name])
+            others = [each for each in KINDS if each != name]
+            self._meanwhile(*((list(KINDS), others) if writing else (others, list(KINDS))))
 
         return FaultyWire(Recording(box), self.weather, meanwhile, self._take_over)
 
@@ -194,24 +195,25 @@ class Simulation:
             lambda cycle: (cycle.merge(), cycle.deliver(again=True)),
         ]
 
-    def _meanwhile(self, free: Sequence[str]) -> None:
-        """People act, and the threads that read the systems in ``free`` and merge do not wait for this request."""
+    def _meanwhile(self, to_read: Sequence[str], to_write: Sequence[str]) -> None:
+        """People act, and the other threads, which read and write these systems, do not wait for this request."""
         self._interruptions += 1
         if self._interruptions <= _INTERRUPTIONS:
             self.people.act()
             if self.random.random() < 0.5:
-                self._other_threads(self.random.choice(free))
+                self._other_threads([self.random.choice(to_read)], [self.random.choice(to_write)])
 
-    def _other_threads(self, name: str) -> None:
-        """They read and merge, unless this thread holds what they need: then they come to it later."""
+    def _other_threads(self, to_read: Sequence[str], to_write: Sequence[str]) -> None:
+        """They read, merge and deliver, unless this thread holds what they need: then they come to it later."""
         with self.weather.paused(), self._faulty.connect() as connection:
             self._set_clock(connection)
             connection.exec_driver_sql(_PATIENCE)
             connection.commit()
             with suppress(OperationalError, LeaseLost):
                 cycle = Cycle(replace(self.world, lease=self.lease), connection)
-                cycle.read([name])
+                cycle.read(to_read)
                 cycle.merge()
+                cycle.deliver(to_write, again=True)
             connection.invalidate()  # and its settings with it
 
     def pass_time(self, seconds: float) -> None:
