@@ -7,7 +7,6 @@ import email.utils
 import re
 import shutil
 import signal
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from random import Random
 import pytest
 
 from replicator.model.compiled import Compiled
-from tests.fixtures.commands import Process, Workplace, in_hub, until
-from tests.fixtures.postgres import create_database, drop_database
+from tests.fixtures.commands import Process, in_hub, until, work_at
+from tests.fixtures.postgres import name_of
 from tests.fixtures.proxy import (
     Exchange,
     Fault,
@@ -52,17 +51,14 @@ class Begun:
 
     def trade(self, folder: Path) -> Iterator[Trade]:
         """A trade of this test's own, and people who have changed something of every kind in it since."""
-        name = f"trade_{uuid.uuid4().hex[:12]}"
-        place = Workplace(folder, create_database(self.server_url, name, self.hub))
         shutil.copytree(self.state, folder / "state")
-        systems = place.sandbox("--state", str(folder / "state"))
-        with proxies(systems.urls) as both:
-            trade = Trade(place, systems, both, self.compiled)
-            trade.configure()
-            People(systems, Random(1)).work(*KINDS * 3)
-            yield trade
-        place.close()
-        drop_database(self.server_url, name)
+        with work_at(folder, self.server_url, self.hub) as place:
+            systems = place.sandbox("--state", str(folder / "state"))
+            with proxies(systems.urls) as both:
+                trade = Trade(place, systems, both, self.compiled)
+                trade.configure()
+                People(systems, Random(1)).work(*KINDS * 3)
+                yield trade
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +66,17 @@ def begun(
     server_url: str, template: str, compiled: Compiled, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Begun]:
     """The start of the trade, delivered once."""
-    folder, name = tmp_path_factory.mktemp("begun"), f"begun_{uuid.uuid4().hex[:12]}"
+    folder = tmp_path_factory.mktemp("begun")
     start(folder / "load")
-    place = Workplace(folder, create_database(server_url, name, template))
-    systems = place.sandbox("--load", str(folder / "load"), "--state", str(folder / "state"))
-    with proxies(systems.urls) as both:
-        trade = Trade(place, systems, both, compiled)
-        trade.configure()
-        trade.once_more()
-        assert systems.count("ops", "CDSSalesQuotationHeaders") > 0
-    place.close()
-    yield Begun(folder / "state", name, server_url, compiled)
-    drop_database(server_url, name)
+    with work_at(folder, server_url, template) as place:
+        systems = place.sandbox("--load", str(folder / "load"), "--state", str(folder / "state"))
+        with proxies(systems.urls) as both:
+            trade = Trade(place, systems, both, compiled)
+            trade.configure()
+            trade.once_more()
+            assert systems.count("ops", "CDSSalesQuotationHeaders") > 0
+        place.close()
+        yield Begun(folder / "state", name_of(place.environment["HUB_URL"]), server_url, compiled)
 
 
 @dataclass(frozen=True)

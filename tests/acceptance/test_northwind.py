@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,8 +13,7 @@ from typing import Any
 import pytest
 import simplejson
 
-from tests.fixtures.commands import Result, Systems, Workplace, until
-from tests.fixtures.postgres import create_database, drop_database
+from tests.fixtures.commands import Result, Systems, Workplace, until, work_at
 
 NORTHWIND = Path(__file__).resolve().parents[3] / "shared" / "data" / "northwind"
 pytestmark = pytest.mark.skipif(not NORTHWIND.is_dir(), reason="the Northwind snapshots are not here")
@@ -52,14 +50,9 @@ class Story:
 @pytest.fixture(scope="module")
 def story(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Reference data and products first, then the rest into the running systems, then once more."""
-    name = f"northwind_{uuid.uuid4().hex[:12]}"
     folder = tmp_path_factory.mktemp("northwind")
-    place = Workplace(folder, create_database(server_url, name, template))
-    try:
+    with work_at(folder, server_url, template) as place:
         yield tell(place, folder / "data")
-    finally:
-        place.close()
-        drop_database(server_url, name)
 
 
 def tell(place: Workplace, data: Path) -> Story:

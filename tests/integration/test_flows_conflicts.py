@@ -5,7 +5,6 @@ The product's schema with the phone, fax, website, description and credit limit 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -16,12 +15,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from replicator.hub.connection import connect
 from replicator.model.compiled import Compiled, compile_folder
-from replicator.objects.migrate import MigrationTarget, migrate
 from tests.fixtures.commands import Workplace, until
 from tests.fixtures.either import write_either_schema
-from tests.fixtures.postgres import create_database, drop_database
+from tests.fixtures.hub import migrated
 from tests.fixtures.world import Systems
 
 CUSTOMERS = "CustomersV3"
@@ -46,13 +43,8 @@ def compiled(folder: Path) -> Compiled:
 @pytest.fixture(scope="module")
 def template(server_url: str, compiled: Compiled, folder: Path) -> Iterator[str]:
     """A migrated database with that schema."""
-    name = f"template_{uuid.uuid4().hex[:12]}"
-    url = create_database(server_url, name)
-    engine = connect(url)
-    migrate(MigrationTarget(engine, compiled, folder))
-    engine.dispose()
-    yield name
-    drop_database(server_url, name)
+    with migrated(server_url, compiled, folder) as name:
+        yield name
 
 
 @pytest.fixture(autouse=True)

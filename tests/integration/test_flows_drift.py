@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from replicator.hub.connection import connect
 from replicator.model.compiled import Compiled, compile_folder
-from replicator.objects.migrate import MigrationTarget, migrate
-from tests.fixtures.hub import SCHEMA
-from tests.fixtures.postgres import create_database, drop_database
+from tests.fixtures.hub import SCHEMA, migrated
 from tests.fixtures.world import Systems
 
 CUSTOMERS = "CustomersV3"
@@ -41,12 +37,8 @@ def compiled(folder: Path) -> Compiled:
 @pytest.fixture(scope="module")
 def template(server_url: str, compiled: Compiled, folder: Path) -> Iterator[str]:
     """A migrated database with that schema."""
-    name = f"template_{uuid.uuid4().hex[:12]}"
-    engine = connect(create_database(server_url, name))
-    migrate(MigrationTarget(engine, compiled, folder))
-    engine.dispose()
-    yield name
-    drop_database(server_url, name)
+    with migrated(server_url, compiled, folder) as name:
+        yield name
 
 
 @pytest.fixture

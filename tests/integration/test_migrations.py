@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from replicator.model.compiled import Compiled, compile_folder
 from replicator.objects.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import Filling, Size
-from tests.fixtures.postgres import create_database, drop_database
+from tests.fixtures.postgres import database
 
 SCHEMAS = ("common", "desired", "log", "ops", "sales", "sync")
 OBJECTS = """
@@ -42,9 +41,8 @@ where not t.tgisinternal and c.relnamespace::regnamespace::text = any(:schemas)
 @pytest.fixture
 def empty_url(server_url: str) -> Iterator[str]:
     """The URL of a database with nothing in it."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    yield create_database(server_url, name)
-    drop_database(server_url, name)
+    with database(server_url) as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from replicator.planning.rehearse import Plan, Recorder, make_plan
 from replicator.planning.saved import Guarded, keys_of
 from replicator.planning.writes import PlannedWrite
 from replicator.systems.connector import Outcome, Unit
-from tests.fixtures.postgres import create_database, drop_database
+from tests.fixtures.postgres import database
 from tests.simulation.simulation import Simulation
 
 EVERY_DAY = range(1000, 1015)
@@ -70,11 +69,8 @@ def compared(server_url: str, template: str, compiled: Compiled) -> Callable[[in
     """Compares one state, in a hub of its own; the number of writes."""
 
     def run(seed: int) -> int:
-        name = f"hub_{uuid.uuid4().hex[:12]}"
-        try:
-            plan, sent = compare(seed, create_database(server_url, name, template), compiled)
-        finally:
-            drop_database(server_url, name)
+        with database(server_url, template) as url:
+            plan, sent = compare(seed, url, compiled)
         assert list(plan.writes) == sent, f"seed {seed}"
         return len(sent)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 import pytest
 
 from replicator.model.compiled import Compiled
-from tests.fixtures.postgres import create_database, drop_database
+from tests.fixtures.postgres import database
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import live_through
 
@@ -21,11 +20,8 @@ def seeded(server_url: str, template: str, compiled: Compiled) -> Callable[[int]
     """Runs a seed in a hub of its own."""
 
     def run(seed: int) -> None:
-        name = f"hub_{uuid.uuid4().hex[:12]}"
-        try:
-            live_through(seed, create_database(server_url, name, template), compiled)
-        finally:
-            drop_database(server_url, name)
+        with database(server_url, template) as url:
+            live_through(seed, url, compiled)
 
     return run
 
@@ -40,11 +36,9 @@ def test_whatever_people_and_faults_do_both_systems_end_as_they_should(
 
 def test_a_seed_gives_the_same_run_again(server_url: str, template: str, compiled: Compiled) -> None:
     stories = []
-    for name in (f"hub_{uuid.uuid4().hex[:12]}" for _ in range(2)):
-        try:
-            stories.append(live_through(11, create_database(server_url, name, template), compiled))
-        finally:
-            drop_database(server_url, name)
+    for _ in range(2):
+        with database(server_url, template) as url:
+            stories.append(live_through(11, url, compiled))
     assert stories[0] == stories[1]
 
 
