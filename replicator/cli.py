@@ -274,6 +274,7 @@ def demo(seed: int, keep: bool, folder: Path | None, as_json: bool) -> None:
     """
     from replicator.demo import Demo
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as after Ctrl-C
     with Demo(seed, folder, Console(stderr=as_json)) as show:
         show.play()
         if as_json:

@@ -22,6 +22,7 @@ from replicator.config import EmailSettings, NotifySettings
 from replicator.engine.lease import leading
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub.sql import statements
+from replicator.words import many
 
 _sql = statements(__file__)
 _TIMEOUT = 5.0
@@ -50,12 +51,13 @@ class Message:
     @property
     def subject(self) -> str:
         """One line for people."""
-        return {"appeared": "", "grew": f"now {self.records} records: ", "cleared": "over: "}[self.kind] + self.title
+        now = f"now {many(self.records, 'record')}: "
+        return {"appeared": "", "grew": now, "cleared": "over: "}[self.kind] + self.title
 
     @property
     def text(self) -> str:
         """The whole of it for people."""
-        lines = [self.subject, f"since {self.since:%Y-%m-%d %H:%M} UTC, {self.records} records"]
+        lines = [self.subject, f"since {self.since:%Y-%m-%d %H:%M} UTC, {many(self.records, 'record')}"]
         lines += [f"for example: {self.record}"] if self.record else []
         lines += [f"root cause: {self.root_cause}"] if self.root_cause else []
         lines += [f"next: {self.next}"] if self.next else []

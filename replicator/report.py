@@ -11,6 +11,8 @@ import simplejson
 import sqlalchemy as sa
 from rich.console import Console
 
+from replicator.words import many
+
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 _COUNTS = (
@@ -125,12 +127,13 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
         _line(console, f"      decide with: replicator approve|reject --flow {row['system']}.{row['entity_set']}")
     for row in found["flows"]:
         if row["held"]:
-            _line(console, f"held: {row['held']} updates by {row['flow']}")
+            _line(console, f"held: {many(row['held'], 'update')} by {row['flow']}")
             _line(console, f"      decide with: replicator approve|reject --flow '{row['flow']}'")
     if any(row["conflicts"] for row in found["flows"]):
         _line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
     for row in found["put_aside"]:
-        _line(console, f"put aside: {row['records']} records of {row['system']}.{row['entity_set']}: {row['reason']}")
+        records = many(row["records"], "record")
+        _line(console, f"put aside: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
     for row in found["problems"]:
         _line(console, f"not read: {row['system']}.{row['entity_set']} since {_time(row['since'])}: {row['problem']}")
     _print_surroundings(console, found)
@@ -191,10 +194,10 @@ def print_decisions(console: Console, found: Rows) -> None:
     """What was decided, one a line."""
     for row in found:
         record = f" {row['record']}" if row["record"] else ""
-        count = f"{row['records']} record{'' if row['records'] == 1 else 's'}"
+        count = "" if row["action"] in ("pause", "resume") else f" ({many(row['records'], 'record')})"
         why = f": {row['reason']}" if row["reason"] else ""
         at = f"{row['at']:%Y-%m-%d %H:%M:%S}"
-        _line(console, f"{at}  {row['by']}  {row['action']} {row['what']}{record} ({count}){why}")
+        _line(console, f"{at}  {row['by']}  {row['action']} {row['what']}{record}{count}{why}")
 
 
 def print_conflicts(console: Console, found: Rows) -> None:

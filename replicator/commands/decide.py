@@ -17,6 +17,7 @@ from replicator.errors import Terminal
 from replicator.objects.migrate import check_hub
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of
+from replicator.words import many
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _REFUSED = (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError)
@@ -43,7 +44,7 @@ def _decide(config_path: Path | None, function: str, *of: object) -> int:
 
 def _records(count: int, what: str) -> str:
     """So many records, in words."""
-    return f"no record {what}" if not count else f"{count} record{'' if count == 1 else 's'} {what}"
+    return f"no record {what}" if not count else f"{many(count, 'record')} {what}"
 
 
 def selection(command: _Command) -> _Command:
@@ -128,7 +129,7 @@ def reject(**which: Any) -> None:
     \b
     replicator reject --flow SYSTEM.SET --record NAME
     """
-    _select("reject", "will stay as they are in the target", **which)
+    _select("reject", "left alone in the target", **which)
 
 
 @click.command()

@@ -17,6 +17,7 @@ from replicator.options import config_option, json_option
 from replicator.reconcile import Found, Reconciliation, concerned
 from replicator.setup import leading, world_of
 from replicator.terminal import TerminalWatcher
+from replicator.words import many
 
 _FIELDS_MAX = 12
 
@@ -89,7 +90,7 @@ def _read(found: Found) -> Iterator[str]:
     for row in found.read:
         news = [f"{row[name]} {name}" for name in ("new", "changed", "gone", "held", "rejected") if row[name]]
         if news:
-            yield f"read {row['entity_set']}: {row['rows']} records; not known before: {', '.join(news)}"
+            yield f"read {row['entity_set']}: {many(row['rows'], 'record')}; not known before: {', '.join(news)}"
     for row in found.not_read:
         yield f"not read {row['entity_set']}: {row['problem']}; compared with what was known before"
 
@@ -124,12 +125,13 @@ def _apart(found: Found) -> Iterator[str]:
     if found.explained:
         yield f"told apart: {_counts(found.explained)}; see them with: replicator status --details"
     for name, records in found.held_deletes.items():
-        yield f"held: {records} deletes of {name}; look at sync.held, then replicator approve or reject --flow {name}"
+        deletes = many(records, "delete")
+        yield f"held: {deletes} of {name}; look at sync.held, then replicator approve or reject --flow {name}"
     for name, records in found.rejected_deletes.items():
-        yield f"kept: {records} records of {name} are not there any more; their delete was rejected"
+        yield f"kept: {many(records, 'record')} of {name} not there any more, whose delete was rejected"
     for row in found.unlinked:
         parted = f", {row['parted']} of them no longer" if row["parted"] else ""
-        yield f"unlinked: {row['records']} records of {row['entity_set']} are paired with none of the hub's{parted}"
+        yield f"unlinked: {many(row['records'], 'record')} of {row['entity_set']} paired with none of the hub's{parted}"
     for row in found.unlinked_records[:10]:
         yield f"{'':<13}   {row['entity_set']} {row['system_key']}"
 

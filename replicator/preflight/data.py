@@ -18,6 +18,7 @@ from replicator.model.spec import FieldMap
 from replicator.model.tables import common_key, fold
 from replicator.model.values import Values
 from replicator.preflight.notes import Told
+from replicator.words import many
 
 _SHOWN_MAX = 20
 """Of values or keys of one map; the rest is counted."""
@@ -63,9 +64,8 @@ def _values(
     )
     rows = connection.execute(query).all()
     for row in rows:
-        count = f"{row.records} record{'s' if row.records > 1 else ''}"
-        what = f"the value map of '{name}' does not know '{row.value}' of {spec.value_map}: {count}"
-        notes.found(found.name, what, "add it to the map, or mend the records")
+        what = f"the value map of '{name}' does not know '{row.value}' of {spec.value_map}"
+        notes.found(found.name, f"{what}: {many(row.records, 'record')}", "add it to the map, or mend the records")
     if rows and rows[0].kinds > len(rows):
         notes.found(found.name, f"the value map of '{name}' lacks {rows[0].kinds - len(rows)} values more")
 

@@ -238,7 +238,7 @@ def test_a_record_that_a_snapshot_could_not_take_in_is_counted_and_the_exit_code
     workplace.configure(systems.urls)
     once = workplace.run("once")
     assert once.code == 3, once.told
-    assert f"put aside: 1 records of sales.{entity_set}: " in once.out
+    assert f"put aside: 1 record of sales.{entity_set}: " in once.out
     for _ in range(2):
         assert workplace.tell("once", "--whole").code == 3
     status = workplace.tell("status", "--json")

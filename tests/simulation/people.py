@@ -41,7 +41,7 @@ class People:
             self.delete_account, self.delete_contact, self.delete_line, self.delete_quote, self.delete_product,
             self.delete_customer,
         ]  # fmt: skip
-        self.acts = often * 2 + seldom + (removals if deletes else [])
+        self.acts = often * 2 + seldom + (removals * 2 if deletes else [])
 
     def act(self) -> None:
         """Somebody does something; who has begun slowly may come to an end."""

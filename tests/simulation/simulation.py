@@ -56,7 +56,7 @@ class Simulation:
         self._faulty = connect(hub_url)
         self.weather = Weather(Random(seed + 1))
         FaultyHub(self._faulty, self.weather)
-        options = Options(recalculate=self.random.random() < 0.5, page_size=self.random.choice([None, 3]))
+        options = Options(recalculate=self.random.random() < 0.5, page_size=self.random.choice([None, 1, 3]))
         boxes = {
             name: Sandbox(name, options=options, clock=lambda: self.now, random=Random(seed + place))
             for place, name in enumerate(KINDS, 2)
