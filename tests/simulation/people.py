@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from random import Random
@@ -168,7 +169,9 @@ class People:
         quote, product = self._any("sales", "quotes"), self._any("sales", "products")
         if quote and product:
             place = self._next_place(quote)
-            self.systems.line(quote, place, product["productnumber"], quantity=self.random.randint(1, 9))
+            key = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+            quantity = self.random.randint(1, 9)
+            self.systems.line(quote, place, product["productnumber"], quotedetailid=key, quantity=quantity)
 
     def _next_place(self, quote: Record) -> int:
         lines = self.systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"])

@@ -232,14 +232,14 @@ class Simulation:
             before = self.systems.writes()
             whole = self.read_whole and number == 0
             self.run(lambda cycle, whole=whole: cycle.once(whole=whole))  # type: ignore[misc]
-            decided = self._decide()
+            decided = self.decide()
             with self.hub.connect() as connection:
                 under_way = connection.execute(sa.text(_UNDER_WAY)).scalar_one()
             if not (under_way or decided or self.problems.found or self.systems.writes() > before):
                 return
         raise NeverQuietError(f"{under_way} deliveries are under way, {self.problems.found[:3]}")
 
-    def _decide(self) -> int:
+    def decide(self) -> int:
         """A person approves the deletes that are held."""
         with self.hub.begin() as connection:
             rows = connection.execute(sa.text("select system, entity_set from sync.held")).all()

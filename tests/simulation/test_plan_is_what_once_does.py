@@ -51,6 +51,8 @@ def compare(seed: int, hub_url: str, compiled: Compiled) -> tuple[Plan, list[Pla
         act(simulation, 5, 25)
         simulation.people.finish()
         simulation.run(lambda cycle: cycle.read())
+        if simulation.decide():  # what a target is only suspected to hold no more it may refuse, which no plan knows
+            simulation.run(lambda cycle: cycle.read())
         hub = connect(hub_url, now=simulation.now.isoformat())
         plan = make_plan(replace(simulation.world, engine=hub))
         hub.dispose()
