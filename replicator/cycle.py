@@ -200,9 +200,10 @@ class Cycle:
         Between two passes what changed meanwhile is marked, so that it waits for no large merge to end. ``moved`` is
         called after each pass in which something did.
         """
-        any_moved, again, rounds = False, True, 0
+        any_moved = False
+        again = True
         merges = Merges(self.connection, self.world.compiled, self.ids)
-        while rounds < _ROUNDS_MAX:
+        while merges.rounds < _ROUNDS_MAX:
             if self.world.stopping():
                 return any_moved
             window = mark_window(self.connection, self.world.compiled, self.ids, self.world.window)
@@ -214,7 +215,6 @@ class Cycle:
             if merged.progress or window is not None:
                 any_moved = True
                 moved()
-            rounds += not merged.left
         spinning = SchemaError(
             f"merging did not come to rest in {_ROUNDS_MAX} rounds", hint="do two maps write the same common field?"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from replicator.model.schema import EntitySet, column_name
 from replicator.model.tables import ETAG, fold, key_expressions, mirror_key
 from replicator.systems.connector import Image
 
+_TURN = sa.text("select pg_advisory_xact_lock(cast(cast(:mirror as regclass) as bigint))")
 Seen = tuple[Image, str | None]
 """An image and its etag."""
 
@@ -28,6 +29,16 @@ class Known:
     id: int
     etag: str | None
     version: str
+
+
+def take_turns(connection: sa.Connection, mirrors: Iterable[sa.Table]) -> None:
+    """Be the only one, until this transaction ends, to bring what a system showed or answered into these mirrors.
+
+    Of two images of a record neither says which is the newer one; what the mirror holds does, if it is asked, and
+    written to, by one at a time. Ask before anything else is locked, so that no two can wait for each other.
+    """
+    for name in sorted(mirror.fullname for mirror in mirrors):
+        connection.execute(_TURN, {"mirror": name})
 
 
 def known(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 
 from replicator.engine.fetch import Refusal, fetch_each
 from replicator.engine.lease import leading
-from replicator.engine.mirror import set_origin, store
+from replicator.engine.mirror import Seen, set_origin, store, take_turns
 from replicator.engine.rejected import Aside, Bad
 from replicator.model.schema import EntitySet, column_name
 from replicator.systems.connector import Connector, FieldProblem, Image, Row
@@ -21,6 +22,8 @@ class Fetched:
 
     rows: dict[int, Row | None] = field(default_factory=dict)
     refused: dict[int, Refusal] = field(default_factory=dict)
+    versions: Mapping[int, str] = field(default_factory=dict)
+    """Of their mirror rows when they were asked for."""
 
 
 class ByKey:
@@ -34,36 +37,48 @@ class ByKey:
 
     def fetch(self, ids: Sequence[int]) -> Fetched:
         """What the system holds of these mirror rows."""
-        keys = self._keys(ids)
-        answers = fetch_each(self.connector, self.entity_set.spec, list(keys.values()))
-        fetched = Fetched()
-        for record, answer in zip(keys, answers, strict=True):
+        names = self.entity_set.spec.key
+        with leading(self.connection):
+            known = self._mirror_rows(ids, *(self.mirror.c[column_name(name)] for name in names))
+        keys: list[Image] = [dict(zip(names, row[2:], strict=True)) for row in known]
+        fetched = Fetched(versions={row.id: row.version for row in known})
+        for row, answer in zip(known, fetch_each(self.connector, self.entity_set.spec, keys), strict=True):
             if isinstance(answer, Exception):
-                fetched.refused[record] = answer
+                fetched.refused[row.id] = answer
             else:
-                fetched.rows[record] = answer
+                fetched.rows[row.id] = answer
         return fetched
 
-    def _keys(self, ids: Sequence[int]) -> dict[int, Image]:
-        """The system's keys of mirror rows, by id."""
-        columns = [self.mirror.c[column_name(name)].label(name) for name in self.entity_set.spec.key]
-        with leading(self.connection):
-            rows = self.connection.execute(sa.select(self.mirror.c.id, *columns).where(self.mirror.c.id.in_(list(ids))))
-            return {row[0]: dict(zip(self.entity_set.spec.key, row[1:], strict=True)) for row in rows}
+    def _mirror_rows(self, ids: Iterable[int], *more: sa.ColumnElement[Any]) -> Sequence[sa.Row[Any]]:
+        version = sa.cast(sa.literal_column(f"{self.mirror.name}.xmin"), sa.Text).label("version")
+        wanted = sa.select(self.mirror.c.id, version, *more).where(self.mirror.c.id.in_(list(ids)))
+        return self.connection.execute(wanted).all()
 
-    def store(self, rows: Sequence[Row]) -> None:
-        """Bring the mirror up to these rows; those that do not fit are put aside."""
+    def store(self, fetched: Fetched) -> set[int]:
+        """Bring the mirror up to what was found, in the transaction that is open; rows that do not fit are put aside.
+
+        The ids of the records that this was about: others have been written since they were asked for, by an
+        acknowledgement for example, and nobody knows whether what was found is newer.
+        """
+        take_turns(self.connection, [self.mirror])
+        set_origin(self.connection, f"snapshot:{self.entity_set.system}")
+        now = self._mirror_rows(fetched.rows)
+        still = {row.id for row in now if row.version == fetched.versions[row.id]}
+        seen, bad = self._decoded(row for record, row in fetched.rows.items() if row is not None and record in still)
+        store(self.connection, self.mirror, self.entity_set, seen)
+        self.aside.put(bad)
+        return still
+
+    def _decoded(self, rows: Iterable[Row]) -> tuple[list[Seen], list[Bad]]:
         decode = self.connector.decoder(self.entity_set.spec)
-        seen, bad = [], []
+        seen: list[Seen] = []
+        bad: list[Bad] = []
         for row in rows:
             try:
                 *values, etag = decode(row)
-                seen.append(
-                    (dict(zip(self.entity_set.spec.fields, values, strict=True)), etag if etag is None else str(etag))
-                )
             except FieldProblem as problem:
                 bad.append(Bad(row, problem))
-        with leading(self.connection):
-            set_origin(self.connection, f"snapshot:{self.entity_set.system}")
-            store(self.connection, self.mirror, self.entity_set, seen)
-            self.aside.put(bad)
+                continue
+            image = dict(zip(self.entity_set.spec.fields, values, strict=True))
+            seen.append((image, None if etag is None else str(etag)))
+        return seen, bad

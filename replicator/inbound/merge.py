@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +31,8 @@ _dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
 
 @dataclass
 class Merged:
-    """What a merge did. Counts of common records; ``progress`` says whether anything moved, ``left`` how many maps have
-    more to merge than went into this pass."""
+    """What a merge did. Counts of common records; ``progress`` says whether anything moved, ``left`` how many entities
+    have more to merge than went into this pass."""
 
     created: int = 0
     updated: int = 0
@@ -61,41 +62,55 @@ class Merges:
         self.connection = connection
         self.compiled = compiled
         self.ids = ids
-        self._merged: dict[str, int] = {}
+        self._places: dict[str, int] = {}
         """By map: up to which record the pending ones have been merged, where they did not fit into a pass."""
+        self._sweeps = Counter[str]()
+        self._again = False
+
+    @property
+    def rounds(self) -> int:
+        """How often the map that was at it most often has begun to merge its records."""
+        return max(self._sweeps.values(), default=0)
 
     def merge(self, *, again: bool) -> Merged:
         """One pass over all inbound maps; ``again`` tests the blocked records once more.
 
-        Of each map a bounded number of records goes into one pass, so that many of one keep no other waiting. What
-        needs those that are left waits for them: tested before, it would only be found blocked.
+        Of each map a bounded number of pending records goes into one pass, so that many of one keep no other waiting.
+        While some are left, what needs them waits for them, and the blocked ones are tested when none is.
         """
         total = Merged()
         left: set[str] = set()
+        again = again or self._again
         waiting = to_do(self.connection)
         for found in self.compiled.inbound():
-            here = waiting[self.ids[found.name]]
             if found.parents & left:
                 continue
+            here = waiting[self.ids[found.name]]
             if here.pending:
                 total.add(self._merge_pending(found))
-            if found.name in self._merged:
+            else:
+                self._places.pop(found.name, None)
+            if found.name in self._places:
                 left.add(found.mapping.entity.entity)
-            elif (again or total.progress) and (here.blocked or total.waiting):
+            elif not left and (again or total.progress) and (here.blocked or total.waiting):
                 total.add(self._merge_blocked(found))
+        self._again = bool(left) and (again or total.progress)
         total.left = len(left)
         return total
 
     def _merge_pending(self, found: CompiledMap) -> Merged:
         """A slice of a map's pending records."""
-        merged, place = self._merge_batch(found, "pending", self._merged.pop(found.name, 0))
-        if place is not None:
-            self._merged[found.name] = place
+        after = self._places.pop(found.name, 0)
+        self._sweeps[found.name] += not after
+        merged, place = self._merge_batch(found, "pending", after)
+        if place is not None or after:  # what was marked behind the place is looked at in another sweep
+            self._places[found.name] = place or 0
         return merged
 
     def _merge_blocked(self, found: CompiledMap) -> Merged:
         """All records of a map that wait for others."""
         total = Merged()
+        self._sweeps[found.name] += 1
         place: int | None = 0
         while place is not None:
             merged, place = self._merge_batch(found, "blocked", place)

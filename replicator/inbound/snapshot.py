@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from replicator.config import Budget
 from replicator.engine.fetch import Refusal
 from replicator.engine.lease import leading
-from replicator.engine.mirror import remove, set_origin
+from replicator.engine.mirror import remove, set_origin, take_turns
 from replicator.engine.rejected import KEY_SEPARATOR, Aside, key_of
 from replicator.errors import ReplicatorError, RequestRefused, TokenExpired
 from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
@@ -123,20 +123,21 @@ class Snapshots:
 
         Only then may the token move on: until they are stored, nothing but the old one would show them once more.
         """
-        gone, refused = self._fetch(entity_set, mirror, ids)
-        return not (gone or refused)
+        gone, unsure = self._fetch(entity_set, mirror, ids)
+        return not (gone or unsure)
 
     def _fetch(self, entity_set: EntitySet, mirror: sa.Table, ids: Sequence[int]) -> tuple[list[int], bool]:
-        """Read records by key into their mirror; those that are not there, and whether any was refused."""
+        """Read records by key into their mirror; those that are not there, and whether nothing is known of any."""
         gone: list[int] = []
-        refused = False
+        unsure = False
         by_key = ByKey(self.connection, entity_set, mirror, self.connector, self._aside(entity_set))
         for part in _slices(ids):
             found = by_key.fetch(part)
-            by_key.store([row for row in found.rows.values() if row is not None])
-            gone += [record for record, row in found.rows.items() if row is None]
-            refused = refused or bool(found.refused)
-        return gone, refused
+            with leading(self.connection):
+                still = by_key.store(found)
+            gone += [record for record, row in found.rows.items() if row is None and record in still]
+            unsure = unsure or len(still) < len(found.versions)
+        return gone, unsure
 
     def _confirm(self, entity_set: EntitySet, mirror: sa.Table, taken: Taken) -> Taken:
         """Look up every record that is to be deleted; delete those that are gone indeed."""
@@ -149,11 +150,11 @@ class Snapshots:
         for part in _slices(list(decided)):
             found = by_key.fetch(part)
             refused |= found.refused
-            there = [record for record, row in found.rows.items() if row is not None]
-            missing = [record for record in part if record not in there and record not in found.refused]
-            by_key.store([row for row in found.rows.values() if row is not None])
             with leading(self.connection):
-                set_origin(self.connection, f"snapshot:{entity_set.system}")
+                still = by_key.store(found)
+                there = [record for record in still if found.rows[record] is not None]
+                unknown = set(part).difference(found.versions)
+                missing = [*still.difference(there), *unknown]
                 remove(self.connection, mirror, missing)
                 self._settle([decided[record] for record in missing], "done", None)
                 self._settle([decided[record] for record in there], "withdrawn", "the record was found by its key")
@@ -246,6 +247,7 @@ class _Loading:
         return taken
 
     def _load(self, read: _Reading, budget: Budget) -> Taken:
+        take_turns(self.connection, [self.mirror])
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
         if self.kind == "whole" and read.rows >= MANY:
             prefer_whole_joins(self.connection)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from replicator.engine.agree import agree
 from replicator.engine.diff import reports_drift
 from replicator.engine.maps import note_success
-from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store
+from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.hub.sql import statements
 from replicator.hub.state import accepted
 from replicator.model.compiled import Compiled, CompiledMap
@@ -53,6 +53,7 @@ class Acknowledgement:
 
     def write(self, deliveries: Sequence[Delivery], outcomes: Sequence[Sequence[Outcome]]) -> Acknowledged:
         """All of it in the transaction that is open."""
+        take_turns(self.connection, {planned.found.view.target for each in deliveries for planned in each.writes})
         set_origin(self.connection, f"deliver:{self.found.mapping.system}")
         done = [(delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True) if _all_applied(each)]
         failed = [

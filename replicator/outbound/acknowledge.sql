@@ -7,7 +7,7 @@ where map_id = :map_id and record_id = any(:ids) and marked = claimed and record
 -- What is left of them stays to be looked at. A statement of its own, after the other: one that waited there for
 -- somebody who was marking a record sees the mark only here.
 update sync.delivery set state = 'pending', attempts = 0, identity = null, asked = false
-where map_id = :map_id and record_id = any(:ids);
+where map_id = :map_id and record_id = any(:ids) and state = 'in_flight';
 
 -- name: read_back
 -- Done, and what the system made of it has to be read: until then the record is neither in step nor sent again.

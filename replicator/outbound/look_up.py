@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from replicator.engine.agree import agree
 from replicator.engine.fetch import Found, fetch_each
 from replicator.engine.lease import leading
-from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store
+from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.engine.rejected import Aside, Bad, in_words
 from replicator.errors import ReplicatorError, Throttled, Transient
 from replicator.hub.sql import statements
@@ -152,6 +152,7 @@ class LookUp:
 
     def _take_in(self, looked: Looked) -> None:
         """Everything that was found goes into the mirrors; what that means for pairs is asked unit by unit."""
+        take_turns(self.connection, {self._mirror(name) for name in looked.asked})
         for name, some in looked.asked.items():
             self._sort_out(name, some, looked)
         for name, some in looked.asked.items():
@@ -198,13 +199,16 @@ class LookUp:
     def _store(self, name: str, there: Sequence[Asked]) -> None:
         entity_set = self.compiled.map(name).mapping.entity_set
         seen: list[Seen] = [(each.image, each.etag) for each in there if each.image is not None]
-        ids = store(self.connection, self.compiled.tables.mirror(entity_set), entity_set, seen)
+        ids = store(self.connection, self._mirror(name), entity_set, seen)
         for each, mirror_id in zip(there, ids, strict=True):
             each.mirror_id = mirror_id
 
     def _remove(self, name: str, some: Sequence[Asked]) -> None:
-        mirror = self.compiled.tables.mirror(self.compiled.map(name).mapping.entity_set)
-        remove(self.connection, mirror, [each.before.id for each in some if each.before and each.gone])
+        gone = [each.before.id for each in some if each.before and each.gone]
+        remove(self.connection, self._mirror(name), gone)
+
+    def _mirror(self, name: str) -> sa.Table:
+        return self.compiled.map(name).view.target
 
 
 def _was_done(unit: Sequence[Asked]) -> bool:

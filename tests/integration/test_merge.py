@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from replicator.engine.marks import mark_window
+from replicator.inbound import merge as merge_module
 from replicator.inbound.merge import Merged, Merges
 from tests.fixtures.load import Filling
 
@@ -123,3 +124,72 @@ def test_a_merge_of_what_is_in_step_writes_nothing(filled: Filling) -> None:
     merged = Merges(filled.connection, filled.compiled, filled.ids).merge(again=False)
     assert (merged.created, merged.updated, merged.deleted, merged.settled) == (0, 0, 0, 10)
     assert mark_window(filled.connection, filled.compiled, filled.ids) is None
+
+
+# Slices
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two records of a map go into one pass."""
+    monkeypatch.setattr(merge_module, "_BATCH", 2)
+
+
+def count(filling: Filling, what: str) -> int:
+    with filling.connection.begin():
+        return int(filling.connection.execute(sa.text(f"select count(*) from {what}")).scalar_one())
+
+
+def new_accounts(filling: Filling, number: int) -> None:
+    run(
+        filling,
+        "insert into sales.accounts (accountid, accountnumber, name, statecode) "
+        f"select md5('slice ' || n)::uuid, 'S-' || n, 'Slice', 0 from generate_series(1, {number}) n",
+    )
+
+
+def passes(filling: Filling, merges: Merges, most: int = 30) -> int:
+    """How many passes it takes until nothing is left to do."""
+    for number in range(1, most):
+        window = mark_window(filling.connection, filling.compiled, filling.ids)
+        if not merges.merge(again=window is not None).goes_on and window is None:
+            return number
+    raise AssertionError("merging does not come to rest")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("number", range(1, 6))
+def test_any_number_of_records_is_merged_slice_by_slice_to_its_end(filled: Filling, number: int) -> None:
+    new_accounts(filled, number)
+    passes(filled, Merges(filled.connection, filled.compiled, filled.ids))
+    assert sum(name == "Slice" for name in names(filled).values()) == number
+    assert count(filled, "sync.delivery d join sync.map m on m.id = d.map_id where m.direction = 'in'") == 0
+
+
+@pytest.mark.usefixtures("small")
+def test_a_flow_that_is_paused_between_two_slices_is_left_alone(filled: Filling) -> None:
+    new_accounts(filled, 5)
+    merges = Merges(filled.connection, filled.compiled, filled.ids)
+    mark_window(filled.connection, filled.compiled, filled.ids)
+    assert merges.merge(again=True).left == 1
+    run(filled, f"select sync.pause('{ACCOUNTS}')")
+    passes(filled, merges)
+    assert sum(name == "Slice" for name in names(filled).values()) == 2
+    run(filled, "select sync.resume()")
+    passes(filled, merges)
+    assert sum(name == "Slice" for name in names(filled).values()) == 5
+
+
+@pytest.mark.usefixtures("small")
+def test_who_waits_for_a_record_of_an_earlier_slice_is_released_after_the_last(filled: Filling) -> None:
+    run(
+        filled,
+        "insert into sales.contacts (contactid, msdynce_contactnumber, msdynce_isactivecustomer, parentcustomerid, "
+        "lastname, statecode) values (md5('waits')::uuid, 'W-1', false, md5('slice 1')::uuid, 'Waits', 0)",
+    )
+    merges = Merges(filled.connection, filled.compiled, filled.ids)
+    passes(filled, merges)
+    assert count(filled, "common.contact where number = 'W-1'") == 0
+    new_accounts(filled, 5)
+    passes(filled, merges)
+    assert count(filled, "common.contact where number = 'W-1'") == 1

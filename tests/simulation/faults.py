@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from replicator.sandbox.http import Answer, Call, RefusalError
 from replicator.sandbox.system import Sandbox
-from tests.fixtures.world import Recording
+from tests.fixtures.world import Recording, writes_in
 
 KINDS = ("refused", "lost", "late", "twice", "repeated", "throttled", "busy", "busy after", "token gone", "truncated",
          "page of a proxy", "killed before", "killed after", "frozen before", "frozen after")  # fmt: skip
@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 
 class NeverQuietError(BaseException):
-    """Without any fault the two systems did not come to rest; nothing of the process may catch this."""
+    """The two systems do not come to rest; nothing of the process may catch this."""
 
 
 @dataclass
@@ -68,8 +68,10 @@ class Weather:
     def paused(self) -> Iterator[None]:
         """For a while nothing goes wrong."""
         calm, self.calm = self.calm, True
-        yield
-        self.calm = calm
+        try:
+            yield
+        finally:
+            self.calm = calm
 
 
 class FaultyWire(httpx2.BaseTransport):
@@ -96,9 +98,9 @@ class FaultyWire(httpx2.BaseTransport):
         self.requests += 1
         if self.requests > _REQUESTS_MAX:
             raise NeverQuietError(f"{self.requests} requests, and no end")
-        request.read()
+        body = request.read()
         if self.weather.strikes(self.weather.meanwhile):
-            self.meanwhile(request.method != "GET")
+            self.meanwhile(any(True for _ in writes_in(body)))
         if self._late and self.weather.random.random() < 0.5:
             self.deliver_late()
         if not self.weather.strikes(self.weather.request):

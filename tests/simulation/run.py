@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 
+import pytest
+
+from replicator.inbound import merge
 from replicator.model.compiled import Compiled
+from replicator.outbound import apply
 from tests.simulation.checks import problems
 from tests.simulation.simulation import Simulation
 
@@ -28,7 +35,22 @@ class Story:
 
 def live_through(seed: int, hub_url: str, compiled: Compiled) -> Story:
     """Live through one seed in an empty hub; a WrongError or NeverQuietError tells what is wrong."""
-    simulation = Simulation(seed, hub_url, compiled)
+    with slices(seed):
+        return _live(Simulation(seed, hub_url, compiled))
+
+
+@contextmanager
+def slices(seed: int) -> Iterator[None]:
+    """Sometimes so few records go into one pass that there is more than one slice of them."""
+    random = Random(seed)
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(merge, "_BATCH", random.choice([1, 3, merge._BATCH]))
+        patching.setattr(apply, "_BATCH", random.choice([1, 3, apply._BATCH]))
+        yield
+
+
+def _live(simulation: Simulation) -> Story:
+    seed = simulation.seed
     try:
         simulation.systems.reference_data()
         for _ in range(_BEFORE):

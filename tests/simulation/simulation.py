@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Literal
@@ -209,11 +208,17 @@ class Simulation:
             self._set_clock(connection)
             connection.exec_driver_sql(_PATIENCE)
             connection.commit()
-            with suppress(OperationalError, LeaseLost):
+            try:
                 cycle = Cycle(replace(self.world, lease=self.lease), connection)
+                cycle.recover(to_write)
                 cycle.read(to_read)
                 cycle.merge()
                 cycle.deliver(to_write, again=True)
+            except LeaseLost:
+                pass
+            except OperationalError as problem:
+                if not isinstance(problem.orig, psycopg.errors.LockNotAvailable):
+                    raise
             connection.invalidate()  # and its settings with it
 
     def pass_time(self, seconds: float) -> None:
