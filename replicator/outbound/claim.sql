@@ -13,10 +13,11 @@ select d.record_id, d.asked, d.identity from sync.delivery d join claim c using 
 where d.map_id = :map_id and (d.asked or d.identity is not null);
 
 -- name: unopened
--- A map whose first delivery has not been let through, unless it is only observed: how many of its updates are held already, and its target's size.
+-- A map whose first delivery has not been let through, unless it is only observed, and how many of its updates are held
+-- already. Nobody approves it meanwhile.
 select m.opened_at is null and m.mode <> 'observe' as closed,
        (select count(*) from sync.delivery d where d.map_id = m.id and d.state = 'held') as held
-from sync.map m where m.id = :map_id;
+from sync.map m where m.id = :map_id for no key update;
 
 -- name: open
 -- The first delivery is within the budget: from here on updates go out as they come.

@@ -71,7 +71,7 @@ comment on function sync.cause is 'The fingerprint of a failure: the same for al
 
 create function sync.cause_of(m sync.map, d sync.delivery) returns text language sql stable as $$
     select sync.cause(m.system, m.name, case d.state when 'skipped' then substr(d.operation, 5) else d.state::text end,
-                      d.code, d.field, coalesce(d.reason, array_to_string(d.waits_for, ', ')), d.waits_for)
+                      d.code, d.field, d.reason, d.waits_for)
 $$;
 comment on function sync.cause_of is 'The cause by which a delivery is not in step; a skipped one keeps the cause that it had';
 
@@ -193,12 +193,12 @@ begin
         from sync.map m where m.id in (select distinct b.map_id from sync.base b)
     loop
         execute format('delete from sync.base b where b.map_id = $1 and not exists (select from %s l
-                        where l.mirror_id = b.record_id and l.common_id = b.common_id and l.ended_at is null)',
-                       pairs.name) using pairs.id;
+                        where l.mirror_id = b.record_id and l.common_id = b.common_id and l.ended_at is null)
+                        and b.at < $2', pairs.name) using pairs.id, sync.now() - keep;
     end loop;
 end
 $$;
-comment on function sync.prune is 'Deletes notes, decided proposals and parted pairs that are older than this; bases without a pair';
+comment on function sync.prune is 'Deletes notes, decided proposals parted pairs, and bases without a pair, that are older than this';
 
 create function log.drop_day(day text) returns void language plpgsql as $$
 declare

@@ -46,24 +46,22 @@ where d.state = 'observed';
 comment on view sync.observed is 'What flows in mode observe would write';
 
 create view sync.trouble as
-with found as (
-    select m.system, m.name as flow, d.state::text as state,
-           case d.state when 'skipped' then substr(d.operation, 5) else d.state::text end as state_before, d.operation,
-           d.code, d.field, coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.waits_for, d.record,
-           d.since, d.tried_at, d.next_at, d.attempts, d.map_id, d.record_id
-    from sync.delivery d join sync.map m on m.id = d.map_id
-    where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held', 'blocked', 'skipped')
-    union all
-    select r.system, r.system || '.' || r.entity_set, 'rejected', 'rejected', 'snapshot', 'snapshot', r.field, r.reason,
-           null, r.record, r.at, r.at, null, 1, null, null
-    from sync.rejected r
-    union all
-    select p.system, p.system || '.' || p.entity_set, 'held', 'held', 'delete', 'deletes', null, p.reason, null,
-           p.record, p.proposed_at, p.proposed_at, null, 0, null, p.record_id
-    from sync.proposed_delete p where p.state = 'held'
-)
-select sync.cause(f.system, f.flow, f.state_before, f.code, f.field, f.reason, f.waits_for) as cause, f.*
-from found f;
+select sync.cause_of(m, d) as cause, m.system, m.name as flow, d.state::text as state,
+       case d.state when 'skipped' then substr(d.operation, 5) else d.state::text end as state_before, d.operation,
+       d.code, d.field, coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.waits_for, d.record,
+       d.since, d.tried_at, d.next_at, d.attempts, d.map_id, d.record_id
+from sync.delivery d join sync.map m on m.id = d.map_id
+where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held', 'blocked', 'skipped')
+union all
+select sync.cause(r.system, r.system || '.' || r.entity_set, 'rejected', 'snapshot', r.field, r.reason, null),
+       r.system, r.system || '.' || r.entity_set, 'rejected', 'rejected', 'snapshot', 'snapshot', r.field, r.reason,
+       null, r.record, r.at, r.at, null, 1, null, null
+from sync.rejected r
+union all
+select sync.cause(p.system, p.system || '.' || p.entity_set, 'held', 'deletes', null, p.reason, null),
+       p.system, p.system || '.' || p.entity_set, 'held', 'held', 'delete', 'deletes', null, p.reason, null,
+       p.record, p.proposed_at, p.proposed_at, null, 0, null, p.record_id
+from sync.proposed_delete p where p.state = 'held';
 comment on view sync.trouble is
     'Every record that did not arrive or is held, with the fingerprint of its cause; skipped ones keep that they had';
 

@@ -453,7 +453,7 @@ def test_the_base_is_kept_for_these_fields_alone_and_goes_with_the_pair(both: Bo
     assert {(row["system"], row["field"]) for row in bases} == {(s, f) for s in ("sales", "ops") for f in IN_SALES}
     assert all(row["common"] == row["side"] for row in bases)
     both.systems.run("update sync.link_ops_customers_v3__account set ended_at = now()")
-    both.systems.run("select sync.prune('1 day')")
+    both.systems.run("select sync.prune('0 days')")
     assert {
         row["system"] for row in both.systems.rows("select system from sync.base join sync.map on id = map_id")
     } == {"sales"}
