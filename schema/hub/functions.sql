@@ -198,7 +198,7 @@ begin
     end loop;
 end
 $$;
-comment on function sync.prune is 'Deletes notes, decided proposals parted pairs, and bases without a pair, that are older than this';
+comment on function sync.prune is 'Deletes notes, decided proposals, parted pairs, and bases without a pair, that are older than this';
 
 create function log.drop_day(day text) returns void language plpgsql as $$
 declare
