@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from replicator.engine import diff, marks
-from replicator.engine.lease import Lease, leading
+from replicator.engine.lease import Lease
 from replicator.engine.mirror import remove
 from replicator.errors import Transient
 from replicator.hub import changefeed
@@ -22,8 +22,7 @@ from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.spec import EntitySetSpec
 from replicator.model.views import match_columns
 from replicator.outbound import acknowledge, apply, plan, send
-from replicator.outbound.pairs import link
-from replicator.systems import odata, outcomes
+from replicator.systems import odata
 from replicator.systems.connector import Applied, Outcome, Page, Postponed, Unit, Unknown
 from replicator.systems.dataverse import Dataverse
 from replicator.systems.finops import FinOps
@@ -92,30 +91,7 @@ def only_own_changes_mark(patching: pytest.MonkeyPatch) -> None:
     patching.setattr(marks, "_mark", own)
 
 
-@mutant
-def marks_under_way_are_lost(patching: pytest.MonkeyPatch) -> None:
-    """A record that is marked again while it is in flight counts as done when its answer comes."""
-    _sql(patching, acknowledge, "applied", "and marked = claimed", "")
-
-
 # applying
-
-
-@mutant
-def links_are_written_after_the_batch(patching: pytest.MonkeyPatch) -> None:
-    """What belongs together is noted when all of a map has been sent, in a transaction of its own."""
-    run = send._Round.run
-    later: list[tuple[Any, ...]] = []
-    patching.setattr(acknowledge, "link", lambda *pairs: later.append(pairs))
-
-    def linked_last(self: send._Round, groups: Iterator[send.Group]) -> None:
-        later.clear()
-        run(self, groups)
-        with leading(self.sender.connection):
-            for pairs in later:
-                link(*pairs)
-
-    patching.setattr(send._Round, "run", linked_last)
 
 
 @mutant
@@ -141,17 +117,6 @@ def children_go_before_their_parents(patching: pytest.MonkeyPatch) -> None:
     children_do_not_wait(patching)
     in_order = Compiled.outbound
     patching.setattr(Compiled, "outbound", lambda self, system: in_order(self, system)[::-1])
-
-
-@mutant
-def blocked_are_forgotten(patching: pytest.MonkeyPatch) -> None:
-    """A record that waits for its parent is not tested again when the parent lands."""
-    again = apply.Deliveries._deliver_again
-
-    def never(self: apply.Deliveries, found: CompiledMap, waiting: Any, **how: bool) -> send.Delivered:
-        return again(self, found, replace(waiting, blocked=False), **how)
-
-    patching.setattr(apply.Deliveries, "_deliver_again", never)
 
 
 @mutant
@@ -195,12 +160,6 @@ def one_failure_drops_the_rest(patching: pytest.MonkeyPatch) -> None:
         return [[Applied(None, None) for _ in each.writes] for each in group]
 
     patching.setattr(send, "_not_sent", done)
-
-
-@mutant
-def answers_in_another_order(patching: pytest.MonkeyPatch) -> None:
-    """The answers of a change set are given to the wrong writes."""
-    patching.setattr(outcomes, "in_order", lambda parts, ids: list(reversed(parts)))
 
 
 @mutant
@@ -267,12 +226,6 @@ def lines_trade_places_without_leaving(patching: pytest.MonkeyPatch) -> None:
 
 
 # reading the systems
-
-
-@mutant
-def own_writes_are_overwritten(patching: pytest.MonkeyPatch) -> None:
-    """A page that was fetched before a write of ours replaces what the system said about that write."""
-    _sql(patching, snapshot, "touched", "origin like 'deliver:%'", "false")
 
 
 @mutant

@@ -11,7 +11,7 @@ from tests.fixtures.postgres import database
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import live_through
 
-_SEEDS = 60
+_SEEDS = 100
 _SEEDS_PER_TEST = 5
 
 
