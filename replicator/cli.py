@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +33,7 @@ from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import OWNER, migrate, owner_of
 from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of, leading, log_as_json, this_process, world_of
+from replicator.signals import stop_on_signals
 from replicator.terminal import TerminalWatcher
 
 if TYPE_CHECKING:
@@ -183,16 +183,6 @@ def run(config_path: Path | None, number: int | None) -> None:
     if not clean:
         # A request that does not end would hold the interpreter; its record is looked up at the next start.
         os._exit(0)
-
-
-def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Call ``stop`` at SIGTERM and SIGINT."""
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
 
 
 @main.command("check-schema")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-import time
+import threading
 from pathlib import Path
 
 import click
@@ -19,6 +19,7 @@ from replicator.errors import Terminal
 from replicator.objects.migrate import check_hub
 from replicator.options import config_option, json_option
 from replicator.setup import hub_of
+from replicator.signals import stop_on_signals
 
 
 @click.command()
@@ -63,18 +64,17 @@ def tell(found: dict[str, report.Rows], as_json: bool) -> None:
 
 def _watch(connection: sa.Connection, seconds: float, limit: int | None) -> None:
     """The status again and again: in place on a terminal, else one after the other."""
-    console = Console()
-    try:
-        if not console.is_terminal:
-            while True:
-                console.print(_rendered(connection, console.width, limit), end="")
-                time.sleep(seconds)
-        with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-            while True:
-                live.update(_rendered(connection, console.width, limit), refresh=True)
-                time.sleep(seconds)
-    except KeyboardInterrupt:
+    console, stop = Console(), threading.Event()
+    stop_on_signals(stop.set)
+    if not console.is_terminal:
+        while not stop.is_set():
+            console.print(_rendered(connection, console.width, limit), end="")
+            stop.wait(seconds)
         return
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        while not stop.is_set():
+            live.update(_rendered(connection, console.width, limit), refresh=True)
+            stop.wait(seconds)
 
 
 def _rendered(connection: sa.Connection, width: int, limit: int | None) -> Text:

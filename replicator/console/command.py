@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from replicator.errors import ConfigurationError
 from replicator.objects.migrate import check_hub
 from replicator.options import config_option
 from replicator.setup import hub_of, log_as_json
+from replicator.signals import stop_on_signals
 
 
 @click.command()
@@ -41,8 +41,7 @@ def console(config_path: Path | None, listen: str | None) -> None:
     stop = threading.Event()
     with hub_of(configuration) as hub:
         check_hub(hub)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        stop_on_signals(stop.set)
         with serving(hub.engine, hub.compiled, settings) as url:
             click.echo(f"console: {url}")
             while not stop.wait(0.5):

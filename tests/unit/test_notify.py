@@ -64,7 +64,7 @@ def test_the_words_name_the_record_and_the_root_cause() -> None:
     (message,) = messages([alarm()], [], SETTINGS, NOW)
     assert message.text.splitlines() == [
         "c1 is wrong",
-        "since 2026-11-23 07:55 UTC, 1 records",
+        "since 2026-11-23 07:55 UTC, 1 record",
         "for example: A-1",
         "root cause: A-0 was refused",
         "next: correct A-0",
