@@ -5,7 +5,7 @@ A mutant changes one place of the product through pytest's MonkeyPatch, which ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +15,13 @@ import sqlalchemy as sa
 from replicator.engine import diff, marks
 from replicator.engine.lease import Lease
 from replicator.engine.mirror import remove
-from replicator.errors import Transient
 from replicator.hub import changefeed
 from replicator.inbound import merge, snapshot
 from replicator.model.compiled import Compiled, CompiledMap
-from replicator.model.spec import EntitySetSpec
 from replicator.model.views import match_columns
 from replicator.outbound import acknowledge, apply, plan, send
 from replicator.systems import odata
-from replicator.systems.connector import Applied, Outcome, Page, Postponed, Unit, Unknown
-from replicator.systems.dataverse import Dataverse
-from replicator.systems.finops import FinOps
+from replicator.systems.connector import Applied, Outcome, Unit, Unknown
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 MUTANTS: dict[str, Plant] = {}
@@ -124,13 +120,6 @@ def unknown_counts_as_applied(patching: pytest.MonkeyPatch) -> None:
     """A request without an answer is taken for done."""
     _every_outcome(patching, lambda outcome: Applied(None, None) if isinstance(outcome, Unknown) else outcome)
     _nothing_is_read_back(patching)
-
-
-@mutant
-def unknown_is_sent_again(patching: pytest.MonkeyPatch) -> None:
-    """After a lost answer the write is sent again without a look, under a fresh key."""
-    _every_outcome(patching, lambda outcome: Postponed(outcome.message) if isinstance(outcome, Unknown) else outcome)
-    patching.setattr(plan.Earlier, "keys", lambda self, record_id, new_key: new_key)
 
 
 @mutant
@@ -233,24 +222,6 @@ def deleted_entries_are_skipped(patching: pytest.MonkeyPatch) -> None:
     """The deletes in a delta are not read."""
     add = snapshot._Reading.add
     patching.setattr(snapshot._Reading, "add", lambda self, page: add(self, replace(page, deleted=())))
-
-
-@mutant
-def a_broken_read_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
-    """A read that broke off is taken for the whole set, and what it did not show for deleted."""
-    for kind in (Dataverse, FinOps):
-        read = kind.read
-
-        def broken(
-            self: Any, entity_set: EntitySetSpec, token: str | None, read: Callable[..., Iterator[Page]] = read
-        ) -> Iterator[Page]:
-            try:
-                yield from read(self, entity_set, token)
-            except Transient:
-                return
-
-        patching.setattr(kind, "read", broken)
-    patching.setattr(snapshot.Snapshots, "_confirm", _without_a_look)
 
 
 @mutant
