@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from replicator.errors import ConfigurationError
 from replicator.sandbox.system import Options, Sandbox
 from replicator.serving import Server
+from replicator.signals import stop_on_signals
 
 SystemName = Literal["sales", "ops"]
 LOOPBACK = "127.0.0.1"
@@ -55,8 +56,7 @@ class Host:
     def wait(again: Callable[[], None]) -> None:
         """Until SIGTERM or Ctrl-C; ``again`` is called after each SIGHUP, outside of the signal's handler."""
         stop, hung_up = threading.Event(), threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        stop_on_signals(stop.set)
         signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
         while not stop.wait(0.2):
             if hung_up.is_set():

@@ -99,22 +99,29 @@ def story(workplace: Workplace) -> Iterator[Story]:
         found.sql("drop role {login}")
 
 
-def test_a_database_that_is_read_only_for_a_while(story: Story) -> None:
-    story.sql("alter database {database} set default_transaction_read_only = on")
+@pytest.mark.parametrize(
+    ("trouble", "over", "words", "remedy"),
+    [
+        pytest.param(
+            "alter database {database} set default_transaction_read_only = on",
+            "alter database {database} reset default_transaction_read_only",
+            "read-only transaction", "writable again", id="read-only",
+        ),
+        pytest.param(
+            "alter role {login} connection limit 0", "alter role {login} connection limit -1",
+            "too many connections", "limits of connections", id="connections exhausted",
+        ),
+    ],
+)  # fmt: skip
+def test_a_database_that_takes_no_writes_or_no_connections_for_a_while(
+    story: Story, trouble: str, over: str, words: str, remedy: str
+) -> None:
+    story.sql(trouble)
     story.end_sessions()
-    story.lasts("read-only transaction", "writable again", thread="read sales")
+    story.lasts(words, remedy, thread="read sales")
     until(lambda: "leads: nobody" in story.place.tell("status").out, what="a status that says that nobody works")
-    story.sql("alter database {database} reset default_transaction_read_only")
+    story.sql(over)
     story.end_sessions()
-    story.is_over()
-
-
-def test_connections_that_are_exhausted_for_a_while(story: Story) -> None:
-    story.sql("alter role {login} connection limit 0")
-    story.end_sessions()
-    story.lasts("too many connections", "limits of connections", thread="read sales")
-    until(lambda: "leads: nobody" in story.place.tell("status").out, what="a status that says that nobody works")
-    story.sql("alter role {login} connection limit -1")
     story.is_over()
 
 
