@@ -28,7 +28,9 @@ Span = tuple[int, int]
 claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
 """The records under way: a temporary table."""
 
-SETTLED = ("none", "gone", "left", "silent")
+LEFT = "left"
+"""The action of a record that its map leaves out now, and whose counterpart is still as it should be."""
+SETTLED = ("none", "gone", LEFT, "silent")
 """Actions that need nothing done and leave nothing to show."""
 
 _nothing = sa.cast(sa.literal("{}", sa.Text()), JSONB)
@@ -239,7 +241,7 @@ def _action(
         (v.c.verdict.is_(None), "gone"),
         (sa.and_(removed, sa.not_(there)), "unlink"),
         (removed, _removal(view, t)),
-        (sa.and_(left_out, v.c.target_id.is_not(None)), "left"),
+        (sa.and_(left_out, v.c.target_id.is_not(None), sa.not_(_says_why(view, v, differs))), LEFT),
         (sa.and_(left_out, v.c.reason.is_(None)), "silent"),
         (v.c.verdict != "present", v.c.verdict),
         *((taken, "taken") for taken in _taken(view, v)),
@@ -251,6 +253,11 @@ def _action(
         (v.c.later.is_not(None), INCOMPLETE),
         else_="none",
     )
+
+
+def _says_why(view: DesiredView, v: sa.FromClause, differs: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """A linked record that is left out now is shown once it differs from its counterpart; a part holds no whole."""
+    return sa.false() if view.root_column else sa.and_(v.c.reason.is_not(None), differs)
 
 
 def is_to_go(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[bool]:

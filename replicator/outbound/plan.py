@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replicator.engine.claim import Shown
-from replicator.engine.diff import INCOMPLETE, SETTLED, compared
+from replicator.engine.diff import INCOMPLETE, LEFT, SETTLED, compared
 from replicator.engine.outcome import shown
 from replicator.model.compiled import CompiledMap
 from replicator.model.schema import column_name
@@ -138,7 +138,9 @@ def plan_delivery(
     ``asked``: a person asked for it, so that records which the target lost are created again.
     """
     delivery = Delivery(row.record_id, row.record, marked)
-    parts = [] if row.action in ("left", "silent") else parts
+    if row.action in (LEFT, "silent"):
+        delivery.shown = _left_behind(row, parts)
+        return delivery
     trouble = _trouble(root, row, asked=asked) or _first_trouble(row, parts, asked=asked)
     if trouble is not None:
         delivery.shown = trouble
@@ -157,6 +159,13 @@ def plan_delivery(
     if missing and not delivery.writes:
         delivery.shown = Shown(row.record_id, "blocked", row.record, None, missing, "update")
     return delivery
+
+
+def _left_behind(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | None:
+    """What is said of a whole that its map leaves out now: why, if its parts are no longer what was delivered."""
+    if row.reason is None or all(part.action in SETTLED for _, part in parts):
+        return None
+    return Shown(row.record_id, "not_eligible", row.record, row.reason)
 
 
 def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:

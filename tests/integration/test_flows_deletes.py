@@ -125,6 +125,24 @@ def test_a_product_deleted_in_ops_stays_in_sales_unmaintained_and_keeps_new_quot
     assert systems.why("not_eligible") == {"Q-1": "line 2: product P-2 is not maintained in ops"}
 
 
+def test_a_delivered_quote_says_why_a_new_line_of_a_product_that_is_gone_from_ops_does_not_go_out(
+    systems: Systems,
+) -> None:
+    systems.product("P-2")
+    systems.once()
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
+    systems.ops.delete("SellableReleasedProducts", "P-2")
+    systems.settle()
+    systems.line(quote, 2, "P-2")
+    systems.settle()
+    assert len(systems.ops.records("CDSSalesQuotationLines")) == 1
+    assert systems.why("not_eligible") == {"Q-1": "line 2: product P-2 is not maintained in ops"}
+    systems.product("P-2")
+    systems.settle()
+    assert len(systems.ops.records("CDSSalesQuotationLines")) == 2
+    assert systems.why("not_eligible") == {}
+
+
 def test_a_waiting_quote_is_not_eligible_once_its_product_is_gone_from_ops(systems: Systems) -> None:
     systems.product("P-2")
     systems.once()

@@ -116,14 +116,10 @@ def products(simulation: Simulation) -> Iterator[str]:
 
 
 def quotations(simulation: Simulation) -> Iterator[str]:
-    """Each active quote of sales is one quotation of ops with the same lines; or the hub says why not.
-
-    One that names a product which ops has no more is not eligible any more, and keeps what was delivered.
-    """
+    """Each active quote of sales is one quotation of ops with the same lines; or the hub says why not."""
     said = explained(simulation)
     sales, ops = simulation.systems.sales, simulation.systems.ops
     products = {each["productid"]: each["productnumber"] for each in sales.records("products")}
-    maintained = {_fold(each["ProductNumber"]) for each in ops.records("SellableReleasedProducts")}
     lines = sales.records("quotedetails")
     for quote in sales.records("quotes"):
         number = _fold(quote["quotenumber"])
@@ -134,8 +130,6 @@ def quotations(simulation: Simulation) -> Iterator[str]:
             for line in lines
             if line["_quoteid_value"] == quote["quoteid"]
         )
-        if any(_fold(product) not in maintained for product, _ in wanted):
-            continue
         found = Counter(
             (line["ProductNumber"], line["RequestedSalesQuantity"])
             for line in ops.records("CDSSalesQuotationLines")
