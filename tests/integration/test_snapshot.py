@@ -154,13 +154,38 @@ def test_writes_say_which_snapshot_they_came_from(reads: Reads) -> None:
 
 
 def test_of_a_record_read_twice_the_later_image_counts(reads: Reads) -> None:
-    def twice(rows: list[Row]) -> list[Row]:
-        return [*rows, *({**row, "name": f"{row['name']} later"} for row in rows)]
+    between, earlier = reads.between["sales"], list[Row]()
+    between.limits = between.inner.limits = replace(between.limits, records_per_read=2)
 
-    reads.between["sales"].change = twice
+    def once_more(rows: list[Row]) -> list[Row]:
+        found = [*rows, *({**row, "name": f"{row['name']} later"} for row in earlier)]
+        earlier[:] = rows
+        return found
+
+    between.change = once_more
     taken = reads.take("sales", "accounts")
     assert taken.inserted == 3
-    assert [row["name"] for row in reads.systems.rows(ACCOUNTS)] == [f"Account A-{n} later" for n in (1, 2, 3)]
+    names = {row["name"] for row in reads.systems.rows(ACCOUNTS)}
+    assert names == {"Account A-1 later", "Account A-2 later", "Account A-3"}
+
+
+def test_records_of_one_page_that_bear_one_key_are_put_aside_unless_they_are_the_same(reads: Reads) -> None:
+    reads.take("sales", "accounts")
+
+    def doubled(rows: list[Row]) -> list[Row]:
+        others = [{**row, "name": "Another" if row["accountnumber"] == "A-2" else row["name"]} for row in rows]
+        return [*rows, *others]
+
+    reads.between["sales"].change = doubled
+    taken = reads.take("sales", "accounts", whole=True)
+    assert (taken.rejected, taken.deleted, taken.held) == (2, 0, 0)
+    assert [row["name"] for row in reads.systems.rows(ACCOUNTS)] == [f"Account A-{n}" for n in (1, 2, 3)]
+    told = reads.systems.rows(REJECTED)
+    assert [row["record"] for row in told] == ["A-2", "A-2"]
+    assert all("more than once on one page, with other values" in row["reason"] for row in told)
+    reads.between["sales"].change = lambda rows: rows
+    reads.take("sales", "accounts", whole=True)
+    assert reads.systems.rows(REJECTED) == []
 
 
 def test_of_records_whose_keys_differ_in_blanks_case_or_form_alone_one_is_taken_in_and_all_are_named(
