@@ -39,8 +39,8 @@ def shown(row: Any, key: Sequence[str] = ()) -> Shown | None:
             f"changed in the target: {', '.join(row.drifted)}; retry puts it back",
         )
     if row.action == "taken":
-        of = f"that of {row.holder}" if row.holder else "more than one, or one of no known record"
-        words = f"another record has this key in the target: {of}"
+        holder = row.holder or "more than one, or of no known record"
+        words = f"a key of its own in the target: there it is that of {holder}"
         return Shown(row.record_id, "blocked", row.record, None, [words], None, CLASH, fields)
     if row.action == "rekey":
         return Shown(
@@ -48,7 +48,7 @@ def shown(row: Any, key: Sequence[str] = ()) -> Shown | None:
             "blocked",
             row.record,
             None,
-            ["its key in the target changed, and the target cannot change a key"],
+            ["its former key, which the target cannot change"],
             None,
             KEY_CHANGED,
             fields,

@@ -65,7 +65,7 @@ def _among_themselves(
         .subquery("twins")
     )
     same = sa.and_(*(twins.c[name] == key for name, key in named.items()))
-    words = sa.literal("several records bear one business key: ") + twins.c.records
+    words = sa.literal("a key of its own: one business key is that of ") + twins.c.records
     return blocking(work, sa.and_(create, same), words, CLASH)
 
 
@@ -80,8 +80,10 @@ def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElemen
     renumbered = sa.and_(leaving.c.action == "update", moves) if moves_keys(view) else sa.false()
     frees = sa.or_(leaving.c.action == "delete", renumbered)
     freed = sa.exists().where(leaving.c.target_id == target.c.id, frees)
-    words = sa.literal(f"another record is {view.mapping.entity.entity} ") + label + " already"
-    return blocking(work, sa.and_(which, same, sa.not_(freed)), words, CLASH)
+    entity = view.mapping.entity.entity
+    other = sa.func.concat(f"a key of its own: {target.fullname} ", target.c.id, f" is {entity} ", label, " already")
+    before = sa.literal("; this one was ") + view.paths.label_of(entity, work.c.target_id)
+    return blocking(work, sa.and_(which, same, sa.not_(freed)), sa.func.concat(other, before), CLASH)
 
 
 @built_once

@@ -229,7 +229,7 @@ class _MapMerge:
         for child, column in self._references():
             pointing = child.c[column] == self.work.c.target_id
             same_set = sa.and_(self.work.c.action == "delete", sa.exists().where(pointing))
-            self._block(same_set, sa.literal(f"{child.name} records still point at it"))
+            self._block(same_set, sa.literal(f"the {child.name} records that still point at it"))
 
     def _let_go(self) -> int:
         """Of several that are to go and point at each other, none could go first: they let go of each other."""

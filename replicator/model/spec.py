@@ -201,6 +201,9 @@ class MapSpec(Spec):
     when: tuple[Condition, ...] = ()
     when_no_longer_eligible: Literal["leave", "update", "delete"] = "leave"
     on_delete: Literal["delete", "nothing"] | SetFields = "delete"
+    on_key_change: Literal["block", "recreate"] = Field(
+        default="block", description="What happens when the target's key would have to change, which no target can"
+    )
     drift: Literal["correct", "report"] = Field(
         default="correct", description="What happens to a change made where it is not mastered"
     )
@@ -210,6 +213,12 @@ class MapSpec(Spec):
     def _has_one_direction(self) -> MapSpec:
         if (self.to is None) == (self.from_ is None):
             raise ValueError("a map has either 'to' (inbound) or 'from' (outbound)")
+        return self
+
+    @model_validator(mode="after")
+    def _recreates_what_goes(self) -> MapSpec:
+        if self.on_key_change == "recreate" and (self.from_ is None or self.on_delete == "nothing"):
+            raise ValueError("'on_key_change: recreate' needs 'from', and an 'on_delete' that lets the old record go")
         return self
 
 

@@ -19,7 +19,7 @@ from replicator.hub.sql import statements
 from replicator.hub.state import accepted
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.pairs import link, part_links
-from replicator.outbound.plan import Delivery, Planned
+from replicator.outbound.plan import Delivery, Planned, named_part
 from replicator.systems.connector import Applied, Image, Outcome, Postponed, Rejected, Stale, Unknown
 
 _sql = statements(__file__)
@@ -179,7 +179,11 @@ class Acknowledgement:
 
     def _row(self, delivery: Delivery, outcomes: Sequence[Outcome], attempts: int) -> dict[str, object]:
         worst = worst_of(outcomes)
-        row: dict[str, object] = {"record_id": delivery.record_id, "reason": worst.message}
+        planned = delivery.writes[outcomes.index(worst)]
+        words = worst.message
+        if planned.found.root is not None and words:
+            words = named_part(planned.found, planned.record, words)
+        row: dict[str, object] = {"record_id": delivery.record_id, "reason": words}
         if isinstance(worst, Rejected):
             self.result.rejected += 1
             return row | {"state": "rejected", "code": worst.code, "field": worst.field}

@@ -105,7 +105,7 @@ class Delivery:
     writes: list[Planned] = field(default_factory=list)
     shown: Shown | None = None
     incomplete: bool = False
-    """Sent without a reference that comes later, so that it has to be looked at again."""
+    """Sent without a reference that comes later, or let go to come again: it has to be looked at once more."""
     unlink: list[tuple[CompiledMap, int]] = field(default_factory=list)
     """Mirror rows to part without a write: both records are gone, or the map does nothing on a delete."""
 
@@ -155,7 +155,7 @@ def plan_delivery(
             )
     delivery.writes = _in_order(delivery.writes)
     missing = _missing(rows)
-    delivery.incomplete = bool(missing)
+    delivery.incomplete = bool(missing) or row.action == "rekey"
     if missing and not delivery.writes:
         delivery.shown = Shown(row.record_id, "blocked", row.record, None, missing, "update")
     return delivery
@@ -171,7 +171,7 @@ def _left_behind(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | 
 def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
     """What a record and its parts are sent without."""
     return [
-        each if found.root is None else f"{found.mapping.entity.entity} {row.record}: {each}"
+        each if found.root is None else named_part(found, row.record, each)
         for found, row in rows
         if row.action in _WRITTEN_WITHOUT
         for each in row.later or ()
@@ -180,9 +180,14 @@ def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
 
 def _trouble(found: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
     """Why a record is not written; None when it is, or need not be."""
-    writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and found.root is not None)
+    writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and _comes_anew(found))
     key = [column.field for column in found.view.columns if column.is_key]
     return None if writable or row.action == INCOMPLETE else shown(row, key)
+
+
+def _comes_anew(found: CompiledMap) -> bool:
+    """Whether a record whose key in the target would have to change goes there and comes again."""
+    return found.root is not None or found.mapping.spec.on_key_change == "recreate"
 
 
 def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:
@@ -190,11 +195,16 @@ def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked:
     for found, part in parts:
         trouble = _trouble(found, part, asked=asked)
         if trouble is not None:
-            named = f"{found.mapping.entity.entity} {part.record}: {trouble.reason or ''}".rstrip(": ")
-            waits = [f"{found.mapping.entity.entity} {part.record}: {each}" for each in trouble.waits_for or ()]
+            named = named_part(found, part.record, trouble.reason or "").rstrip(": ")
+            waits = [named_part(found, part.record, each) for each in trouble.waits_for or ()]
             told = trouble.code, trouble.field
             return Shown(row.record_id, trouble.state, row.record, named, waits or None, None, *told)
     return None
+
+
+def named_part(found: CompiledMap, record: str | None, words: str) -> str:
+    """What is said of a part, where it is said of its whole."""
+    return f"{found.mapping.entity.entity} {record}: {words}"
 
 
 def _in_order(writes: Sequence[Planned]) -> list[Planned]:
@@ -217,9 +227,13 @@ def _place(planned: Planned) -> int:
 
 
 def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
-    """A part whose key changed goes and comes again, in the same unit: its number is no more than its place."""
-    if row.action == "rekey" and found.root:
-        return ("delete", "create")
+    """A part whose key changed goes and comes again, in the same unit: its number is no more than its place.
+
+    Another record goes as if its source were gone. Once it is, what remains under its new key is linked, or created.
+    """
+    if row.action == "rekey":
+        gone = "set" if isinstance(found.mapping.spec.on_delete, SetFields) else "delete"
+        return ("delete", "create") if found.root else (gone,)
     return (_ASKED.get(row.action, row.action),)
 
 

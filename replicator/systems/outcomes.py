@@ -66,15 +66,23 @@ def failed_outcomes(unit: Unit, ids: Sequence[str], failed: PartAnswer, judge: J
 
 
 def _blame(unit: Unit, named: int, failed: PartAnswer, judge: Judge) -> tuple[int, Outcome]:
-    """The write that a rejection is about: where the named one lacks the field, the first one that sends it.
+    """The write that a rejection is about: the one whose value it tells, else the named one, if that has the field.
 
     (One system sends the Content-ID of the first write of a change set, whichever of them failed.)
     """
     judged = [judge(write, failed) for write in unit]
     found = [place for place, one in enumerate(judged) if isinstance(one, Rejected) and one.field is not None]
     sent = [place for place in found if _field(judged[place]) in {*unit[place].values, *unit[place].key}]
-    place = next((place for group in (sent, found) for place in ([named] if named in group else group)), named)
+    told = [place for place in sent if _is_told(unit[place], judged[place])]
+    groups = (told, sent, found)
+    place = next((place for group in groups for place in ([named] if named in group else group)), named)
     return place, judged[place]
+
+
+def _is_told(write: Write, outcome: Outcome) -> bool:
+    """Whether a rejection tells the text that the write sends in the field it names."""
+    value = write.values.get(_field(outcome) or "")
+    return isinstance(value, str) and bool(value) and isinstance(outcome, Rejected) and value in outcome.message
 
 
 def _field(outcome: Outcome) -> str | None:

@@ -16,7 +16,10 @@ create function sync.explain_next(d sync.delivery, m sync.map) returns text lang
         when 'failed' then case when d.next_at is null then 'never by itself: replicator retry'
             when d.next_at <= sync.now() then 'by itself, with the next cycle'
             else format('by itself, not before %s', to_char(d.next_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')) end
-        when 'blocked' then 'by itself, as soon as what it waits for is there; tested in every cycle'
+        when 'blocked' then case d.code
+            when 'clash' then 'never by itself: give one of the records another key, or delete it'
+            when 'key changed' then 'never by itself: give it its former key, or let its map say on_key_change: recreate'
+            else 'by itself, as soon as what it waits for is there; tested in every cycle' end
         when 'not_eligible' then 'by itself, when the record or what the condition reads changes'
         when 'rejected' then format('never by itself: correct the record%s, or replicator retry',
             case when d.field is null then '' else format(' (%s)', d.field) end)
@@ -205,6 +208,7 @@ begin
     if not found then
         return query select level, 'waits', called, 'waits', d.since, array_to_string(d.waits_for, ', '),
             case when d.operation = 'update' then 'written without it meanwhile; completed by itself when it is there'
+                 when d.code is not null then sync.explain_next(d, m)
                  else 'by itself, when that is no longer so; tested in every cycle' end, true;
     end if;
 end

@@ -274,7 +274,7 @@ def test_records_with_one_business_key_say_so_with_code_and_field(systems: Syste
     (clash,) = systems.rows("select flow, state, code, field, reason from sync.causes")
     assert clash == {
         "flow": INBOUND, "state": "blocked", "code": "clash", "field": "organization_id, number",
-        "reason": "another record is account A-1 already",
+        "reason": "a key of its own: common.account 1 is account A-1 already",
     }  # fmt: skip
 
 

@@ -195,7 +195,7 @@ def test_a_second_account_with_a_delivered_number_waits_and_changes_nothing(syst
     second = systems.account(" a-1", name="Second")
     systems.settle()
     assert customer(systems)["OrganizationName"] == "First"
-    assert systems.why("blocked") == {" a-1": "another record is account A-1 already"}
+    assert systems.why("blocked") == {" a-1": "a key of its own: common.account 1 is account A-1 already"}
     systems.sales.put("accounts", {"accountid": second["accountid"], "accountnumber": "A-2"})
     systems.settle()
     assert customer(systems, "A-2")["OrganizationName"] == "Second"
@@ -207,7 +207,7 @@ def test_an_account_and_a_person_with_one_number_never_overwrite_each_other(syst
     systems.contact("X-1", None, msdynce_isactivecustomer=True)
     systems.settle()
     assert [row["PartyType"] for row in systems.ops.records(CUSTOMERS)] == ["Organization"]
-    assert systems.why("blocked") == {"X-1": "another record is account X-1 already"}
+    assert systems.why("blocked") == {"X-1": "a key of its own: common.account 1 is account X-1 already"}
 
 
 def test_a_new_record_waits_while_the_target_still_gives_its_number_to_another(systems: Systems) -> None:
@@ -218,9 +218,21 @@ def test_a_new_record_waits_while_the_target_still_gives_its_number_to_another(s
     systems.settle()
     assert [row["OrganizationName"] for row in systems.ops.records(CUSTOMERS)] == ["First"]
     assert systems.why("blocked") == {
-        "R-1": "its key in the target changed, and the target cannot change a key",
-        "a-1": "another record has this key in the target: that of R-1",
+        "R-1": "its former key, which the target cannot change",
+        "a-1": "a key of its own in the target: there it is that of R-1",
     }
+
+
+def test_an_account_that_takes_the_number_of_another_says_which_it_was(systems: Systems) -> None:
+    systems.account("A-1")
+    second = systems.account("A-2")
+    systems.settle()
+    systems.sales.put("accounts", {"accountid": second["accountid"], "accountnumber": " a-1"})
+    systems.settle()
+    words = "a key of its own: common.account 1 is account A-1 already; this one was A-2"
+    assert systems.why("blocked") == {" a-1": words}
+    (said,) = systems.rows("select said, next from sync.explain('sales.accounts', ' a-1') where topic = 'waits'")
+    assert said == {"said": words, "next": "never by itself: give one of the records another key, or delete it"}
 
 
 def test_the_clash_goes_when_one_of_the_two_goes(systems: Systems) -> None:
@@ -240,7 +252,7 @@ def test_a_renumbered_account_says_that_ops_cannot_change_the_number(systems: Sy
     systems.sales.put("accounts", {"accountid": account["accountid"], "accountnumber": "A-9", "name": "Renumbered"})
     systems.settle()
     assert [row["CustomerAccount"] for row in systems.ops.records(CUSTOMERS)] == ["A-1"]
-    assert systems.why("blocked") == {"A-9": "its key in the target changed, and the target cannot change a key"}
+    assert systems.why("blocked") == {"A-9": "its former key, which the target cannot change"}
     systems.sales.put("accounts", {"accountid": account["accountid"], "accountnumber": "A-1"})
     systems.settle()
     assert customer(systems)["OrganizationName"] == "Renumbered"

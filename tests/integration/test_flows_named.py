@@ -67,7 +67,7 @@ def test_an_account_that_is_gone_while_a_quote_still_names_it_waits_for_the_quot
     systems.settle()
     systems.run("delete from sales.accounts")
     systems.cycle.settle()
-    assert "records still point at it" in str(systems.rows("select waits_for from sync.blocked"))
+    assert "records that still point at it" in str(systems.rows("select waits_for from sync.blocked"))
     assert [row["number"] for row in systems.rows("select number from common.account")] == ["A-1"]
     assert [row["OnHoldStatus"] for row in systems.ops.records(CUSTOMERS)] != ["All"]
     systems.run("delete from sales.quotedetails")
@@ -109,7 +109,7 @@ def test_a_second_key_that_differs_in_form_alone_overwrites_nobody(systems: Syst
     second = systems.account(other, name="Second")
     systems.settle()
     assert named(systems) == {"A-\u00c9": "First"}
-    assert systems.why("blocked") == {other: "another record is account A-\u00c9 already"}
+    assert systems.why("blocked")[other].endswith(" is account A-\u00c9 already")
     systems.sales.put("accounts", {"accountid": second["accountid"], "accountnumber": "A-2"})
     systems.settle()
     assert named(systems) == {"A-\u00c9": "First", "A-2": "Second"}

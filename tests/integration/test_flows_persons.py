@@ -179,13 +179,19 @@ def test_a_person_has_no_delivery_address_that_nobody_gave(systems: Systems) -> 
     assert organization["DeliveryAddressDescription"] == "Account A-1"
 
 
-def test_a_contact_that_changes_its_account_says_that_ops_cannot_change_the_key(systems: Systems) -> None:
-    contact, other = systems.contact("C-1", systems.account("A-1")), systems.account("A-2")
+def test_a_contact_that_changes_its_account_moves_to_the_other_customer_and_back(systems: Systems) -> None:
+    first, other = systems.account("A-1"), systems.account("A-2")
+    contact = systems.contact("C-1", first)
     systems.settle()
-    systems.contact("C-1", other, contactid=contact["contactid"])
+    systems.contact("C-1", other, contactid=contact["contactid"], jobtitle="Buyer")
     systems.settle()
-    assert persons(systems) == [("C-1", "A-1", "No")]
-    assert systems.why("blocked") == {"C-1": "its key in the target changed, and the target cannot change a key"}
+    assert sorted(persons(systems)) == [("C-1", "A-1", "Yes"), ("C-1", "A-2", "No")]
+    (moved,) = systems.held("ops", "CDSContactPersonsV2", AssociatedContactNumber="A-2")
+    assert moved["EmploymentProfession"] == "Buyer"
+    systems.contact("C-1", first, contactid=contact["contactid"])
+    systems.settle()
+    assert sorted(persons(systems)) == [("C-1", "A-1", "No"), ("C-1", "A-2", "Yes")]
+    assert (systems.why("blocked"), systems.why("failed")) == ({}, {})
 
 
 def test_an_inactive_contact_is_an_inactive_contact_person(systems: Systems) -> None:

@@ -180,6 +180,7 @@ def test_one_bad_line_rejects_its_quote_as_a_unit_and_no_other(systems: Systems,
     assert [line["SalesQuotationNumber"] for line in systems.ops.records(LINES)] == ["Q-2"]
     (failed,) = systems.rows("select record, state, field, reason from sync.failed")
     assert (failed["record"], failed["state"], failed["field"]) == ("Q-1", "rejected", "SalesUnitSymbol")
+    assert failed["reason"].startswith("quote_line 2: ")
     assert "'crate' in field 'Unit'" in failed["reason"]
     systems.sales.put("quotedetails", {"quotedetailid": bad_line["quotedetailid"], "_uomid_value": systems.ids["ea"]})
     systems.settle()
