@@ -124,8 +124,6 @@ class Condition(Spec):
     def _says_one_thing(self) -> Condition:
         if bool(self.that) == bool(self.sql):
             raise ValueError("a condition has either 'that' or 'sql'")
-        if self.every and self.sql:
-            raise ValueError("'every' goes with 'that'")
         return self
 
 

@@ -275,13 +275,11 @@ class _Builder:
         self.paths.where = ("when", place)
         if condition.every:
             return self._every(condition)
-        if condition.sql:
-            holds = plain_sql(condition.sql, self.paths.column, sa.Boolean())
-        else:
-            holds = self._that(self.paths, condition)
-        return sa.func.coalesce(holds, sa.false()), self._words(self.paths, condition.otherwise)
+        return self._holds(self.paths, condition), self._words(self.paths, condition.otherwise)
 
-    def _that(self, paths: Paths, condition: Condition) -> sa.ColumnElement[bool]:
+    def _holds(self, paths: Paths, condition: Condition) -> sa.ColumnElement[bool]:
+        if condition.sql:
+            return sa.func.coalesce(plain_sql(condition.sql, paths.column, sa.Boolean()), sa.false())
         return sa.and_(sa.true(), *(self._compare(paths, path, wanted) for path, wanted in condition.that.items()))
 
     @staticmethod
@@ -316,7 +314,7 @@ class _Builder:
         child = Paths(self.schema, self.tables, self.mapping, part, f"c{len(self.children)}")
         child.where = self.paths.where
         child.row.on = child.row[f"{parent[0]}_id"] == self.paths.row.alias.c.id
-        holds = self._that(child, condition)
+        holds = self._holds(child, condition)
         words = self._words(child, condition.otherwise)
         joined = child.join(child.row.alias)
         failing = sa.and_(child.row.on, sa.not_(holds))

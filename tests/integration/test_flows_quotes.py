@@ -64,6 +64,16 @@ def test_an_unmaintained_product_keeps_its_quote_back_and_the_reason_names_line_
     assert systems.why("not_eligible") == {"Q-1": "line 2: product P-9 is not maintained in ops"}
 
 
+def test_a_product_of_another_company_keeps_its_quote_back(systems: Systems, account: Mapping[str, Any]) -> None:
+    systems.run("insert into common.organization (code, name, company) values ('USRT', 'Retail', 'usrt')")
+    systems.product("P-9", dataAreaId="usrt")
+    systems.once()
+    systems.quote("Q-1", account, ["P-1", "P-9"])
+    systems.settle()
+    assert numbers(systems) == []
+    assert systems.why("not_eligible") == {"Q-1": "line 2: product P-9 is released in another company"}
+
+
 def test_every_unmaintained_line_is_named(systems: Systems, account: Mapping[str, Any]) -> None:
     sales_product(systems, "P-8")
     sales_product(systems, "P-9")
