@@ -71,3 +71,14 @@ def _map(schema: Schema, entity_set: EntitySet, index: int, mapping: MapSpec) ->
     twins = [other for other in entity_set.spec.maps[:index] if (other.to, other.from_) == (mapping.to, mapping.from_)]
     if twins:
         yield str(entity_set.document.problem(f"a second map for '{name}' in the same direction", at))
+    if mapping.on_key_change == "recreate" and _parts(schema, name):
+        words = f"{name} has parts, which could not come anew with it: {', '.join(_parts(schema, name))}"
+        yield str(entity_set.document.problem(words, ("maps", index, "on_key_change")))
+
+
+def _parts(schema: Schema, whole: str) -> list[str]:
+    return [
+        entity.entity
+        for entity in schema.entities.values()
+        if entity.part_of in entity.fields and entity.fields[entity.part_of].reference == whole
+    ]

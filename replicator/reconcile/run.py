@@ -22,7 +22,7 @@ _REPAIRS: Mapping[str, str] = {
     "unlink": "the two are parted, and the target's record stays",
     "update": "the target's fields are written",
     "drift": "the target's fields are put back",
-    "rekey": "nothing: the target cannot change a key; delete one of the two by hand",
+    "rekey": "nothing, for the target cannot change a key; with on_key_change: recreate it comes anew",
 }
 _BY_KIND: Mapping[str, str] = {
     "unpaired": "it is paired with the record that bears its key, then the fields are written",

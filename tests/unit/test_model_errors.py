@@ -168,6 +168,13 @@ FAULTS = [
         1,
     ),
     Fault(
+        "a key change that recreates, and a delete that deletes nothing",
+        MARKET,
+        "- from: herd",
+        "- from: herd\n    on_delete: nothing\n    on_key_change: recreate",
+        ("'on_key_change: recreate' needs",),
+    ),
+    Fault(
         "a field that repeats one that does not exist", MARKET, "Size: {}", "Size: {repeats: Herds.Colour}", ("Colour",)
     ),
     Fault("a field that repeats one of no entity set", MARKET, "Size: {}", "Size: {repeats: Farms.Size}", ("'Farms'",)),

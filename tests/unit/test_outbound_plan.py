@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from replicator.config import Budget
 from replicator.engine.claim import Shown
+from replicator.errors import SchemaError
 from replicator.inbound.budget import ALWAYS_ALLOWED, over_budget
 from replicator.model.compiled import Compiled, CompiledMap, compile_folder
 from replicator.outbound.acknowledge import worst_of
@@ -202,6 +203,14 @@ def test_a_part_in_trouble_holds_its_whole_and_says_which(whole: CompiledMap, pa
     assert found.shown is not None
     assert (found.shown.state, found.shown.record_id, found.shown.record) == ("blocked", 1, "R-1")
     assert found.shown.waits_for == ["animal 9: farm F"]
+
+
+def test_a_whole_with_parts_cannot_come_anew(tmp_path: Path) -> None:
+    files = write_schema(tmp_path / "schema")
+    add_animals(files)
+    line = files.replace("market/Herds.yaml", "- from: herd", "- from: herd\n    on_key_change: recreate") + 1
+    with pytest.raises(SchemaError, match=rf"Herds.yaml:{line}: .*herd has parts, .*: animal"):
+        compile_folder(files.folder)
 
 
 def test_what_a_part_is_sent_without_holds_nothing_and_is_looked_at_again(
