@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from replicator.sandbox.batch import run_batch
-from replicator.sandbox.dataverse_input import Reader, does_not_exist
+from replicator.sandbox.dataverse_input import (
+    RECORD_OPTIONS,
+    WRITE_OPTIONS,
+    Reader,
+    does_not_exist,
+    refuse_unknown_options,
+)
 from replicator.sandbox.dataverse_metadata import alternate_keys, attributes, entity_definitions, metadata
 from replicator.sandbox.dataverse_read import SetReader
 from replicator.sandbox.dataverse_rows import Renderer
@@ -145,6 +151,7 @@ class Dataverse:
             self._count("read")
             return self._sets.count(call, entity_set)
         if key is not None and call.method == "GET" and name in entity_set.wire:
+            refuse_unknown_options(call, ())
             row = self._existing(entity_set, self._key(entity_set, key))
             context = f"{call.root}$metadata#{entity_set.name}({row.key})/{name}"
             return self._json({"@odata.context": context, "value": row.doc.get(name)})
@@ -155,11 +162,13 @@ class Dataverse:
             self._count("read")
             return self._sets.read(call, entity_set)
         if call.method == "POST":
+            refuse_unknown_options(call, WRITE_OPTIONS)
             self._count("write")
             return self._post(call, entity_set, declared)
         raise RefusalError(405, "The requested resource does not support this http method.", "0x80060888")
 
     def _on_record(self, call: Call, entity_set: EntitySet, key: Doc, declared: dict[str, str]) -> Answer:
+        refuse_unknown_options(call, RECORD_OPTIONS if call.method == "GET" else WRITE_OPTIONS)
         if call.method == "GET":
             self._count("read")
             return self._get(call, entity_set, key)

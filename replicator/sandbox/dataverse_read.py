@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from replicator.sandbox.dataverse_input import BAD_QUERY, unknown_property
+from replicator.sandbox.dataverse_input import BAD_QUERY, refuse_unknown_options, unknown_property
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import Description, EntitySet
 from replicator.sandbox.http import Answer, Call, RefusalError, to_json
@@ -30,6 +30,7 @@ class SetReader:
 
     def count(self, call: Call, entity_set: EntitySet) -> Answer:
         """The path form of counting."""
+        self._options(call)
         if "$deltatoken" in call.query:
             since, _ = self._token(call.query["$deltatoken"])
             span = (entity_set.name, since, self._store.version, -1)
@@ -51,11 +52,9 @@ class SetReader:
 
     @staticmethod
     def _options(call: Call) -> None:
-        for name in call.query:
-            if name == "$skip":
-                raise RefusalError(400, "Skip Clause is not supported in CRM", BAD_QUERY)
-            if name.startswith("$") and name not in _known:
-                raise RefusalError(400, f"The query parameter {name} is not supported", BAD_QUERY)
+        if "$skip" in call.query:
+            raise RefusalError(400, "Skip Clause is not supported in CRM", BAD_QUERY)
+        refuse_unknown_options(call, _known)
         tracked = "odata.track-changes" in call.preferences or "$deltatoken" in call.query
         for name in _untracked:
             if tracked and name in call.query:

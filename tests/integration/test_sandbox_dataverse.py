@@ -302,6 +302,26 @@ def test_bad_queries(client: httpx2.Client, query: str, code: str) -> None:
         assert error(response)[2] == message
 
 
+@pytest.mark.parametrize("address", ["accounts", "accounts/$count", f"accounts({UUID(int=1)})"])
+@pytest.mark.parametrize("name", ["$apply", "fetchXml", "sql", "savedQuery", "userQuery", "$nosuch", "filter"])
+def test_options_that_are_not_served_are_refused_instead_of_ignored(
+    client: httpx2.Client, address: str, name: str
+) -> None:
+    only_there = "" if name in ("$nosuch", "filter") else " by the sandbox, unlike by the real service"
+    message = f"The query parameter {name} is not supported{only_there}"
+    assert error(client.get(address, params={name: "x"})) == (400, "0x80060888", message)
+
+
+def test_options_of_one_record_and_of_writes(client: httpx2.Client) -> None:
+    url = f"accounts({UUID(int=1)})"
+    assert client.patch(url, params={"tag": "hub"}, json={"name": "A"}).status_code == 204
+    assert client.patch(url, params={"fetchXml": "<fetch/>"}, json={"name": "B"}).status_code == 400
+    assert client.post("accounts", params={"$nosuch": "x"}, json={"name": "C"}).status_code == 400
+    assert client.get(url, params={"$filter": "name eq 'B'"}).status_code == 400
+    assert client.get(f"{url}/name", params={"$select": "name"}).status_code == 400
+    assert client.get("accounts?$select=name").json()["value"][0]["name"] == "A"
+
+
 def test_expanding_single_lookups(client: httpx2.Client) -> None:
     parent = created(client, "accounts", {"accountnumber": "P", "name": "P"})["accountid"]
     bind = {"parentcustomerid_account@odata.bind": f"/accounts({parent})"}
