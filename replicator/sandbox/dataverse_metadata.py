@@ -7,8 +7,8 @@ from xml.sax.saxutils import quoteattr
 
 from replicator.sandbox.dataverse_input import BAD_QUERY
 from replicator.sandbox.description import Description, EntitySet, FieldSpec, wire_name
+from replicator.sandbox.expression import BadQueryError, Token, tokens
 from replicator.sandbox.http import Call, RefusalError
-from replicator.sandbox.query import BadQueryError, Token, tokens
 from replicator.sandbox.values import edm
 
 _namespace = "Microsoft.Dynamics.CRM"

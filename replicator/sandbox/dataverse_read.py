@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 from replicator.sandbox.dataverse_input import BAD_QUERY, refuse_unknown_options, unknown_property
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import Description, EntitySet
+from replicator.sandbox.expression import BadQueryError, UnknownPropertyError
 from replicator.sandbox.http import Answer, Call, RefusalError, to_json
-from replicator.sandbox.query import BadQueryError, UnknownPropertyError, compile_filter, compile_order
+from replicator.sandbox.query import compile_filter, compile_order
 from replicator.sandbox.records import Records
 from replicator.sandbox.store import Condition, Row
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from replicator.sandbox.dataverse_input import BAD_QUERY, unknown_property
 from replicator.sandbox.description import Description, EntitySet, kind_name
+from replicator.sandbox.expression import UnknownPropertyError
 from replicator.sandbox.http import Call, RefusalError
-from replicator.sandbox.query import UnknownPropertyError, compile_select
+from replicator.sandbox.query import compile_select
 from replicator.sandbox.store import Row, Store
 
 _expansion = re.compile(r"\s*(?P<name>\w+)(?:\(\$select=(?P<select>[\w, ]*)\))?")

@@ -10,6 +10,7 @@ from urllib.parse import quote_from_bytes, urlencode
 from replicator.sandbox.batch import run_batch
 from replicator.sandbox.dataverse_metadata import metadata
 from replicator.sandbox.description import Description, EntitySet
+from replicator.sandbox.expression import BadQueryError, UnknownPropertyError
 from replicator.sandbox.finops_input import Reader, write_failed
 from replicator.sandbox.http import (
     Answer,
@@ -22,8 +23,6 @@ from replicator.sandbox.http import (
     to_json,
 )
 from replicator.sandbox.query import (
-    BadQueryError,
-    UnknownPropertyError,
     compile_filter,
     compile_order,
     compile_select,

@@ -3,138 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 
 from replicator.sandbox.description import EntitySet, FieldSpec
+from replicator.sandbox.expression import FUNCTIONS, BadQueryError, Expression, Token, UnknownPropertyError
 from replicator.sandbox.store import Condition, fold, storable, term_value
 from replicator.sandbox.values import BadValueError, convert
 
-
-class BadQueryError(ValueError):
-    """A query option that cannot be read."""
-
-
-class UnknownPropertyError(BadQueryError):
-    """A query option that names a property the set does not have."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
-_token = re.compile(
-    r"""\s*(?:
-    (?P<guid>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})
-    |(?P<date>\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?)
-    |(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
-    |(?:(?P<enum>[A-Za-z_][\w.]*)?'(?P<text>(?:[^']|'')*)')
-    |(?P<word>[A-Za-z_@][\w.@/]*)
-    |(?P<mark>[(),]))""",
-    re.VERBOSE,
-)
 _compare = {"eq": "=", "ne": "<>", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-_functions = ("contains", "startswith", "endswith")
-_deepest = 60
 
 
-@dataclass(frozen=True)
-class Token:
-    """A word, a mark or a literal of an expression."""
-
-    kind: str
-    text: str
-
-
-def tokens(text: str) -> list[Token]:
-    """The expression in pieces."""
-    found: list[Token] = []
-    position = 0
-    text = text.rstrip()
-    while position < len(text):
-        match = _token.match(text, position)
-        if match is None or match.end() == position:
-            raise BadQueryError(f"Syntax error at position {position} in '{text}'.")
-        kind = match.lastgroup or ""
-        value = match[kind]
-        found.append(Token(kind, value.replace("''", "'") if kind == "text" else value))
-        position = match.end()
-    return found
-
-
-class _Parser:
-    """Recursive descent over the tokens of one $filter."""
+class _Filter(Expression[Condition]):
+    """A $filter as a condition in SQL."""
 
     def __init__(self, entity_set: EntitySet, text: str, wildcards: bool) -> None:
+        super().__init__(text)
         self._set = entity_set
-        self._text = text
-        self._tokens = tokens(text)
-        self._at = 0
         self._wildcards = wildcards
 
-    def parse(self) -> Condition:
-        condition = self._any(0)
-        if self._at != len(self._tokens):
-            raise self._error()
-        return condition
+    def joined(self, word: str, parts: list[Condition]) -> Condition:
+        return _joined(parts, f" {word.upper()} ")
 
-    def _error(self) -> BadQueryError:
-        return BadQueryError(f"Syntax error at position {self._at} in '{self._text}'.")
+    def negated(self, part: Condition) -> Condition:
+        return Condition(f"NOT coalesce({part.sql}, 0)", part.values)
 
-    def _take(self) -> Token:
-        if self._at >= len(self._tokens):
-            raise self._error()
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _is(self, text: str) -> bool:
-        if self._at < len(self._tokens) and self._tokens[self._at] in (Token("word", text), Token("mark", text)):
-            self._at += 1
-            return True
-        return False
-
-    def _expect(self, mark: str) -> None:
-        if not self._is(mark):
-            raise self._error()
-
-    def _any(self, depth: int) -> Condition:
-        return self._chain("or", " OR ", self._all, depth)
-
-    def _all(self, depth: int) -> Condition:
-        return self._chain("and", " AND ", self._one, depth)
-
-    def _chain(self, word: str, sql: str, part: Callable[[int], Condition], depth: int) -> Condition:
-        if depth > _deepest:
-            raise BadQueryError("The expression is nested too deeply.")
-        parts = [part(depth)]
-        while self._is(word):
-            parts.append(part(depth))
-        return _joined(parts, sql)
-
-    def _one(self, depth: int) -> Condition:
-        if self._is("not"):
-            inner = self._one(depth + 1)
-            return Condition(f"NOT coalesce({inner.sql}, 0)", inner.values)
-        if self._is("("):
-            inner = self._any(depth + 1)
-            self._expect(")")
-            return inner
-        token = self._take()
-        if token.kind != "word":
-            raise self._error()
-        if token.text in _functions:
-            return self._function(token.text)
-        return self._comparison(token.text)
+    def term(self, word: str) -> Condition:
+        return self._function(word) if word in FUNCTIONS else self._comparison(word)
 
     def _function(self, name: str) -> Condition:
-        self._expect("(")
-        path = self._path(self._take().text)[0]
-        self._expect(",")
-        token = self._take()
-        self._expect(")")
+        self.expect("(")
+        path = self._path(self.take().text)[0]
+        self.expect(",")
+        token = self.take()
+        self.expect(")")
         if token.kind != "text":
-            raise self._error()
+            raise self.error()
         text = str(token.text).lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
         pattern = {"contains": f"%{text}%", "startswith": f"{text}%", "endswith": f"%{text}"}[name]
         return Condition("fold(json_extract(doc, ?)) LIKE ? ESCAPE '!'", (path, pattern))
@@ -147,10 +50,10 @@ class _Parser:
 
     def _comparison(self, name: str) -> Condition:
         path, spec = self._path(name)
-        operator = _compare.get(self._take().text)
+        operator = _compare.get(self.take().text)
         if operator is None:
-            raise self._error()
-        token = self._take()
+            raise self.error()
+        token = self.take()
         if token == Token("word", "null"):
             return _null(path, operator)
         value = self._value(name, spec, token)
@@ -182,7 +85,7 @@ class _Parser:
         elif token == Token("word", "false"):
             raw = False
         elif token.kind in ("word", "mark"):
-            raise self._error()
+            raise self.error()
         try:
             value = convert(name, spec, raw)
         except BadValueError as error:
@@ -216,7 +119,7 @@ def _joined(parts: list[Condition], sql: str) -> Condition:
 
 def compile_filter(entity_set: EntitySet, text: str, wildcards: bool = False) -> Condition:
     """A $filter as a condition; ``wildcards`` lets ``*`` in an equal comparison stand for anything."""
-    return _Parser(entity_set, text, wildcards).parse()
+    return _Filter(entity_set, text, wildcards).parse()
 
 
 def compile_order(entity_set: EntitySet, text: str) -> Condition:
