@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from replicator.sandbox.batch import run_batch
+from replicator.sandbox.dataverse_definitions import Definitions
 from replicator.sandbox.dataverse_input import (
     RECORD_OPTIONS,
     WRITE_OPTIONS,
@@ -13,7 +14,7 @@ from replicator.sandbox.dataverse_input import (
     does_not_exist,
     refuse_unknown_options,
 )
-from replicator.sandbox.dataverse_metadata import alternate_keys, attributes, entity_definitions, metadata
+from replicator.sandbox.dataverse_metadata import metadata
 from replicator.sandbox.dataverse_read import SetReader
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import Description, EntitySet
@@ -24,7 +25,6 @@ from replicator.sandbox.http import (
     Call,
     RefusalError,
     json_object,
-    parse_key,
     parse_path,
     to_json,
 )
@@ -46,6 +46,7 @@ class Dataverse:
         self._store = records.store
         self._count = count
         self._sets = SetReader(description, records, token_days)
+        self._definitions = Definitions(description)
         self._reader = Reader(description, records)
 
     def error(self, refusal: RefusalError) -> Answer:
@@ -106,27 +107,8 @@ class Dataverse:
             context = f"{call.root}$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse"
             return self._json({"@odata.context": context, **self._description.organization})
         if name == "EntityDefinitions":
-            return self._definitions(call, segments)
+            return self._json(self._definitions.read(call, segments))
         return None
-
-    def _definitions(self, call: Call, segments: list[tuple[str, str | None]]) -> Answer:
-        key = segments[0][1]
-        if key is None:
-            return self._json(entity_definitions(self._description, call))
-        wanted = parse_key(key)[0][1]
-        entity_set = self._description.by_logical_name.get(wanted)
-        if entity_set is None:
-            raise RefusalError(404, f"Could not find an entity with specified entity key '{wanted}'.", "0x80060888")
-        if len(segments) == 1:
-            return self._json(entity_definitions(self._description, call, entity_set))
-        name, part = segments[1]
-        if len(segments) == 2 and name == "Attributes":
-            return self._json(attributes(entity_set, call, None if part is None else parse_key(part)[0][1]))
-        if len(segments) == 3 and name == "Attributes" and part is None and segments[2][1] is None:
-            return self._json(attributes(entity_set, call, derived=segments[2][0]))
-        if len(segments) == 2 and name == "Keys" and part is None:
-            return self._json(alternate_keys(entity_set, call))
-        raise RefusalError(404, f"Resource not found for the segment '{segments[-1][0]}'.", "0x8006088a")
 
     @staticmethod
     def _json(body: object, status: int = 200, **headers: str) -> Answer:
@@ -151,7 +133,7 @@ class Dataverse:
             self._count("read")
             return self._sets.count(call, entity_set)
         if key is not None and call.method == "GET" and name in entity_set.wire:
-            refuse_unknown_options(call, ())
+            refuse_unknown_options(call.query, ())
             row = self._existing(entity_set, self._key(entity_set, key))
             context = f"{call.root}$metadata#{entity_set.name}({row.key})/{name}"
             return self._json({"@odata.context": context, "value": row.doc.get(name)})
@@ -162,13 +144,13 @@ class Dataverse:
             self._count("read")
             return self._sets.read(call, entity_set)
         if call.method == "POST":
-            refuse_unknown_options(call, WRITE_OPTIONS)
+            refuse_unknown_options(call.query, WRITE_OPTIONS)
             self._count("write")
             return self._post(call, entity_set, declared)
         raise RefusalError(405, "The requested resource does not support this http method.", "0x80060888")
 
     def _on_record(self, call: Call, entity_set: EntitySet, key: Doc, declared: dict[str, str]) -> Answer:
-        refuse_unknown_options(call, RECORD_OPTIONS if call.method == "GET" else WRITE_OPTIONS)
+        refuse_unknown_options(call.query, RECORD_OPTIONS if call.method == "GET" else WRITE_OPTIONS)
         if call.method == "GET":
             self._count("read")
             return self._get(call, entity_set, key)

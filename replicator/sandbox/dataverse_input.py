@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from replicator.sandbox.description import Description, EntitySet, FieldSpec, kind_name
-from replicator.sandbox.http import BadAddressError, Call, RefusalError, parse_key, parse_path
+from replicator.sandbox.http import BadAddressError, RefusalError, parse_key, parse_path
 from replicator.sandbox.records import Records
 from replicator.sandbox.store import Doc, Row
 from replicator.sandbox.values import BadValueError, check, convert, edm
@@ -19,9 +19,9 @@ WRITE_OPTIONS = (*RECORD_OPTIONS, "tag")
 _real_only = ("$apply", "fetchxml", "savedquery", "sql", "userquery")
 
 
-def refuse_unknown_options(call: Call, known: Collection[str]) -> None:
+def refuse_unknown_options(query: Mapping[str, str], known: Collection[str]) -> None:
     """Ignoring an option would answer another question, so one without a ``$`` is refused as well."""
-    for name in call.query:
+    for name in query:
         if name not in known:
             where = " by the sandbox, unlike by the real service" if name.lower() in _real_only else ""
             raise RefusalError(400, f"The query parameter {name} is not supported{where}", BAD_QUERY)

@@ -55,7 +55,7 @@ class SetReader:
     def _options(call: Call) -> None:
         if "$skip" in call.query:
             raise RefusalError(400, "Skip Clause is not supported in CRM", BAD_QUERY)
-        refuse_unknown_options(call, _known)
+        refuse_unknown_options(call.query, _known)
         tracked = "odata.track-changes" in call.preferences or "$deltatoken" in call.query
         for name in _untracked:
             if tracked and name in call.query:

@@ -602,7 +602,8 @@ def send_status(client: httpx2.Client, parts: list[str]) -> int:
 
 def test_metadata_for_independent_clients(client: httpx2.Client) -> None:
     found = client.get("EntityDefinitions?$filter=ChangeTrackingEnabled+eq+true&$select=LogicalName,EntitySetName")
-    assert {"LogicalName": "account", "EntitySetName": "accounts", "MetadataId": None} in found.json()["value"]
+    (account,) = (row for row in found.json()["value"] if row["LogicalName"] == "account")
+    assert account == {"LogicalName": "account", "EntitySetName": "accounts", "MetadataId": account["MetadataId"]}
     one = client.get("EntityDefinitions?$filter=LogicalName eq 'quote'").json()["value"]
     assert [row["EntitySetName"] for row in one] == ["quotes"]
     definition = client.get("EntityDefinitions(LogicalName='account')").json()
@@ -620,6 +621,84 @@ def test_metadata_for_independent_clients(client: httpx2.Client) -> None:
         assert client.get(f"EntityDefinitions(LogicalName='account'){unknown}").status_code == 404
     assert '<EntitySet Name="accounts" EntityType="Microsoft.Dynamics.CRM.account"/>' in client.get("$metadata").text
     assert UUID(client.get("WhoAmI").json()["UserId"]).version == 4
+
+
+def test_definitions_have_identities_that_are_keys_too(make: Make) -> None:
+    (_, client), (_, other) = make(), make()
+    for address in ("", "/Attributes(LogicalName='name')", "/Keys(LogicalName='account_number')"):
+        found = client.get(f"EntityDefinitions(LogicalName='account'){address}").json()
+        assert other.get(f"EntityDefinitions(LogicalName='account'){address}").json() == found
+        path, bracket, _ = f"EntityDefinitions(LogicalName='account'){address}".rpartition("(")
+        for key in (found["MetadataId"], found["MetadataId"].upper(), f"MetadataId={found['MetadataId']}"):
+            assert client.get(f"{path}{bracket}{key})").json() == found
+    every = client.get("EntityDefinitions?$expand=Attributes($select=MetadataId),Keys").json()["value"]
+    parts = [part for row in every for part in (row, *row["Attributes"], *row["Keys"])]
+    assert len({UUID(part["MetadataId"]) for part in parts}) == len(parts)
+    assert client.get(f"EntityDefinitions({UUID(int=1)})").status_code == 404
+    for key in ("EntitySetName='accounts'", "", "a b", "LogicalName='account',SchemaName='Account'"):
+        assert client.get(f"EntityDefinitions({key})").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("IsPrivate eq false", 9),
+        ("IsPrivate eq false and (LogicalName eq 'account' or SchemaName eq 'Contact')", 2),
+        ("EntitySetName eq 'quotes' or LogicalName eq 'account' and IsPrivate eq true", 1),
+        ("not (EntitySetName eq 'quotes') and LogicalName ne 'account'", 7),
+        ("PrimaryNameAttribute eq null", 0),
+    ],
+)
+def test_filters_on_definitions(client: httpx2.Client, text: str, expected: int) -> None:
+    assert len(client.get("EntityDefinitions", params={"$filter": text}).json()["value"]) == expected
+
+
+def test_definitions_with_their_attributes(client: httpx2.Client) -> None:
+    inner = "$select=LogicalName;$filter=AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'State'"
+    query = f"$select=LogicalName&$expand=Attributes({inner}),Keys($select=KeyAttributes)"
+    account = client.get(f"EntityDefinitions(LogicalName='account')?{query}").json()
+    assert [attribute["LogicalName"] for attribute in account["Attributes"]] == ["statecode"]
+    assert [key["KeyAttributes"] for key in account["Keys"]] == [["accountnumber"]]
+    (quote,) = client.get(f"EntityDefinitions?$filter=LogicalName eq 'quote'&{query}").json()["value"]
+    assert set(quote) == {"LogicalName", "MetadataId", "Attributes", "Keys"}
+    states = "EntityDefinitions(LogicalName='account')/Attributes/Microsoft.Dynamics.CRM.StateAttributeMetadata"
+    (state,) = client.get(f"{states}?$select=LogicalName&$expand=OptionSet($select=Options)").json()["value"]
+    labels = {each["Value"]: each["Label"]["UserLocalizedLabel"]["Label"] for each in state["OptionSet"]["Options"]}
+    assert labels == {0: "Active", 1: "Inactive"}
+    strings = "EntityDefinitions(LogicalName='account')/Attributes/Microsoft.Dynamics.CRM.StringAttributeMetadata"
+    (name,) = client.get(f"{strings}?$select=LogicalName&$filter=MaxLength eq 160").json()["value"]
+    assert name["LogicalName"] == "name"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "$top=1",
+        "$orderby=LogicalName",
+        "$count=true",
+        "$select=Nosuch",
+        "$filter=Nosuch eq 1",
+        "$filter=startswith(LogicalName,'a')",
+        "$filter=LogicalName gt 'a'",
+        "$filter=DisplayName eq 'Account'",
+        "$filter=IsPrivate eq maybe",
+        "$filter=IsPrivate eq",
+        "$expand=OneToManyRelationships",
+        "$expand=Attributes(",
+        "$expand=Attributes($top=1)",
+        "$expand=Attributes($select=MaxLength)",
+        "$expand=Attributes($filter=Nosuch eq 1)",
+    ],
+)
+def test_what_definitions_do_not_serve_is_refused(client: httpx2.Client, query: str) -> None:
+    assert error(client.get(f"EntityDefinitions?{query}"))[:2] == (400, "0x80060888")
+    below = client.get(f"EntityDefinitions(LogicalName='account')/Attributes?{query}")
+    assert error(below)[:2] == (400, "0x80060888")
+
+
+def test_definitions_cannot_be_changed(client: httpx2.Client) -> None:
+    assert client.post("EntityDefinitions", json={"SchemaName": "New"}).status_code == 405
+    assert client.delete("EntityDefinitions(LogicalName='account')").status_code == 405
 
 
 def test_throttling_tells_how_long_to_wait(make: Make, clock: Clock) -> None:

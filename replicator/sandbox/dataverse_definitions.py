@@ -1,0 +1,296 @@
+"""EntityDefinitions of the sales system: its entity sets, their attributes and alternate keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from replicator.sandbox.dataverse_input import BAD_QUERY, refuse_unknown_options
+from replicator.sandbox.description import Description, EntitySet, FieldSpec, wire_name
+from replicator.sandbox.expression import FUNCTIONS, BadQueryError, Expression, Token, UnknownPropertyError
+from replicator.sandbox.http import Call, RefusalError, parse_key
+
+_namespace = "Microsoft.Dynamics.CRM"
+_types = {
+    "text": "String",
+    "integer": "Integer",
+    "decimal": "Decimal",
+    "money": "Money",
+    "boolean": "Boolean",
+    "guid": "Uniqueidentifier",
+    "date": "DateTime",
+    "datetime": "DateTime",
+    "choice": "Picklist",
+    "lookup": "Lookup",
+}
+_choices = ("Picklist", "State", "Status")
+_kinds = {"", *_types.values(), "Memo", *_choices}
+
+Row = dict[str, Any]
+Query = Mapping[str, str]
+Segment = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """Definitions of one type, those of their properties that a query may name, and what can be expanded of each."""
+
+    type: str
+    rows: list[Row]
+    properties: frozenset[str]
+    below: Mapping[str, Callable[[Row], _Listing]]
+
+    def matching(self, query: Query) -> list[Row]:
+        """Those that fulfil the $filter of a query."""
+        if not self.rows or not query.get("$filter"):
+            return self.rows
+        try:
+            plain = frozenset(name for name in self.properties if not isinstance(self.rows[0][name], dict | list))
+            fulfils = _Filter(query["$filter"], plain).parse()
+        except UnknownPropertyError as unknown:
+            raise _unknown_property(self.type, unknown.name) from None
+        except BadQueryError as error:
+            raise RefusalError(400, str(error), BAD_QUERY) from None
+        return [row for row in self.rows if fulfils(row)]
+
+    def selected(self, query: Query, row: Row) -> Row:
+        """The properties that the $select of a query names; the identity always comes along."""
+        if not query.get("$select"):
+            return row
+        names = [name.strip() for name in query["$select"].split(",")]
+        for name in names:
+            if name not in self.properties:
+                raise _unknown_property(self.type, name)
+        return {name: row[name] for name in dict.fromkeys([*names, "MetadataId"])}
+
+    def one(self, key: str) -> Row:
+        """The one with a key: its logical name, or its identity, which stands without a name."""
+        try:
+            ((name, value),) = parse_key(key)
+        except ValueError:
+            raise self._bad_key() from None
+        name = name or "MetadataId"
+        if name not in ("LogicalName", "MetadataId"):
+            raise self._bad_key()
+        wanted = value.lower() if name == "MetadataId" else value
+        for row in self.rows:
+            if row[name] == wanted:
+                return row
+        raise RefusalError(404, f"Could not find an entity with specified entity key '{value}'.", BAD_QUERY)
+
+    def _bad_key(self) -> RefusalError:
+        message = f"The key in the request URI is not valid for resource '{_namespace}.{self.type}'."
+        return RefusalError(400, message, BAD_QUERY)
+
+
+class Definitions:
+    """Answers what is asked at EntityDefinitions and below."""
+
+    def __init__(self, description: Description) -> None:
+        self._sets = description.by_logical_name
+
+    def read(self, call: Call, segments: list[Segment]) -> Row:
+        """The definitions at an address, or the one that its key names."""
+        if call.method != "GET":
+            raise RefusalError(405, "The requested resource does not support this http method.", BAD_QUERY)
+        (_, key), *below = segments
+        context = f"{call.root}$metadata#EntityDefinitions"
+        entities = self._entities()
+        if not below:
+            return _answer(call, context, entities, key)
+        if key is None:
+            raise _no_resource(below[0][0])
+        entity_set = self._sets[entities.one(key)["LogicalName"]]
+        (name, part), *cast = below
+        if len(cast) > 1 or (cast and (part, cast[0][1]) != (None, None)):
+            raise _no_resource(cast[-1][0])
+        parts = _parts(entity_set, name, *(kind for kind, _ in cast))
+        return _answer(call, f"{context}('{entity_set.logical_name}')/{name}", parts, part)
+
+    def _entities(self) -> _Listing:
+        def below(name: str) -> Callable[[Row], _Listing]:
+            return lambda row: _parts(self._sets[row["LogicalName"]], name)
+
+        rows = [_entity(entity_set) for entity_set in self._sets.values()]
+        return _listing("EntityMetadata", rows, below={name: below(name) for name in ("Attributes", "Keys")})
+
+
+def _answer(call: Call, context: str, listing: _Listing, key: str | None) -> Row:
+    options = ["$select"] if key is not None else ["$select", "$filter"]
+    refuse_unknown_options(call.query, [*options, "$expand"] if listing.below else options)
+    expanded = _expanded(listing, call.query.get("$expand", ""))
+    if key is not None:
+        return {"@odata.context": f"{context}/$entity", **_shown(listing, listing.one(key), call.query, expanded)}
+    rows = listing.matching(call.query)
+    return {"@odata.context": context, "value": [_shown(listing, row, call.query, expanded) for row in rows]}
+
+
+def _shown(listing: _Listing, row: Row, query: Query, expanded: Mapping[str, Query]) -> Row:
+    shown = dict(listing.selected(query, row))
+    for name, inner in expanded.items():
+        parts = listing.below[name](row)
+        found = [parts.selected(inner, part) for part in parts.matching(inner)]
+        shown[name] = found[0] if name == "OptionSet" else found
+    return shown
+
+
+def _unknown_property(type_: str, name: str) -> RefusalError:
+    return RefusalError(400, f"Could not find a property named '{name}' on type '{_namespace}.{type_}'.", BAD_QUERY)
+
+
+def _no_resource(name: str) -> RefusalError:
+    return RefusalError(404, f"Resource not found for the segment '{name}'.", "0x8006088a")
+
+
+def _listing(
+    type_: str, rows: list[Row], hidden: str = "", below: Mapping[str, Callable[[Row], _Listing]] | None = None
+) -> _Listing:
+    return _Listing(type_, rows, frozenset(name for row in rows[:1] for name in row if name != hidden), below or {})
+
+
+def _parts(entity_set: EntitySet, name: str, cast: str = "") -> _Listing:
+    """The attributes of a set, or those of one derived type, or its alternate keys."""
+    if name == "Keys" and not cast:
+        return _listing("EntityKeyMetadata", list(_alternate_keys(entity_set)))
+    kind = cast.removeprefix(f"{_namespace}.").removesuffix("AttributeMetadata")
+    if name != "Attributes" or kind not in _kinds:
+        raise _no_resource(cast or name)
+    every = [_attribute(entity_set, attribute, spec) for attribute, spec in entity_set.fields.items()]
+    if not kind:
+        return _listing("AttributeMetadata", every, hidden="MaxLength")  # which is one of the derived types only
+    rows = [row for row in every if row["AttributeType"] == kind]
+    below = {"OptionSet": lambda row: _option_set(entity_set, row["LogicalName"])} if kind in _choices else {}
+    return _listing(f"{kind}AttributeMetadata", rows, below=below)
+
+
+def _entity(entity_set: EntitySet) -> Row:
+    return {
+        "LogicalName": entity_set.logical_name,
+        "SchemaName": entity_set.logical_name.capitalize(),
+        "EntitySetName": entity_set.name,
+        "LogicalCollectionName": entity_set.name,
+        "PrimaryIdAttribute": entity_set.key[0],
+        "PrimaryNameAttribute": entity_set.primary_name,
+        "ChangeTrackingEnabled": entity_set.change_tracking,
+        "DisplayName": _label(),
+        "IsActivity": False,
+        "IsPrivate": False,
+        "MetadataId": _identity(entity_set.logical_name),
+    }
+
+
+def _attribute(entity_set: EntitySet, name: str, spec: FieldSpec) -> Row:
+    state = entity_set.state_fields or ("", "")
+    usual = "Memo" if spec.type == "text" and spec.length is None else _types[spec.type]
+    kind = {state[0]: "State", state[1]: "Status"}.get(name, usual)
+    return {
+        "LogicalName": name,
+        "SchemaName": name,
+        "EntityLogicalName": entity_set.logical_name,
+        "DisplayName": _label(),
+        "AttributeType": kind,
+        "MaxLength": spec.length,
+        "IsPrimaryId": name == entity_set.key[0],
+        "IsPrimaryName": name == entity_set.primary_name,
+        "IsValidForCreate": not spec.read_only,
+        "IsValidForUpdate": not spec.read_only and name != entity_set.key[0],
+        "IsValidForRead": True,
+        "AttributeOf": None,
+        "RequiredLevel": {"Value": "ApplicationRequired" if spec.required else "None"},
+        "MetadataId": _identity(entity_set.logical_name, "Attributes", name),
+    }
+
+
+def _alternate_keys(entity_set: EntitySet) -> Iterator[Row]:
+    attribute_of = {wire_name(name, spec): name for name, spec in entity_set.fields.items()}
+    for name, parts in entity_set.alternate_keys.items():
+        yield {
+            "LogicalName": name,
+            "SchemaName": name,
+            "EntityLogicalName": entity_set.logical_name,
+            "KeyAttributes": [attribute_of[part] for part in parts],
+            "EntityKeyIndexStatus": "Active",
+            "MetadataId": _identity(entity_set.logical_name, "Keys", name),
+        }
+
+
+def _option_set(entity_set: EntitySet, name: str) -> _Listing:
+    choices = entity_set.fields[name].choices
+    row = {
+        "Name": f"{entity_set.logical_name}_{name}",
+        "IsGlobal": False,
+        "Options": [{"Value": value, "Label": _label(text)} for value, text in choices.items()],
+        "MetadataId": _identity(entity_set.logical_name, "Attributes", name, "OptionSet"),
+    }
+    return _listing("OptionSetMetadata", [row])
+
+
+def _label(text: str = "") -> Row:
+    """A text for people, in English; the sandbox has none for tables and columns."""
+    labels = [{"Label": text, "LanguageCode": 1033}] if text else []
+    return {"LocalizedLabels": labels, "UserLocalizedLabel": labels[0] if labels else None}
+
+
+def _identity(*names: str) -> str:
+    """The same for the same logical names, in every sandbox."""
+    return str(uuid5(NAMESPACE_URL, "/".join(names)))
+
+
+class _Filter(Expression[Callable[[Row], bool]]):
+    """A $filter on definitions: their own properties, equal or not."""
+
+    def __init__(self, text: str, properties: frozenset[str]) -> None:
+        super().__init__(text)
+        self._properties = properties
+
+    def joined(self, word: str, parts: list[Callable[[Row], bool]]) -> Callable[[Row], bool]:
+        together = all if word == "and" else any
+        return lambda row: together(part(row) for part in parts)
+
+    def negated(self, part: Callable[[Row], bool]) -> Callable[[Row], bool]:
+        return lambda row: not part(row)
+
+    def term(self, word: str) -> Callable[[Row], bool]:
+        if word in FUNCTIONS:
+            raise BadQueryError(f"The function '{word}' is not supported in a filter on definitions.")
+        if word not in self._properties:
+            raise UnknownPropertyError(word)
+        operator = self.take().text
+        if operator not in ("eq", "ne"):
+            raise BadQueryError(f"The operator '{operator}' is not supported in a filter on definitions.")
+        value = self._literal(self.take())
+        return lambda row: (row[word] == value) == (operator == "eq")
+
+    def _literal(self, token: Token) -> object:
+        words = {"true": True, "false": False, "null": None}
+        if token.kind == "word" and token.text in words:
+            return words[token.text]
+        if token.kind in ("word", "mark"):
+            raise self.error()
+        if token.kind == "number":
+            return Decimal(token.text)
+        return token.text.lower() if token.kind == "guid" else token.text
+
+
+_expansion = re.compile(r"\s*(?P<name>\w+)(?:\((?P<options>(?:[^()]|\([^()]*\))*)\))?\s*(?:,|$)")
+
+
+def _expanded(listing: _Listing, text: str) -> dict[str, Query]:
+    """What an $expand asks for, each with a query of its own in brackets."""
+    found: dict[str, Query] = {}
+    position = 0
+    while position < len(text):
+        match = _expansion.match(text, position)
+        if match is None:
+            raise RefusalError(400, f"Syntax error in the query option $expand: '{text}'.", BAD_QUERY)
+        if match["name"] not in listing.below:
+            raise _unknown_property(listing.type, match["name"])
+        options = [option.partition("=") for option in (match["options"] or "").split(";") if option]
+        found[match["name"]] = {name.strip(): value for name, _, value in options}
+        refuse_unknown_options(found[match["name"]], ("$select", "$filter"))
+        position = match.end()
+    return found
