@@ -35,6 +35,7 @@ class Renderer:
         self._version = next((name for name in self._names if entity_set.wire[name].stamp == "version"), None)
         wanted = call.preferences.get("odata.include-annotations", "")
         self._annotations = {name for name in (_formatted, _navigation, _kind) if _asks(wanted, name)}
+        self._titles: dict[tuple[str, str], str | None] = {}
         self._lookups = [name for name in self._names if entity_set.wire[name].type == "lookup"]
         self._choices = [name for name in self._names if entity_set.wire[name].choices]
         self.projection = f"({','.join(self._names)})" if call.query.get("$select") else ""
@@ -81,14 +82,25 @@ class Renderer:
                     label = self._set.wire[name].choices.get(doc[name], str(doc[name]))
                     shown[f"{name}@{_formatted}"] = label
         for name in self._lookups:
-            if doc.get(name) is None:
-                continue
-            kind = doc.get(kind_name(name)) or self._only_kind(name)
-            if _navigation in self._annotations:
-                target = self._description.by_logical_name[kind].name
-                shown[f"{name}@{_navigation}"] = self._set.wire[name].to.get(target)
-            if _kind in self._annotations:
-                shown[f"{name}@{_kind}"] = kind
+            if doc.get(name) is not None:
+                self._annotate_lookup(shown, name, doc)
+
+    def _annotate_lookup(self, shown: dict[str, Any], name: str, doc: dict[str, Any]) -> None:
+        kind = doc.get(kind_name(name)) or self._only_kind(name)
+        target = self._description.by_logical_name[kind]
+        if _formatted in self._annotations and (title := self._title(target, doc[name])) is not None:
+            shown[f"{name}@{_formatted}"] = title
+        if _navigation in self._annotations:
+            shown[f"{name}@{_navigation}"] = self._set.wire[name].to.get(target.name)
+        if _kind in self._annotations:
+            shown[f"{name}@{_kind}"] = kind
+
+    def _title(self, target: EntitySet, key: str) -> str | None:
+        """The name of the record behind a lookup; many records of one page point at the same."""
+        if (target.name, key) not in self._titles:
+            row = self._store.get(target.name, key)
+            self._titles[target.name, key] = row.doc.get(target.primary_name or "") if row else None
+        return self._titles[target.name, key]
 
     def _only_kind(self, name: str) -> str:
         return self._description.entity_sets[next(iter(self._set.wire[name].to))].logical_name

@@ -197,6 +197,13 @@ def test_lookups_are_bound_in_every_form(client: httpx2.Client) -> None:
         == "parentcustomerid_contact"
     )
     assert shown["statecode@OData.Community.Display.V1.FormattedValue"] == "Active"
+    assert shown["_parentcustomerid_value@OData.Community.Display.V1.FormattedValue"] == "Other"
+    only_names = {"Prefer": 'odata.include-annotations="OData.Community.Display.V1.FormattedValue"'}
+    (named,) = client.get(f"contacts?$select=_parentcustomerid_value&$filter=contactid eq {record['contactid']}",
+                          headers=only_names).json()["value"]  # fmt: skip
+    assert [name.partition("@")[2] for name in named if name.startswith("_parentcustomerid_value@")] == [
+        "OData.Community.Display.V1.FormattedValue"
+    ]
     assert not any("@Microsoft" in name for name in client.get(url).json())
     client.patch(url, json={"parentcustomerid_contact@odata.bind": None})
     assert client.get(url).json()["_parentcustomerid_value"] is None
