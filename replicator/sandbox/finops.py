@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote_from_bytes, urlencode
 
@@ -34,7 +34,8 @@ from replicator.sandbox.store import Condition, Doc, Row, fold
 
 ROOT = "data/"
 _first_record = 68719476736
-_known = ("$filter", "$select", "$top", "$skip", "$orderby", "$count", "$skiptoken", "cross-company", "$format")
+_of_record = ("$select", "$format")
+_of_set = (*_of_record, "$filter", "$top", "$skip", "$orderby", "$count", "$skiptoken")
 
 
 class FinOps:
@@ -98,6 +99,7 @@ class FinOps:
         if entity_set is None or (len(segments) > 1 and not counting):
             address = f"{call.root}{call.path}"
             raise RefusalError(404, f"No HTTP resource was found that matches the request URI '{address}'.")
+        _refuse_unknown_options(call, _of_set if key is None else _of_record)
         if counting:
             self._count("read")
             number = self._store.count(name, self._filter(call, entity_set))
@@ -160,7 +162,6 @@ class FinOps:
         return int(text) if text else default
 
     def _read(self, call: Call, entity_set: EntitySet) -> Answer:
-        self._options(call)
         condition, names = self._filter(call, entity_set), self._names(call, entity_set)
         preferred = call.preferences.get("odata.maxpagesize", "")
         size = min(int(preferred), self._description.largest_page) if preferred.isdigit() else self._page_size
@@ -195,14 +196,6 @@ class FinOps:
         except BadQueryError as error:
             raise RefusalError(400, f"The query specified in the URI is not valid. {error}") from None
         return self._store.sorted(entity_set.name, condition, order, position, limit)
-
-    @staticmethod
-    def _options(call: Call) -> None:
-        for name in call.query:
-            if name.startswith("$") and name not in _known:
-                raise RefusalError(
-                    400, f"The query specified in the URI is not valid. Query option '{name}' is not allowed."
-                )
 
     def _row(self, entity_set: EntitySet, row: Row, names: list[str]) -> dict[str, Any]:
         doc = row.doc
@@ -295,6 +288,14 @@ class FinOps:
             raise RefusalError(
                 400, f"The request body could not be read: {error}", "Microsoft.OData.ODataException"
             ) from None
+
+
+def _refuse_unknown_options(call: Call, known: Sequence[str]) -> None:
+    for name in call.query:
+        if name.startswith("$") and name not in known:
+            raise RefusalError(
+                400, f"The query specified in the URI is not valid. Query option '{name}' is not allowed."
+            )
 
 
 def etag(row: Row) -> str:

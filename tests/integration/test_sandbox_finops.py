@@ -286,6 +286,16 @@ def test_queries_and_companies(client: httpx2.Client) -> None:
     assert problem(client.get("Nosuch"))[0] == 404
 
 
+@pytest.mark.parametrize("name", ["$expand", "$apply", "$filter", "$top"])
+def test_options_that_one_record_does_not_serve_are_refused(client: httpx2.Client, name: str) -> None:
+    created(client, "CustomersV3", CUSTOMER)
+    url = f"CustomersV3(dataAreaId='usmf',CustomerAccount='{CUSTOMER['CustomerAccount']}')"
+    assert client.get(f"{url}?$select=CustomerAccount&cross-company=true").status_code == 200
+    words = f"The query specified in the URI is not valid. Query option '{name}' is not allowed."
+    assert problem(client.get(url, params={name: "x"})) == (400, words)
+    assert client.patch(url, params={name: "x"}, json={"OrganizationName": "N"}).status_code == 400
+
+
 def test_the_server_pages(make: Make) -> None:
     sandbox, client = make(Options(page_size=3))
     for number in range(7):
