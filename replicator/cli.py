@@ -25,7 +25,7 @@ from replicator.config import FILE, Configuration, commented_file, load, split_a
 from replicator.console import command as console_command
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
-from replicator.errors import ReplicatorError, Transient
+from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub import embedded
 from replicator.hub.trouble import passes, remedy, words_of
 from replicator.metrics import serve
@@ -35,6 +35,7 @@ from replicator.options import answer, config_option, json_option
 from replicator.setup import hub_of, leading, log_as_json, this_process, world_of
 from replicator.signals import stop_on_signals
 from replicator.terminal import TerminalWatcher
+from replicator.words import many
 
 if TYPE_CHECKING:
     from replicator.sandbox.host import Host
@@ -224,14 +225,14 @@ def sandbox(
 ) -> None:
     """Serve the two simulated systems on loopback until SIGTERM or Ctrl-C.
 
-    SIGHUP loads the folders again, into the running systems; what cannot be loaded is told, and the rest is there.
+    It does not start with what it cannot load. SIGHUP loads the folders again, into the running systems, and says what
+    it loaded; what cannot be loaded is told, and the rest is there.
     """
     from replicator.sandbox.host import Host
 
     host = Host({"sales": sales_port, "ops": ops_port}, state=state, options=options)
     try:
-        for folder in folders:
-            host.load(folder)
+        _load_first(host, folders)
         answer("\n".join(f"{name}: {url}" for name, url in host.urls.items()), as_json, urls=host.urls)
         sys.stdout.flush()
         host.wait(lambda: _load_again(host, folders))
@@ -239,13 +240,25 @@ def sandbox(
         host.close()
 
 
+def _load_first(host: Host, folders: tuple[Path, ...]) -> None:
+    """All of it, for who starts a sandbox is there to mend the files; once it runs, others work with it."""
+    for folder in folders:
+        try:
+            host.load(folder)
+        except Terminal as problem:
+            raise Terminal(f"the sandbox does not start: {problem.message}", hint=problem.hint) from problem
+
+
 def _load_again(host: Host, folders: tuple[Path, ...]) -> None:
     """Into the running systems, which go on whatever a file holds."""
     for folder in folders:
         try:
-            host.load(folder)
+            systems = host.load(folder)
         except (ReplicatorError, OSError) as problem:
             click.echo(f"error: {problem}", err=True)
+        else:
+            told = (f"{name} {many(sum(counts.values()), 'record')}" for name, counts in systems.items())
+            click.echo(f"{folder} loaded again: {', '.join(told)}", err=True)
 
 
 @main.command()

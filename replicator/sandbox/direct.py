@@ -19,6 +19,10 @@ class UnresolvedError(ValueError):
     """A record that cannot be set: no key, an unknown field, or a reference to a record that is not there."""
 
 
+class MissingReferenceError(UnresolvedError):
+    """A record that refers to another one that is not there."""
+
+
 class Direct:
     """Sets state directly. No length, range or reference is checked; the caller holds the transaction."""
 
@@ -108,7 +112,7 @@ class Direct:
             if field in target.wire:
                 for row in self._by_value(target, field, value):
                     return {wire: row.key, kind_name(wire): target.logical_name}
-        raise UnresolvedError(f"{name} '{value}' is not there")
+        raise MissingReferenceError(f"{name} '{value}' is not there")
 
     def _by_value(self, target: EntitySet, field: str, value: object) -> list[Row]:
         if (field,) in target.terms:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
+import simplejson
 from werkzeug.wrappers import Request, Response
 
 from replicator.errors import Terminal
@@ -17,13 +19,14 @@ from replicator.sandbox.access import Guard, Options
 from replicator.sandbox.dataverse import ROOT as SALES_ROOT
 from replicator.sandbox.dataverse import Dataverse
 from replicator.sandbox.description import describe
-from replicator.sandbox.direct import Direct, UnresolvedError
+from replicator.sandbox.direct import Direct, MissingReferenceError, UnresolvedError
 from replicator.sandbox.finops import ROOT as OPS_ROOT
 from replicator.sandbox.finops import FinOps
 from replicator.sandbox.http import Answer, BadJsonError, Call, RefusalError, from_json, parse_query
 from replicator.sandbox.records import Records
 from replicator.sandbox.rules import Rules
 from replicator.sandbox.store import Store
+from replicator.words import many
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,14 +47,36 @@ def _path(path: str) -> str:
     return path
 
 
+@dataclass
+class Loading:
+    """What became of the files of a folder so far."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    references_missing: bool = False
+
+
 class LoadError(Terminal):
     """Some records of a folder could not be loaded; all others were."""
 
-    def __init__(self, folder: Path, problems: list[str], counts: dict[str, int]) -> None:
+    def __init__(self, folder: Path, loading: Loading) -> None:
+        problems = loading.problems
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        super().__init__(f"{folder}: {len(problems)} problems: {shown}", hint="load what they refer to first")
+        hint = "load what they refer to first" if loading.references_missing else "mend the file, then load again"
+        super().__init__(f"{folder}: {many(len(problems), 'problem')}: {shown}", hint=hint)
         self.problems = problems
-        self.counts = counts
+        self.counts = loading.counts
+
+
+def _unreadable(where: str, error: BadJsonError) -> str:
+    """The parser knows one line only, so where that is in the file has to be said here, with the column."""
+    cause = error.__cause__
+    if isinstance(cause, simplejson.JSONDecodeError):
+        return f"{where}:{cause.colno}: {str(cause).partition(': line ')[0].removesuffix(' at')}"
+    if isinstance(cause, UnicodeDecodeError):
+        before = cause.object[: cause.start].decode()
+        return f"{where}:{len(before) + 1}: not UTF-8: {cause.reason}"
+    return f"{where}: {error}"
 
 
 class Sandbox:
@@ -102,39 +127,42 @@ class Sandbox:
         not be read or refer to others that are not there.
         """
         if not folder.is_dir():
-            raise LoadError(folder, ["no such folder"], {})
-        counts: dict[str, int] = {}
-        problems: list[str] = []
+            raise LoadError(folder, Loading(problems=["no such folder"]))
+        loading = Loading()
         for name in self._description.entity_sets:
             path = folder / f"{name}.jsonl"
             if path.exists():
                 with self._lock, self._store.transaction():
-                    counts[name] = self._load_file(name, path, problems)
+                    loading.counts[name] = self._load_file(name, path, loading)
         known = {f"{name}.jsonl" for name in self._description.entity_sets}
-        problems += [
+        loading.problems += [
             f"{path.name}: no such entity set" for path in sorted(folder.glob("*.jsonl")) if path.name not in known
         ]
-        if problems:
-            raise LoadError(folder, problems, counts)
-        return counts
+        if loading.problems:
+            raise LoadError(folder, loading)
+        return loading.counts
 
-    def _load_file(self, name: str, path: Path, problems: list[str]) -> int:
+    def _load_file(self, name: str, path: Path, loading: Loading) -> int:
         count = 0
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                line = line.removeprefix(_mark)
-                if line.strip():
-                    count += self._load_line(name, f"{path.name}:{number}", line, problems)
+                line = line.removeprefix(_mark).rstrip()
+                if line:
+                    count += self._load_line(name, f"{path.name}:{number}", line, loading)
         return count
 
-    def _load_line(self, name: str, where: str, line: bytes, problems: list[str]) -> int:
+    def _load_line(self, name: str, where: str, line: bytes, loading: Loading) -> int:
         try:
             record = from_json(line)
             if not isinstance(record, dict):
                 raise BadJsonError("not an object")
             self._direct.put(name, record)
-        except (BadJsonError, UnresolvedError) as error:
-            problems.append(f"{where}: {error}")
+        except BadJsonError as error:
+            loading.problems.append(_unreadable(where, error))
+            return 0
+        except UnresolvedError as error:
+            loading.problems.append(f"{where}: {error}")
+            loading.references_missing |= isinstance(error, MissingReferenceError)
             return 0
         return 1
 

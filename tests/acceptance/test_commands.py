@@ -219,6 +219,21 @@ def test_a_bad_line_does_not_stop_a_sandbox_that_loads_again(workplace: Workplac
     path.write_text('{"accountnumber": "A-3", "name": "Three"}\n', encoding="utf-8")
     systems.process.popen.send_signal(signal.SIGHUP)
     until(lambda: systems.count("sales", "accounts") == 3, what="the mended file")
+    until(
+        lambda: any("data loaded again: sales 1 record" in line for line in systems.process.err), what="what was loaded"
+    )
+
+
+def test_a_sandbox_does_not_start_with_what_it_cannot_load(workplace: Workplace) -> None:
+    orphan = {"accountnumber": "A-1", "name": "Lamp Shop", "parentaccountid.accountnumber": "A-0"}
+    write_records(workplace.folder / "data", "sales", "accounts", [orphan])
+    started = workplace.run("sandbox", "--sales-port", "0", "--ops-port", "0", "--load", "data")
+    assert (started.code, started.out) == (1, "")
+    assert started.err.splitlines() == [
+        "error: the sandbox does not start: data/sales: 1 problem: "
+        "accounts.jsonl:1: parentaccountid.accountnumber 'A-0' is not there",
+        "  next: load what they refer to first",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -774,11 +774,39 @@ def test_loading_can_be_repeated_and_reports_what_it_cannot_resolve(make: Make, 
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["accounts.jsonl"] * 2 + ["orders.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"accountnumber":', "2:18: Expecting value"),
+        ('{"accountnumber": "A", "name" "N"}', "2:31: Expecting ':' delimiter"),
+        ('{"name": "N", "name": "\t"}', "2:24: Invalid control character '\\t'"),
+        ('{"name": "N"}, ', "2:14: Extra data"),
+        ('["name"]', "2: not an object"),
+        ('{"accountnumber": "A", "nosuch": 1}', "2: unknown field 'nosuch'"),
+        ('{"name": "N"}', "2: neither accountid nor accountnumber given"),
+    ],
+)
+def test_a_problem_of_loading_is_told_where_it_is(make: Make, tmp_path: Path, line: str, told: str) -> None:
+    sandbox, _ = make()
+    (tmp_path / "accounts.jsonl").write_text(f"\n{line}\n")
+    with pytest.raises(LoadError) as caught:
+        sandbox.load(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: 1 problem: accounts.jsonl:{told} (mend the file, then load again)"
+
+
+def test_only_a_missing_reference_is_to_be_loaded_first(make: Make, tmp_path: Path) -> None:
+    sandbox, _ = make()
+    (tmp_path / "accounts.jsonl").write_text('{\n{"accountnumber": "A", "parentaccountid.accountnumber": "B"}\n')
+    with pytest.raises(LoadError, match=r"2 problems: accounts\.jsonl:1:2: .*; accounts\.jsonl:2: ") as caught:
+        sandbox.load(tmp_path)
+    assert caught.value.hint == "load what they refer to first"
+
+
 def test_a_backup_may_hold_anything(make: Make, tmp_path: Path) -> None:
     sandbox, client = make()
     odd = '{"accountnumber": "A\\ud800", "name": "N\\u0000", "creditlimit": 1e40, "numberofemployees": "many"}\n'
     (tmp_path / "accounts.jsonl").write_bytes(b"\xef\xbb\xbf" + odd.encode() + b'{"accountnumber": "\xff"}\n')
-    with pytest.raises(LoadError, match=r"accounts\.jsonl:2"):
+    with pytest.raises(LoadError, match=r"accounts\.jsonl:2:20: not UTF-8"):
         sandbox.load(tmp_path)
     (record,) = client.get("accounts").json()["value"]
     assert (record["accountnumber"], record["name"], record["numberofemployees"]) == ("A\ud800", "N\x00", "many")
