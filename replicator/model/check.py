@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from replicator.model.literals import fits, types
+from replicator.model.literals import misfit, types
 from replicator.model.masters import masters
 from replicator.model.schema import EntitySet, Schema, column_name
 from replicator.model.spec import CommonEntity, MapSpec
@@ -28,10 +28,8 @@ def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:
     for name, field in entity.fields.items():
         if field.reference and field.reference not in schema.entities:
             yield str(document.problem(f"there is no entity '{field.reference}'", ("fields", name, "reference")))
-        if field.default is not None and not fits(field.default, types[field.type]):
-            yield str(
-                document.problem(f"{field.default!r} does not fit type {field.type}", ("fields", name, "default"))
-            )
+        if field.default is not None and (words := misfit(field.default, name, field, types[field.type])):
+            yield str(document.problem(words, ("fields", name, "default")))
         if name != name.lower():
             yield str(document.problem("names of common fields are lower case", ("fields", name)))
     if entity.part_of in entity.fields and not entity.fields[entity.part_of].required:
@@ -44,18 +42,25 @@ def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
         for name in names:
             if name not in spec.fields:
                 yield str(document.problem(f"'{name}' is not among the fields", (where,)))
+    yield from _fields(schema, entity_set)
+    for index, mapping in enumerate(spec.maps):
+        yield from _map(schema, entity_set, index, mapping)
+
+
+def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
+    spec, document = entity_set.spec, entity_set.document
     columns: dict[str, str] = {}
     for name, field in spec.fields.items():
         twin = columns.setdefault(column_name(name), name)
         if twin != name:
             yield str(document.problem(f"reads as the same column as '{twin}'", ("fields", name)))
+        if field.empty is not None and (words := misfit(field.empty, name, field, types[field.type])):
+            yield str(document.problem(words, ("fields", name, "empty")))
         for target in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
             if (entity_set.system, target) not in schema.entity_sets:
                 yield str(document.problem(f"{entity_set.system} has no entity set '{target}'", ("fields", name)))
         if field.repeats and not _has_field(schema, entity_set, *field.repeats.split(".")):
             yield str(document.problem(f"there is no field '{field.repeats}'", ("fields", name, "repeats")))
-    for index, mapping in enumerate(spec.maps):
-        yield from _map(schema, entity_set, index, mapping)
 
 
 def _has_field(schema: Schema, entity_set: EntitySet, other: str, field: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from replicator.model.spec import FieldType
+from replicator.model.spec import CommonField, FieldType, SystemField
 
 _WORDS: dict[type, str] = {
     sa.Text: "text", sa.Boolean: "boolean", sa.BigInteger: "integer", sa.Numeric: "decimal", sa.Date: "date",
@@ -43,10 +43,22 @@ def fits(value: object, kind: sa.types.TypeEngine[Any]) -> bool:
     if isinstance(kind, sa.Date):
         return isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
     if isinstance(kind, sa.BigInteger):
-        return isinstance(value, int)
+        return isinstance(value, int) and abs(value) < 2**63
     if isinstance(kind, sa.Numeric):
         return isinstance(value, int | Decimal)
     return isinstance(value, str) and (not isinstance(kind, sa.Uuid) or _is_uuid(value))
+
+
+def misfit(value: object, name: str, field: CommonField | SystemField, kind: sa.types.TypeEngine[Any]) -> str | None:
+    """Why a value from a file can never stand in the field ``name``, whose column is of type ``kind``."""
+    shown = repr(value) if isinstance(value, str) else as_text(value)
+    if not fits(value, kind):
+        return f"{shown} does not fit '{name}', which is {word(kind)}"
+    if isinstance(value, str) and field.length and len(value) > field.length:
+        return f"{shown} has {len(value)} characters, at most {field.length} fit '{name}'"
+    if isinstance(field, CommonField) and field.values and value not in field.values:
+        return f"{shown} is none of {', '.join(field.values)}, the values of '{name}'"
+    return None
 
 
 def _is_uuid(value: str) -> bool:

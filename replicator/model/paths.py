@@ -6,7 +6,7 @@ which of its columns were, so that a change of any other column marks nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,9 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
+from replicator.model.literals import misfit
 from replicator.model.schema import EntitySet, Map, Schema, column_name, label_field
-from replicator.model.spec import CommonEntity
+from replicator.model.spec import CommonEntity, CommonField, SystemField
 from replicator.model.tables import Tables, common_column
 
 Kind = CommonEntity | EntitySet
@@ -59,9 +60,21 @@ class Paths:
         self.soft_links: set[sa.Table] = set()
         """Crosswalks read by what does not wait: a reference that is only used if known, or one of several targets."""
 
-    def problem(self, message: str) -> ReplicatorError:
-        """An error that names file, line and field."""
-        return self.mapping.problem(message, *self.where)
+    def problem(self, message: str, *at: str | int) -> ReplicatorError:
+        """An error that names file, line and field; ``at`` is a place within what is being compiled."""
+        return self.mapping.problem(message, *self.where, *at)
+
+    def check(self, value: object, kind: Kind, name: str, *at: str | int) -> None:
+        """A value from the file, which stands at ``at``, has to fit the field it is for or compared with."""
+        column = self.field(kind, name)
+        words = misfit(value, name, self.fields_of(kind)[name], self.table_of(kind).c[column].type)
+        if words:
+            raise self.problem(words, *at)
+
+    @staticmethod
+    def fields_of(kind: Kind) -> Mapping[str, CommonField | SystemField]:
+        """The fields of one kind, by name, as their file describes them."""
+        return kind.spec.fields if isinstance(kind, EntitySet) else kind.fields
 
     def table_of(self, kind: Kind) -> sa.Table:
         return self.tables.mirror(kind) if isinstance(kind, EntitySet) else self.tables.common[kind.entity]
@@ -99,9 +112,9 @@ class Paths:
 
     def field(self, kind: Kind, name: str) -> str:
         """The column of a field; an unknown field is an error of the map."""
-        spec = kind.spec if isinstance(kind, EntitySet) else kind
-        if name not in spec.fields:
-            known = ", ".join(spec.fields)
+        fields = self.fields_of(kind)
+        if name not in fields:
+            known = ", ".join(fields)
             owner = str(kind) if isinstance(kind, EntitySet) else kind.entity
             raise self.problem(f"{owner} has no field '{name}' (it has {known})")
         return column_name(name) if isinstance(kind, EntitySet) else common_column(kind, name)

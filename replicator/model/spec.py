@@ -49,6 +49,8 @@ class CommonField(Spec):
             raise ValueError("type 'reference' needs 'reference: <entity>'")
         if (self.length or self.values) and self.type != "text":
             raise ValueError("'length' and 'values' belong to fields of type text")
+        if self.reference is not None and (self.length or self.values or self.default is not None):
+            raise ValueError("'length', 'values' and 'default' belong to plain fields")
         if self.either is not None and self.reference is not None:
             raise ValueError("'either' belongs to plain fields; a reference has one master")
         return self
@@ -85,6 +87,8 @@ class SystemField(Spec):
     def _reference_has_targets(self) -> SystemField:
         if (self.type == "reference") != bool(self.to):
             raise ValueError("'type: reference' and 'to: [...]' belong together")
+        if self.length and self.type != "text":
+            raise ValueError("'length' belongs to fields of type text")
         return self
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from replicator.model.literals import as_text, fits, word
+from replicator.model.literals import as_text, word
 from replicator.model.paths import Kind, Paths, Step
 from replicator.model.plain_sql import plain_sql
 from replicator.model.schema import EntitySet, Map, column_name
@@ -58,15 +58,11 @@ class Values:
         self.paths = paths
         self.mapping = mapping
         self.target = target
+        self.filled: Kind = mapping.entity if mapping.direction == "in" else mapping.entity_set
 
     def target_field(self, name: str) -> CommonField | SystemField:
-        fields: Mapping[str, CommonField | SystemField] = (
-            self.mapping.entity.fields if self.mapping.direction == "in" else self.mapping.entity_set.spec.fields
-        )
-        if name not in fields:
-            owner = self.mapping.entity.entity if self.mapping.direction == "in" else self.mapping.entity_set
-            raise self.paths.problem(f"{owner} has no field '{name}'")
-        return fields[name]
+        self.paths.field(self.filled, name)
+        return self.paths.fields_of(self.filled)[name]
 
     def make(self, name: str, spec: FieldMap) -> Value:
         """The value of the target field ``name``."""
@@ -75,7 +71,7 @@ class Values:
         value = self._source(name, spec, field)
         expression = value.expression
         if spec.default is not None:
-            expression = sa.func.coalesce(expression, *self._default(name, spec.default, field))
+            expression = sa.func.coalesce(expression, *self._default(name, spec, field))
         if spec.truncate is not None:
             expression = self._truncated(expression, spec.truncate)
         if isinstance(field, SystemField):
@@ -109,25 +105,20 @@ class Values:
                 raise self.paths.problem("'not' needs boolean fields on both sides")
             return Value(sa.not_(expression))
         if spec.value_map is not None:
-            return self._value_map(name, spec, field)
+            return self._value_map(name, spec, spec.value_map)
         if spec.reference is not None:
             return self._reference(name, spec, field)
         if spec.lookup is not None:
             return self._lookup(name, spec)
         if spec.sql is not None:
             return Value(plain_sql(spec.sql, self.paths.column, self._type(name)))
-        return Value(self._constant(name, cast(Scalar, spec.constant), field))
+        self._check(name, spec, spec.constant, "constant")
+        return Value(sa.cast(sa.literal(spec.constant), self._type(name)))
 
-    def _constant(self, name: str, value: Scalar, field: CommonField | SystemField) -> Expression:
-        self._check(name, value, field)
-        return sa.cast(sa.literal(value), self._type(name))
-
-    def _check(self, name: str, value: object, field: CommonField | SystemField) -> None:
-        """A value from the file has to fit the target field."""
-        if not fits(value, self._type(name)):
-            raise self.paths.problem(f"{value!r} does not fit a field of type {word(self._type(name))}")
-        if isinstance(field, CommonField) and field.values and value not in field.values:
-            raise self.paths.problem(f"{value!r} is none of {', '.join(field.values)}")
+    def _check(self, name: str, spec: FieldMap, value: object, *at: str | int) -> None:
+        """A value from the file has to fit the target field, once it is cut."""
+        cut = value[: spec.truncate] if isinstance(value, str) else value
+        self.paths.check(cut, self.filled, name, *at)
 
     def _type(self, name: str) -> sa.types.TypeEngine[Any]:
         return self.target.table.c[self._column(name)].type
@@ -137,11 +128,11 @@ class Values:
             return column_name(name)
         return f"{name}_id" if self.mapping.entity.fields[name].reference else name
 
-    def _default(
-        self, name: str, default: Scalar | TodayPlusDays, field: CommonField | SystemField
-    ) -> list[Expression]:
+    def _default(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> list[Expression]:
+        default = spec.default
         if not isinstance(default, TodayPlusDays):
-            return [self._constant(name, default, field)]
+            self._check(name, spec, default, "default")
+            return [sa.cast(sa.literal(default), self._type(name))]
         if self.mapping.direction == "out" or field.type != "date":
             raise self.paths.problem(
                 "a default relative to today belongs to a date field of an inbound map: the hub keeps it"
@@ -189,12 +180,10 @@ class Values:
             )
         return found
 
-    def _value_map(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
-        source = self.paths.column(cast(str, spec.value_map))
+    def _value_map(self, name: str, spec: FieldMap, path: str) -> Value:
+        source = self.paths.column(path)
         values, ignore_case = self.translations(name, spec)
-        for value in values.values():
-            if value is not None:
-                self._check(name, value, field)
+        self._check_translations(name, spec, path, values)
         target = self._type(name)
         text = sa.cast(source, sa.Text)
         folded = sa.func.sync.fold(text, type_=sa.Text) if ignore_case else text
@@ -206,9 +195,18 @@ class Values:
         known = dictionary.op("?", return_type=sa.Boolean())(folded)
         problem = when(
             sa.and_(source.is_not(None), sa.not_(known)),
-            join_text(f"{name}: no value for '", source, f"' of {spec.value_map} in the value map; add it to the map"),
+            join_text(f"{name}: no value for '", source, f"' of {path} in the value map; add it to the map"),
         )
         return Value(found if isinstance(target, sa.Text) else sa.cast(found, target), problem)
+
+    def _check_translations(self, name: str, spec: FieldMap, path: str, values: Mapping[Scalar, Scalar | None]) -> None:
+        _, kind, field = self.paths.end(path)
+        for source, target in values.items():
+            key = source if self.mapping.direction == "in" else target
+            at = ("using",) if spec.using else ("values", key if isinstance(key, int) else str(key))
+            self.paths.check(source, kind, field, *at)
+            if target is not None:
+                self._check(name, spec, target, *at)
 
     def translations(self, name: str, spec: FieldMap) -> tuple[dict[Scalar, Scalar | None], bool]:
         """Source value to target value in the direction of this map, and whether case matters."""
@@ -292,8 +290,10 @@ class Values:
         matches = [
             (self.paths.field(kind, field), *self._wanted(kind, field, path)) for field, path in spec.match.items()
         ]
+        for field, value in spec.where.items():
+            self.paths.check(value, kind, field, "where", field)
         wheres = [(self.paths.field(kind, field), value) for field, value in spec.where.items()]
-        self._check_search(table, matches, wheres)
+        self._check_search(table, matches)
 
         def on(alias: sa.FromClause) -> sa.ColumnElement[bool]:
             return sa.and_(
@@ -323,18 +323,10 @@ class Values:
         """Whether at most one record can match: the search names the whole key of an entity."""
         return isinstance(kind, CommonEntity) and set(kind.key) <= {*spec.match, *spec.where}
 
-    def _check_search(
-        self,
-        table: sa.Table,
-        matches: list[tuple[str, Expression, Expression]],
-        wheres: list[tuple[str, Scalar]],
-    ) -> None:
+    def _check_search(self, table: sa.Table, matches: list[tuple[str, Expression, Expression]]) -> None:
         for column, wanted, _ in matches:
             if type(table.c[column].type) is not type(wanted.type):
                 raise self.paths.problem(f"'{column}' is {word(table.c[column].type)}, not {word(wanted.type)}")
-        for column, value in wheres:
-            if not fits(value, table.c[column].type):
-                raise self.paths.problem(f"{value!r} does not fit '{column}', which is {word(table.c[column].type)}")
 
     def _searched(self, name: str, wanted: str) -> Kind:
         if self.mapping.direction == "out":

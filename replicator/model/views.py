@@ -10,7 +10,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
-from replicator.model.literals import fits, word
 from replicator.model.parts import unfinished_parts
 from replicator.model.paths import Paths, Step
 from replicator.model.plain_sql import plain_sql
@@ -262,11 +261,7 @@ class _Builder:
         policy = self.mapping.spec.on_delete
         self.paths.where = ("on_delete", "set")
         for name, value in policy.set.items() if isinstance(policy, SetFields) else ():
-            column = self.paths.field(self.mapping.entity if self.inbound else self.mapping.entity_set, name)
-            if not fits(value, self.target.c[column].type):
-                raise self.paths.problem(
-                    f"{value!r} does not fit '{name}', which is {word(self.target.c[column].type)}"
-                )
+            self.paths.check(value, self.mapping.entity if self.inbound else self.mapping.entity_set, name, name)
 
     def _condition(
         self, place: int, condition: Condition
@@ -288,9 +283,10 @@ class _Builder:
         if isinstance(wanted, NotNull):
             return value.is_not(None)
         choices = wanted if isinstance(wanted, tuple) else (wanted,)
-        misfit = [choice for choice in choices if choice is not None and not fits(choice, value.type)]
-        if misfit:
-            raise paths.problem(f"{misfit[0]!r} does not fit '{path}', which is {word(value.type)}")
+        _, kind, field = paths.end(path)
+        for choice in choices:
+            if choice is not None:
+                paths.check(choice, kind, field, "that", path)
         tests: list[sa.ColumnElement[bool]] = [
             value.is_(None) if choice is None else value == sa.cast(sa.literal(choice), value.type)
             for choice in choices

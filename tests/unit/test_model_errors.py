@@ -129,6 +129,99 @@ FAULTS = [
         "heads: {value_map: number, values: {a: many}}",
         ("heads", "'many'"),
     ),
+    Fault(
+        "a key of a value map that the field read cannot hold",
+        FARMS,
+        "values: {1: Small, 2: Large}",
+        'values: {1: Small, "no": Large}',
+        ("fields.size.values.no", "'no' does not fit 'size', which is integer"),
+    ),
+    Fault(
+        "a key of a value map on a line of its own",
+        FARMS,
+        "values: {1: Small, 2: Large}}",
+        "values: {\n        1: Small,\n        many: Large}}",
+        ("'many' does not fit 'size'",),
+        2,
+    ),
+    Fault(
+        "a named value map whose keys the field read cannot hold",
+        FARMS,
+        "land: {value_map: land,",
+        "land: {value_map: size,",
+        ("fields.land.using", "'Norway' does not fit 'size', which is integer"),
+    ),
+    Fault(
+        "an outbound value map from what is none of the values",
+        MARKET,
+        "{copy: farm.size, default: Small}",
+        "{value_map: farm.size, values: {S: Small, H: Huge}}",
+        ("fields.Size.values.H", "'Huge' is none of Small, Large"),
+    ),
+    Fault(
+        "a constant longer than its field",
+        MARKET,
+        "FarmCode: farm.code",
+        "FarmCode: {constant: A farm by the sea}",
+        ("fields.FarmCode.constant", "17 characters, at most 10 fit 'FarmCode'"),
+    ),
+    Fault(
+        "a default longer than its field",
+        FARMS,
+        "code: code",
+        "code: {copy: code, default: A farm by the sea}",
+        ("fields.code.default", "at most 10 fit 'code'"),
+    ),
+    Fault(
+        "a value of a value map longer than its field",
+        FARMS,
+        "using: land",
+        "values: {Norway: NOR}",
+        ("fields.land.values.Norway", "'NOR' has 3 characters, at most 2 fit 'land'"),
+    ),
+    Fault(
+        "a whole number too large for its column",
+        HERDS,
+        "heads: heads",
+        "heads: {constant: 99999999999999999999}",
+        ("heads", "does not fit"),
+    ),
+    Fault(
+        "an empty value of another type than its field",
+        MARKET,
+        "Weight: {type: decimal}",
+        "Weight: {type: decimal, empty: none}",
+        ("fields.Weight.empty", "'none' does not fit 'Weight', which is decimal"),
+    ),
+    Fault(
+        "a length of a system's number",
+        MARKET,
+        "Weight: {type: decimal}",
+        "Weight: {type: decimal, length: 3}",
+        ("length",),
+    ),
+    Fault(
+        "a default of a reference",
+        HERD,
+        "parent: {reference: herd}",
+        "parent: {reference: herd, default: a}",
+        ("plain",),
+    ),
+    Fault(
+        "a default of a common field that is none of its values",
+        FARM,
+        "values: [Small, Large]",
+        "values: [Small, Large], default: Huge",
+        ("fields.size.default", "'Huge' is none of"),
+    ),
+    Fault(
+        "a condition with a value that the field never has",
+        MARKET,
+        "- from: herd",
+        "- from: herd\n    when:\n      - that: {farm.size: [Small, Huge]}",
+        ("when.0.that.farm.size", "'Huge' is none of Small, Large, the values of 'size'"),
+        2,
+    ),
     Fault("a condition on a field that does not exist", HERDS, "that: {number:", "that: {numbr:", ("'numbr'",)),
     Fault(
         "a condition on every part of what has none",
@@ -280,6 +373,11 @@ def test_an_error_names_file_line_and_field(schema_files: SchemaFiles, fault: Fa
     assert f"{schema_files.folder / fault.file}:{line}: " in message
     for words in fault.words:
         assert words in message
+
+
+def test_a_value_that_is_cut_to_fit_fits(schema_files: SchemaFiles) -> None:
+    schema_files.replace("registry/farms.yaml", "using: land", "values: {Norway: NORWAY}, truncate: 2")
+    compile_folder(schema_files.folder)
 
 
 def test_the_unspoilt_schema_compiles(schema_files: SchemaFiles) -> None:
