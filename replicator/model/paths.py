@@ -16,6 +16,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
 from replicator.model.literals import misfit
+from replicator.model.plain_sql import plain_sql, reads_tables
 from replicator.model.schema import EntitySet, Map, Schema, column_name, label_field
 from replicator.model.spec import CommonEntity, CommonField, SystemField
 from replicator.model.tables import Tables, common_column
@@ -123,6 +124,13 @@ class Paths:
         """The value at the end of a dotted path over references."""
         step, kind, last = self.end(path)
         return step[self.field(kind, last)]
+
+    def plain_sql(self, text: str, kind: sa.types.TypeEngine[Any]) -> sa.ColumnElement[Any]:
+        """A plain SQL expression of type ``kind``; what it read in other tables could change and mark nothing."""
+        if reads_tables(text):
+            words = "no sub-selects: a plain SQL expression sees its own record and what the paths in braces lead to"
+            raise self.problem(words, "sql")
+        return plain_sql(text, self.column, kind)
 
     def end(self, path: str) -> tuple[Step, Kind, str]:
         """The row at the end of a dotted path: its step, its kind, and the field named last."""

@@ -11,6 +11,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 _FIELD = re.compile(r"\{([\w.]+)\}")
+_QUOTED = re.compile(
+    r"""\be'(?:\\.|[^'\\])*' | '[^']*' | "[^"]*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | /\*.*?\*/""", re.I | re.S | re.X
+)
+_READING = re.compile(r"\b(?:select|table)\b", re.I)
+"""The words without which no sub-select reads a table; FROM has other uses: ``extract(year from x)``."""
 
 
 class PlainSql(sa.ColumnElement[Any]):
@@ -27,6 +32,11 @@ class PlainSql(sa.ColumnElement[Any]):
 def _compile(element: PlainSql, compiler: SQLCompiler, **kw: Any) -> str:
     texts = (part if isinstance(part, str) else compiler.process(part, **kw) for part in element.parts)
     return "(" + "".join(texts) + ")"
+
+
+def reads_tables(text: str) -> bool:
+    """Whether there is a sub-select in the SQL text; what stands in quotes, braces and remarks is none."""
+    return _READING.search(_QUOTED.sub(" ", _FIELD.sub(" ", text))) is not None
 
 
 def plain_sql(

@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.model.literals import as_text, word
 from replicator.model.paths import Kind, Paths, Step
-from replicator.model.plain_sql import plain_sql
 from replicator.model.schema import EntitySet, Map, column_name
 from replicator.model.spec import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
 from replicator.model.tables import fold
@@ -111,7 +110,7 @@ class Values:
         if spec.lookup is not None:
             return self._lookup(name, spec)
         if spec.sql is not None:
-            return Value(plain_sql(spec.sql, self.paths.column, self._type(name)))
+            return Value(self.paths.plain_sql(spec.sql, self._type(name)))
         self._check(name, spec, spec.constant, "constant")
         return Value(sa.cast(sa.literal(spec.constant), self._type(name)))
 

@@ -12,7 +12,6 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from replicator.model.parts import unfinished_parts
 from replicator.model.paths import Paths, Step
-from replicator.model.plain_sql import plain_sql
 from replicator.model.schema import EntitySet, Map, Schema, column_name
 from replicator.model.spec import Condition, FieldMap, NotNull, SetFields, TodayPlusDays, Write
 from replicator.model.tables import Tables, common_column
@@ -274,7 +273,7 @@ class _Builder:
 
     def _holds(self, paths: Paths, condition: Condition) -> sa.ColumnElement[bool]:
         if condition.sql:
-            return sa.func.coalesce(plain_sql(condition.sql, paths.column, sa.Boolean()), sa.false())
+            return sa.func.coalesce(paths.plain_sql(condition.sql, sa.Boolean()), sa.false())
         return sa.and_(sa.true(), *(self._compare(paths, path, wanted) for path, wanted in condition.that.items()))
 
     @staticmethod

@@ -318,6 +318,20 @@ FAULTS = [
         ("exactly one of",),
     ),
     Fault(
+        "a plain SQL expression with a sub-select",
+        MARKET,
+        "Heads: heads",
+        'Heads: {sql: "coalesce({heads}, (Select max(heads) from common.herd))"}',
+        ("fields.Heads.sql", "no sub-selects"),
+    ),
+    Fault(
+        "a condition with a sub-select",
+        HERDS,
+        "- that: {number: {not: null}}",
+        '- sql: "{number} in (table sync.allowed)"',
+        ("when.0.sql", "no sub-selects"),
+    ),
+    Fault(
         "two sources in one field map",
         MARKET,
         "copy: farm.size",
@@ -377,6 +391,22 @@ def test_an_error_names_file_line_and_field(schema_files: SchemaFiles, fault: Fa
 
 def test_a_value_that_is_cut_to_fit_fits(schema_files: SchemaFiles) -> None:
     schema_files.replace("registry/farms.yaml", "using: land", "values: {Norway: NORWAY}, truncate: 2")
+    compile_folder(schema_files.folder)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "extract(year from {counted_on})",
+        "{heads} + char_length(trim(both from {number}))",
+        "case when {number} in ('select', 'it''s a table') then 1 end",
+        "case when {number} <> e'\\\\'select' then 1 end",
+        "case when {number} = $$select$$ then 1 end",
+        "{heads} /* select */",
+    ],
+)
+def test_a_plain_sql_expression_without_a_sub_select_is_fine(schema_files: SchemaFiles, expression: str) -> None:
+    schema_files.replace("market/Herds.yaml", "Heads: heads", f'Heads: {{sql: "{expression}"}}')
     compile_folder(schema_files.folder)
 
 
