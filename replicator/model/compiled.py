@@ -132,16 +132,22 @@ def _compile_maps(
 
 def parents_of_entities(schema: Schema) -> dict[str, frozenset[str]]:
     """For each entity those that it requires, and all that these require; raises SchemaError when they form a ring."""
-    graph = {name: set(_requires(schema, name)) - {name} for name in schema.entities}
+    required = {name: _required_by(schema, name) for name in schema.entities}
     try:
-        order = list(graphlib.TopologicalSorter(graph).static_order())
+        order = list(graphlib.TopologicalSorter(required).static_order())
     except graphlib.CycleError as cycle:
-        ring = " > ".join(reversed(cycle.args[1]))
-        raise SchemaError(f"required references form a ring: {ring}; make one of them 'need: later'") from None
+        raise _ring(schema, list(reversed(cycle.args[1])), required) from None
     parents: dict[str, frozenset[str]] = {}
     for name in order:
-        parents[name] = frozenset(graph[name]).union(*(parents[other] for other in graph[name]))
+        parents[name] = frozenset(required[name]).union(*(parents[other] for other in required[name]))
     return parents
+
+
+def _ring(schema: Schema, ring: list[str], required: dict[str, dict[str, str]]) -> ReplicatorError:
+    """The error about a ring, at the first of its references."""
+    first, second, *_ = ring
+    words = f"required references form a ring: {' > '.join(ring)}; make one of them 'need: later'"
+    return schema.documents[f"common.{first}"].problem(words, ("fields", required[first][second]))
 
 
 def rank_entities(parents: dict[str, frozenset[str]]) -> dict[str, int]:
@@ -152,7 +158,8 @@ def rank_entities(parents: dict[str, frozenset[str]]) -> dict[str, int]:
     return ranks
 
 
-def _requires(schema: Schema, entity: str) -> Iterator[str]:
+def _required_by(schema: Schema, entity: str) -> dict[str, str]:
+    """The other entities that an entity requires, and the field by which it points at each."""
     fields = schema.entities[entity].fields
     later = {
         name
@@ -161,6 +168,5 @@ def _requires(schema: Schema, entity: str) -> Iterator[str]:
         for name, spec in mapping.spec.fields.items()
         if spec.need == "later"
     }
-    for name, field in fields.items():
-        if field.reference and name not in later:
-            yield field.reference
+    pointing = {name: field.reference for name, field in fields.items() if name not in later}
+    return {other: name for name, other in pointing.items() if other and other != entity}
