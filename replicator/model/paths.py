@@ -16,7 +16,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
 from replicator.model.literals import misfit
-from replicator.model.plain_sql import plain_sql, reads_tables
+from replicator.model.plain_sql import PlainSql, plain_sql, reads_tables
 from replicator.model.schema import EntitySet, Map, Schema, column_name, label_field
 from replicator.model.spec import CommonEntity, CommonField, SystemField
 from replicator.model.tables import Tables, common_column
@@ -60,6 +60,9 @@ class Paths:
         self._steps: dict[object, Step] = {}
         self.soft_links: set[sa.Table] = set()
         """Crosswalks read by what does not wait: a reference that is only used if known, or one of several targets."""
+
+        self.expressions: list[tuple[tuple[str | int, ...], PlainSql]] = []
+        """The plain SQL, and where it stands in the map."""
 
     def problem(self, message: str, *at: str | int) -> ReplicatorError:
         """An error that names file, line and field; ``at`` is a place within what is being compiled."""
@@ -130,7 +133,9 @@ class Paths:
         if reads_tables(text):
             words = "no sub-selects: a plain SQL expression sees its own record and what the paths in braces lead to"
             raise self.problem(words, "sql")
-        return plain_sql(text, self.column, kind)
+        expression = plain_sql(text, self.column, kind)
+        self.expressions.append(((*self.where, "sql"), expression))
+        return expression
 
     def end(self, path: str) -> tuple[Step, Kind, str]:
         """The row at the end of a dotted path: its step, its kind, and the field named last."""

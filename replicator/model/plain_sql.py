@@ -27,6 +27,11 @@ class PlainSql(sa.ColumnElement[Any]):
         self.parts = parts
         self.type = kind
 
+    def over_nulls(self) -> PlainSql:
+        """The same, each field a null of its type: it can be tried where there is no table."""
+        nulls = (part if isinstance(part, str) else sa.cast(sa.null(), part.type) for part in self.parts)
+        return PlainSql(list(nulls), self.type)
+
 
 @compiles(PlainSql)
 def _compile(element: PlainSql, compiler: SQLCompiler, **kw: Any) -> str:
@@ -39,9 +44,7 @@ def reads_tables(text: str) -> bool:
     return _READING.search(_QUOTED.sub(" ", _FIELD.sub(" ", text))) is not None
 
 
-def plain_sql(
-    text: str, column: Callable[[str], sa.ColumnElement[Any]], kind: sa.types.TypeEngine[Any]
-) -> sa.ColumnElement[Any]:
+def plain_sql(text: str, column: Callable[[str], sa.ColumnElement[Any]], kind: sa.types.TypeEngine[Any]) -> PlainSql:
     """The expression ``text`` of type ``kind``, each ``{path}`` in it replaced by ``column(path)``."""
     pieces = _FIELD.split(text)
     return PlainSql([column(piece) if place % 2 else piece for place, piece in enumerate(pieces)], kind)

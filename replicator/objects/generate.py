@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
@@ -20,6 +19,8 @@ from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import column_name
 from replicator.model.tables import ETAG
 from replicator.objects import differences, places, records, strangers
+from replicator.objects.expressions import check_expressions
+from replicator.objects.statements import body, create_view, execute
 
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _quote = _dialect.identifier_preparer.quote
@@ -52,28 +53,34 @@ $drop$
 
 def drop_objects(connection: sa.Connection) -> None:
     """Drop every generated object; tables and ``sync.fold`` (which indexes use) stay."""
-    _execute(connection, DROP)
+    execute(connection, DROP)
 
 
 def create_objects(connection: sa.Connection, compiled: Compiled, folder: Path) -> None:
     """Make every generated object, note the maps, and note what the hub was compiled from."""
-    texts = list(object_texts(compiled, folder))
-    for text in texts:
-        _execute(connection, text)
+    base, views = list(_base_texts(compiled, folder / "hub")), list(_view_texts(compiled, folder / "hub"))
+    for text in base:
+        execute(connection, text)
+    check_expressions(connection, compiled)
+    for text in views:
+        execute(connection, text)
     _note_maps(connection, compiled)
-    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    digest = _digest([*base, *views])
     connection.execute(hub.delete())
     connection.execute(hub.insert().values(schema_hash=digest, version=__version__, objects_hash=digest))
 
 
 def schema_hash(compiled: Compiled, folder: Path) -> str:
     """What a hub made from this schema notes in ``sync.hub``."""
-    return hashlib.sha256("\n".join(object_texts(compiled, folder)).encode()).hexdigest()[:16]
+    return _digest([*_base_texts(compiled, folder / "hub"), *_view_texts(compiled, folder / "hub")])
 
 
-def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
-    """The SQL of all generated objects, in order. ``folder`` is the schema folder, for its ``hub/*.sql``."""
-    hub_folder = folder / "hub"
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def _base_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
+    """The SQL of what the views are made on, in order: schema, functions and triggers."""
     yield "create schema desired"
     yield "comment on schema desired is 'What common and each system should hold, by map'"
     yield (hub_folder / "functions.sql").read_text(encoding="utf-8")
@@ -83,36 +90,40 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
     for table in compiled.tables.captured:
         yield fill(template, capture_values(table))
         yield from _column_comments(table)
+
+
+def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
+    """The SQL of all other generated objects, in order."""
     for found in compiled.maps:
-        yield _view_text(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
+        yield create_view(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
         yield _comment(f"desired.{_quote(found.mapping.view_name)}", found)
         yield from _policies(found)
     for found in compiled.maps:
         name = f"desired.{_quote(differences.view_name(found))}"
-        yield _view_text(name, differences.of_map(compiled, found))
+        yield create_view(name, differences.of_map(compiled, found))
         yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
     yield (hub_folder / "views.sql").read_text(encoding="utf-8")
     yield (hub_folder / "decisions.sql").read_text(encoding="utf-8")
-    yield _view_text("sync.crosswalk", crosswalk(compiled))
+    yield create_view("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
     yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
-    yield _view_text("sync.status", status(compiled))
+    yield create_view("sync.status", status(compiled))
     yield "comment on view sync.status is 'How each flow stands'"
-    yield _view_text("sync.pair", records.pairs(compiled))
+    yield create_view("sync.pair", records.pairs(compiled))
     yield "comment on view sync.pair is 'All crosswalks as one, by the ids of both sides'"
-    yield _view_text("sync.parents", records.parents(compiled))
+    yield create_view("sync.parents", records.parents(compiled))
     yield "comment on view sync.parents is 'What each record points at on its way, and whether that has landed'"
-    yield _view_text("sync.differences", differences.of_all(compiled))
+    yield create_view("sync.differences", differences.of_all(compiled))
     yield "comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field'"
-    yield _view_text("sync.unexplained", differences.of_nobody())
+    yield create_view("sync.unexplained", differences.of_nobody())
     yield "comment on view sync.unexplained is 'The balance: records that are not in step and no delivery says why'"
-    yield _view_text("sync.unlinked", strangers.unlinked(compiled))
+    yield create_view("sync.unlinked", strangers.unlinked(compiled))
     yield "comment on view sync.unlinked is 'Records of targets that are paired with no common record; never touched'"
     yield "comment on column sync.unlinked.parted_at is 'When it was last parted from one; null where it never had one'"
-    yield _view_text("sync.duplicates", strangers.duplicates(compiled))
+    yield create_view("sync.duplicates", strangers.duplicates(compiled))
     yield "comment on view sync.duplicates is 'Records of a target that bear one business key, as keys are compared'"
     yield "comment on column sync.duplicates.linked is 'Those among mirror_ids that are paired with a common record'"
-    yield " ".join((records.FIND, "$find$", _body(records.find(compiled)), "$find$"))
+    yield " ".join((records.FIND, "$find$", body(records.find(compiled)), "$find$"))
     yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
     yield from _explaining(compiled, hub_folder)
     yield roles(compiled, hub_folder)
@@ -120,13 +131,13 @@ def object_texts(compiled: Compiled, folder: Path) -> Iterator[str]:
 
 def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     """Where a record is and was, why it is not where it should be, and how it came to be as it is."""
-    yield _view_text("sync.captured", places.captured(compiled))
+    yield create_view("sync.captured", places.captured(compiled))
     yield "comment on view sync.captured is 'The captured tables, their before-images, and the column of their label'"
-    yield _view_text("sync.missing", places.missing(compiled))
+    yield create_view("sync.missing", places.missing(compiled))
     yield "comment on view sync.missing is 'Inbound: what records point at that is not in its mirror'"
-    yield _view_text("sync.part", places.parts(compiled))
+    yield create_view("sync.part", places.parts(compiled))
     yield "comment on view sync.part is 'The parts of each common record, in common and in the mirrors'"
-    yield " ".join((places.FIND_GONE, "$find$", _body(places.find_gone(compiled)), "$find$"))
+    yield " ".join((places.FIND_GONE, "$find$", body(places.find_gone(compiled)), "$find$"))
     yield "comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant'"
     for name in ("places", "explain_flow", "explain", "history", "alarms"):
         yield (hub_folder / f"{name}.sql").read_text(encoding="utf-8")
@@ -244,11 +255,6 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
     )  # fmt: skip
 
 
-def _body(definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:
-    """A statement as text, every value written out."""
-    return str(definition.compile(dialect=_dialect, compile_kwargs={"literal_binds": True})).replace("%%", "%")
-
-
 def _put_aside(found: CompiledMap) -> sa.ColumnElement[int]:
     """Records that an inbound map has never seen as they are: a snapshot could not take them in."""
     if found.mapping.direction == "out":
@@ -257,10 +263,6 @@ def _put_aside(found: CompiledMap) -> sa.ColumnElement[int]:
     own = sa.and_(rejected.c.system == entity_set.system, rejected.c.entity_set == entity_set.name)
     record = sa.func.coalesce(rejected.c.key, sa.cast(rejected.c.id, sa.Text))
     return sa.select(sa.func.count(record.distinct())).where(own).scalar_subquery()
-
-
-def _view_text(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> str:
-    return " ".join(("create view", name, "as", _body(definition)))
 
 
 def _comment(name: str, found: CompiledMap) -> str:
@@ -294,10 +296,3 @@ def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:
         }  # fmt: skip
         statement = insert(map_).values(name=found.name, **row)
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
-
-
-def _execute(connection: sa.Connection, text: str) -> None:
-    """Run SQL text as it stands: no parameters, so that neither ``%`` nor ``:x`` means anything."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    driver.execute(text.encode(), prepare=False)

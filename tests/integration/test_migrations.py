@@ -16,7 +16,7 @@ from alembic import command
 
 from replicator.engine.maps import map_ids
 from replicator.engine.marks import mark_window
-from replicator.errors import HubMismatch
+from replicator.errors import HubMismatch, SchemaError
 from replicator.hub import embedded
 from replicator.hub.connection import connect
 from replicator.model.compiled import Compiled, compile_folder
@@ -150,6 +150,74 @@ def test_a_migration_that_fails_leaves_the_hub_as_it_was(target: MigrationTarget
     with pytest.raises(HubMismatch, match=r"common\.unit"):
         migrate(target)
     assert objects(target) == before
+
+
+# Plain SQL, which only PostgreSQL can judge
+
+
+QUANTITY = "      RequestedSalesQuantity: quantity\n"
+
+
+def with_plain_sql(folder: Path, line: str, expression: str) -> Path:
+    """A copy of the schema, in which a line of the quotation lines' map is a field made by this expression."""
+    shutil.copytree(SCHEMA, folder)
+    file = folder / "ops/CDSSalesQuotationLines.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count(line) == 1
+    field = line.partition(":")[0]
+    file.write_text(text.replace(line, f'{field}: {{sql: "{expression}"}}\n'), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("{quantity} is what", 'PostgreSQL refuses it: syntax error at or near "what"'),
+        ("{quantity}, {price}", 'PostgreSQL refuses it: column "value" has pseudo-type record'),
+        ("quantity * 2", 'PostgreSQL refuses it: column "quantity" does not exist'),
+        ("rounded({quantity})", "PostgreSQL refuses it: function rounded(numeric) does not exist"),
+        ("sum({quantity})", "PostgreSQL refuses it: aggregate functions are not allowed in VALUES"),
+        ("generate_series(1, {sequence})", "PostgreSQL refuses it: set-returning functions are not allowed in VALUES"),
+        ("{description}", "it gives text, and decimal is wanted"),
+        ("{quantity} > 1", "it gives boolean, and decimal is wanted"),
+        ("'many'", "it gives text, and decimal is wanted"),
+    ],
+)
+def test_plain_sql_that_is_wrong_is_told_with_file_line_and_field(
+    target: MigrationTarget, tmp_path: Path, expression: str, words: str
+) -> None:
+    before = objects(target)
+    folder = with_plain_sql(tmp_path / "schema", QUANTITY, expression)
+    with pytest.raises(SchemaError) as caught:
+        migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+    place = "ops/CDSSalesQuotationLines.yaml:24: maps.0.fields.RequestedSalesQuantity.sql: "
+    assert caught.value.message == f"{folder}/{place}{words}"
+    assert objects(target) == before
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["{quantity} * 2 % 7", "{sequence}", "1 / coalesce({quantity}, 0)", "extract(day from {requested_delivery_date})"],
+)
+def test_plain_sql_of_its_fields_type_is_taken_without_being_computed(
+    target: MigrationTarget, tmp_path: Path, expression: str
+) -> None:
+    folder = with_plain_sql(tmp_path / "schema", QUANTITY, expression)
+    migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+    assert rows(target, "select to_regclass('desired.tried')::text") == [None]
+
+
+def test_every_wrong_expression_is_told_at_once(target: MigrationTarget, tmp_path: Path) -> None:
+    folder = with_plain_sql(tmp_path / "schema", QUANTITY, "{quantity} is what")
+    file = folder / "ops/CDSSalesQuotationLines.yaml"
+    condition = "    when:\n      - sql: '{quantity}'\n    fields:\n"
+    file.write_text(file.read_text(encoding="utf-8").replace("    fields:\n", condition), encoding="utf-8")
+    with pytest.raises(SchemaError) as caught:
+        migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+    assert [line.partition("yaml:")[2] for line in caught.value.message.splitlines()] == [
+        '26: maps.0.fields.RequestedSalesQuantity.sql: PostgreSQL refuses it: syntax error at or near "what"',
+        "20: maps.0.when.0.sql: it gives numeric, and boolean is wanted",
+    ]
 
 
 # A hub that does not fit
