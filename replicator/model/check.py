@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from replicator.model.literals import misfit, types
 from replicator.model.masters import masters
+from replicator.model.names import hint
 from replicator.model.schema import EntitySet, Schema, column_name
 from replicator.model.spec import CommonEntity, MapSpec
 
@@ -24,10 +25,11 @@ def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:
     document = schema.documents[f"common.{entity.entity}"]
     for name in (*entity.key, *([entity.part_of] if entity.part_of else []), *([entity.label] if entity.label else [])):
         if name not in entity.fields:
-            yield str(document.problem(f"'{name}' is not among the fields", ("key",)))
+            yield str(document.problem(f"'{name}' is not among the fields{hint(name, entity.fields)}", ("key",)))
     for name, field in entity.fields.items():
         if field.reference and field.reference not in schema.entities:
-            yield str(document.problem(f"there is no entity '{field.reference}'", ("fields", name, "reference")))
+            unknown = f"there is no entity '{field.reference}'{hint(field.reference, schema.entities)}"
+            yield str(document.problem(unknown, ("fields", name, "reference")))
         if field.default is not None and (words := misfit(field.default, name, field, types[field.type])):
             yield str(document.problem(words, ("fields", name, "default")))
         if name != name.lower():
@@ -41,7 +43,7 @@ def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
     for where, names in (("key", spec.key), ("business_key", spec.business_key)):
         for name in names:
             if name not in spec.fields:
-                yield str(document.problem(f"'{name}' is not among the fields", (where,)))
+                yield str(document.problem(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,)))
     yield from _fields(schema, entity_set)
     for index, mapping in enumerate(spec.maps):
         yield from _map(schema, entity_set, index, mapping)
@@ -50,6 +52,7 @@ def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
 def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
     spec, document = entity_set.spec, entity_set.document
     columns: dict[str, str] = {}
+    known = [other.name for other in schema.sets_of(entity_set.system)]
     for name, field in spec.fields.items():
         twin = columns.setdefault(column_name(name), name)
         if twin != name:
@@ -58,7 +61,11 @@ def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
             yield str(document.problem(words, ("fields", name, "empty")))
         for target in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
             if (entity_set.system, target) not in schema.entity_sets:
-                yield str(document.problem(f"{entity_set.system} has no entity set '{target}'", ("fields", name)))
+                yield str(
+                    document.problem(
+                        f"{entity_set.system} has no entity set '{target}'{hint(target, known)}", ("fields", name)
+                    )
+                )
         if field.repeats and not _has_field(schema, entity_set, *field.repeats.split(".")):
             yield str(document.problem(f"there is no field '{field.repeats}'", ("fields", name, "repeats")))
 
@@ -72,7 +79,7 @@ def _map(schema: Schema, entity_set: EntitySet, index: int, mapping: MapSpec) ->
     name = mapping.to or mapping.from_ or ""
     at = ("maps", index, "to" if mapping.to else "from")
     if name not in schema.entities:
-        yield str(entity_set.document.problem(f"there is no entity '{name}'", at))
+        yield str(entity_set.document.problem(f"there is no entity '{name}'{hint(name, schema.entities)}", at))
     twins = [other for other in entity_set.spec.maps[:index] if (other.to, other.from_) == (mapping.to, mapping.from_)]
     if twins:
         yield str(entity_set.document.problem(f"a second map for '{name}' in the same direction", at))

@@ -16,6 +16,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
 from replicator.model.literals import misfit
+from replicator.model.names import hint
 from replicator.model.plain_sql import PlainSql, plain_sql, reads_tables
 from replicator.model.schema import EntitySet, Map, Schema, column_name, label_field
 from replicator.model.spec import CommonEntity, CommonField, SystemField
@@ -118,9 +119,9 @@ class Paths:
         """The column of a field; an unknown field is an error of the map."""
         fields = self.fields_of(kind)
         if name not in fields:
-            known = ", ".join(fields)
             owner = str(kind) if isinstance(kind, EntitySet) else kind.entity
-            raise self.problem(f"{owner} has no field '{name}' (it has {known})")
+            more = hint(name, fields) or f" (it has {', '.join(fields)})"
+            raise self.problem(f"{owner} has no field '{name}'{more}")
         return column_name(name) if isinstance(kind, EntitySet) else common_column(kind, name)
 
     def column(self, path: str) -> sa.ColumnElement[Any]:
@@ -188,7 +189,8 @@ class Paths:
         try:
             return self.schema.entity_sets[system, name]
         except KeyError:
-            raise self.problem(f"{system} has no entity set '{name}'") from None
+            known = [entity_set.name for entity_set in self.schema.sets_of(system)]
+            raise self.problem(f"{system} has no entity set '{name}'{hint(name, known)}") from None
 
     def to_common(self, step: Step, target: EntitySet, column: str, entity: str) -> tuple[Step, Step] | None:
         """Mirror row to common record: the steps over the mirror that ``column`` points at, and its crosswalk."""

@@ -12,8 +12,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from replicator.errors import ReplicatorError
+from replicator.model.complaints import Location as Location
+from replicator.model.complaints import in_plain_words
 
-Location = tuple[int | str, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -93,14 +94,8 @@ class Document:
         try:
             return model.model_validate(self.data, context={"base": self.path.resolve().parent})
         except ValidationError as invalid:
-            raise self.error("\n".join(self._complaints(invalid))) from None
-
-    def _complaints(self, invalid: ValidationError) -> list[str]:
-        messages: dict[Location, list[str]] = {}
-        for complaint in invalid.errors(include_url=False, include_context=False, include_input=False):
-            message = complaint["msg"].removeprefix("Value error, ")
-            messages.setdefault(self._known(complaint["loc"]), []).append(message)
-        return [str(self.problem(" or ".join(dict.fromkeys(found)), at)) for at, found in messages.items()]
+            complaints = in_plain_words(invalid, model, self._known)
+            raise self.error("\n".join(str(self.problem(words, at)) for at, words in complaints.items())) from None
 
     def _known(self, at: Location) -> Location:
         """``at`` without the branches of unions that pydantic adds; an unknown last part (a missing key) stays."""

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.model.literals import as_text, word
+from replicator.model.names import hint
 from replicator.model.paths import Kind, Paths, Step
 from replicator.model.schema import EntitySet, Map, column_name
 from replicator.model.spec import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
@@ -214,7 +215,8 @@ class Values:
             named = self.paths.schema.value_maps.get(spec.using)
             if named is None:
                 self.paths.where = ("fields", name, "using")
-                raise self.paths.problem(f"there is no value map '{spec.using}'")
+                more = hint(spec.using, self.paths.schema.value_maps)
+                raise self.paths.problem(f"there is no value map '{spec.using}'{more}")
             values, ignore_case = dict(named.values), named.ignore_case
         if self.mapping.direction == "out":
             turned: dict[Scalar, Scalar | None] = {}

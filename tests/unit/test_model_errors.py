@@ -34,15 +34,40 @@ def complaint(files: SchemaFiles) -> str:
 FARM, HERD = "common/farm.yaml", "common/herd.yaml"
 FARMS, HERDS, MARKET = "registry/farms.yaml", "registry/herds.yaml", "market/Herds.yaml"
 FAULTS = [
-    Fault("an unknown key of a common field", FARM, "{length: 2}", "{lenght: 2}", ("fields.land.lenght",)),
-    Fault("an unknown key of a file", FARM, "key: [code]", "key: [code]\nkeys: [code]", ("keys",), 1),
-    Fault("an unknown key of a map", HERDS, "    when:", "    whenever: []\n    when:", ("maps.0.whenever",)),
-    Fault("an unknown key of a field map", FARMS, "using: land", "using: land, trunkate: 1", ("land.trunkate",)),
+    Fault(
+        "an unknown key of a common field",
+        FARM,
+        "{length: 2}",
+        "{lenght: 2}",
+        ("fields.land.lenght: unknown key; did you mean 'length'? (possible: type, length, required",),
+    ),
+    Fault(
+        "an unknown key of a file",
+        FARM,
+        "key: [code]",
+        "key: [code]\nkeys: [code]",
+        ("keys: unknown key; did you mean 'key'?",),
+        1,
+    ),
+    Fault(
+        "an unknown key of a map",
+        HERDS,
+        "    when:",
+        "    whenever: []\n    when:",
+        ("maps.0.whenever", "possible: to, from, description, when,"),
+    ),
+    Fault(
+        "an unknown key of a field map",
+        FARMS,
+        "using: land",
+        "using: land, trunkate: 1",
+        ("land.trunkate", "did you mean 'truncate'?"),
+    ),
     Fault("a type that does not exist", HERD, "type: date", "type: dat", ("counted_on.type", "'date'")),
-    Fault("a text for a number", FARM, "length: 2", "length: two", ("fields.land.length", "integer")),
-    Fault("a number for a list", FARM, "key: [code]", "key: 1", ("key", "tuple")),
-    Fault("a list for a mapping", FARM, "{length: 2}", "[1, 2]", ("fields.land",)),
-    Fault("a number for a name", FARM, "entity: farm", "entity: 7", ("entity", "string")),
+    Fault("a text for a number", FARM, "length: 2", "length: two", ("fields.land.length: has to be a whole number",)),
+    Fault("a number for a list", FARM, "key: [code]", "key: 1", ("key: has to be a list",)),
+    Fault("a list for a mapping", FARM, "{length: 2}", "[1, 2]", ("fields.land: has to be a mapping",)),
+    Fault("a number for a name", FARM, "entity: farm", "entity: 7", ("entity: has to be a text",)),
     Fault("a negative length", FARM, "length: 2", "length: -2", ("fields.land.length", "greater than 0")),
     Fault("a name with a blank", FARM, "  land:", "  the land:", ("the land", "pattern")),
     Fault("a capital in a common field", FARM, "  land:", "  Land:", ("fields.Land", "lower case")),
@@ -62,16 +87,34 @@ FAULTS = [
     Fault(
         "a map from an entity that does not exist", MARKET, "- from: herd", "- from: flock", ("maps.0.from", "'flock'")
     ),
-    Fault("an entity set that does not exist", HERDS, "to: [farms]", "to: [barns]", ("fields.farm", "'barns'")),
-    Fault("a source field that does not exist", HERDS, "heads: heads", "heads: hoofs", ("registry.herds", "'hoofs'")),
+    Fault(
+        "an entity set that does not exist",
+        HERDS,
+        "to: [farms]",
+        "to: [barns]",
+        ("fields.farm", "'barns'; did you mean 'farms'?"),
+    ),
+    Fault(
+        "a source field that does not exist",
+        HERDS,
+        "heads: heads",
+        "heads: hoofs",
+        ("registry.herds", "'hoofs'", "(it has herdid,"),
+    ),
     Fault(
         "a target field that does not exist",
         HERDS,
         "heads: heads",
         "hoofs: heads",
-        ("fields.hoofs", "no field 'hoofs'"),
+        ("fields.hoofs", "no field 'hoofs' (it has farm, number,"),
     ),
-    Fault("a value map that does not exist", FARMS, "using: land", "using: lands", ("fields.land.using", "'lands'")),
+    Fault(
+        "a value map that does not exist",
+        FARMS,
+        "using: land",
+        "using: lands",
+        ("fields.land.using", "'lands'; did you mean 'land'?"),
+    ),
     Fault(
         "a path over a field that is no reference", MARKET, "farm.size", "number.size", ("'number' is not a reference",)
     ),
@@ -222,7 +265,13 @@ FAULTS = [
         ("when.0.that.farm.size", "'Huge' is none of Small, Large, the values of 'size'"),
         2,
     ),
-    Fault("a condition on a field that does not exist", HERDS, "that: {number:", "that: {numbr:", ("'numbr'",)),
+    Fault(
+        "a condition on a field that does not exist",
+        HERDS,
+        "that: {number:",
+        "that: {numbr:",
+        ("'numbr'; did you mean 'number'?",),
+    ),
     Fault(
         "a condition on every part of what has none",
         HERDS,
@@ -428,6 +477,44 @@ def test_several_problems_are_told_at_once(schema_files: SchemaFiles) -> None:
     assert len(lines) == 4
     for name in ("common/farm.yaml", "common/herd.yaml", "registry/farms.yaml", "values/land.yaml"):
         assert any(name in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        (
+            MARKET,
+            "default: 1.10",
+            "default: {today_plus: 14}",
+            "default.today_plus: unknown key; did you mean 'today_plus_days'? (possible: today_plus_days)",
+        ),
+        (
+            MARKET,
+            "default: 1.10",
+            "default: [1, 2]",
+            "fields.Weight.default: has to be true or false, a number, a date, a text or a mapping",
+        ),
+        (MARKET, "Size: {}", "Size: {empty: [a]}", "Size.empty: has to be true or false, a number, a date or a text"),
+        (
+            MARKET,
+            "- from: herd",
+            "- from: herd\n    on_delete: {sett: {Heads: 1}}",
+            "sett: unknown key; did you mean 'set'?",
+        ),
+        (MARKET, "- from: herd", "- from: herd\n    on_delete: keep", "has to be 'delete' or 'nothing' or a mapping"),
+        (FARM, "description: A farm.", "descripton: A farm.", "descripton: unknown key; did you mean 'description'?"),
+    ],
+)
+def test_each_mistake_is_told_in_one_line(schema_files: SchemaFiles, file: str, old: str, new: str, words: str) -> None:
+    schema_files.replace(file, old, new)
+    lines = complaint(schema_files).splitlines()
+    assert len(lines) == 1
+    assert words in lines[0]
+
+
+def test_a_wrong_value_is_told_beside_a_misspelt_key_that_is_near(schema_files: SchemaFiles) -> None:
+    schema_files.replace("common/farm.yaml", "{length: 2}", "{length: two, lenght: 2}")
+    assert len(complaint(schema_files).splitlines()) == 2
 
 
 def test_several_wrong_names_are_told_at_once(schema_files: SchemaFiles) -> None:
