@@ -307,7 +307,7 @@ class _Builder:
         if self.inbound or part is None or parent is None or parent[1].reference != self.mapping.entity.entity:
             raise self.paths.problem(f"'{condition.every}' is no part of {self.mapping.entity.entity}")
         child = Paths(self.schema, self.tables, self.mapping, part, f"c{len(self.children)}")
-        child.where = self.paths.where
+        child.where, child.expressions = self.paths.where, self.paths.expressions
         child.row.on = child.row[f"{parent[0]}_id"] == self.paths.row.alias.c.id
         holds = self._holds(child, condition)
         words = self._words(child, condition.otherwise)
