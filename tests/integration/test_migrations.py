@@ -212,9 +212,12 @@ def test_every_wrong_expression_is_told_at_once(target: MigrationTarget, tmp_pat
     file = folder / "ops/CDSSalesQuotationLines.yaml"
     condition = "    when:\n      - sql: '{quantity}'\n    fields:\n"
     file.write_text(file.read_text(encoding="utf-8").replace("    fields:\n", condition), encoding="utf-8")
+    whole = folder / "ops/CDSSalesQuotationHeaders.yaml"
+    whole.write_text(whole.read_text(encoding="utf-8").replace(" = {quote.organization}", ""), encoding="utf-8")
     with pytest.raises(SchemaError) as caught:
         migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
     assert [line.partition("yaml:")[2] for line in caught.value.message.splitlines()] == [
+        "32: maps.0.when.2.sql: it gives bigint, and boolean is wanted",
         '26: maps.0.fields.RequestedSalesQuantity.sql: PostgreSQL refuses it: syntax error at or near "what"',
         "20: maps.0.when.0.sql: it gives numeric, and boolean is wanted",
     ]
