@@ -16,7 +16,6 @@ from replicator.model.schema import EntitySet
 from replicator.systems.connector import Connector, FieldProblem, Row
 
 KEY_SEPARATOR = "\x1f"
-_VALUE_CHARACTERS = 100  # of a rejected value that are told
 _ROW_CHARACTERS = 10_000  # of a rejected row that are kept
 _sql = statements(__file__)
 
@@ -121,13 +120,10 @@ def _storable(value: object) -> str:
 
 
 def in_words(problem: FieldProblem) -> str:
-    """The reason, for people; the value in ASCII and cut."""
-    value = ascii(problem.value)
-    if len(value) > _VALUE_CHARACTERS:
-        value = value[: _VALUE_CHARACTERS - 4] + "..." + value[-1]  # the quotation mark stays
-    return f"{problem.field}: {value} {problem.why}"
+    """The reason, for people."""
+    return str(problem)
 
 
 def _as_text(row: Row) -> str:
     """JSON in ASCII: NUL characters and lone surrogates appear escaped, so that a database can hold them."""
-    return simplejson.dumps(row, use_decimal=True, default=str, ensure_ascii=True)[:_ROW_CHARACTERS]
+    return simplejson.dumps(row, use_decimal=True, default=str, ensure_ascii=True, allow_nan=True)[:_ROW_CHARACTERS]

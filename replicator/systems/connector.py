@@ -8,8 +8,12 @@ from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 
+import simplejson
+
 from replicator.model.spec import EntitySetSpec, FieldType
 
+_shown_characters = 100
+"""Of a value in a message."""
 Operation = Literal["create", "update", "delete"]
 Row: TypeAlias = Mapping[str, object]
 """A record as the system's JSON had it: the system's own names, numbers as int or Decimal."""
@@ -28,13 +32,27 @@ class Page:
 
 
 class FieldProblem(ValueError):
-    """A value that does not fit its field: bad type, out of range, text that a database cannot hold."""
+    """A value that does not fit its field: bad type, out of range, text that a database cannot hold.
+
+    ``value`` is None where there is none, and the problem is about the field.
+    """
 
     def __init__(self, name: str, value: object, why: str) -> None:
-        super().__init__(f"{name}: {value!r} {why}")
+        super().__init__(f"{name}: {why}" if value is None else f"{name}: {shown(value)} {why}")
         self.field = name
         self.value = value
         self.why = why
+
+
+def shown(value: object) -> str:
+    """A value for people and for the hub: as in JSON, a text with what cannot be shown escaped, and cut."""
+    text = repr(value) if isinstance(value, str) else _json(value)
+    # The quotation mark at the end stays.
+    return text if len(text) <= _shown_characters else f"{text[: _shown_characters - 4]}...{text[-1]}"
+
+
+def _json(value: object) -> str:
+    return simplejson.dumps(value, use_decimal=True, default=str, allow_nan=True)
 
 
 @dataclass(frozen=True)

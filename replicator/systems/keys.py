@@ -30,6 +30,8 @@ def literal(name: str, value: object) -> str:
     if isinstance(value, str):
         to_text(name)(value)
         return quote("'" + value.replace("'", "''") + "'", safe="")
+    if value is None:
+        raise FieldProblem(name, None, "is part of a key, and has no value")
     raise FieldProblem(name, value, "cannot be part of a key")
 
 

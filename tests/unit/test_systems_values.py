@@ -87,6 +87,22 @@ def test_values_that_do_not_fit(kind: str, wire: object) -> None:
     assert caught.value.field == "f"
 
 
+@pytest.mark.parametrize(
+    ("wire", "words"),
+    [
+        (Decimal("1E+5000"), "f: 1E+5000 is out of range"),
+        (True, "f: true is not a number"),
+        ([1, None], "f: [1, null] is not a number"),
+        ("Taquería \ud800", r"f: 'Taquería \ud800' is not a number"),
+        ("a" * 500, f"f: '{'a' * 95}...' is not a number"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_in_words_for_people(wire: object, words: str) -> None:
+    with pytest.raises(FieldProblem) as caught:
+        values.to_decimal("f")(wire)
+    assert str(caught.value) == words
+
+
 @given(st.uuids())
 def test_the_fast_way_to_a_guid_gives_the_same(value: UUID) -> None:
     found = values.to_uuid("f")(str(value))
@@ -165,7 +181,7 @@ def test_values_that_cannot_be_written(kind: str, value: object) -> None:
 
 def test_a_field_that_stays_away_is_a_problem_not_an_empty_field() -> None:
     decode = values.row_decoder([("n", "n", values.to_text("n"))])
-    with pytest.raises(FieldProblem, match="missing"):
+    with pytest.raises(FieldProblem, match=r"^n: is missing in the answer$"):
         decode({"@odata.etag": 'W/"1"'})
 
 
