@@ -100,7 +100,7 @@ def _within_reason(name: str, value: Decimal) -> Decimal:
         raise FieldProblem(name, value, "is not a finite number")
     if -most_digits <= exponent and value.adjusted() <= most_digits:
         return value
-    raise FieldProblem(name, value.normalize(), "is out of range")
+    raise FieldProblem(name, value, "is out of range")
 
 
 def to_boolean(name: str) -> Convert:

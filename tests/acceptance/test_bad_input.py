@@ -289,6 +289,36 @@ def test_what_a_system_does_not_have_is_named_and_stops_only_what_needs_it(
     assert [row["entity_set"] for row in result.json["problems"]] == ["pricelevels"]
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("9" * 6000, "99...9 is out of range"),
+        ("1e99999999999999999999", "Infinity is not a finite number"),
+        ("NaN", "NaN is not a finite number"),
+    ],
+    ids=["thousands of digits", "an exponent without bounds", "not a number"],
+)
+def test_a_number_that_no_field_can_hold_keeps_no_other_record_from_arriving(
+    workplace: Workplace, systems: Systems, odd_system: Callable[[Answer], str], number: str, words: str
+) -> None:
+    systems.create(
+        "sales",
+        "accounts",
+        {"accountnumber": "A-2", "name": "Odd Shop", "address1_country": "DE", "creditlimit": 271828},
+    )
+
+    def odd_number(url: str) -> tuple[int, str, bytes]:
+        answer = systems.client.get(systems.urls["sales"] + "/" + url.split("/", 3)[3])
+        return answer.status_code, answer.headers["content-type"], answer.content.replace(b"271828", number.encode())
+
+    workplace.configure({"sales": odd_system(odd_number), "ops": systems.urls["ops"]})
+    assert workplace.tell("once").code == 3
+    assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
+    told = " ".join(workplace.run("status").out.split())
+    assert "creditlimit: " in told
+    assert words in told
+
+
 def test_a_port_in_use_is_named(workplace: Workplace) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

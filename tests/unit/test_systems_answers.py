@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,8 @@ from replicator.errors import (
 )
 from replicator.systems import exact_json
 from replicator.systems.answers import Answer, Complaint, complaint, error_of, json_object, pause
+from replicator.systems.connector import FieldProblem
+from replicator.systems.values import to_decimal, to_integer
 
 NOW = datetime(2024, 5, 6, 12, 0, 0, tzinfo=UTC)
 JSON = {"content-type": "application/json; odata.metadata=minimal"}
@@ -113,14 +116,10 @@ def test_a_page_of_a_proxy_is_no_refusal() -> None:
         ({}, b"{}"),
         (JSON, b""),
         (JSON, b'{"secret": [1, 2'),
-        (JSON, b'{"secret": NaN}'),
-        (JSON, b'{"secret": Infinity}'),
-        (JSON, b'{"secret": 1e99999999999999999999}'),
         (JSON, b"[" * 100_000),
         (JSON, b'{"a":' * 100_000),
         (JSON, b"[1]"),
         (JSON, b'{"secret": "\xff"}'),
-        (JSON, b'{"a": ' + b"9" * 5000 + b"}"),
     ],
 )
 def test_what_is_not_a_json_object(headers: dict[str, str], body: bytes) -> None:
@@ -128,6 +127,34 @@ def test_what_is_not_a_json_object(headers: dict[str, str], body: bytes) -> None
         json_object(Answer(200, headers, body), "sales: things")
     assert "sales: things" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_json_that_is_nested_too_deeply_is_not_told_as_half_of_it() -> None:
+    with pytest.raises(UnexpectedAnswer, match="nested too deeply"):
+        exact_json.loads(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "x")
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("9" * 6000, "9999...9 is out of range"),
+        ("-" + "9" * 6000, "9999...9 is out of range"),
+        ("NaN", "NaN is not a finite number"),
+        ("-Infinity", "-Infinity is not a finite number"),
+        ("1e99999999999999999999", "Infinity is not a finite number"),
+        ("-1e99999999999999999999", "-Infinity is not a finite number"),
+        ("1E+9999999", "1E+9999999 is out of range"),
+    ],
+)
+def test_a_number_that_no_field_can_hold_is_a_problem_of_its_field_alone(number: str, shown: str) -> None:
+    row = exact_json.loads(f'{{"price": {number}, "name": "Lamp", "left": 0.10}}'.encode(), "x")
+    assert (row["name"], row["left"]) == ("Lamp", Decimal("0.10"))
+    with pytest.raises(FieldProblem) as caught:
+        to_decimal("price")(row["price"])
+    assert str(caught.value).startswith("price: ")
+    assert str(caught.value).endswith(shown)
+    with pytest.raises(FieldProblem, match=r"price: .* is (not an integer|out of range)"):
+        to_integer("price")(row["price"])
 
 
 @given(st.binary(max_size=200))
