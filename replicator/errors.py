@@ -18,14 +18,19 @@ ReplicatorError
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class ReplicatorError(Exception):
     """Base of all errors raised on purpose: ``message`` says what and which, ``hint`` what to do next."""
 
+    usual_hint: ClassVar[str] = ""
+    """What to do next where whoever raises the error knows nothing better."""
+
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
@@ -46,9 +51,13 @@ class HubUnavailable(Transient):
 class SystemUnavailable(Transient):
     """A system cannot be reached or answers with a failure of its own."""
 
+    usual_hint = "'replicator run' tries it again by itself; where it lasts, see whether the system is up"
+
 
 class Throttled(Transient):
     """A system asks for a pause; ``retry_after`` is in seconds."""
+
+    usual_hint = "'replicator run' goes on by itself after the pause; fewer parallel_requests draw less throttling"
 
     def __init__(self, message: str, *, retry_after: float, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -58,9 +67,16 @@ class Throttled(Transient):
 class UnexpectedAnswer(Transient):
     """A system's answer does not follow its protocol."""
 
+    usual_hint = (
+        "'replicator run' tries it again by itself; where it lasts, check the system's url and kind, "
+        "and whether a proxy or a sign-in page answers in its place"
+    )
+
 
 class TokenExpired(Transient):
     """The change token is no longer accepted; the entity set has to be read whole."""
+
+    usual_hint = "the set is read whole"
 
 
 class LeaseLost(Transient):

@@ -140,7 +140,9 @@ def _webhook(url: str, transport: httpx2.BaseTransport | None) -> Send:
             with httpx2.Client(transport=transport, timeout=_TIMEOUT) as client:
                 answer = client.post(url, content=content, headers={"Content-Type": "application/json"})
         except (httpx2.HTTPError, httpx2.InvalidURL) as problem:
-            raise SystemUnavailable(f"the webhook cannot be reached ({type(problem).__name__})") from None
+            raise SystemUnavailable(
+                f"the webhook cannot be reached ({type(problem).__name__})", hint="look at 'notify: webhooks:'"
+            ) from None
         if answer.status_code >= 300:
             raise SystemUnavailable(f"the webhook answered {answer.status_code}", hint="look at 'notify: webhooks:'")
 

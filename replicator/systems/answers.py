@@ -121,10 +121,7 @@ def error_of(answer: Answer, what: str, now: datetime, longest_pause: float) -> 
     status = answer.status
     if 200 <= status < 300:
         return None
-    words = complaint(answer.body)
-    said = (
-        f"{what}: {status}" + (f" {words.code}" if words.code else "") + (f": {words.message}" if words.message else "")
-    )
+    said = f"{what}: {status}{_words_of(answer)}"
     if status == 429:
         wait = pause(answer.headers.get("retry-after"), now, longest_pause)
         return Throttled(f"{what}: the system is throttling and {wait}", retry_after=wait.seconds)
@@ -133,20 +130,37 @@ def error_of(answer: Answer, what: str, now: datetime, longest_pause: float) -> 
     if status >= 500 or status == 408:
         return SystemUnavailable(said)
     if 400 <= status < 500:
-        return _refused(answer, said, words)
-    return UnexpectedAnswer(said, hint="the address in the configuration may be of another place")
+        return _refused(answer, said)
+    return UnexpectedAnswer(said)
 
 
-def _refused(answer: Answer, said: str, words: Complaint) -> ReplicatorError:
-    # A proxy's "404 Not Found" page in HTML is no word of the system: nothing may be concluded from it.
-    if words == Complaint() and answer.body and answer.media_type != "application/json":
-        return UnexpectedAnswer(f"{said}: {answer.media_type or 'an answer without a type'} instead of JSON")
-    return RequestRefused(said, hint="check the entity set and field names, and the address of the system")
+def _words_of(answer: Answer) -> str:
+    if _is_of_another(answer):
+        return f": {_instead_of_json(answer)}"
+    words = complaint(answer.body)
+    return (f" {words.code}" if words.code else "") + (f": {words.message}" if words.message else "")
+
+
+def _instead_of_json(answer: Answer) -> str:
+    return f"{answer.media_type or 'an answer without a content type'} instead of JSON"
+
+
+def _is_of_another(answer: Answer) -> bool:
+    """Whether a refusal is no word of the system, but a page of a proxy: nothing may be concluded from it."""
+    return bool(answer.body) and answer.media_type != "application/json" and complaint(answer.body) == Complaint()
+
+
+def _refused(answer: Answer, said: str) -> ReplicatorError:
+    # A single record that is not there is no error, so that a 404 is about the whole entity set.
+    if answer.status == 404:
+        hint = "check the system's url and kind, and whether it has this entity set: replicator check"
+    else:
+        hint = "check the names of the entity set and its fields in schema/: replicator check"
+    return UnexpectedAnswer(said, hint=hint) if _is_of_another(answer) else RequestRefused(said, hint=hint)
 
 
 def json_object(answer: Answer, what: str) -> dict[str, object]:
     """The JSON object of a good answer. Raises UnexpectedAnswer for another content type or broken JSON."""
     if answer.media_type != "application/json":
-        found = answer.media_type or "an answer without a content type"
-        raise UnexpectedAnswer(f"{what}: {found} instead of JSON", hint="is the address that of the system itself?")
+        raise UnexpectedAnswer(f"{what}: {_instead_of_json(answer)}")
     return exact_json.loads(answer.body, what)

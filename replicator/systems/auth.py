@@ -19,6 +19,8 @@ Clock = Callable[[], datetime]
 """The time now, aware, in UTC."""
 renew_before = timedelta(seconds=120)
 """A token is renewed this long before it ends, so that it does not end on the way."""
+check_issuer = "check token_url; 'replicator run' tries it again by itself"
+"""What to do next where the answer is not that of a token issuer."""
 
 
 class NotSent(SystemUnavailable):
@@ -94,7 +96,7 @@ class ClientCredentialsToken:
         token = self._ask()
         text, seconds = token.get("access_token"), token.get("expires_in", 3600)
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise NotSent(f"{self._auth.token_url}: the answer holds no token")
+            raise NotSent(f"{self._auth.token_url}: the answer holds no token", hint=check_issuer)
         self._header = f"Bearer {text}"
         self._until = now + max(timedelta(seconds=_lifetime(seconds)) - renew_before, timedelta(seconds=1))
 
@@ -113,7 +115,7 @@ class ClientCredentialsToken:
         except httpx2.HTTPError as error:
             raise NotSent(f"{where}: no answer ({type(error).__name__})") from None
         except (ValueError, TypeError, AttributeError, RecursionError):
-            raise NotSent(f"{where}: the answer is not that of a token issuer") from None
+            raise NotSent(f"{where}: the answer is not that of a token issuer", hint=check_issuer) from None
         return token
 
     def _refusal(self, response: httpx2.Response) -> Exception:
@@ -123,7 +125,9 @@ class ClientCredentialsToken:
             return Throttled(f"{where}: throttling and {wait}", retry_after=wait.seconds)
         answer = Answer(response.status_code, {}, b"")
         error = error_of(answer, where, self._clock(), self._longest_pause)
-        return error if isinstance(error, AccessDenied) else NotSent(f"{where}: {response.status_code}")
+        if isinstance(error, AccessDenied):
+            return error
+        return NotSent(f"{where}: {response.status_code}", hint=check_issuer)
 
     def _without_secret(self, text: str) -> str:
         return text.replace(self._auth.client_secret.get_secret_value(), "***")

@@ -117,7 +117,7 @@ class Dataverse(ODataConnector):
             first = next(found)
         except RequestRefused as error:
             if token_refused.search(error.message):
-                raise TokenExpired(error.message, hint="the set is read whole") from error
+                raise TokenExpired(error.message) from error
             raise
         yield self._page(first, entity_set)
         for sheet in found:

@@ -15,6 +15,7 @@ import httpx2
 from replicator.errors import SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.systems.answers import Answer, Pause, error_of, pause
 from replicator.systems.auth import ClientCredentialsToken, Clock, NotSent, credentials
+from replicator.systems.connector import shown
 from replicator.systems.settings import SystemSettings
 from replicator.systems.slots import Slots
 
@@ -95,11 +96,16 @@ class Http:
         """
         try:
             url = urljoin(base or self.root + "/", link)
-            same = _origin(url) == _origin(self.root)
+            origin = _origin(url)
         except ValueError:
             raise UnexpectedAnswer(f"{self.name}: the answer holds a link that is no address") from None
-        if not same:
-            raise UnexpectedAnswer(f"{self.name}: the answer holds a link to another host, which is not followed")
+        if origin != _origin(self.root):
+            scheme, host, port = origin
+            raise UnexpectedAnswer(
+                f"{self.name}: the answer holds a link to another host, {shown(f'{scheme}://{host}:{port}')}, "
+                "which is not followed",
+                hint="where the system really has that address, write it as its url in the configuration",
+            )
         return url
 
     def send(
@@ -190,9 +196,15 @@ class Http:
             pieces.append(piece)
             size += len(piece)
             if size > self.settings.answer_bytes:
-                raise UnexpectedAnswer(f"{what}: the answer is larger than {self.settings.answer_bytes} bytes")
+                raise UnexpectedAnswer(
+                    f"{what}: the answer is larger than {self.settings.answer_bytes} bytes",
+                    hint="ask for fewer records_per_read, or allow more answer_bytes for this system",
+                )
             if time.monotonic() > until:
-                raise LostAnswer(f"{what}: the answer did not end in {self.settings.answer_seconds:.0f} s")
+                raise LostAnswer(
+                    f"{what}: the answer did not end in {self.settings.answer_seconds:.0f} s",
+                    hint="ask for fewer records_per_read, or allow more answer_seconds for this system",
+                )
         return b"".join(pieces)
 
     def _note_budget(self, left: str) -> None:

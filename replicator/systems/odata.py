@@ -240,7 +240,10 @@ class ODataConnector(ABC):
             raise UnexpectedAnswer(
                 f"{self.name}: {what}: {answer.media_type or 'no content type'}, not multipart/mixed"
             )
-        found = batch.parse(answer.headers["content-type"], answer.body)
+        try:
+            found = batch.parse(answer.headers["content-type"], answer.body)
+        except UnexpectedAnswer as error:
+            raise UnexpectedAnswer(f"{self.name}: {what}: {error.message}") from error
         if len(found) > len(items):
             raise UnexpectedAnswer(f"{self.name}: {what}: {len(found)} answers came")
         return [*found, *[None] * (len(items) - len(found))]

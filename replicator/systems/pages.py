@@ -36,7 +36,10 @@ def sheets(http: Http, url: str, headers: Mapping[str, str], entity_set: str) ->
                 hint="nothing of this read is used; it is tried again later",
             )
         if number > http.settings.pages_per_read:
-            raise UnexpectedAnswer(f"{http.name}: {what}: more pages than pages_per_read allows")
+            raise UnexpectedAnswer(
+                f"{http.name}: {what}: more pages than pages_per_read allows",
+                hint="allow more for this system, where the entity set is so large",
+            )
         seen.add(link)
         body = json_object(http.send("GET", link, what, headers=headers), f"{http.name}: {what}")
         sheet = _sheet(body, http, link, what)

@@ -39,7 +39,7 @@ def told_as_problem(result: Result, *words: str) -> None:
     assert result.code in (3, 4), result.told
     assert "Traceback" not in result.told
     [line] = [line for line in result.told.splitlines() if line.startswith("problem") and words[0] in line][:1]
-    for part in words:
+    for part in ("; next: ", *words):
         assert part in line, result.told
 
 
@@ -249,6 +249,14 @@ NONSENSE = {
     "a page for people": (lambda _: (200, "text/html", b"<html>Sign in</html>"), "text/html"),
     "JSON cut short": (lambda _: (200, JSON, b'{"value": [{"a": 1}'), "JSON"),
     "JSON of another shape": (lambda _: (200, JSON, b"[]"), ""),
+    "JSON nested without end": (lambda _: (200, JSON, b'{"value": ' + b"[" * 9999 + b"]" * 9999 + b"}"), "too deeply"),
+    "an answer without records": (lambda _: (200, JSON, b'{"d": []}'), "no list of records"),
+    "a link to another host": (
+        lambda _: (200, JSON, b'{"value": [], "@odata.nextLink": "http://elsewhere.test/x"}'),
+        "elsewhere.test",
+    ),
+    "a page of a proxy": (lambda _: (503, "text/html", b"<html>Maintenance</html>"), "503: text/html instead of JSON"),
+    "a request to wait": (lambda _: (429, JSON, b"{}"), "asks for a pause"),
     "a page link that loops": (lambda url: (200, JSON, f'{{"value": [], "@odata.nextLink": "{url}"}}'.encode()), ""),
 }
 
@@ -317,6 +325,18 @@ def test_a_number_that_no_field_can_hold_keeps_no_other_record_from_arriving(
     told = " ".join(workplace.run("status").out.split())
     assert "creditlimit: " in told
     assert words in told
+
+
+@pytest.mark.parametrize("command", ["once", "check"])
+def test_systems_that_were_mixed_up_make_one_suspect_url_and_kind(
+    workplace: Workplace, systems: Systems, command: str
+) -> None:
+    workplace.configure({"sales": systems.urls["ops"], "ops": systems.urls["sales"]})
+    result = workplace.run(command)
+    assert result.code in (1, 3)
+    troubles = [line for line in result.told.splitlines() if ": 404" in line]
+    assert troubles
+    assert all("check the system's url and kind" in line for line in troubles)
 
 
 def test_a_port_in_use_is_named(workplace: Workplace) -> None:

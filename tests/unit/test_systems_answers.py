@@ -104,9 +104,26 @@ def test_kinds_of_errors(status: int, kind: type[ReplicatorError]) -> None:
         assert "0x1: no such thing" in str(error)
 
 
-def test_a_page_of_a_proxy_is_no_refusal() -> None:
-    error = error_of(Answer(404, {"content-type": "text/html"}, b"<h1>Not Found</h1>"), "x", NOW, 900)
-    assert isinstance(error, UnexpectedAnswer)
+@pytest.mark.parametrize(("status", "kind"), [(404, UnexpectedAnswer), (503, SystemUnavailable), (403, AccessDenied)])
+def test_a_page_of_a_proxy_is_no_refusal_and_told_as_such(status: int, kind: type[ReplicatorError]) -> None:
+    error = error_of(Answer(status, {"content-type": "text/html"}, b"<h1>No</h1>"), "sales: things", NOW, 900)
+    assert type(error) is kind
+    assert error.message == f"sales: things: {status}: text/html instead of JSON"
+    assert error.hint
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 408, 413, 429, 500, 503])
+def test_every_error_says_what_to_do_next(status: int) -> None:
+    error = error_of(Answer(status, JSON, b"{}"), "sales: things", NOW, 900)
+    assert error is not None
+    assert error.hint
+
+
+def test_a_404_suspects_the_address_and_the_kind() -> None:
+    error = error_of(Answer(404, JSON, b'{"error":{"code":"","message":"no"}}'), "sales: things", NOW, 900)
+    assert error is not None
+    for word in ("url", "kind", "replicator check"):
+        assert word in error.hint
 
 
 @pytest.mark.parametrize(
@@ -127,6 +144,7 @@ def test_what_is_not_a_json_object(headers: dict[str, str], body: bytes) -> None
         json_object(Answer(200, headers, body), "sales: things")
     assert "sales: things" in str(caught.value)
     assert "secret" not in str(caught.value)
+    assert "url" in caught.value.hint
 
 
 def test_json_that_is_nested_too_deeply_is_not_told_as_half_of_it() -> None:

@@ -385,3 +385,19 @@ def test_any_page_is_read_or_raises_nothing_strange(body: bytes) -> None:
         with contextlib.suppress(UnexpectedAnswer):
             answer = lambda: httpx2.Response(200, headers={"Content-Type": "application/json"}, content=body)  # noqa: E731
             read(kind, entity_set, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx2.Response(200, headers={"Content-Type": "text/html"}, text="<html>"), "text/html, not multipart/mixed"),
+        (b"--b\r\nContent-Type: application/http\r\n\r\n", "cut"),
+    ],
+)
+def test_an_answer_that_is_no_batch_names_the_system_and_says_what_to_do(
+    answer: bytes | httpx2.Response, words: str
+) -> None:
+    outcome = dataverse(thing(), answer)
+    assert isinstance(outcome, Unknown)
+    for part in ("sales: batch of 1: ", words, "check the system's url"):
+        assert part in outcome.message
