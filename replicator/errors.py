@@ -86,9 +86,13 @@ class LeaseLost(Transient):
 class ConfigurationError(Terminal):
     """A setting or the configuration file is wrong."""
 
+    usual_hint = "docs/configuration.md explains every key, and 'replicator init' writes a commented file"
+
 
 class SchemaError(Terminal):
     """A file of ``schema/`` is wrong; the message names file, line and field."""
+
+    usual_hint = "docs/mapping.md explains the files of schema/, and 'replicator check-schema' checks them"
 
 
 class HubMismatch(Terminal):

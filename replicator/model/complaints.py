@@ -17,6 +17,23 @@ _KINDS = {
     "datetime": "a date", "string": "a text", "tuple": "a list", "list": "a list", "dict": "a mapping",
     "model": "a mapping",
 }  # fmt: skip
+_WORDS = {
+    "missing": "missing, and required",
+    "invalid_key": "not a text, as a key has to be",
+    "too_short": "has to hold at least {min_length}",
+    "string_too_short": "has to have at least {min_length} characters",
+    "string_too_long": "has to have at most {max_length} characters",
+    "string_pattern_mismatch": "does not fit the pattern {pattern}",
+    "int_parsing_size": "out of range",
+    "finite_number": "has to be a number",
+    "none_required": "has to be null",
+    "greater_than": "has to be greater than {gt:g}",
+    "greater_than_equal": "has to be at least {ge:g}",
+    "less_than_equal": "has to be at most {le:g}",
+    "union_tag_not_found": "has to say its {discriminator}",
+    "union_tag_invalid": "its {discriminator} has to be one of {expected_tags}",
+}
+"""By pydantic's names of what can be wrong; none of them repeats a value, for it may be a secret."""
 _WRONG_KIND = re.compile(r"([a-z]+)_(?:type|parsing|attributes_type|from_\w+)")
 
 
@@ -52,9 +69,17 @@ def _words(found: list[ErrorDetails]) -> str:
     kinds = list(dict.fromkeys(kind for error in found if (kind := _kind(error))))
     if "a number" in kinds and "a whole number" in kinds:
         kinds.remove("a whole number")
-    others = dict.fromkeys(error["msg"].removeprefix("Value error, ") for error in found if not _kind(error))
+    others = dict.fromkeys(_in_words(error) for error in found if not _kind(error))
     wanted = " or ".join(filter(None, (", ".join(kinds[:-1]), *kinds[-1:])))
     return " or ".join([*([f"has to be {wanted}"] if wanted else []), *others])
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """A complaint of pydantic in the words of this program; a validator of our own has its own words."""
+    words = _WORDS.get(error["type"])
+    if words is None:
+        return error["msg"].removeprefix("Value error, ")
+    return words.format(**error.get("ctx", {}))
 
 
 def _kind(error: ErrorDetails) -> str | None:

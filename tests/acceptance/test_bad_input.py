@@ -49,17 +49,12 @@ def write(place: Workplace, text: str) -> None:
 
 def test_bad_yaml_names_file_and_line(workplace: Workplace) -> None:
     write(workplace, "hub:\n  folder: hub\n folder: x\n")
-    result = workplace.run("status")
-    assert result.code == 1
-    assert result.err.startswith("error: ")
-    assert "replicator.yaml:3: not valid YAML" in result.err
+    told_as_error(workplace.run("status"), 1, "replicator.yaml:3: not valid YAML", "init")
 
 
 def test_an_unknown_key_names_file_line_and_key(workplace: Workplace) -> None:
     write(workplace, "hub:\n  folder: hub\n  ulr: x\n")
-    result = workplace.tell("status")
-    assert result.code == 1
-    assert "replicator.yaml:3: hub.ulr: " in result.err
+    told_as_error(workplace.tell("status"), 1, "replicator.yaml:3: hub.ulr: unknown key; did you mean 'url'?", "init")
 
 
 def test_a_configuration_that_is_not_there_is_named(workplace: Workplace) -> None:
@@ -177,10 +172,7 @@ def test_a_hub_from_another_schema_is_told_with_the_command_that_mends_it(
 
 def test_a_wrong_schema_is_told_with_file_and_line(workplace: Workplace, own_schema: Path) -> None:
     replace(own_schema / "ops" / "CustomersV3.yaml", "CreditLimit: credit_limit", "CreditLimitt: credit_limit")
-    result = workplace.tell("once")
-    assert result.code == 1
-    assert "own/ops/CustomersV3.yaml:" in result.err
-    assert "CreditLimitt" in result.err
+    told_as_error(workplace.tell("once"), 1, "own/ops/CustomersV3.yaml:", "CreditLimitt", "check-schema")
 
 
 def test_a_field_that_no_migration_has_made_is_told(workplace: Workplace, own_schema: Path) -> None:

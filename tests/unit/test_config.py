@@ -121,23 +121,32 @@ def test_an_unknown_key_is_named_with_its_line(file: Path, text: str, line: int,
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("daemon: {poll_seconds: 0}", 1, "daemon.poll_seconds: Input should be greater than 0"),
-        ("daemon: {poll_seconds: often}", 1, "daemon.poll_seconds"),
-        ("deletes: {share: 2}", 1, "deletes.share"),
-        ("systems:\n  sales:\n    kind: oracle\n    url: http://x", 3, "systems.sales.kind"),
-        ("systems:\n  sales:\n    kind: dataverse", 2, "systems.sales.url: Field required"),
+        ("daemon: {poll_seconds: 0}", 1, "daemon.poll_seconds: has to be greater than 0"),
+        ("daemon: {poll_seconds: often}", 1, "daemon.poll_seconds: has to be a number"),
+        ("deletes: {share: 2}", 1, "deletes.share: has to be at most 1"),
+        (
+            "systems:\n  sales:\n    kind: oracle\n    url: http://x",
+            3,
+            "systems.sales.kind: has to be 'dataverse' or 'finops'",
+        ),
+        ("systems:\n  sales:\n    kind: dataverse", 2, "systems.sales.url: missing, and required"),
         ("systems:\n  sales:\n    kind: dataverse\n    url: crm.example.com", 4, "systems.sales.url"),
         ("systems:\n  sales:\n    kind: dataverse\n    url: ftp://x", 4, "systems.sales.url"),
-        ("systems: []", 1, "systems"),
-        ("hub: 5", 1, "hub"),
+        ("systems: []", 1, "systems: has to be a mapping"),
+        ("hub: 5", 1, "hub: has to be a mapping"),
+        ("- hub: 5", 1, "replicator.yaml:1: has to be a mapping"),
+        (with_auth("{kind: basic}"), 5, "systems.sales.auth: its 'kind' has to be one of 'none', 'bearer'"),
+        (with_auth("{}"), 5, "systems.sales.auth: has to say its 'kind'"),
         ("daemon: {poll_seconds: .nan}", 1, "number"),
         ("daemon: {poll_seconds: .inf}", 1, "number"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line(file: Path, text: str, line: int, words: str) -> None:
-    message = refused(file, text).message
-    assert f"{file}:{line}: " in message
-    assert words in message
+    problem = refused(file, text)
+    assert f"{file}:{line}: " in problem.message
+    assert words in problem.message
+    assert "docs/configuration.md" in problem.hint
+    assert "replicator init" in problem.hint
 
 
 def test_bad_yaml_is_told_with_file_and_line(file: Path) -> None:
@@ -281,6 +290,7 @@ def only_configuration_errors(file: Path) -> None:
     except ConfigurationError as problem:
         message = problem.message
     assert str(file) in message or "environment" in message or "secret" in message
+    assert "Input should" not in message
 
 
 @given(tree=trees)
