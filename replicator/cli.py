@@ -21,12 +21,13 @@ from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__, report
 from replicator.commands import alerting, check, decide, plan, reconcile, record, status
-from replicator.config import FILE, Configuration, commented_file, load, split_address
+from replicator.config import FILE, commented_file, load, load_hub, split_address
 from replicator.console import command as console_command
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub import embedded
+from replicator.hub.connection import shown_url
 from replicator.hub.trouble import passes, remedy, words_of
 from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
@@ -121,7 +122,7 @@ def migrate_command(config_path: Path | None, as_json: bool) -> None:
     """
     with hub_of(load(config_path)) as hub:
         migrate(hub)
-        where = hub.engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        where = shown_url(hub.engine)
         owner = owner_of(hub.engine)
     if owner != OWNER:
         click.echo(f"warning: the roles of the hub could not be set up, {owner} owns it and does everything", err=True)
@@ -311,10 +312,10 @@ def down(config_path: Path | None, as_json: bool) -> None:
 
 
 def _embedded(config_path: Path | None, act: Callable[[Path], Any]) -> Any:
-    configuration: Configuration = load(config_path)
-    if configuration.hub.url:
+    settings = load_hub(config_path)
+    if settings.url:
         raise ReplicatorError("the hub is a server of your own, not the embedded one", hint="unset HUB_URL or hub.url")
-    return act(configuration.hub.folder)
+    return act(settings.folder)
 
 
 if __name__ == "__main__":

@@ -201,6 +201,14 @@ class Configuration(Settings):
         return self.delete_budgets.get(f"{system}.{entity_set}", self.deletes)
 
 
+class _HubAlone(Settings):
+    """What the file says of the hub; the rest is not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    hub: HubSettings = HubSettings()
+
+
 def commented_file() -> str:
     """A configuration to start from: it fits the shipped schema, so it lies there."""
     return (SHIPPED_SCHEMA / FILE).read_text(encoding="utf-8")
@@ -208,23 +216,39 @@ def commented_file() -> str:
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration in ``path`` (default: replicator.yaml, where there is one), relative paths made absolute."""
+    document = _document(path, environment)
+    if document is None:
+        return _resolve(Configuration(), Path.cwd(), environment)
+    found = document.parse(Configuration)
+    found._document = document
+    return _resolve(found, document.path.resolve().parent, environment)
+
+
+def load_hub(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> HubSettings:
+    """Only where the hub is: the rest of the file may be wrong, and no secret has to be there."""
+    document = _document(path, environment)
+    if document is None:
+        return _resolve_hub(HubSettings(), Path.cwd(), environment)
+    return _resolve_hub(document.parse(_HubAlone).hub, document.path.resolve().parent, environment)
+
+
+def _document(path: Path | None, environment: Mapping[str, str]) -> Document | None:
     if path is None and environment.get("REPLICATOR_CONFIG"):
         path = Path(environment["REPLICATOR_CONFIG"])
     if path is None and not FILE.exists():
-        return _resolve(Configuration(), Path.cwd(), environment)
+        return None
     file = path or FILE
     if not file.exists():
         raise ConfigurationError(f"there is no file {file}", hint="'replicator init' writes one")
-    document = read(file, ConfigurationError)
-    found = document.parse(Configuration)
-    found._document = document
-    return _resolve(found, file.resolve().parent, environment)
+    return read(file, ConfigurationError)
+
+
+def _resolve_hub(hub: HubSettings, base: Path, environment: Mapping[str, str]) -> HubSettings:
+    return hub.model_copy(update={"folder": base / hub.folder, "url": environment.get("HUB_URL") or hub.url})
 
 
 def _resolve(found: Configuration, base: Path, environment: Mapping[str, str]) -> Configuration:
-    hub = found.hub.model_copy(
-        update={"folder": base / found.hub.folder, "url": environment.get("HUB_URL") or found.hub.url}
-    )
+    hub = _resolve_hub(found.hub, base, environment)
     schema = base / found.schema_folder
     if not schema.exists() and not found.schema_folder.is_absolute():
         # Installed beside the program, for a configuration kept elsewhere.

@@ -90,15 +90,20 @@ def _taking(role: str) -> Callable[[DBAPIConnection, object], None]:
     return take
 
 
+def shown_url(engine: sa.Engine) -> str:
+    """The hub's URL as people write it, without passwords."""
+    url = engine.url.set(drivername="postgresql").difference_update_query(("password", "sslpassword"))
+    return url.render_as_string(hide_password=True)
+
+
 def check_server(engine: sa.Engine) -> None:
     """Raise HubUnavailable with the driver's words when the hub cannot be reached, HubMismatch when it is too old."""
     try:
         with engine.connect() as connection:
             version = connection.execute(sa.text("show server_version_num")).scalar_one()
     except OperationalError as problem:
-        where = engine.url.render_as_string(hide_password=True)
         raise HubUnavailable(
-            f"the hub at {where} cannot be reached: {str(problem.orig).strip()}",
+            f"the hub at {shown_url(engine)} cannot be reached: {str(problem.orig).strip()}",
             hint="check HUB_URL or hub.url, and that the server is up",
         ) from problem
     if int(version) // 10_000 < OLDEST:

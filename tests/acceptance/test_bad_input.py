@@ -115,7 +115,7 @@ def test_a_server_that_is_too_old_is_told(workplace: Workplace, monkeypatch: pyt
 @pytest.mark.parametrize("command", ["once", "status", "migrate", "retry --all"])
 def test_a_hub_that_cannot_be_reached_is_a_passing_failure(workplace: Workplace, command: str) -> None:
     result = workplace.tell(*command.split(), HUB_URL="postgresql://hub@127.0.0.1:1/hub")
-    told_as_error(result, 4, "127.0.0.1:1/hub", "HUB_URL")
+    told_as_error(result, 4, "the hub at postgresql://hub@127.0.0.1:1/hub cannot be reached", "HUB_URL")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,19 @@ def test_a_wrong_password_of_the_hub_is_told_without_showing_it(workplace: Workp
     result = workplace.tell("status", HUB_URL=url)
     told_as_error(result, 4, "nobody")
     assert "Sesam" not in result.told
+
+
+def test_a_password_among_the_options_of_the_url_is_not_shown_either(workplace: Workplace) -> None:
+    result = workplace.tell("status", HUB_URL="postgresql://hub@127.0.0.1:1/hub?password=Sesam&sslmode=disable")
+    told_as_error(result, 4, "postgresql://hub@127.0.0.1:1/hub?sslmode=disable")
+    assert "Sesam" not in result.told
+
+
+def test_the_embedded_hub_is_stopped_without_the_secrets_of_the_systems(workplace: Workplace) -> None:
+    sales = "{kind: dataverse, url: 'https://sales.test', auth: {kind: bearer, token: {env: NO_SUCH_VARIABLE}}}"
+    write(workplace, f"systems: {{sales: {sales}}}\n")
+    told_as_error(workplace.tell("status", HUB_URL=""), 1, "NO_SUCH_VARIABLE")
+    assert workplace.tell("hub", "down", HUB_URL="").code == 0
 
 
 def test_an_empty_hub_is_told_with_the_command_that_fills_it(bare_workplace: Workplace) -> None:

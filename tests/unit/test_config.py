@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.config import Configuration, load
+from replicator.config import Configuration, load, load_hub
 from replicator.errors import ConfigurationError
 
 SECRET = "s3cr3t-Wort!"
@@ -64,6 +64,15 @@ def test_without_any_url_the_hub_is_an_embedded_one_beside_the_file(file: Path) 
     found = configured(file, "")
     assert found.hub.url is None
     assert found.hub.folder == file.parent / "hub"
+
+
+def test_where_the_hub_is_can_be_read_without_the_secrets_of_the_systems(file: Path) -> None:
+    file.write_text(f"hub: {{folder: data}}\n{bearer('{env: NO_SUCH_VARIABLE}')}", encoding="utf-8")
+    assert load_hub(file, {}).folder == file.parent / "data"
+    assert load_hub(file, {"HUB_URL": "postgresql://h/d"}).url == "postgresql://h/d"
+    file.write_text("hub: {folder: [1]}", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"hub\.folder: not a path"):
+        load_hub(file, {})
 
 
 def test_relative_paths_start_at_the_file(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
