@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate.api import AutogenContext
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from replicator.errors import HubMismatch
 from replicator.hub import operating, state
 from replicator.model.compiled import Compiled
 from replicator.objects.generate import create_objects, drop_objects, schema_hash
+
+# Alembic takes a tenth of a second to import, so that each function does it that needs it: help and 'init' do not.
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OWNER = "replicator_owner"
@@ -63,24 +63,37 @@ class MigrationTarget:
     @staticmethod
     def _at_head(connection: sa.Connection) -> bool:
         """Whether the tables are this program's; after a downgrade they are older, and the objects do not fit them."""
+        from alembic.migration import MigrationContext
+
         context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
         return set(context.get_current_heads()) == set(scripts().get_heads())
 
 
 def scripts() -> ScriptDirectory:
     """The revisions of this program."""
-    return ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini")))
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_configured())
+
+
+def _configured() -> Config:
+    from alembic.config import Config
+
+    return Config(str(ROOT / "alembic.ini"))
 
 
 def alembic_config(target: MigrationTarget) -> Config:
     """Alembic's configuration, with the target handed over directly."""
-    config = Config(str(ROOT / "alembic.ini"))
+    config = _configured()
     config.attributes |= {"target": target, "writes": True}
     return config
 
 
 def migrate(target: MigrationTarget, revision: str = "head") -> None:
     """Upgrade the hub to ``revision`` and make the generated objects, in one transaction."""
+    from alembic import command
+    from alembic.util import CommandError
+
     try:
         command.upgrade(alembic_config(target), revision)
     except CommandError as problem:

@@ -8,8 +8,6 @@ from threading import Lock
 from typing import Any, Protocol
 
 import httpx2
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.httpx_client import OAuth2Client
 
 from replicator.errors import AccessDenied, SystemUnavailable, Throttled
 from replicator.systems.answers import Answer, error_of, pause
@@ -58,6 +56,8 @@ class ClientCredentialsToken:
     def __init__(
         self, settings: SystemSettings, auth: ClientCredentials, transport: httpx2.BaseTransport | None, clock: Clock
     ) -> None:
+        from authlib.integrations.httpx_client import OAuth2Client  # slow to import, and not every system needs it
+
         self._auth = auth
         self._clock = clock
         self._longest_pause = settings.longest_pause_seconds
@@ -102,6 +102,8 @@ class ClientCredentialsToken:
 
     def _ask(self) -> dict[str, Any]:
         """The issuer's answer. Every failure here is one before the real request: nothing was sent to the system."""
+        from authlib.integrations.base_client import OAuthError
+
         where = self._auth.token_url
         try:
             token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
