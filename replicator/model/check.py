@@ -25,17 +25,17 @@ def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:
     document = schema.documents[f"common.{entity.entity}"]
     for name in (*entity.key, *([entity.part_of] if entity.part_of else []), *([entity.label] if entity.label else [])):
         if name not in entity.fields:
-            yield str(document.problem(f"'{name}' is not among the fields{hint(name, entity.fields)}", ("key",)))
+            yield document.told(f"'{name}' is not among the fields{hint(name, entity.fields)}", ("key",))
     for name, field in entity.fields.items():
         if field.reference and field.reference not in schema.entities:
             unknown = f"there is no entity '{field.reference}'{hint(field.reference, schema.entities)}"
-            yield str(document.problem(unknown, ("fields", name, "reference")))
+            yield document.told(unknown, ("fields", name, "reference"))
         if field.default is not None and (words := misfit(field.default, name, field, types[field.type])):
-            yield str(document.problem(words, ("fields", name, "default")))
+            yield document.told(words, ("fields", name, "default"))
         if name != name.lower():
-            yield str(document.problem("names of common fields are lower case", ("fields", name)))
+            yield document.told("names of common fields are lower case", ("fields", name))
     if entity.part_of in entity.fields and not entity.fields[entity.part_of].required:
-        yield str(document.problem("a part needs its whole: make the field required", ("fields", entity.part_of or "")))
+        yield document.told("a part needs its whole: make the field required", ("fields", entity.part_of or ""))
 
 
 def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
     for where, names in (("key", spec.key), ("business_key", spec.business_key)):
         for name in names:
             if name not in spec.fields:
-                yield str(document.problem(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,)))
+                yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,))
     yield from _fields(schema, entity_set)
     for index, mapping in enumerate(spec.maps):
         yield from _map(schema, entity_set, index, mapping)
@@ -56,18 +56,16 @@ def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
     for name, field in spec.fields.items():
         twin = columns.setdefault(column_name(name), name)
         if twin != name:
-            yield str(document.problem(f"reads as the same column as '{twin}'", ("fields", name)))
+            yield document.told(f"reads as the same column as '{twin}'", ("fields", name))
         if field.empty is not None and (words := misfit(field.empty, name, field, types[field.type])):
-            yield str(document.problem(words, ("fields", name, "empty")))
+            yield document.told(words, ("fields", name, "empty"))
         for target in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
             if (entity_set.system, target) not in schema.entity_sets:
-                yield str(
-                    document.problem(
-                        f"{entity_set.system} has no entity set '{target}'{hint(target, known)}", ("fields", name)
-                    )
+                yield document.told(
+                    f"{entity_set.system} has no entity set '{target}'{hint(target, known)}", ("fields", name)
                 )
         if field.repeats and not _has_field(schema, entity_set, *field.repeats.split(".")):
-            yield str(document.problem(f"there is no field '{field.repeats}'", ("fields", name, "repeats")))
+            yield document.told(f"there is no field '{field.repeats}'", ("fields", name, "repeats"))
 
 
 def _has_field(schema: Schema, entity_set: EntitySet, other: str, field: str) -> bool:
@@ -79,13 +77,13 @@ def _map(schema: Schema, entity_set: EntitySet, index: int, mapping: MapSpec) ->
     name = mapping.to or mapping.from_ or ""
     at = ("maps", index, "to" if mapping.to else "from")
     if name not in schema.entities:
-        yield str(entity_set.document.problem(f"there is no entity '{name}'{hint(name, schema.entities)}", at))
+        yield entity_set.document.told(f"there is no entity '{name}'{hint(name, schema.entities)}", at)
     twins = [other for other in entity_set.spec.maps[:index] if (other.to, other.from_) == (mapping.to, mapping.from_)]
     if twins:
-        yield str(entity_set.document.problem(f"a second map for '{name}' in the same direction", at))
+        yield entity_set.document.told(f"a second map for '{name}' in the same direction", at)
     if mapping.on_key_change == "recreate" and _parts(schema, name):
         words = f"{name} has parts, which could not come anew with it: {', '.join(_parts(schema, name))}"
-        yield str(entity_set.document.problem(words, ("maps", index, "on_key_change")))
+        yield entity_set.document.told(words, ("maps", index, "on_key_change"))
 
 
 def _parts(schema: Schema, whole: str) -> list[str]:

@@ -24,6 +24,7 @@ _WORDS = {
     "string_too_short": "has to have at least {min_length} characters",
     "string_too_long": "has to have at most {max_length} characters",
     "string_pattern_mismatch": "does not fit the pattern {pattern}",
+    "path_type": "not a path",
     "int_parsing_size": "out of range",
     "finite_number": "has to be a number",
     "none_required": "has to be null",

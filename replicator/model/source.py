@@ -86,8 +86,12 @@ class Document:
 
     def problem(self, message: str, at: Location = (), *, line: int | None = None) -> ReplicatorError:
         """An error about the value at ``at``."""
+        return self.error(self.told(message, at, line=line))
+
+    def told(self, message: str, at: Location = (), *, line: int | None = None) -> str:
+        """What is wrong with the value at ``at``, as one line that names file, line and field."""
         where = ".".join(str(part) for part in at)
-        return self.error(f"{self.path}:{line or self.line(at)}: {where + ': ' if where else ''}{message}")
+        return f"{self.path}:{line or self.line(at)}: {where + ': ' if where else ''}{message}"
 
     def parse(self, model: type[Model]) -> Model:
         """The data as ``model``; all complaints in one error. Validators find the file's folder as ``base``."""
@@ -95,7 +99,7 @@ class Document:
             return model.model_validate(self.data, context={"base": self.path.resolve().parent})
         except ValidationError as invalid:
             complaints = in_plain_words(invalid, model, self._known)
-            raise self.error("\n".join(str(self.problem(words, at)) for at, words in complaints.items())) from None
+            raise self.error("\n".join(self.told(words, at) for at, words in complaints.items())) from None
 
     def _known(self, at: Location) -> Location:
         """``at`` without the branches of unions that pydantic adds; an unknown last part (a missing key) stays."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import sqlalchemy as sa
 
-from replicator.errors import SchemaError
+from replicator.errors import ReplicatorError, SchemaError
 from replicator.model.compiled import Compiled
 from replicator.model.literals import word
 from replicator.model.plain_sql import PlainSql
@@ -26,12 +26,12 @@ _TYPE = sa.text("select format_type(atttypid, null) from pg_attribute where attr
 
 def check_expressions(connection: sa.Connection, compiled: Compiled) -> None:
     """Raise a SchemaError that names each plain SQL expression that no view can be made of, or of another type."""
-    problems = [str(problem) for problem in _problems(connection, compiled)]
+    problems = [problem.message for problem in _problems(connection, compiled)]
     if problems:
         raise SchemaError("\n".join(problems))
 
 
-def _problems(connection: sa.Connection, compiled: Compiled) -> Iterator[Exception]:
+def _problems(connection: sa.Connection, compiled: Compiled) -> Iterator[ReplicatorError]:
     for found in compiled.maps:
         for at, expression in found.view.paths.expressions:
             try:
