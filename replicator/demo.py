@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import os
+import shlex
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -28,6 +32,10 @@ from replicator.setup import hub_of, world_of
 from replicator.terminal import TerminalWatcher
 
 _PATIENCE = 120.0
+_HELD = """
+select m.name as flow, m.entity, min(d.record) as record from sync.delivery d join sync.map m on m.id = d.map_id
+where d.state = 'held' group by m.name, m.entity order by m.name
+"""
 
 
 class Demo:
@@ -72,9 +80,9 @@ class Demo:
         template = commented_file()
         for written, name in (("http://127.0.0.1:8081", "sales"), ("http://127.0.0.1:8082", "ops")):
             template = template.replace(written, self.host.urls[name])
-        path = self.folder / "replicator.yaml"
-        path.write_text(template, encoding="utf-8")
-        found = load(path, {})
+        self.file = self.folder / "replicator.yaml"
+        self.file.write_text(template, encoding="utf-8")
+        found = load(self.file, {})
         return found.model_copy(update={"schema_folder": SHIPPED_SCHEMA})
 
     def play(self) -> None:
@@ -83,16 +91,25 @@ class Demo:
             self._say(f"{name} serves at {url}")
         self._say(f"the hub is a PostgreSQL of its own in {self.folder / 'hub'}")
         self._scene("The daemon starts", lambda: None, starting=True)
+        self._scene("A person looks at what is held, and lets it go", self._decide)
         changes = [simplejson.loads(line, use_decimal=True) for line in (self.sample / "changes.jsonl").open()]
         for step, group in itertools.groupby(changes, key=lambda change: change["after"]):
             some = list(group)
             self._scene(f"People work in both systems ({step})", lambda some=some: self._change(some))  # type: ignore[misc]
         self._end()
+        self._tell_what_is_left_alone()
 
     def standing(self) -> dict[str, report.Rows]:
         """How everything stands, as data."""
         with self.engine.connect() as connection:
-            return report.status(connection) | report.details(connection, 50)
+            unlinked = {"unlinked": report.rows(connection, "unlinked")}
+            return report.status(connection) | report.details(connection, 50) | unlinked
+
+    def _tell_what_is_left_alone(self) -> None:
+        self.console.rule("What the hub leaves alone", align="left")
+        for row in self.standing()["unlinked"]:
+            where = f"{row['system']}.{row['entity_set']}"
+            self._say(f"not linked    {where}  {row['record']}  paired with no common record; never touched")
 
     def _end(self) -> None:
         self.daemon.stop()
@@ -122,6 +139,24 @@ class Demo:
         report.print_details(self.console, details)
         report.print_status(self.console, found)
 
+    def _decide(self) -> None:
+        with self.engine.connect() as connection, connection.begin():
+            held = connection.execute(sa.text(_HELD)).all()
+        for flow, entity, record in held:
+            self._command("explain", entity, record)
+            self._command("approve", "--flow", flow, "--reason", "the records are the same ones")
+
+    def _command(self, *words: str) -> None:
+        """What a person types at a terminal, and what it answers."""
+        self._say(f"$ {shlex.join(('replicator', *words))}")
+        environment = os.environ | {"REPLICATOR_CONFIG": str(self.file), "HUB_URL": ""}
+        done = subprocess.run(
+            [sys.executable, "-m", "replicator", *words], env=environment, capture_output=True, text=True, check=False
+        )
+        self._say((done.stdout + done.stderr).rstrip())
+        if done.returncode:
+            raise ReplicatorError(f"'replicator {words[0]}' ended with {done.returncode}")
+
     def _change(self, changes: list[Mapping[str, Any]]) -> None:
         for change in changes:
             self._say(f"{change['system']}: {change['why']}")
@@ -132,7 +167,7 @@ class Demo:
                 sandbox.put(change["entity_set"], change["record"])
 
     def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def _wait_until_quiet(self, since: datetime.datetime) -> None:
         """Until every entity set has been read since, and no change waits to be marked or sent."""
