@@ -268,7 +268,7 @@ def _load_again(host: Host, folders: tuple[Path, ...]) -> None:
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the hub is kept (default: a temporary folder).",
+    help="Where it is kept: a new or empty folder (default: a temporary one).",
 )
 @json_option
 def demo(seed: int, keep: bool, folder: Path | None, as_json: bool) -> None:

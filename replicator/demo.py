@@ -43,6 +43,11 @@ class Demo:
 
     def __init__(self, seed: int, folder: Path | None, console: Console) -> None:
         self.console = console
+        if folder and folder.exists() and any(folder.iterdir()):
+            raise ReplicatorError(
+                f"{folder} is not empty, and the demonstration starts anew: the systems of an earlier one are gone",
+                hint="give another --folder; or remove this one, if it holds nothing but a demonstration",
+            )
         self._stack = ExitStack()
         temporary = None if folder else self._stack.enter_context(tempfile.TemporaryDirectory(prefix="replicator-"))
         self.folder = (folder or Path(temporary or "")).resolve()

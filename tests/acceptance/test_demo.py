@@ -44,3 +44,15 @@ def test_the_demonstration_plays_to_its_end_and_shows_every_case(tmp_path: Path)
     assert {row["flow"]: {name: row[name] for name in COUNTS if row[name]} for row in flows} == ENDS
     last = told.err.rpartition("People work in both systems")[2]
     assert [line for line in LEFT_OVER if line not in last] == []
+
+
+def test_a_folder_with_an_earlier_demonstration_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    kept = tmp_path / "there" / "replicator.yaml"
+    kept.parent.mkdir()
+    kept.write_text("as it was", encoding="utf-8")
+    told = Workplace(tmp_path, None).tell("demo", "--folder", "there")
+    assert told.code == 1
+    assert "error: there is not empty" in told.err
+    assert "next: give another --folder; or remove this one" in told.err
+    assert [*kept.parent.iterdir()] == [kept]
+    assert kept.read_text(encoding="utf-8") == "as it was"
