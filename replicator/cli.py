@@ -26,8 +26,9 @@ from replicator.console import command as console_command
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, LogWatcher
 from replicator.errors import ReplicatorError, Terminal, Transient
-from replicator.hub import embedded
+from replicator.hub import embedded, psql
 from replicator.hub.connection import shown_url
+from replicator.hub.open import open_hub
 from replicator.hub.trouble import passes, remedy, words_of
 from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
@@ -289,14 +290,14 @@ def demo(seed: int, keep: bool, folder: Path | None, as_json: bool) -> None:
 
 @main.group()
 def hub() -> None:
-    """The embedded PostgreSQL server, when the configuration names no other."""
+    """The hub's database: its embedded server, when the configuration names no other, and psql for either."""
 
 
 @hub.command()
 @config_option
 @json_option
 def up(config_path: Path | None, as_json: bool) -> None:
-    """Start it (other commands do so too), and print its URL for psql."""
+    """Start the embedded server (other commands do so too), and print its URL."""
     url = _embedded(config_path, embedded.start).url
     answer(url, as_json, hub=url)
 
@@ -305,10 +306,29 @@ def up(config_path: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def down(config_path: Path | None, as_json: bool) -> None:
-    """Stop it."""
+    """Stop the embedded server."""
     _embedded(config_path, embedded.stop)
     if as_json:
         click.echo(report.to_json({"stopped": True}))
+
+
+@hub.command("psql", context_settings={"ignore_unknown_options": True})
+@config_option
+@click.argument("arguments", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
+def psql_command(config_path: Path | None, arguments: tuple[str, ...]) -> None:
+    """Open psql on the hub, embedded or not; ARGS are psql's own, and so is the exit code.
+
+    \b
+    replicator hub psql
+    replicator hub psql -c "table sync.status"
+    """
+    settings = load_hub(config_path)
+    program = psql.program(settings.url)
+    engine = open_hub(settings.url, settings.folder)
+    environment = os.environ | psql.environment(engine)
+    engine.dispose()
+    # In the place of this process, so that Ctrl-C means what it means in psql.
+    os.execve(program, [str(program), *arguments], environment)  # noqa: S606 - no shell is wanted
 
 
 def _embedded(config_path: Path | None, act: Callable[[Path], Any]) -> Any:

@@ -123,9 +123,9 @@ class Demo:
 
     def stay(self) -> None:
         """Keep the hub up, to look around."""
+        command = Path(sys.executable).with_name("replicator"), "hub", "psql", "--config", self.file
         self._say("the hub stays up until Ctrl-C; look around with:")
-        url = embedded.start(self.folder / "hub").url
-        self._say(f"  psql '{url}' -c 'table sync.status'")
+        self._say(f"  {shlex.join((*map(str, command), '-c', 'table sync.status'))}")
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
 

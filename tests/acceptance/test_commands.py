@@ -11,6 +11,7 @@ import click
 import pytest
 import simplejson
 from click.testing import CliRunner
+from sqlalchemy import make_url
 
 from replicator.cli import main
 from replicator.hub import embedded
@@ -187,7 +188,12 @@ def test_a_decision_that_concerns_nothing_now_is_none(workplace: Workplace) -> N
 
 
 def test_every_command_that_answers_can_do_so_in_json() -> None:
-    other = {"run", "console", "metrics"}  # they go on until they are stopped, or speak a format of their own
+    other = {
+        "run",
+        "console",
+        "metrics",
+        "hub psql",
+    }  # they go on until they are stopped, or speak a format of their own
     for name in COMMANDS:
         command: click.Command = main
         for word in name.split():
@@ -313,6 +319,26 @@ def test_check_schema_prints_the_json_schema_for_editors(tmp_path: Path) -> None
     assert set(told.json) == {"common", "entity_set", "value_map"}
 
 
+def test_psql_opens_on_the_hub_and_its_exit_code_is_the_commands_own(workplace: Workplace) -> None:
+    done = workplace.run("hub", "psql", "-At", "--set=ON_ERROR_STOP=1", "-c", "select count(*) > 0 from sync.map")
+    assert (done.code, done.out) == (0, "t\n")
+    failed = workplace.run("hub", "psql", "-c", "select nothing")
+    assert failed.code == 1
+    assert 'column "nothing" does not exist' in failed.err
+
+
+def test_psql_is_the_one_on_the_path_and_no_password_stands_on_its_command_line(workplace: Workplace) -> None:
+    """A psql that only says how it was called."""
+    program = workplace.folder / "bin" / "psql"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\necho "$PGPASSWORD in $PGDATABASE"\n', encoding="utf-8")
+    program.chmod(0o755)
+    url = make_url(workplace.environment["HUB_URL"]).set(password="a secret")
+    path = f"{program.parent}:{workplace.environment['PATH']}"
+    done = workplace.run("hub", "psql", "-l", PATH=path, HUB_URL=url.render_as_string(hide_password=False))
+    assert done.out == f"-l\na secret in {url.database}\n", done.told
+
+
 def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
     """With a real embedded hub: init, migrate, once, status, hub down."""
     place = Workplace(tmp_path, None)
@@ -328,6 +354,7 @@ def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
         assert place.tell("status").code == 0
         assert place.run("hub", "up").out.startswith("postgresql://")
         assert place.run("hub", "up", "--json").json["hub"].startswith("postgresql://")
+        assert place.run("hub", "psql", "-Atc", "select in_step from sync.status where rank > 0", PATH="").code == 0
         assert place.run("hub", "down", "--json").json == {"stopped": True}
     finally:
         place.close()
