@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +89,17 @@ def _base_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     template = (hub_folder / "capture.sql").read_text(encoding="utf-8")
     for table in compiled.tables.captured:
         yield fill(template, capture_values(table))
-        yield from _column_comments(table)
+    for table in compiled.tables.metadata.tables.values():
+        yield from _column_comments(f"{_quote(table.schema or '')}.{_quote(table.name)}", table.columns)
 
 
 def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     """The SQL of all other generated objects, in order."""
     for found in compiled.maps:
-        yield create_view(f"desired.{_quote(found.mapping.view_name)}", found.view.definition)
-        yield _comment(f"desired.{_quote(found.mapping.view_name)}", found)
+        name = f"desired.{_quote(found.mapping.view_name)}"
+        yield create_view(name, found.view.definition)
+        yield _comment(name, found)
+        yield from _column_comments(name, [found.view.target.c[column.name] for column in found.view.columns])
         yield from _policies(found)
     for found in compiled.maps:
         name = f"desired.{_quote(differences.view_name(found))}"
@@ -126,6 +129,7 @@ def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     yield " ".join((records.FIND, "$find$", body(records.find(compiled)), "$find$"))
     yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
     yield from _explaining(compiled, hub_folder)
+    yield (hub_folder / "comments.sql").read_text(encoding="utf-8")
     yield roles(compiled, hub_folder)
 
 
@@ -270,12 +274,11 @@ def _comment(name: str, found: CompiledMap) -> str:
     return " ".join(("comment on view", name, "is", "'" + text.replace("'", "''") + "'"))
 
 
-def _column_comments(table: sa.Table) -> Iterator[str]:
+def _column_comments(name: str, columns: Iterable[sa.Column[Any]]) -> Iterator[str]:
     """What each column holds. Descriptions change with ``schema/`` and no table does, so they need no revision."""
-    for column in table.columns:
-        place = ".".join(map(_quote, (table.schema or "", table.name, column.name)))
+    for column in columns:
         text = (column.comment or "").replace("'", "''")
-        yield " ".join(("comment on column", place, "is", "'" + text + "'"))
+        yield " ".join(("comment on column", f"{name}.{_quote(column.name)}", "is", "'" + text + "'"))
 
 
 def _policies(found: CompiledMap) -> Iterator[str]:

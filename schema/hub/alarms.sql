@@ -36,3 +36,8 @@ left join lateral (
 ) deeper on true
 where not coalesce(deeper.told, false);
 comment on view sync.alarms is 'What people are told of, once for each cause: with an example, its root cause, and what comes next';
+comment on column sync.alarms.title is 'Flow, how many records, state and reason, in one line';
+comment on column sync.alarms.record is 'One of the records';
+comment on column sync.alarms.since is 'When the first of its records was marked, or the read first failed';
+comment on column sync.alarms.root_cause is 'What it comes down to, where the records wait for others';
+comment on column sync.alarms.next is 'What happens by itself, or what a person has to do';

@@ -19,6 +19,8 @@ select r.system || '.' || r.entity_set, r.record, 'rejected', 'snapshot', r.fiel
        r.at, null, sync.cause(r.system, r.system || '.' || r.entity_set, 'rejected', 'snapshot', r.field, r.reason, null)
 from sync.rejected r;
 comment on view sync.failed is 'Records that did not arrive, with the reason; retried by itself where next_at is set';
+comment on column sync.failed.operation is
+    'What was to be done: create, update, delete; snapshot: a row that could not be taken in';
 
 create view sync.not_eligible as
 select m.name as map, d.record, d.reason, d.since, d.record_id
@@ -38,6 +40,7 @@ select m.name as map, d.record, substr(d.operation, 5) as state_before, d.field,
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'skipped';
 comment on view sync.skipped is 'Records that somebody decided to leave as they are; sync.retry takes that back';
+comment on column sync.skipped.state_before is 'How it stood when it was skipped';
 
 create view sync.observed as
 select m.name as map, d.record, d.operation, d.reason, d.since, d.record_id
@@ -64,6 +67,11 @@ select sync.cause(p.system, p.system || '.' || p.entity_set, 'held', 'deletes', 
 from sync.proposed_delete p where p.state = 'held';
 comment on view sync.trouble is
     'Every record that did not arrive or is held, with the fingerprint of its cause; skipped ones keep that they had';
+comment on column sync.trouble.flow is
+    'The flow; of rows that could not be taken in and of held deletes system.EntitySet';
+comment on column sync.trouble.state_before is 'Of a skipped record how it stood before; else as state';
+comment on column sync.trouble.operation is
+    'What was to be done: create, update, delete; snapshot: a row that could not be taken in';
 
 create view sync.causes as
 select cause, min(system) as system, min(flow) as flow, min(state) as state, min(code) as code, min(field) as field,
@@ -73,34 +81,62 @@ from sync.trouble where state <> 'skipped'
 group by cause;
 comment on view sync.causes is
     'Failures by cause, with an example of reason and record; sync.cause_records lists the records behind';
+comment on column sync.causes.flow is
+    'The flow; of rows that could not be taken in and of held deletes system.EntitySet';
+comment on column sync.causes.reason is 'In words; of one of the records';
+comment on column sync.causes.since is 'When the first of its records was marked';
+comment on column sync.causes.last_tried is 'When one of them was last decided or sent';
+comment on column sync.causes.record is 'One of the records';
 
 create view sync.leader as
 select l.holder, l.epoch, l.expires_at, l.expires_at > sync.now() as fresh
 from sync.lease l where l.name = 'replicator';
 comment on view sync.leader is 'Which replicator leads; not fresh: it has been silent for longer than its lease';
+comment on column sync.leader.holder is 'The host and process that leads, or led last';
+comment on column sync.leader.epoch is 'Raised by every takeover';
+comment on column sync.leader.expires_at is 'Until then nobody else may lead';
+comment on column sync.leader.fresh is 'Whether it leads still';
 
 create view sync.systems as
 select s.name as system, s.requests, s.budget_left, s.paused_until, s.at from sync.system s;
 comment on view sync.systems is
     'Requests sent to each system since the replicator started, what it said is left, and its own pause';
+comment on column sync.systems.requests is 'Requests sent since the replicator started';
+comment on column sync.systems.budget_left is 'Requests that the system said are left; null: it never did';
+comment on column sync.systems.paused_until is 'The system asked for a pause until then';
+comment on column sync.systems.at is 'When this was noted';
 
 create view sync.put_aside as
 select system, entity_set, count(distinct coalesce(key, id::text)) as records, min(reason) as reason, min(at) as since
 from sync.rejected
 group by system, entity_set;
 comment on view sync.put_aside is 'Records that snapshots could not take in, by entity set; sync.rejected has the rows';
+comment on column sync.put_aside.reason is 'In words; of one of the records';
+comment on column sync.put_aside.since is 'When the first of them was read';
 
 create view sync.amended as
 select m.name as map, a.record_id, a.field, a.sent, a.stored, a.at
 from sync.accepted a join sync.map m on m.id = a.map_id
 where a.sent is distinct from a.stored;
 comment on view sync.amended is 'What a target made of the values it was sent';
+comment on column sync.amended.field is 'Column of the target';
+comment on column sync.amended.sent is 'The value that was to be stored, as text';
+comment on column sync.amended.stored is 'The value that the target made of it, as text';
+comment on column sync.amended.at is 'When the target answered';
 
 create view sync.conflicts as
 select k.id, k.entity, k.record, k.field, k.system, k.base, k.held ->> 'common' as common, k.held ->> k.system as value,
        k.held, k.since
 from sync.conflict k where k.state = 'open';
 comment on view sync.conflicts is 'Fields that were changed on both sides, and wait for a person: sync.resolve';
+comment on column sync.conflicts.id is 'Number of the conflict, for sync.resolve';
+comment on column sync.conflicts.field is 'Column of the common table';
+comment on column sync.conflicts.system is 'The system whose change met another one in common';
+comment on column sync.conflicts.base is 'The value before both changes; null where the two never agreed';
+comment on column sync.conflicts.common is 'What common holds, as text';
+comment on column sync.conflicts.value is 'What that system holds, as text';
+comment on column sync.conflicts.held is 'What common and each linked system hold, by name, as text';
+comment on column sync.conflicts.since is 'When it was noticed';
 
 create view sync.window_holder as
 select pid, usename, application_name, state, xact_start, sync.now() - xact_start as age
@@ -108,8 +144,17 @@ from pg_stat_activity
 where backend_xid is not null and pid <> pg_backend_pid() and datname = current_database()
 order by xact_start limit 1;
 comment on view sync.window_holder is 'The oldest writing transaction: its own changes are not in the log''s window yet';
+comment on column sync.window_holder.pid is 'The server process';
+comment on column sync.window_holder.usename is 'The login';
+comment on column sync.window_holder.application_name is 'What the program calls itself';
+comment on column sync.window_holder.state is 'What its session is doing';
+comment on column sync.window_holder.xact_start is 'When the transaction began';
+comment on column sync.window_holder.age is 'How long ago that was';
 
 create view sync.problems as
 select system, entity_set, problem, problem_since as since, read_at as last_read
 from sync.entity_set where problem is not null;
 comment on view sync.problems is 'Entity sets that cannot be read, and why';
+comment on column sync.problems.problem is 'Why the last read failed';
+comment on column sync.problems.since is 'When a read first failed';
+comment on column sync.problems.last_read is 'When a read last went well';

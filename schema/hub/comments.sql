@@ -1,0 +1,102 @@
+-- What the columns of the views hold. Views that follow from schema/ first; those written out say it themselves.
+
+comment on column sync.captured.place is 'What people call the table: system.EntitySet, or common and the entity';
+comment on column sync.captured.relation is 'The captured table';
+comment on column sync.captured.image is 'The table of schema log with its before-images';
+comment on column sync.captured.label is 'The column with what people call the record';
+
+comment on column sync.duplicates.key is 'The business key, its fields joined by commas';
+comment on column sync.duplicates.mirror_ids is 'The records that bear it, by id in the mirror';
+
+comment on column sync.missing.field is 'The field that points at it';
+comment on column sync.missing.entity_sets is 'Where it may be';
+comment on column sync.missing.key is 'The value of the field: its key in the system';
+
+comment on column sync.parents.field is 'The field that points at the parent, or the parts that a whole waits for';
+comment on column sync.parents.parent_table is 'The table that holds the parent';
+comment on column sync.parents.parent_id is 'id in that table';
+comment on column sync.parents.need is
+    'required: the record waits for it; later: it goes without; if known: it does not matter';
+comment on column sync.parents.landed is 'Whether the parent is where the record goes';
+
+comment on column sync.part.entity is 'The entity of the whole';
+comment on column sync.part.whole_id is 'id of the whole in its common table';
+comment on column sync.part.relation is 'The table that holds the part';
+comment on column sync.part.record_id is 'id in that table';
+
+comment on column sync.status.rank is 'Dependency rank: lower goes first';
+comment on column sync.status.records is 'Rows of the table that they come from';
+comment on column sync.status.mirrored is 'Records of the entity set in its mirror';
+comment on column sync.status.in_step is 'Linked records with nothing to do';
+comment on column sync.status.pending is 'Marked, and taken up with the next cycle';
+comment on column sync.status.in_flight is 'Sent and not answered yet, or without an answer';
+comment on column sync.status.blocked is 'They wait for parents, or clash with a record of the same key';
+comment on column sync.status.failed is 'A passing failure; tried again by themselves';
+comment on column sync.status.rejected is
+    'They do not fit, or the target said no; inbound also rows that could not be taken in';
+comment on column sync.status.not_eligible is 'A condition of the map leaves them out';
+comment on column sync.status.reported is
+    'Somebody changed or removed them in the target, and the map only reports that';
+comment on column sync.status.held is 'Updates of a first delivery that wait for a decision';
+comment on column sync.status.skipped is 'Somebody decided to leave them alone';
+comment on column sync.status.observed is 'What a flow in mode observe would write';
+comment on column sync.status.conflicts is 'Open ones, with the flow of the system whose change met another';
+comment on column sync.status.last_snapshot is 'When the entity set was last read';
+comment on column sync.status.problem is 'Why it cannot be read';
+comment on column sync.status.oldest is 'When the oldest mark that is on its way was made';
+comment on column sync.status.lag_seconds is 'How long ago that was';
+comment on column sync.status.last_success is 'When a record last arrived';
+comment on column sync.status.paused is 'Whether it stands still on purpose';
+comment on column sync.status.mode is 'apply, or observe: nothing is sent';
+
+-- A word means one thing wherever it stands, but for the columns of which a view says something else.
+do $comments$
+declare
+    silent record;
+begin
+    for silent in
+        select format('%I.%I.%I', c.relnamespace::regnamespace::text, c.relname, a.attname) as place, w.meaning
+        from pg_class c
+        join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+        join (values
+            ('action', 'What is to be done: create, update, delete, ...; or the verdict, where that is not present'),
+            ('attempts', 'Failures in a row since it was last marked'),
+            ('cause', 'What all records share that fail for one reason; sync.causes groups by it'),
+            ('code', 'The kind of the failure: a word of the hub, or the code of the target or database'),
+            ('common_id', 'id in the common table of the entity'),
+            ('eligible', 'Whether the conditions of the map let the record go'),
+            ('ended_at', 'When the pair was parted; null while it lives'),
+            ('entity', 'The entity of the common model'),
+            ('entity_set', 'The entity set, as its system calls it'),
+            ('field', 'The field that is to blame, where it is a single one'),
+            ('fields', 'By field: the value that the target holds, and the one that it should hold'),
+            ('flow', 'The way the record goes: source > target; a part goes with its whole'),
+            ('later', 'References that are filled in when what they point at has arrived'),
+            ('map', 'The map, source > target; of a part its own'),
+            ('map_id', 'The map in sync.map'),
+            ('mirror_id', 'id in the mirror of the entity set'),
+            ('next_at', 'When it is tried again by itself; null: it is not'),
+            ('operation', 'What is to be done: create, update, delete, ...'),
+            ('reason', 'Why, in words; for a rejection the system''s own'),
+            ('record', 'What people call the record'),
+            ('record_id', 'Inbound: id in the mirror; outbound: id in common; of a part that of its whole'),
+            ('records', 'How many records'),
+            ('relation', 'The table that holds it'),
+            ('root_id', 'For a part: id of its whole'),
+            ('since', 'When it was first marked'),
+            ('source_id', 'id in the table it comes from'),
+            ('state', 'How it stands, as in sync.delivery'),
+            ('system', 'The system, by its name in the configuration'),
+            ('system_key', 'The key fields of the system, joined by commas'),
+            ('target_id', 'id in the table that holds what it becomes; null: not linked'),
+            ('tried_at', 'When it was last decided or sent'),
+            ('verdict', 'present, absent, not eligible, blocked or invalid; only absent deletes'),
+            ('waits_for', 'Each parent that is missing, in words')
+        ) w (name, meaning) on w.name = a.attname
+        where c.relkind = 'v' and c.relnamespace::regnamespace::text in ('desired', 'sync')
+          and col_description(c.oid, a.attnum) is null
+    loop
+        execute format('comment on column %s is %L', silent.place, silent.meaning);
+    end loop;
+end
+$comments$;
