@@ -77,6 +77,8 @@ class HubCollector(Collector):
 
     def _of_hub(self, connection: sa.Connection) -> Iterator[Metric]:
         views = {name: report.rows(connection, name) for name in dict.fromkeys(each.view for each in MEASURES)}
+        # Held updates are among the records of their flow.
+        views["held"] = [row for row in views["held"] if row["operation"] == "delete"]
         yield _records(views["status"])
         for measure in MEASURES:
             yield _measured(measure, views[measure.view])

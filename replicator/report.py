@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -123,12 +124,8 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
         cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
         _line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
     for row in found["held"]:
-        _line(console, f"held: {row['records']} deletes of {row['system']}.{row['entity_set']}: {row['reason']}")
-        _line(console, f"      decide with: replicator approve|reject --flow {row['system']}.{row['entity_set']}")
-    for row in found["flows"]:
-        if row["held"]:
-            _line(console, f"held: {many(row['held'], 'update')} by {row['flow']}")
-            _line(console, f"      decide with: replicator approve|reject --flow '{row['flow']}'")
+        _line(console, f"held: {many(row['records'], row['operation'])} of {row['flow']}: {row['reason']}")
+        _line(console, f"      decide with: replicator approve|reject --flow {shlex.quote(row['flow'])}")
     if any(row["conflicts"] for row in found["flows"]):
         _line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
     for row in found["put_aside"]:

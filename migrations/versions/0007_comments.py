@@ -27,7 +27,7 @@ COMMENTS = {
         "state": "How it stands; no row is in step",
         "attempts": "Failures in a row since it was last marked",
         "tried_at": "When it was last decided or sent",
-        "operation": "What was to be done: create, update, delete; of a skipped record skip and the state before",
+        "operation": "What was to be done: create, update, delete; of a skipped record how it stood, as was held",
         "code": "The kind of the failure: a word of the hub, or the code of the target or database",
         "field": "The field that is to blame, where it is a single one",
     },

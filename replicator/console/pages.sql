@@ -30,7 +30,8 @@ limit :limit offset :offset;
 
 -- name: held_deletes
 -- Deletes that wait for a decision, by entity set.
-select system, entity_set, records, reason, since from sync.held order by since, system, entity_set limit 50;
+select system, entity_set, records, reason, since from sync.held where operation = 'delete'
+order by since, system, entity_set limit 50;
 
 -- name: held_delete_records
 -- The records of one entity set whose deletes are held.
@@ -41,9 +42,7 @@ order by p.id limit :limit offset :offset;
 
 -- name: held_updates
 -- Updates of first deliveries that wait for a decision, by flow.
-select m.name as flow, count(*) as records, min(d.reason) as reason, min(d.since) as since
-from sync.delivery d join sync.map m on m.id = d.map_id
-where d.state = 'held' group by m.name order by min(d.since), m.name limit 50;
+select flow, records, reason, since from sync.held where operation = 'update' order by since, flow limit 50;
 
 -- name: conflicts
 -- Fields that were changed on both sides.

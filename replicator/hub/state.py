@@ -121,7 +121,7 @@ delivery = sa.Table(
     sa.Column(
         "operation",
         sa.Text,
-        comment="What was to be done: create, update, delete; of a skipped record skip and the state before",
+        comment="What was to be done: create, update, delete; of a skipped record how it stood, as was held",
     ),
     sa.Column("reason", sa.Text, comment="In words; for a rejection the system's own"),
     sa.Column(

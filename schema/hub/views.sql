@@ -29,10 +29,18 @@ where d.state = 'not_eligible';
 comment on view sync.not_eligible is 'Records that a map leaves out, and why';
 
 create view sync.held as
-select system, entity_set, count(*) as records, min(reason) as reason, min(proposed_at) as since
-from sync.proposed_delete where state = 'held'
-group by system, entity_set;
-comment on view sync.held is 'Deletes that wait for a decision: sync.approve or sync.reject';
+select p.system || '.' || p.entity_set as flow, 'delete' as operation, p.system, p.entity_set, count(*) as records,
+       min(p.reason) as reason, min(p.proposed_at) as since
+from sync.proposed_delete p where p.state = 'held'
+group by p.system, p.entity_set
+union all
+select m.name, 'update', m.system, m.entity_set, count(*), min(d.reason), min(d.since)
+from sync.delivery d join sync.map m on m.id = d.map_id where d.state = 'held'
+group by m.name, m.system, m.entity_set;
+comment on view sync.held is 'Deletes and updates that wait for a decision: sync.approve or sync.reject, by flow';
+comment on column sync.held.flow is 'What to decide about: a flow, or of deletes system.EntitySet';
+comment on column sync.held.operation is 'What waits: delete or update';
+comment on column sync.held.since is 'When the first of them was proposed or marked';
 
 create view sync.skipped as
 select m.name as map, d.record, substr(d.operation, 5) as state_before, d.field, d.code,

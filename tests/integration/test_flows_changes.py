@@ -153,8 +153,12 @@ def test_a_first_delivery_that_would_correct_many_customers_waits_for_a_person(s
     held = systems.rows("select distinct state, reason from sync.failed")
     assert [row["state"] for row in held] == ["held"]
     assert held[0]["reason"].startswith("the first delivery would update 20 of 20 records")
+    [waiting] = systems.rows("select flow, operation, records, reason from sync.held")
+    assert waiting == {"flow": "account > ops.CustomersV3", "operation": "update", "records": 20,
+                       "reason": held[0]["reason"]}  # fmt: skip
     systems.run("select sync.approve('account > ops.CustomersV3')")
     systems.settle()
+    assert systems.rows("select * from sync.held") == []
     assert "Old name" not in [row["OrganizationName"] for row in systems.ops.records(CUSTOMERS)]
     assert systems.why("failed") == {}
 

@@ -247,7 +247,7 @@ class Simulation:
     def decide(self) -> int:
         """A person approves the deletes that are held."""
         with self.hub.begin() as connection:
-            rows = connection.execute(sa.text("select system, entity_set from sync.held")).all()
+            rows = connection.execute(sa.text("select flow from sync.held where operation = 'delete'")).all()
             for row in rows:
-                connection.execute(sa.text("select sync.approve(:system || '.' || :entity_set)"), row._asdict())
+                connection.execute(sa.text("select sync.approve(:flow)"), row._asdict())
         return len(rows)
