@@ -24,7 +24,7 @@ from replicator.commands import alerting, check, decide, plan, reconcile, record
 from replicator.config import FILE, commented_file, load, load_hub, split_address
 from replicator.console import command as console_command
 from replicator.cycle import Cycle
-from replicator.daemon import Daemon, LogWatcher
+from replicator.daemon import Daemon, LogWatcher, why_unclean
 from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub import embedded, psql
 from replicator.hub.connection import shown_url
@@ -181,9 +181,9 @@ def run(config_path: Path | None, number: int | None) -> None:
         if world.configuration.metrics is not None:
             server = stack.enter_context(serve(world.engine, *split_address(world.configuration.metrics.listen)))
             log.info("metrics", url=f"{server.url}/metrics")
-        clean = daemon.run()
-        log.info("stop", clean=clean)
-    if not clean:
+        unfinished = daemon.run()
+        log.info("stop", clean=not unfinished, **why_unclean(unfinished))
+    if unfinished:
         # A request that does not end would hold the interpreter; its record is looked up at the next start.
         os._exit(0)
 

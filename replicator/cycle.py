@@ -20,7 +20,7 @@ from replicator.engine.maps import map_ids, set_modes
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
 from replicator.engine.usage import note_usage
-from replicator.errors import LeaseLost, ReplicatorError, SchemaError
+from replicator.errors import LeaseLost, ReplicatorError, SchemaError, Stopping
 from replicator.hub.changefeed import OpenWindow, open_window
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
@@ -31,6 +31,7 @@ from replicator.outbound.apply import Deliveries
 from replicator.outbound.plan import Delivery
 from replicator.outbound.send import Delivered, Sending
 from replicator.systems.connector import Connector, Usage
+from replicator.systems.until_stopping import UntilStopping
 
 _ROUNDS_MAX = 100
 """Of marking and merging without reading anything new; more is taken for two maps that undo each other's work."""
@@ -112,7 +113,8 @@ class Cycle:
         with connection.begin():
             self.ids = map_ids(connection, world.compiled)
         self._usage: dict[str, Usage] = {}
-        self._deliveries = {name: self._make_deliveries(connector) for name, connector in world.connectors.items()}
+        self._connectors = {name: UntilStopping(each, world.stopping) for name, each in world.connectors.items()}
+        self._deliveries = {name: self._make_deliveries(each) for name, each in self._connectors.items()}
 
     def _make_deliveries(self, connector: Connector) -> Deliveries:
         world = self.world
@@ -164,8 +166,7 @@ class Cycle:
         changed = False
         for name in systems if systems is not None else list(self.world.connectors):
             compiled = self.world.compiled
-            connector = self.world.connectors[name]
-            snapshots = Snapshots(self.connection, compiled.tables, connector, compiled, self.ids)
+            snapshots = Snapshots(self.connection, compiled.tables, self._connectors[name], compiled, self.ids)
             for entity_set in compiled.schema.reading_order(name):
                 if self.world.stopping():
                     return changed
@@ -181,6 +182,8 @@ class Cycle:
             taken = snapshots.take(entity_set, budget, whole=whole)
         except LeaseLost:
             raise
+        except Stopping:
+            return False
         except ReplicatorError as problem:
             self.reads[str(entity_set)] = problem
             self.world.watcher.problem(str(entity_set), problem)
@@ -229,6 +232,8 @@ class Cycle:
                 total.add(self._deliveries[name].deliver(again=again))
             except LeaseLost:
                 raise
+            except Stopping:
+                return total
             except ReplicatorError as problem:
                 self.world.watcher.problem(name, problem)
             self._note_usage(name)

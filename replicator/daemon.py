@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ from replicator.notify import Notifier, senders
 from replicator.outbound.acknowledge import Acknowledged
 
 CHANNEL = "replicator"
-_STOP_SECONDS = 5.0
+STOP_SECONDS = 5.0
 """For all threads together."""
 _LONGEST_PAUSE = 30.0
 _RENEWALS_PER_MAINTENANCE = 100
@@ -87,22 +87,23 @@ class Daemon:
         if self._leader is not None:
             self._leader.read_now()
 
-    def run(self) -> bool:
-        """Work until stopped; whether every thread ended in time.
+    def run(self) -> list[str]:
+        """Work until stopped; the threads that did not end in time.
 
         Where the lead is lost, or given up because a thread died, it waits for the lead again. A thread that is stuck
         in a request meanwhile does no harm: it belongs to the old lease, under which nothing can be written any more.
         """
-        ended = True
+        unfinished: list[str] = []
         while not self._stop.is_set():
             lease = self._take_lead()
             if lease is None:
                 break
             self._leader = Leader(self.world, lease, self._stop)
-            ended = self._leader.lead()
-            if not ended and not self._stop.is_set():
-                self.world.watcher.problem("lead", Transient("a thread of the old lead has not ended yet"))
-        return ended
+            unfinished = self._leader.lead()
+            if unfinished and not self._stop.is_set():
+                words = f"a thread of the old lead has not ended yet: {', '.join(unfinished)}"
+                self.world.watcher.problem("lead", Transient(words))
+        return unfinished
 
     def _take_lead(self) -> Lease | None:
         """Wait until the lead is free; None when stopped meanwhile."""
@@ -158,22 +159,22 @@ class Leader:
         for event in self._to_deliver.values():
             event.set()
 
-    def lead(self) -> bool:
-        """Work until stopped, or until the lead is lost; whether the threads ended in time."""
+    def lead(self) -> list[str]:
+        """Work until stopped, or until the lead is lost; the threads that did not end in time."""
         self._with_connection("start", lambda cycle: cycle.prepare(), once=True)
         for thread in self._threads:
             thread.start()
         held = self._keep_lead()
         self._lost.set()
         self.wake()
-        until = time.monotonic() + _STOP_SECONDS
+        until = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        ended = not any(thread.is_alive() for thread in self._threads)
-        if held and ended:
+        unfinished = [thread.name for thread in self._threads if thread.is_alive()]
+        if held and not unfinished:
             with suppress(DBAPIError), self.world.engine.connect() as connection:
                 self._lease.release(connection)
-        return ended
+        return unfinished
 
     def _keep_lead(self) -> bool:
         """Renew the lease until stopped, lost, or a thread is found dead; whether it is still held.
@@ -253,7 +254,7 @@ class Leader:
         settings = self.world.configuration.notify
 
         def work(cycle: Cycle) -> None:
-            notifier = Notifier(cycle.connection, settings, senders(settings))
+            notifier = Notifier(cycle.connection, settings, senders(settings), self.world.stopping)
             while not self.world.stopping():
                 try:
                     notifier.tell()
@@ -277,6 +278,17 @@ class Leader:
                     self._to_deliver[name].clear()
 
         self._with_connection(f"deliver {name}", work)
+
+
+def why_unclean(unfinished: Sequence[str]) -> dict[str, object]:
+    """What the log's last line says of threads that did not end in time."""
+    if not unfinished:
+        return {}
+    message = (
+        f"not ended within {STOP_SECONDS:.0f} s: {', '.join(unfinished)}; what they had under way is looked up at the"
+        " next start, and the lead is free when the lease runs out"
+    )
+    return {"unfinished": list(unfinished), "message": message}
 
 
 def hub_trouble(problem: Exception) -> Transient:

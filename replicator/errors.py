@@ -7,7 +7,8 @@ ReplicatorError
 │   ├── Throttled             a system asks for a pause (429)
 │   ├── UnexpectedAnswer      a system answered what its protocol does not know: HTML, half JSON, looping pages
 │   ├── TokenExpired          the change token is too old; a whole read is needed
-│   └── LeaseLost             another replicator leads on this hub
+│   ├── LeaseLost             another replicator leads on this hub
+│   └── Stopping              this replicator is asked to stop: no further request is begun
 └── Terminal                  nobody but a person can mend it
     ├── ConfigurationError    the configuration file or a setting is wrong
     ├── SchemaError           a file of schema/ is wrong
@@ -81,6 +82,10 @@ class TokenExpired(Transient):
 
 class LeaseLost(Transient):
     """Another replicator leads on this hub."""
+
+
+class Stopping(Transient):
+    """This replicator is to stop, so that a request was not begun."""
 
 
 class ConfigurationError(Terminal):

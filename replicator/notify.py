@@ -99,17 +99,28 @@ def _message(kind: Kind, row: Mapping[str, Any]) -> Message:
 class Notifier:
     """Compares, sends and remembers; on one connection."""
 
-    def __init__(self, connection: sa.Connection, settings: NotifySettings, senders: Sequence[Send]) -> None:
-        self.connection, self.settings, self.senders = connection, settings, senders
+    def __init__(
+        self,
+        connection: sa.Connection,
+        settings: NotifySettings,
+        senders: Sequence[Send],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.connection, self.settings, self.senders, self.stopping = connection, settings, senders, stopping
 
     def tell(self) -> int:
-        """Tell what is new; how many messages there were. Raises the last error when a receiver did not get one."""
+        """Tell what is new; how many messages there were. Raises the last error when a receiver did not get one.
+
+        What is not told because the replicator is stopping is told by the next one.
+        """
         alarms, alerts = report.rows(self.connection, "alarms"), report.rows(self.connection, "alert")
         with self.connection.begin():
             now = self.connection.execute(sa.select(sa.func.sync.now())).scalar_one()
         found = messages(alarms, alerts, self.settings, now)
         failed: ReplicatorError | None = None
         for message in found:
+            if self.stopping():
+                break
             try:
                 for send in self.senders:
                     send(message)

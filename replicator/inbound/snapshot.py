@@ -19,7 +19,7 @@ from replicator.engine.fetch import Refusal
 from replicator.engine.lease import leading
 from replicator.engine.mirror import remove, set_origin, take_turns
 from replicator.engine.rejected import KEY_SEPARATOR, Aside, key_of
-from replicator.errors import ReplicatorError, RequestRefused, TokenExpired
+from replicator.errors import ReplicatorError, RequestRefused, Stopping, TokenExpired
 from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.hub.state import proposed_delete, snapshot
 from replicator.inbound import refetch, stage
@@ -85,7 +85,7 @@ class Snapshots:
                 taken = self._take(entity_set, token, budget, wanted.records)
             except TokenExpired:
                 taken = self._take(entity_set, None, budget, wanted.records)
-        except (DBAPIError, psycopg.Error):
+        except (DBAPIError, psycopg.Error, Stopping):
             raise
         except Exception as problem:
             told = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"

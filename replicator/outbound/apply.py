@@ -112,6 +112,11 @@ class Deliveries:
             total.add(self._deliver_map(found, ["blocked"], after=self._tested.pop(found.name, 0)))
         return total
 
+    @property
+    def _ends(self) -> bool:
+        """Whether nothing more is to be sent in this pass."""
+        return self.sender.halted is not None or self.sending.stopping()
+
     def _ready(self) -> set[str]:
         with leading(self.connection):
             rows = self.connection.execute(_sql["ready"], {"system": self.connector.name})
@@ -126,6 +131,8 @@ class Deliveries:
         return {each.mapping.entity_set.name for each in maps} | {names[table] for table in steps if table in names}
 
     def _deliver_due(self, found: CompiledMap) -> Delivered:
+        if self._ends:
+            return Delivered()
         self.later.begin(found)
         with leading(self.connection):
             if parts_to_be_read(self.connection, self.compiled, found):
@@ -165,7 +172,7 @@ class Deliveries:
         self, found: CompiledMap, states: Sequence[State], after: int, without: sa.Table | None = None
     ) -> tuple[Delivered, int | None]:
         """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
-        if self.sender.halted or self.sending.stopping():
+        if self._ends:
             return Delivered(), None
         with leading(self.connection):
             if parts_to_be_read(self.connection, self.compiled, found):

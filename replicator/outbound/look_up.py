@@ -19,7 +19,7 @@ from replicator.engine.fetch import Found, fetch_each
 from replicator.engine.lease import leading
 from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.engine.rejected import Aside, Bad, in_words
-from replicator.errors import ReplicatorError, Throttled, Transient
+from replicator.errors import ReplicatorError, Stopping, Throttled, Transient
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet
@@ -126,6 +126,8 @@ class LookUp:
                 answers = fetch_each(self.connector, spec, [each.key for each in some])
                 for each, answer in zip(some, answers, strict=True):
                     each.answer = answer
+        except Stopping:
+            raise  # they stay as they are
         except Transient as problem:
             looked.troubles |= {record: self._later(looked, record, problem) for record in looked.attempts}
         with leading(self.connection):

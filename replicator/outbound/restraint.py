@@ -19,9 +19,14 @@ def put_back_if_paused(connection: sa.Connection, map_id: int, deliveries: Seque
     """Right before a request, in the transaction that checks the lease: take it back if the flow is paused now."""
     if not connection.execute(_sql["paused"], {"map_id": map_id}).scalar_one():
         return False
+    put_back(connection, map_id, deliveries)
+    return True
+
+
+def put_back(connection: sa.Connection, map_id: int, deliveries: Sequence[Delivery]) -> None:
+    """They are not sent, for no reason of their own: as if they had not been claimed."""
     ids = [delivery.record_id for delivery in deliveries]
     connection.execute(_sql["put_back"], {"map_id": map_id, "ids": ids})
-    return True
 
 
 def only_observe(connection: sa.Connection, map_id: int, deliveries: Sequence[Delivery]) -> None:

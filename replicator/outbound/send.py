@@ -20,7 +20,7 @@ from replicator.errors import ReplicatorError, RequestRefused, Throttled
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause
 from replicator.outbound.plan import Delivery, KeyFor
-from replicator.outbound.restraint import put_back_if_paused
+from replicator.outbound.restraint import put_back, put_back_if_paused
 from replicator.systems.connector import Connector, Outcome, Postponed, Rejected
 
 Group = list[Delivery]
@@ -113,11 +113,15 @@ class _Round:
 
     def _submit(self, group: Group) -> None:
         sender = self.sender
-        if sender.halted or sender.sending.stopping():
+        if sender.halted:
             self._acknowledge(group, _not_sent(group, sender.halted))
             return
+        map_id = sender.ids[self.found.name]
         with leading(sender.connection):
-            if put_back_if_paused(sender.connection, sender.ids[self.found.name], group):
+            if put_back_if_paused(sender.connection, map_id, group):
+                return
+            if sender.sending.stopping():
+                put_back(sender.connection, map_id, group)
                 return
         self.under_way[sender.sending.workers.submit(sender.connector.apply, [each.unit for each in group])] = group
 
@@ -165,11 +169,10 @@ class _Round:
         sender.sending.on_batch(self.found, result)
 
 
-def _not_sent(group: Sequence[Delivery], problem: ReplicatorError | None) -> list[list[Outcome]]:
-    """What becomes of a group that ``problem`` keeps from being sent, or the replicator's own end."""
-    why = "not sent: the replicator is stopping" if problem is None else str(problem)
+def _not_sent(group: Sequence[Delivery], problem: ReplicatorError) -> list[list[Outcome]]:
+    """What becomes of a group that ``problem`` keeps from being sent."""
     pause = problem.retry_after if isinstance(problem, Throttled) else None
-    return [[Postponed(why, pause) for _ in delivery.writes] for delivery in group]
+    return [[Postponed(str(problem), pause) for _ in delivery.writes] for delivery in group]
 
 
 def grouped(deliveries: Sequence[Delivery], writes_max: int) -> Iterator[Group]:

@@ -18,7 +18,6 @@ from replicator.hub.rehearsal import OwnWindow, rehearsal
 from replicator.hub.sql import statements
 from replicator.model.spec import EntitySetSpec
 from replicator.outbound.plan import Delivery, Planned
-from replicator.planning.wrapped import Wrapped
 from replicator.planning.writes import PlannedWrite, describe
 from replicator.systems.connector import (
     Applied,
@@ -29,6 +28,7 @@ from replicator.systems.connector import (
     Row,
     Unit,
 )
+from replicator.systems.wrapped import Wrapped
 
 _sql = statements(__file__)
 

@@ -19,9 +19,9 @@ from replicator.model.schema import column_name
 from replicator.outbound.acknowledge import worst_of
 from replicator.outbound.plan import Delivery
 from replicator.planning.rehearse import Hearing, Plan
-from replicator.planning.wrapped import Wrapped
 from replicator.planning.writes import PlannedWrite, describe, known_by, plain
 from replicator.systems.connector import Applied, Connector, Outcome, Unit
+from replicator.systems.wrapped import Wrapped
 
 _sql = statements(__file__)
 SENT = "sent"

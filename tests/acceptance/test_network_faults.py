@@ -35,6 +35,7 @@ from tests.fixtures.proxy import (
     refuse,
     refuse_after,
     shorten_answer,
+    slow,
     writing,
 )
 from tests.fixtures.trade import KINDS, LIMITS, Held, People, Trade, difference, start
@@ -214,6 +215,25 @@ def test_sigterm_ends_it_within_seconds_while_an_answer_does_not_come(trade: Tra
     assert daemon.end(signal.SIGTERM, patience=20) == 0
     held_up.let_go()
     ends_as(trade, calm)
+
+
+def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not_sent_pending(trade: Trade) -> None:
+    People(trade.systems, Random(1), accounts=[f"A-{n}" for n in range(50)]).work(*["new_account"] * 40)
+    trade.configure("writes_per_request: 3")
+    trade.proxies["ops"].disturb(slow(4), times=EVER, only=batches)
+    daemon = trade.daemon()
+    until(lambda: trade.proxies["ops"].count(writing) >= 4, what="four requests under way")
+    begun = {name: len(proxy.requests) for name, proxy in trade.proxies.items()}
+    assert daemon.end(signal.SIGTERM, patience=20) == 0
+    later = [request for name, proxy in trade.proxies.items() for request in proxy.requests[begun[name] :]]
+    assert len(later) <= 2, "what began while the signal was on its way"
+    assert not any(looking_up(request) for request in later)
+    assert daemon.logged("stop")["clean"] is True
+    assert in_hub(trade.place, "select distinct state::text from sync.delivery") == ["pending"]
+    assert in_hub(trade.place, "select fresh from sync.leader") == [False], "the next one leads at once"
+    trade.proxies["ops"].heal()
+    assert trade.once_more() > 40
+    assert trade.once_more() == 0
 
 
 def test_what_a_read_left_out_as_just_written_is_read_again_also_when_that_fails_at_first(

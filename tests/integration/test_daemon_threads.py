@@ -107,7 +107,7 @@ def test_a_daemon_whose_lead_is_lost_with_a_thread_stuck_waits_for_the_lead_agai
     """The stuck thread belongs to the old lease: when it comes back it writes nothing, and does not go on."""
     systems.reference_data()
     heard = Heard()
-    monkeypatch.setattr(daemon, "_STOP_SECONDS", 0.5)
+    monkeypatch.setattr(daemon, "STOP_SECONDS", 0.5)
     stuck, release = threading.Event(), threading.Event()
     read = Cycle.read
 
@@ -151,7 +151,7 @@ def test_a_defect_is_logged_with_where_it_happened_and_without_what_it_says() ->
 def test_all_threads_together_have_one_deadline_when_it_stops(
     systems: Systems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "_STOP_SECONDS", 1.0)
+    monkeypatch.setattr(daemon, "STOP_SECONDS", 1.0)
     release = threading.Event()
     stuck: list[str] = []
 

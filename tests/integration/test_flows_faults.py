@@ -89,6 +89,56 @@ def lose_once(systems: Systems, monkeypatch: pytest.MonkeyPatch, what: bytes) ->
     between(systems, "ops", monkeypatch, act)
 
 
+# Stopping
+
+
+def test_who_is_to_stop_looks_nothing_up_and_leaves_what_is_unknown_as_it_is(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, later: Callable[[], None]
+) -> None:
+    """An answer is lost; the look-up that follows would be a new request."""
+    asked: list[httpx2.Request] = []
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        asked.append(request)
+        send(request)
+        raise httpx2.ReadError("cut", request=request)
+
+    systems.account("A-1")
+    systems.cycle.read()
+    systems.cycle.merge()
+    with monkeypatch.context() as cut:
+        between(systems, "ops", cut, act)
+        stopped = replace(systems.cycle.world, stopping=lambda: bool(asked))
+        Cycle(stopped, systems.connection).deliver(["ops"], again=True)
+        later()
+        Cycle(stopped, systems.connection).deliver(["ops"], again=True)
+        Cycle(stopped, systems.connection).read()
+    assert len(asked) == 1
+    (row,) = systems.rows("select state::text as state, attempts, reason from sync.failed")
+    assert (row["state"], row["attempts"]) == ("unknown", 1)
+    assert "no whole answer" in row["reason"]
+    assert systems.rows("select * from sync.problems") == []
+    systems.settle()
+    assert paired(systems) == ["A-1"]
+
+
+def test_what_is_not_sent_any_more_because_it_stops_is_pending_as_if_it_had_not_been_claimed(systems: Systems) -> None:
+    few_writes(systems)
+    for number in ("A-1", "A-2", "A-3"):
+        systems.account(number)
+    systems.cycle.read()
+    systems.cycle.merge()
+    stopped = replace(systems.cycle.world, stopping=lambda: bool(customers(systems)))
+    connector = systems.cycle.world.connectors["ops"]
+    connector.limits = replace(connector.limits, parallel_requests=1)
+    Cycle(stopped, systems.connection).deliver(["ops"], again=True)
+    assert customers(systems) == ["A-1"]
+    rows = systems.rows("select record, state::text as state, attempts, claimed from sync.delivery order by record")
+    assert [tuple(row.values()) for row in rows] == [("A-2", "pending", 0, None), ("A-3", "pending", 0, None)]
+    systems.settle()
+    assert customers(systems) == ["A-1", "A-2", "A-3"]
+
+
 # Not shown back
 
 

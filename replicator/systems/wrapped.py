@@ -14,7 +14,15 @@ class Wrapped:
     def __init__(self, real: Connector) -> None:
         self.real = real
         self.name = real.name
-        self.limits: Limits = real.limits
+
+    @property
+    def limits(self) -> Limits:
+        """As they are now."""
+        return self.real.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self.real.limits = limits
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, or of what changed."""
