@@ -27,7 +27,7 @@ from replicator.inbound.snapshot import Taken
 from replicator.model.compiled import CompiledMap
 from replicator.model.schema import EntitySet
 from replicator.notify import Notifier, senders
-from replicator.outbound.acknowledge import Acknowledged
+from replicator.outbound.acknowledge import Acknowledged, Became
 
 CHANNEL = "replicator"
 STOP_SECONDS = 5.0
@@ -52,7 +52,8 @@ class LogWatcher(Watcher):
 
     def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
         counts = {name: value for name, value in vars(result).items() if isinstance(value, int) and value}
-        self.log.info("deliver", flow=found.name, **counts)
+        writes = [_ids(found, each) for each in result.writes]
+        self.log.info("deliver", flow=found.name, **counts, writes=writes)
 
     def waiting(self, holder: str) -> None:
         self.log.info("wait", leader=holder)
@@ -65,6 +66,12 @@ class LogWatcher(Watcher):
         # Not its message, which may hold a record's content.
         trace = [line.strip() for line in traceback.format_tb(problem.__traceback__)]
         self.log.error("defect", where=where, kind=type(problem).__name__, trace=trace)
+
+
+def _ids(found: CompiledMap, became: Became) -> dict[str, object]:
+    """What the log says of a write; the flow only where it is that of a part."""
+    told = {name: value for name, value in vars(became).items() if value}
+    return {name: value for name, value in told.items() if (name, value) != ("flow", found.name)}
 
 
 class Daemon:

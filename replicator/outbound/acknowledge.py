@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
@@ -20,7 +20,7 @@ from replicator.hub.state import accepted
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.pairs import link, part_links
 from replicator.outbound.plan import Delivery, Planned, named_part
-from replicator.systems.connector import Applied, Image, Outcome, Postponed, Rejected, Stale, Unknown
+from replicator.systems.connector import Applied, Image, Operation, Outcome, Postponed, Rejected, Stale, Unknown
 
 _sql = statements(__file__)
 _WEIGHTS: Mapping[type, int] = {Unknown: 0, Stale: 1, Postponed: 2, Rejected: 3, Applied: 4}
@@ -29,9 +29,23 @@ Pause = Callable[[int], float]
 """Seconds to wait after so many attempts."""
 
 
+@dataclass(frozen=True)
+class Became:
+    """What became of one write: ids and codes, so that a log can say it, and nothing of what the record holds."""
+
+    flow: str
+    record: int
+    """Its id in common."""
+    operation: Operation
+    key: str
+    """In the target, as it was sent, written as in the crosswalk."""
+    outcome: str
+    code: str | None = None
+
+
 @dataclass
 class Acknowledged:
-    """Counts of records by what became of them."""
+    """Counts of records by what became of them, and that of each write."""
 
     applied: int = 0
     amended: int = 0
@@ -40,6 +54,7 @@ class Acknowledged:
     unknown: int = 0
     unconfirmed: int = 0
     stale: list[Delivery] = field(default_factory=list)
+    writes: list[Became] = field(default_factory=list)
 
 
 class Acknowledgement:
@@ -68,6 +83,7 @@ class Acknowledgement:
             return
         by_map: dict[str, list[Written]] = defaultdict(list)
         for delivery, outcomes in done:
+            self.result.writes += _became(delivery, "applied")
             for planned, outcome in zip(delivery.writes, outcomes, strict=True):
                 assert isinstance(outcome, Applied)
                 by_map[planned.found.name].append((planned, outcome))
@@ -175,6 +191,8 @@ class Acknowledgement:
         tried = self.connection.execute(_sql["attempts"], {"map_id": map_id, "ids": ids})
         attempts = {row.record_id: row.attempts for row in tried}
         rows = [self._row(delivery, outcomes, attempts.get(delivery.record_id, 0)) for delivery, outcomes in failed]
+        for (delivery, _), row in zip(failed, rows, strict=True):
+            self.result.writes += _became(delivery, str(row["state"]), row.get("code"))
         self.connection.execute(_sql["not_applied"], {"map_id": map_id, "outcomes": simplejson.dumps(rows)})
 
     def _row(self, delivery: Delivery, outcomes: Sequence[Outcome], attempts: int) -> dict[str, object]:
@@ -197,6 +215,15 @@ class Acknowledgement:
             self.result.stale.append(delivery)
             return row | {"state": "unknown", "pause": 0 if attempts < 3 else self.pause(attempts)}
         assert_never(worst)
+
+
+def _became(delivery: Delivery, outcome: str, code: object = None) -> Iterator[Became]:
+    for planned in delivery.writes:
+        write = planned.write
+        key = ",".join(map(str, write.key.values()))
+        yield Became(
+            planned.found.name, planned.record_id, write.operation, key, outcome, None if code is None else str(code)
+        )
 
 
 def worst_of(outcomes: Sequence[Outcome]) -> Rejected | Postponed | Unknown | Stale:

@@ -145,7 +145,9 @@ def test_killed_and_started_again_it_goes_on_and_doubles_nothing(
     assert customers(systems) == {f"A-{number}": f"Shop {number}" for number in [*range(40), 99]}
 
 
-def test_the_log_is_json_with_actions_and_without_records_or_secrets(systems: Systems, daemon: Process) -> None:
+def test_the_log_is_json_with_actions_and_ids_and_without_contents_or_secrets(
+    workplace: Workplace, systems: Systems, daemon: Process
+) -> None:
     systems.create("sales", "accounts", {
         "accountnumber": "A-1", "name": "Geheimes Haus", "address1_country": "Germany",
         "address1_postalcode": "12345-Geheim",
@@ -158,6 +160,9 @@ def test_the_log_is_json_with_actions_and_without_records_or_secrets(systems: Sy
     found = lines(daemon)
     assert all({"event", "level", "timestamp"} <= set(line) for line in found)
     assert {"start", "snapshot", "merge", "deliver", "stop"} <= {line["event"] for line in found}
+    [written] = [write for line in actions(daemon, "deliver") for write in line["writes"]]
+    assert written.pop("record") in in_hub(workplace, "select id from common.account where number = 'A-3'")
+    assert written == {"operation": "create", "key": "usmf,A-3", "outcome": "applied"}
     told = "\n".join(daemon.err)
     for secret in (TOKEN, "Geheimes Haus", "Rotes Haus", "Nirgendwo", "12345-Geheim"):
         assert secret not in told

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from replicator.cycle import Cycle
+from replicator.daemon import LogWatcher
 from replicator.engine.diff import diff
 from replicator.errors import RequestRefused, SystemUnavailable
 from replicator.model.spec import EntitySetSpec
@@ -503,3 +504,43 @@ def test_many_records_of_one_map_keep_no_other_map_waiting(systems: Systems, mon
     assert delivered.left
     systems.settle()
     assert len(customers(systems)) == len(systems.ops.records(PERSONS)) == 11
+
+
+# What the log says
+
+
+def test_the_log_says_of_each_write_which_record_it_was_and_what_became_of_it(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[dict[str, Any]] = []
+
+    class Log:
+        def info(self, event: str, **told: Any) -> None:
+            lines.append({"event": event, **told})
+
+    watcher = LogWatcher()
+    watcher.log = Log()
+    customer = systems.account("A-1", name="Secret & Sons")
+    unheard_of = {"isocurrencycode": "XTS", "currencyname": "For tests"}
+    currency = systems.sales.put("transactioncurrencies", unheard_of)["transactioncurrencyid"]
+    systems.account("A-2", _transactioncurrencyid_value=currency)
+    systems.quote("Q-1", customer, ["P-1"])
+    systems.contact("C-1", customer)
+    lose_once(systems, monkeypatch, PERSONS.encode())
+    cycle = Cycle(replace(systems.cycle.world, watcher=watcher), systems.connection)
+    cycle.read()
+    cycle.settle()
+    written = [
+        (write.get("flow", line["flow"]), write["operation"], write["key"], write["outcome"])
+        for line in lines
+        if line["event"] == "deliver"
+        for write in line["writes"]
+    ]
+    assert written == [
+        ("account > ops.CustomersV3", "create", "usmf,A-1", "applied"),
+        ("account > ops.CustomersV3", "create", "usmf,A-2", "rejected"),
+        ("contact > ops.CDSContactPersonsV2", "create", "usmf,C-1,Customer,A-1", "unknown"),
+        ("quote > ops.CDSSalesQuotationHeaders", "create", "usmf,Q-1", "applied"),
+        ("quote_line > ops.CDSSalesQuotationLines", "create", "usmf,Q-1,1", "applied"),
+    ]
+    assert "Secret" not in str(lines)
