@@ -138,13 +138,17 @@ def migrate_command(config_path: Path | None, as_json: bool) -> None:
 def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
     """Read both systems and work until they are quiet; then say how every flow stands.
 
+    It waits for systems that ask for a pause and for records that are tried again, up to a minute in which nothing
+    can be written.
+
     Exits with 3 when anything is blocked, failed, rejected or held, with 0 when everything is in step.
     """
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
     with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
         with leading(connection, world.configuration) as lead, watcher.progress():
-            Cycle(replace(world, lease=lead.lease, stopping=lead.lost.is_set), connection).once(whole=whole)
+            led = replace(world, lease=lead.lease, stopping=lead.lost.is_set, wait=lead.wait)
+            Cycle(led, connection).once(whole=whole)
         found = report.status(connection)
         found |= report.details(connection, 50)
     status.tell(found, as_json)

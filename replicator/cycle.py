@@ -15,12 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Configuration
+from replicator.engine.claim import due_in
 from replicator.engine.lease import Lease, lead_on, leading
 from replicator.engine.maps import map_ids, set_modes
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
 from replicator.engine.usage import note_usage
-from replicator.errors import LeaseLost, ReplicatorError, SchemaError, Stopping
+from replicator.errors import LeaseLost, ReplicatorError, SchemaError, Stopping, Throttled, Transient
 from replicator.hub.changefeed import OpenWindow, open_window
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
@@ -35,6 +36,13 @@ from replicator.systems.until_stopping import UntilStopping
 
 _ROUNDS_MAX = 100
 """Of marking and merging without reading anything new; more is taken for two maps that undo each other's work."""
+
+
+PATIENCE = 60.0
+"""Seconds that ``once`` waits for systems without anything being written meanwhile: most pauses are shorter, and with
+longer ones whoever called it is better told how things stand than kept waiting."""
+_SHORTEST_PAUSE = 1.0
+"""Seconds. What is due and yet not tried is not asked about without end."""
 
 
 class Watcher:
@@ -57,6 +65,9 @@ class Watcher:
 
     def waiting(self, holder: str) -> None:
         """Another replicator leads; this one waits."""
+
+    def pausing(self, seconds: float) -> None:
+        """Nothing can be done for so long; then what failed is tried again."""
 
     def comparing(self, found: CompiledMap) -> None:
         """All records of a map are about to be compared."""
@@ -81,6 +92,8 @@ class World:
     watcher: Watcher = field(default_factory=Watcher)
     random: random.Random = field(default_factory=random.SystemRandom)
     stopping: Callable[[], bool] = lambda: False
+    wait: Callable[[float], bool] = lambda seconds: False
+    """Lets so many seconds pass until something may be tried again; False: nobody waits for it."""
     lease: Lease | None = None
     """Checked in every transaction and before each request; without one nobody else may work on the hub."""
     window: OpenWindow = open_window
@@ -228,14 +241,17 @@ class Cycle:
         """One pass of deliveries to each system; what stops one does not stop the other."""
         total = Delivered()
         for name in systems if systems is not None else list(self._deliveries):
+            deliveries = self._deliveries[name]
             try:
-                total.add(self._deliveries[name].deliver(again=again))
+                total.add(deliveries.deliver(again=again))
             except LeaseLost:
                 raise
             except Stopping:
                 return total
             except ReplicatorError as problem:
                 self.world.watcher.problem(name, problem)
+            if deliveries.halted is not None:
+                self.world.watcher.problem(name, deliveries.halted)
             self._note_usage(name)
         return total
 
@@ -258,8 +274,32 @@ class Cycle:
         return written
 
     def once(self, *, whole: bool = False) -> None:
-        """Read, settle, and read again as long as something was written and the reading shows more to do."""
+        """Read, settle, and read again as long as something was written and the reading shows more to do.
+
+        Where a system asks for a pause, or a record is tried again after one, it waits for that; but not for long.
+        """
         self.prepare()
         self.read(whole=whole)
-        while self.settle() and not self.world.stopping() and self.read():
-            pass
+        patience = PATIENCE
+        while not self.world.stopping():
+            if self.settle():
+                patience = PATIENCE
+                if not self.world.stopping() and self.read():
+                    continue
+            pause = self._pause()
+            if pause is None or pause > patience or self.world.stopping() or not self._pass(pause):
+                return
+            patience -= pause
+            self.read(only={name for name, found in self.reads.items() if isinstance(found, Transient)})
+
+    def _pause(self) -> float | None:
+        """Seconds until something that failed may be tried again; None where nothing will be."""
+        pauses = [found.retry_after for found in self.reads.values() if isinstance(found, Throttled)]
+        due = due_in(self.connection)
+        if due is not None:
+            pauses.append(due)
+        return max(min(pauses), _SHORTEST_PAUSE) if pauses else None
+
+    def _pass(self, seconds: float) -> bool:
+        self.world.watcher.pausing(seconds)
+        return self.world.wait(seconds)

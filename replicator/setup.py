@@ -74,6 +74,10 @@ class Lead:
     lease: Lease
     lost: threading.Event = field(default_factory=threading.Event)
 
+    def wait(self, seconds: float) -> bool:
+        """Let the time pass, as long as the lead is held; whether it still is."""
+        return not self.lost.wait(seconds)
+
 
 @contextmanager
 def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lead]:

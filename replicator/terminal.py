@@ -72,6 +72,11 @@ class TerminalWatcher(Watcher):
         if self._bar is not None:
             self._bar.advance(self._task, result.applied + result.rejected + result.postponed)
 
+    def pausing(self, seconds: float) -> None:
+        self.transient = 0  # what failed is tried again, and told again if it fails again
+        self._line(f"waiting  {seconds:.0f} s, then what failed is tried again")
+        self._show("waiting", None)
+
     def comparing(self, found: CompiledMap) -> None:
         self.flush()
         self._show(f"comparing {found.name}", None)

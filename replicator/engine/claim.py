@@ -80,6 +80,13 @@ def to_do(connection: sa.Connection) -> dict[int, ToDo]:
     return {row.map_id: ToDo(row.pending, row.blocked, row.unknown, row.due) for row in rows}
 
 
+def due_in(connection: sa.Connection) -> float | None:
+    """In how many seconds the first record is tried again, or looked up; None when none will be by itself."""
+    with leading(connection):
+        seconds = connection.execute(_sql["due_in"]).scalar()
+    return None if seconds is None else float(seconds)
+
+
 def claim_records(
     connection: sa.Connection,
     map_id: int,

@@ -7,6 +7,12 @@ select m.id as map_id,
        works and exists (select from sync.delivery d where d.map_id = m.id and d.next_at <= sync.now()) as due
 from sync.map m, lateral (select not sync.is_paused(m.id)) as flow (works) where m.in_use;
 
+-- name: due_in
+-- In how many seconds the first of the deliveries is due that are tried again, or looked up, after a pause.
+select extract(epoch from min(d.next_at) - sync.now())
+from sync.delivery d join sync.map m on m.id = d.map_id
+where d.state in ('failed', 'unknown') and m.in_use and not sync.is_paused(m.id);
+
 -- name: make
 -- The records under way, for one transaction; the session keeps the table.
 create temporary table if not exists claim (

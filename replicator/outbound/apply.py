@@ -27,6 +27,7 @@ from replicator.engine.claim import (
 from replicator.engine.diff import diff, linking
 from replicator.engine.lease import leading
 from replicator.engine.marks import mark_through
+from replicator.errors import ReplicatorError
 from replicator.hub.sql import MANY, analyze, statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.first import hold_first_updates
@@ -74,7 +75,7 @@ class Deliveries:
     def deliver(self, *, again: bool) -> Delivered:
         """One pass over the system's maps; ``again`` tests the blocked records once more.
 
-        Raises the error that stopped it (access denied, throttled, ...) after everything sent was acknowledged.
+        What stopped it (access denied, throttled, ...) is in ``halted``; everything sent was acknowledged.
         """
         total = Delivered()
         self.sender.halted = None
@@ -89,9 +90,12 @@ class Deliveries:
                 total.add(self._deliver_gone(found))
         for found in maps:
             total.add(self._deliver_again(found, waiting[self.ids[found.name]], again=again or total.progress))
-        if self.sender.halted is not None:
-            raise self.sender.halted
         return total
+
+    @property
+    def halted(self) -> ReplicatorError | None:
+        """What stopped the last pass."""
+        return self.sender.halted
 
     def _deliver_again(self, found: CompiledMap, waiting: ToDo, *, again: bool) -> Delivered:
         total = Delivered()
@@ -115,7 +119,7 @@ class Deliveries:
     @property
     def _ends(self) -> bool:
         """Whether nothing more is to be sent in this pass."""
-        return self.sender.halted is not None or self.sending.stopping()
+        return self.halted is not None or self.sending.stopping()
 
     def _ready(self) -> set[str]:
         with leading(self.connection):

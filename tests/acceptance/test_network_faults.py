@@ -217,6 +217,15 @@ def test_sigterm_ends_it_within_seconds_while_an_answer_does_not_come(trade: Tra
     ends_as(trade, calm)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_once_says_that_it_waits_for_a_system_and_a_signal_ends_that(trade: Trade, number: signal.Signals) -> None:
+    trade.configure("parallel_requests: 2")
+    trade.proxies["ops"].disturb(refuse(429, "50"), times=EVER, only=writing)
+    once = trade.place.start("once")
+    until(lambda: once.line().startswith("waiting  "), what="a line that it waits")
+    once.end(number, patience=5)
+
+
 def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not_sent_pending(trade: Trade) -> None:
     People(trade.systems, Random(1), accounts=[f"A-{n}" for n in range(50)]).work(*["new_account"] * 40)
     trade.configure("writes_per_request: 3")
