@@ -21,7 +21,7 @@ from replicator.engine.maps import map_ids, set_modes
 from replicator.engine.marks import mark_changed_maps, mark_window
 from replicator.engine.records import write_records
 from replicator.engine.usage import note_usage
-from replicator.errors import LeaseLost, ReplicatorError, SchemaError, Stopping, Throttled, Transient
+from replicator.errors import OF_THE_SYSTEM, LeaseLost, ReplicatorError, SchemaError, Stopping, Throttled, Transient
 from replicator.hub.changefeed import OpenWindow, open_window
 from replicator.inbound.merge import Merged, Merges
 from replicator.inbound.snapshot import Snapshots, Taken
@@ -174,21 +174,34 @@ class Cycle:
     ) -> bool:
         """Read every entity set of the systems; whether anything had changed. A set that fails stops no other.
 
+        A system that fails as a whole is told once, and its other sets are not asked for.
         ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted.
         """
         changed = False
         for name in systems if systems is not None else list(self.world.connectors):
             compiled = self.world.compiled
             snapshots = Snapshots(self.connection, compiled.tables, self._connectors[name], compiled, self.ids)
-            for entity_set in compiled.schema.reading_order(name):
-                if self.world.stopping():
-                    return changed
-                if only is None or str(entity_set) in only:
-                    changed |= self._read_set(snapshots, entity_set, whole=whole)
+            wanted = [each for each in compiled.schema.reading_order(name) if only is None or str(each) in only]
+            changed |= self._read_sets(snapshots, wanted, whole=whole)
             self._note_usage(name)
         return changed
 
-    def _read_set(self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool) -> bool:
+    def _read_sets(self, snapshots: Snapshots, wanted: Sequence[EntitySet], *, whole: bool) -> bool:
+        """Read entity sets of one system."""
+        changed = False
+        for place, entity_set in enumerate(wanted, 1):
+            if self.world.stopping():
+                break
+            read = self._read_set(snapshots, entity_set, whole=whole)
+            changed |= isinstance(read, Taken) and read.anything
+            if isinstance(read, OF_THE_SYSTEM):
+                for other in wanted[place:]:
+                    self.reads[str(other)] = read
+                    snapshots.not_read(other, read)
+                break
+        return changed
+
+    def _read_set(self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool) -> Taken | ReplicatorError | None:
         self.world.watcher.reading(entity_set)
         budget = self.world.configuration.delete_budget(entity_set.system, entity_set.name)
         try:
@@ -196,19 +209,20 @@ class Cycle:
         except LeaseLost:
             raise
         except Stopping:
-            return False
+            return None
         except ReplicatorError as problem:
             self.reads[str(entity_set)] = problem
-            self.world.watcher.problem(str(entity_set), problem)
-            return False
+            where = entity_set.system if isinstance(problem, OF_THE_SYSTEM) else str(entity_set)
+            self.world.watcher.problem(where, problem)
+            return problem
         except (DBAPIError, psycopg.Error):
             raise
         except Exception as problem:
             self.world.watcher.defect(str(entity_set), problem)
-            return False
+            return None
         self.reads[str(entity_set)] = taken
         self.world.watcher.snapshot(entity_set, taken)
-        return taken.anything
+        return taken
 
     def merge(self, moved: Callable[[], None] = lambda: None) -> bool:
         """Mark what changed and merge it, until nothing moves; whether anything did. Spinning maps count as quiet.

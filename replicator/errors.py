@@ -4,6 +4,7 @@ ReplicatorError
 ├── Transient                 trying again later may succeed
 │   ├── HubUnavailable        the hub's database does not answer
 │   ├── SystemUnavailable     a system does not answer, or answers 5xx
+│   │   └── NotSent           it could not be connected to, or no token was to be had: nothing was done
 │   ├── Throttled             a system asks for a pause (429)
 │   ├── UnexpectedAnswer      a system answered what its protocol does not know: HTML, half JSON, looping pages
 │   ├── TokenExpired          the change token is too old; a whole read is needed
@@ -13,7 +14,8 @@ ReplicatorError
     ├── ConfigurationError    the configuration file or a setting is wrong
     ├── SchemaError           a file of schema/ is wrong
     ├── HubMismatch           the hub's schema is older, newer or other than this program's
-    ├── AccessDenied          a system refuses the credentials (401, 403)
+    ├── AccessDenied          a system refuses the right to read or write (403)
+    │   └── CredentialsRefused    a system, or who issues its tokens, refuses the credentials (401)
     └── RequestRefused        a system refuses a request as such: unknown entity set or field, bad query
 """
 
@@ -53,6 +55,10 @@ class SystemUnavailable(Transient):
     """A system cannot be reached or answers with a failure of its own."""
 
     usual_hint = "'replicator run' tries it again by itself; where it lasts, see whether the system is up"
+
+
+class NotSent(SystemUnavailable):
+    """The request never reached the system: nothing was done."""
 
 
 class Throttled(Transient):
@@ -108,5 +114,13 @@ class AccessDenied(Terminal):
     """A system refuses the credentials or the right to read or write."""
 
 
+class CredentialsRefused(AccessDenied):
+    """A system, or who issues its tokens, does not accept the credentials."""
+
+
 class RequestRefused(Terminal):
     """A system refuses a request as such."""
+
+
+OF_THE_SYSTEM = CredentialsRefused, NotSent, Throttled
+"""Problems of a system as a whole: whatever else it is asked for would fare the same."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -131,9 +132,22 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
     for row in found["put_aside"]:
         records = many(row["records"], "record")
         _line(console, f"put aside: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
-    for row in found["problems"]:
-        _line(console, f"not read: {row['system']}.{row['entity_set']} since {_time(row['since'])}: {row['problem']}")
+    for line in _not_read(found["problems"]):
+        _line(console, line)
     _print_surroundings(console, found)
+
+
+def _not_read(problems: Rows) -> Iterator[str]:
+    """A line for each entity set, or one for all those of a system that have the same problem."""
+    same: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in problems:
+        same[row["system"], row["problem"]].append(row)
+    for (system, problem), sets in same.items():
+        since = _time(min(row["since"] for row in sets))
+        names = sorted(row["entity_set"] for row in sets)
+        yield f"not read: {system if names[1:] else f'{system}.{names[0]}'} since {since}: {problem}"
+        if names[1:]:
+            yield f"          {len(names)} entity sets: {', '.join(names)}"
 
 
 def _print_surroundings(console: Console, found: Mapping[str, Rows]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from replicator.errors import AccessDenied, RequestRefused
+from replicator.errors import AccessDenied, CredentialsRefused, RequestRefused
 from replicator.model.spec import EntitySetSpec
 from replicator.systems.connector import Connector, FieldProblem, Row
 
@@ -19,7 +19,8 @@ _REFUSALS = 3
 def fetch_each(connector: Connector, entity_set: EntitySetSpec, keys: Keys) -> list[Found]:
     """The records with these keys, in the same order: None where there is none, or why the system refuses to say.
 
-    What is refused as a whole is halved until the bad key stands alone. Raises what is Transient.
+    What is refused as a whole is halved until the bad key stands alone. Raises what is Transient, and
+    CredentialsRefused.
     """
     refused: list[Refusal] = []
 
@@ -28,6 +29,8 @@ def fetch_each(connector: Connector, entity_set: EntitySetSpec, keys: Keys) -> l
             return [refused[-1] for _ in some]
         try:
             return list(connector.fetch(entity_set, some))
+        except CredentialsRefused:
+            raise  # it is no key's fault
         except (AccessDenied, RequestRefused, FieldProblem) as problem:
             if len(some) == 1:
                 refused.append(problem)

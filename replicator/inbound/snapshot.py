@@ -88,13 +88,18 @@ class Snapshots:
         except (DBAPIError, psycopg.Error, Stopping):
             raise
         except Exception as problem:
-            told = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"
-            with leading(self.connection):
-                self.connection.execute(_sql["keep_problem"], names | {"problem": str(told)})
+            self.not_read(entity_set, problem)
             raise
         with leading(self.connection):
             refetch.answered(self.connection, names, wanted)
         return taken
+
+    def not_read(self, entity_set: EntitySet, problem: Exception) -> None:
+        """The set was not read, and why, for people; what was read before stays as it is."""
+        told = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"
+        values = {"system": entity_set.system, "entity_set": entity_set.name, "problem": str(told)}
+        with leading(self.connection):
+            self.connection.execute(_sql["keep_problem"], values)
 
     def _take(self, entity_set: EntitySet, token: str | None, budget: Budget, wanted: Sequence[int]) -> Taken:
         mirror = self.tables.mirror(entity_set)

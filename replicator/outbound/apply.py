@@ -27,7 +27,7 @@ from replicator.engine.claim import (
 from replicator.engine.diff import diff, linking
 from replicator.engine.lease import leading
 from replicator.engine.marks import mark_through
-from replicator.errors import ReplicatorError
+from replicator.errors import OF_THE_SYSTEM, ReplicatorError
 from replicator.hub.sql import MANY, analyze, statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.outbound.first import hold_first_updates
@@ -103,7 +103,7 @@ class Deliveries:
             hold_first_updates(self.connection, self.compiled, self.ids, found, self.sending.first_updates)
         unknown = waiting.unknown
         for _ in range(_ATTEMPTS_AT_ONCE if waiting.pending or unknown else 0):
-            looked_up = self.look_up.look_up(found) if unknown else 0
+            looked_up = self._look_up(found) if unknown else 0
             round_ = self._deliver_map(found, ["pending"])
             total.add(round_)
             unknown = bool(round_.unknown)
@@ -115,6 +115,15 @@ class Deliveries:
         if again and (waiting.blocked or total.waiting):
             total.add(self._deliver_map(found, ["blocked"], after=self._tested.pop(found.name, 0)))
         return total
+
+    def _look_up(self, found: CompiledMap) -> int:
+        if self._ends:
+            return 0
+        try:
+            return self.look_up.look_up(found)
+        except OF_THE_SYSTEM as problem:
+            self.sender.halted = problem
+            return 0
 
     @property
     def _ends(self) -> bool:

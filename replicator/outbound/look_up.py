@@ -19,7 +19,7 @@ from replicator.engine.fetch import Found, fetch_each
 from replicator.engine.lease import leading
 from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.engine.rejected import Aside, Bad, in_words
-from replicator.errors import ReplicatorError, Stopping, Throttled, Transient
+from replicator.errors import OF_THE_SYSTEM, CredentialsRefused, ReplicatorError, Stopping, Throttled, Transient
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet
@@ -91,7 +91,10 @@ class LookUp:
         self.pause = pause
 
     def look_up(self, found: CompiledMap) -> int:
-        """Look up the records of a map whose outcome is unknown, and make them pending again; how many there were."""
+        """Look up the records of a map whose outcome is unknown, and make them pending again; how many there were.
+
+        Raises what concerns the system as a whole, after the records were given a pause.
+        """
         count, full = 0, True
         while full:
             looked = self._claim(found)
@@ -120,6 +123,7 @@ class LookUp:
         return known(self.connection, mirror, mapping.entity_set, [each.key for each in some])
 
     def _look_up(self, found: CompiledMap, looked: Looked) -> int:
+        of_the_system: ReplicatorError | None = None
         try:
             for name, some in looked.asked.items():
                 spec = self.compiled.map(name).mapping.entity_set.spec
@@ -128,13 +132,16 @@ class LookUp:
                     each.answer = answer
         except Stopping:
             raise  # they stay as they are
-        except Transient as problem:
+        except (Transient, CredentialsRefused) as problem:
             looked.troubles |= {record: self._later(looked, record, problem) for record in looked.attempts}
+            of_the_system = problem if isinstance(problem, OF_THE_SYSTEM) else None
         with leading(self.connection):
             set_origin(self.connection, f"deliver:{self.connector.name}")
             if not looked.troubles:
                 self._take_in(looked)
             self._tell(found, looked)
+        if of_the_system is not None:
+            raise of_the_system
         return len(looked.attempts) - len(looked.troubles)
 
     def _later(self, looked: Looked, record: int, problem: Exception) -> dict[str, object]:

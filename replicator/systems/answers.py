@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from replicator.errors import (
     AccessDenied,
+    CredentialsRefused,
     ReplicatorError,
     RequestRefused,
     SystemUnavailable,
@@ -126,7 +127,8 @@ def error_of(answer: Answer, what: str, now: datetime, longest_pause: float) -> 
         wait = pause(answer.headers.get("retry-after"), now, longest_pause)
         return Throttled(f"{what}: the system is throttling and {wait}", retry_after=wait.seconds)
     if status in (401, 403):
-        return AccessDenied(said, hint="check the credentials and the rights of this user in the system")
+        refusal = CredentialsRefused if status == 401 else AccessDenied
+        return refusal(said, hint="check the credentials and the rights of this user in the system")
     if status >= 500 or status == 408:
         return SystemUnavailable(said)
     if 400 <= status < 500:

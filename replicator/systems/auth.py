@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import httpx2
 
-from replicator.errors import AccessDenied, SystemUnavailable, Throttled
+from replicator.errors import AccessDenied, CredentialsRefused, NotSent, Throttled
 from replicator.systems.answers import Answer, error_of, pause
 from replicator.systems.settings import Bearer, ClientCredentials, SystemSettings
 
@@ -21,15 +21,11 @@ check_issuer = "check token_url; 'replicator run' tries it again by itself"
 """What to do next where the answer is not that of a token issuer."""
 
 
-class NotSent(SystemUnavailable):
-    """The request never reached the system: nothing was done."""
-
-
 class Credentials(Protocol):
     """Where the Authorization header comes from."""
 
     def header(self) -> str | None:
-        """The header's value, None for none. Raises AccessDenied, Throttled or NotSent."""
+        """The header's value, None for none. Raises CredentialsRefused, Throttled or NotSent."""
 
     def renew(self, refused: str | None) -> bool:
         """Whether there is another header than the ``refused`` one to try; fetches a token if need be."""
@@ -108,7 +104,7 @@ class ClientCredentialsToken:
         try:
             token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
         except OAuthError as error:
-            raise AccessDenied(
+            raise CredentialsRefused(
                 f"{where}: the client {self._auth.client_id} gets no token: {self._without_secret(str(error))}",
                 hint="check client_id, client_secret and scope",
             ) from None
@@ -128,7 +124,7 @@ class ClientCredentialsToken:
         answer = Answer(response.status_code, {}, b"")
         error = error_of(answer, where, self._clock(), self._longest_pause)
         if isinstance(error, AccessDenied):
-            return error
+            return CredentialsRefused(error.message, hint=error.hint)
         return NotSent(f"{where}: {response.status_code}", hint=check_issuer)
 
     def _without_secret(self, text: str) -> str:

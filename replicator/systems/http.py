@@ -12,9 +12,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from replicator.errors import SystemUnavailable, Throttled, UnexpectedAnswer
+from replicator.errors import NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.systems.answers import Answer, Pause, error_of, pause
-from replicator.systems.auth import ClientCredentialsToken, Clock, NotSent, credentials
+from replicator.systems.auth import ClientCredentialsToken, Clock, credentials
 from replicator.systems.connector import shown
 from replicator.systems.settings import SystemSettings
 from replicator.systems.slots import Slots

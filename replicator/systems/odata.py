@@ -10,11 +10,11 @@ from typing import ClassVar
 
 import httpx2
 
-from replicator.errors import ReplicatorError, SystemUnavailable, UnexpectedAnswer
+from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
 from replicator.model.spec import EntitySetSpec
 from replicator.systems import batch, exact_json, outcomes
 from replicator.systems.answers import Answer, Complaint, complaint, error_of, longest_message
-from replicator.systems.auth import Clock, NotSent
+from replicator.systems.auth import Clock
 from replicator.systems.batch import Item, ItemAnswer, Part, PartAnswer
 from replicator.systems.connector import (
     Applied,

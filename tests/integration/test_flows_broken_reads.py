@@ -96,8 +96,48 @@ def test_a_read_that_is_broken_deletes_nothing_and_is_shown(
         "select entity_set from sync.problems where system = :system"
         " union all select entity_set from sync.held where system = :system", system=system,
     )  # fmt: skip
-    assert shown == [{"entity_set": name}]
+    assert {"entity_set": name} in shown
     systems.problems.found.clear()
     systems.cycle.once(whole=True)
     assert systems.rows("select entity_set from sync.problems union all select entity_set from sync.held") == []
     assert (systems.writes(), systems.problems.found) == (writes, [])
+
+
+@pytest.mark.parametrize(
+    "answer", [401, 429, None], ids=["the credentials are refused", "it is throttling", "it is gone"]
+)
+def test_a_system_that_fails_as_a_whole_is_asked_and_told_once_and_the_other_is_read(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, answer: int | None
+) -> None:
+    asked: list[httpx2.Request] = []
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        if answer is None:
+            raise httpx2.ConnectError("refused", request=request)
+        return httpx2.Response(answer, json={})
+
+    systems.product("P-new")
+    with monkeypatch.context() as broken:
+        broken.setattr(systems.wire["sales"], "handle_request", refuse)
+        systems.cycle.read()
+    assert len(asked) == 1
+    assert [where for where, _ in systems.problems.found] == ["sales"]
+    unread = systems.rows("select entity_set, problem from sync.problems where system = 'sales'")
+    assert len(unread) == len(systems.cycle.world.compiled.schema.sets_of("sales"))
+    assert len({row["problem"] for row in unread}) == 1
+    assert systems.rows("select count(*) as records from ops.sellable_released_products")[0]["records"] == MANY + 1
+
+
+def test_a_set_that_may_not_be_read_keeps_no_other_set_of_its_system_from_being_read(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = systems.wire["sales"].handle_request
+
+    def forbid(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(403, json={}) if "/accounts" in request.url.path else send(request)
+
+    monkeypatch.setattr(systems.wire["sales"], "handle_request", forbid)
+    systems.once()
+    assert [where for where, _ in systems.problems.found] == ["sales.accounts"]
+    assert [row["entity_set"] for row in systems.rows("select entity_set from sync.problems")] == ["accounts"]

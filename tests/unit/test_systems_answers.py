@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from replicator.errors import (
     AccessDenied,
+    CredentialsRefused,
     ReplicatorError,
     RequestRefused,
     SystemUnavailable,
@@ -83,7 +84,7 @@ def test_any_error_object_can_be_kept_in_a_database(value: object) -> None:
     [
         (301, UnexpectedAnswer),
         (400, RequestRefused),
-        (401, AccessDenied),
+        (401, CredentialsRefused),
         (403, AccessDenied),
         (404, RequestRefused),
         (408, SystemUnavailable),

@@ -12,8 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from replicator.errors import AccessDenied, SystemUnavailable, Throttled, UnexpectedAnswer
-from replicator.systems.auth import NotSent
+from replicator.errors import AccessDenied, NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.systems.http import Http, LostAnswer, budget_header
 from replicator.systems.pages import sheets
 from replicator.systems.settings import SystemSettings
