@@ -62,7 +62,7 @@ class Aside:
             "key": key_of(self.entity_set, found.row),
             "whole": self._whole_of(found.row),
             "field": found.problem.field,
-            "reason": in_words(found.problem),
+            "reason": str(found.problem),
             "row": _as_text(found.row),
         }
 
@@ -117,11 +117,6 @@ def key_of(entity_set: EntitySet, row: Row) -> str:
 def _storable(value: object) -> str:
     """A text that a database can hold: NUL characters and lone surrogates escaped."""
     return str(value).replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
-
-
-def in_words(problem: FieldProblem) -> str:
-    """The reason, for people."""
-    return str(problem)
 
 
 def _as_text(row: Row) -> str:

@@ -18,7 +18,7 @@ from replicator.engine.agree import agree
 from replicator.engine.fetch import Found, fetch_each
 from replicator.engine.lease import leading
 from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store, take_turns
-from replicator.engine.rejected import Aside, Bad, in_words
+from replicator.engine.rejected import Aside, Bad
 from replicator.errors import OF_THE_SYSTEM, CredentialsRefused, ReplicatorError, Stopping, Throttled, Transient
 from replicator.hub.sql import statements
 from replicator.model.compiled import Compiled, CompiledMap
@@ -147,7 +147,7 @@ class LookUp:
     def _later(self, looked: Looked, record: int, problem: Exception) -> dict[str, object]:
         """The record stays unknown, and is looked up after a pause."""
         asked = problem.retry_after if isinstance(problem, Throttled) else None
-        said = f"not looked up yet: {problem.message if isinstance(problem, ReplicatorError) else problem}"
+        said = f"not looked up yet: {problem}; it is looked up again after a pause, at once with 'replicator retry'"
         return {"record_id": record, "state": "unknown", "reason": said,
                 "pause": asked or self.pause(looked.attempts[record])}  # fmt: skip
 
@@ -229,7 +229,7 @@ def _was_done(unit: Sequence[Asked]) -> bool:
 
 
 def _rejection(each: Asked, problem: FieldProblem) -> dict[str, object]:
-    reason = f"what the system holds of it cannot be read: {in_words(problem)}"
+    reason = f"what the system holds of it cannot be read: {problem}"
     return {"record_id": each.delivery, "state": "rejected", "reason": reason, "field": problem.field}
 
 
