@@ -93,10 +93,14 @@ def decided(connection: sa.Connection, limit: int) -> Rows:
 
 
 def needs_attention(found: Mapping[str, Rows]) -> bool:
-    """Whether anything is blocked, failed, rejected, put aside, reported, held or in conflict, or could not be read."""
+    """Whether anything is blocked, failed, rejected, put aside, reported, held or in conflict, or was not read.
+
+    What was never read may hold anything.
+    """
     troubled = ("blocked", "failed", "rejected", "reported", "held", "conflicts", "in_flight", "pending")
     aside = found["held"] or found["put_aside"] or found["problems"]
-    return bool(aside) or any(row[name] for row in found["flows"] for name in troubled)
+    unread = any(row["last_snapshot"] is None for row in found["flows"])
+    return unread or bool(aside) or any(row[name] for row in found["flows"] for name in troubled)
 
 
 def to_json(value: object) -> str:

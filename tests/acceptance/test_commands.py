@@ -123,9 +123,9 @@ def test_once_as_json_prints_nothing_else_on_its_output(systems: Systems, workpl
     assert "flows" in told.json
 
 
-def test_status_before_anything_was_read_says_so(workplace: Workplace) -> None:
+def test_status_before_anything_was_read_says_so_and_does_not_call_it_in_step(workplace: Workplace) -> None:
     told = workplace.tell("status")
-    assert told.code == 0, told.told
+    assert told.code == 3, told.told
     assert "never" in told.out
 
 
