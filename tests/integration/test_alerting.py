@@ -52,6 +52,18 @@ def test_the_metrics_tell_how_each_flow_stands_and_why(troubled: Systems) -> Non
     assert found['replicator_requests_total{system="ops"}'] > 0
 
 
+def test_held_updates_are_counted_with_their_flow_and_not_as_held_deletes(systems: Systems) -> None:
+    systems.reference_data()
+    for number in range(20):
+        theirs = {"CustomerAccount": f"A-{number}", "CustomerGroupId": "10", "OrganizationName": "Old name"}
+        systems.ops.put("CustomersV3", theirs)
+        systems.account(f"A-{number}")
+    systems.settle()
+    found = samples(metrics.text(systems.cycle.world.engine))
+    assert found['replicator_records{flow="account > ops.CustomersV3",state="held"}'] == 20
+    assert [name for name in found if name.startswith("replicator_held_deletes")] == []
+
+
 def test_a_hub_that_does_not_answer_is_a_metric_too() -> None:
     found = samples(metrics.text(connect("postgresql://nobody@127.0.0.1:1/none")))
     assert found["replicator_hub_up"] == 0
