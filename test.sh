@@ -6,4 +6,4 @@ cd "$(dirname "$0")"
 .venv/bin/ruff format --check --quiet .
 .venv/bin/ruff check --quiet .
 .venv/bin/mypy
-exec .venv/bin/python -m pytest -n auto --maxprocesses 4 "$@"
+exec .venv/bin/python -m pytest -n 3 --dist loadfile "$@"
