@@ -237,6 +237,7 @@ def odd_system() -> Iterator[Callable[[Answer], str]]:
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Retry-After", "300")  # longer than 'once' waits
                 self.end_headers()
                 self.wfile.write(body)
 
