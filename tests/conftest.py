@@ -1,6 +1,11 @@
 """The plug-ins of the test suite, each fixture in a module of its own in ``fixtures``; and how far Hypothesis looks."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
+
+# A shell starts deaf to SIGINT what it puts in the background, and the commands under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A function-scoped fixture only lends the examples a folder. The same examples every day: a new one is found by
 # searching ('--hypothesis-profile search'), not by whoever happens to run the tests next.
