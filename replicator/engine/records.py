@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from replicator.engine.lease import leading
 from replicator.engine.mirror import set_origin
 from replicator.model.compiled import Compiled
-from replicator.model.literals import fits, types
+from replicator.model.literals import misfit, types
 from replicator.model.source import Location
 from replicator.model.spec import CommonEntity
 from replicator.model.tables import common_key, key_expressions
@@ -75,12 +75,6 @@ def _misfit(entity: CommonEntity, name: str, value: object) -> str | None:
     if field is None or field.reference:
         plain = ", ".join(each for each, spec in entity.fields.items() if not spec.reference)
         return f"{entity.entity} has no plain field '{name}' (it has {plain})"
-    if not fits(value, types[field.type]):
-        return f"the value is no {field.type}" + (": write it in quotes" if field.type == "text" else "")
-    if isinstance(value, str) and field.values and value not in field.values:
-        return f"the value is none of {', '.join(field.values)}"
-    if isinstance(value, str) and field.length and len(value) > field.length:
-        return f"{len(value)} characters, at most {field.length} fit"
     if isinstance(value, str) and field.required and not value.strip():
         return "required, and empty"
-    return None
+    return misfit(value, name, field, types[field.type])

@@ -40,7 +40,7 @@ def _compile(element: PlainSql, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 def reads_tables(text: str) -> bool:
-    """Whether there is a sub-select in the SQL text; what stands in quotes, braces and remarks is none."""
+    """Whether there is a sub-select in the SQL text; what stands in literals, braces and remarks is none."""
     return _READING.search(_QUOTED.sub(" ", _FIELD.sub(" ", text))) is not None
 
 

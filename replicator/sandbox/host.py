@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import simplejson
 from pydantic import ValidationError
 
-from replicator.errors import ConfigurationError
-from replicator.sandbox.system import Options, Sandbox
+from replicator.errors import ConfigurationError, Terminal
+from replicator.sandbox.system import LoadError, Options, Sandbox
 from replicator.serving import Server
 from replicator.signals import stop_on_signals
 
@@ -46,11 +46,24 @@ class Host:
         return {name: server.url for name, server in self._servers.items()}
 
     def load(self, folder: Path) -> dict[str, dict[str, int]]:
-        """Load ``ops/*.jsonl`` and ``sales/*.jsonl`` of a folder; counts by system and entity set."""
+        """Load ``ops/*.jsonl`` and ``sales/*.jsonl`` of a folder; counts by system and entity set.
+
+        What cannot be loaded keeps nothing else from it, in either system; it is raised at the end.
+        """
         found = {name: folder / name for name in ("ops", "sales") if (folder / name).is_dir()}
         if not found:
             raise ConfigurationError(f"{folder} has neither a folder 'sales' nor 'ops'")
-        return {name: self.sandboxes[name].load(path) for name, path in found.items()}
+        counts: dict[str, dict[str, int]] = {}
+        failed: list[LoadError] = []
+        for name, path in found.items():
+            try:
+                counts[name] = self.sandboxes[name].load(path)
+            except LoadError as problem:
+                failed.append(problem)
+        if failed:
+            hint = "; ".join(dict.fromkeys(each.hint for each in failed))
+            raise Terminal("; ".join(each.message for each in failed), hint=hint)
+        return counts
 
     @staticmethod
     def wait(again: Callable[[], None]) -> None:

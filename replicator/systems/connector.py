@@ -47,7 +47,7 @@ class FieldProblem(ValueError):
 def shown(value: object) -> str:
     """A value for people and for the hub: as in JSON, a text with what cannot be shown escaped, and cut."""
     text = repr(value) if isinstance(value, str) else _json(value)
-    # The quotation mark at the end stays.
+    # The mark that closes a text stays.
     return text if len(text) <= _shown_characters else f"{text[: _shown_characters - 4]}...{text[-1]}"
 
 

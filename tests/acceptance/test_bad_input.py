@@ -77,9 +77,9 @@ def test_a_system_that_the_schema_does_not_know_is_named(workplace: Workplace) -
 
 
 RECORDS = {
-    "{code: 7, company: usmf}": "organization.0.code: the value is no text: write it in quotes",
-    "{code: USMF, company: usmf-main}": "organization.0.company: 9 characters, at most 4 fit",
-    "{code: USMF, company: usmf, is_default: 'yes'}": "organization.0.is_default: the value is no boolean",
+    "{code: 7, company: usmf}": "organization.0.code: 7 does not fit 'code', which is text",
+    "{code: USMF, company: usmf-main}": "organization.0.company: 'usmf-main' has 9 characters, at most 4 fit 'company'",
+    "{code: USMF, company: usmf, is_default: 'yes'}": "organization.0.is_default: 'yes' does not fit 'is_default'",
     "{code: USMF}": "organization.0: organization needs 'company'",
     "{company: usmf}": "organization.0: organization needs 'code'",
     "{code: USMF, company: usmf, colour: red}": "organization.0.colour: organization has no plain field 'colour'",

@@ -219,9 +219,15 @@ def test_a_bad_line_does_not_stop_a_sandbox_that_loads_again(workplace: Workplac
     systems = workplace.sandbox("--load", "data")
     path = workplace.folder / "data" / "sales" / "accounts.jsonl"
     path.write_text('{"accountnumber":\n{"accountnumber": "A-2", "name": "Two"}\n', encoding="utf-8")
+    other = workplace.folder / "data" / "ops" / "CustomersV3.jsonl"
+    other.parent.mkdir()
+    other.write_text("{\n", encoding="utf-8")
     systems.process.popen.send_signal(signal.SIGHUP)
     until(lambda: systems.count("sales", "accounts") == 2, what="the good line")
     until(lambda: any("accounts.jsonl:1" in line for line in systems.process.err), what="the bad line told")
+    until(lambda: any("CustomersV3.jsonl:1" in line for line in systems.process.err), what="that of the other system")
+    other.unlink()
+    other.parent.rmdir()
     path.write_text('{"accountnumber": "A-3", "name": "Three"}\n', encoding="utf-8")
     systems.process.popen.send_signal(signal.SIGHUP)
     until(lambda: systems.count("sales", "accounts") == 3, what="the mended file")
