@@ -67,6 +67,7 @@ def status(connection: sa.Connection) -> dict[str, Rows]:
         "window_holder": [
             row for row in rows(connection, "window_holder") if row["age"].total_seconds() > _LONG_SECONDS
         ],
+        "lock_holders": rows(connection, "lock_holders"),
     }
 
 
@@ -93,12 +94,12 @@ def decided(connection: sa.Connection, limit: int) -> Rows:
 
 
 def needs_attention(found: Mapping[str, Rows]) -> bool:
-    """Whether anything is blocked, failed, rejected, put aside, reported, held or in conflict, or was not read.
+    """Whether anything is blocked, failed, rejected, put aside, reported, held or in conflict, was not read, or stands.
 
     What was never read may hold anything.
     """
     troubled = ("blocked", "failed", "rejected", "reported", "held", "conflicts", "in_flight", "pending")
-    aside = found["held"] or found["put_aside"] or found["problems"]
+    aside = found["held"] or found["put_aside"] or found["problems"] or found["lock_holders"]
     unread = any(row["last_snapshot"] is None for row in found["flows"])
     return unread or bool(aside) or any(row[name] for row in found["flows"] for name in troubled)
 
@@ -170,9 +171,14 @@ def _print_surroundings(console: Console, found: Mapping[str, Rows]) -> None:
         silent = f"nobody; {row['holder']} did until {_time(row['expires_at'])}"
         _line(console, f"leads: {row['holder'] if row['fresh'] else silent}")
     for row in found["window_holder"]:
-        who = f"process {row['pid']} of {row['usename']} ({row['application_name'] or 'no name'}, {row['state']})"
         age = row["age"].total_seconds()
-        _line(console, f"open transaction: {who} since {age:.0f} s; its changes are seen when it ends")
+        _line(console, f"open transaction: {_session(row)} since {age:.0f} s; its changes are seen when it ends")
+    for row in found["lock_holders"]:
+        _line(console, f"lock held: by {_session(row)}; nothing is written until that session ends")
+
+
+def _session(row: Mapping[str, Any]) -> str:
+    return f"process {row['pid']} of {row['usename']} ({row['application_name'] or 'no name'}, {row['state']})"
 
 
 def print_details(console: Console, found: Mapping[str, Rows]) -> None:

@@ -84,9 +84,7 @@ def leading(connection: sa.Connection, configuration: Configuration) -> Iterator
     """Hold the lead while a command works; a daemon that leads has to be stopped first."""
     lease = acquire(connection, this_process(), configuration.daemon.lease_seconds)
     if lease is None:
-        raise LeaseLost(
-            f"another replicator works on this hub: {holder(connection)}", hint="stop it, or let it do the work"
-        )
+        raise LeaseLost(f"somebody else works on this hub: {holder(connection)}", hint="stop it, or let it do the work")
     lead, renewing = Lead(lease), threading.Event()
 
     def renew() -> None:

@@ -83,10 +83,9 @@ def acquire(connection: sa.Connection, holder: str, seconds: float) -> Lease | N
 
 
 def holder(connection: sa.Connection) -> str:
-    """Who leads, in words."""
+    """Who leads, or keeps others from it, in words."""
     with connection.begin():
-        row = connection.execute(_sql["holder"], {"name": NAME}).first()
-    return "nobody" if row is None else str(row.holder)
+        return str(connection.execute(_sql["holder"], {"name": NAME}).scalar() or "nobody")
 
 
 def leader(connection: sa.Connection) -> str | None:

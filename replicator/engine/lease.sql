@@ -33,8 +33,13 @@ select true from sync.lease where name = :name and epoch = :epoch;
 update sync.lease set expires_at = sync.now() - interval '1 second' where name = :name and epoch = :epoch;
 
 -- name: holder
--- Who leads, and until when.
-select holder, expires_at from sync.lease where name = :name;
+-- Who is in the way: who leads, or a stranger with the lock of the leader's transactions, or who led last.
+select coalesce(
+    (select holder from sync.lease where name = :name and expires_at >= sync.now()),
+    (select format('process %s of %s (%s), which holds its lock', pid, usename, application_name)
+     from sync.lock_holders order by pid limit 1),
+    (select holder from sync.lease where name = :name)
+) as holder;
 
 -- name: leader
 -- Who leads at this moment.

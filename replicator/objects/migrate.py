@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 import sqlalchemy as sa
 
-from replicator.errors import HubMismatch
+from replicator.errors import HubMismatch, HubUnavailable
 from replicator.hub import operating, state
 from replicator.model.compiled import Compiled
 from replicator.objects.generate import create_objects, drop_objects, schema_hash
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent.parent
 OWNER = "replicator_owner"
 """The role that owns the hub; nobody logs in as it."""
+_PATIENCE = "60s"
+"""For how long a migration waits for those who are at work in the hub."""
+_IN_THE_WAY = sa.text("""
+select distinct a.pid, a.usename, a.application_name, a.state
+from pg_locks l join pg_stat_activity a using (pid)
+where l.granted and a.datname = current_database() and a.pid <> pg_backend_pid()
+  and (l.locktype = 'advisory' or l.relation in (
+      select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname not in ('pg_catalog', 'information_schema')))
+order by a.pid
+""")
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,8 @@ class MigrationTarget:
                 "the hub's database does not know upper and lower case beyond ASCII",
                 hint="create it with a UTF-8 locale, for example C.UTF-8",
             )
-        connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('replicator migrate'))"))
+        connection.execute(sa.text("select set_config('lock_timeout', :seconds, true)"), {"seconds": _PATIENCE})
+        connection.execute(sa.text("select pg_advisory_xact_lock('sync'::regnamespace::oid::bigint)"))
         drop_objects(connection)
 
     def after(self, connection: sa.Connection) -> None:
@@ -100,6 +112,21 @@ def migrate(target: MigrationTarget, revision: str = "head") -> None:
         raise HubMismatch(
             f"the hub was made by a newer program: {problem}", hint="install that version, or a newer one"
         ) from problem
+    except (sa.exc.OperationalError, psycopg.errors.LockNotAvailable) as problem:
+        if not isinstance(getattr(problem, "orig", problem), psycopg.errors.LockNotAvailable):
+            raise
+        raise HubUnavailable(
+            f"the hub is in use: {in_the_way(target.engine)}",
+            hint="stop the daemon, end these sessions, and migrate again; nothing has changed",
+        ) from problem
+
+
+def in_the_way(engine: sa.Engine) -> str:
+    """The sessions that hold locks in the hub, in words."""
+    with engine.connect() as connection:
+        rows = connection.execute(_IN_THE_WAY).all()
+    told = (f"process {row.pid} of {row.usename} ({row.application_name or 'no name'}, {row.state})" for row in rows)
+    return "; ".join(told) or "a session that has ended by now"
 
 
 def owner_of(engine: sa.Engine) -> str:

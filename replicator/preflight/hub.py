@@ -57,6 +57,12 @@ def _server(connection: sa.Connection, notes: Told) -> None:
             f"the work would be done with all rights of {row.role}, not in the role {DAEMON}",
             f"grant {DAEMON} to the login; where there is no such role, migrate as one that may create roles",
         )
+    if row.is_open:
+        notes.found(
+            "hub",
+            f"every login of the server may connect to the database {row.database}, and hold its locks",
+            "migrate as its owner, or: revoke connect, temporary on database ... from public",
+        )
     notes.tell("hub", f"PostgreSQL {row.version // 10_000}, role {row.role}")
 
 

@@ -1,11 +1,36 @@
 -- Functions of the log and of schema sync that do not depend on the rest of schema/.
 
+-- The replicator's own logins: members of the daemon's role, or of the owner of schema sync.
+create function sync.is_replicator(login name) returns boolean language sql stable as $$
+    select exists (select from pg_catalog.pg_namespace n
+                   where n.nspname = 'sync' and pg_has_role(login, n.nspowner, 'MEMBER'))
+        or exists (select from pg_catalog.pg_roles r
+                   where r.rolname = 'replicator_daemon' and pg_has_role(login, r.oid, 'MEMBER'))
+$$;
+comment on function sync.is_replicator is 'Whether a login is one that the replicator works with';
+
+-- The cause of a write. Only the replicator may name one; anybody else is named by role.
+-- Strict, so that the writes of people, who name none, do not pay for it.
+create function sync.origin(cause text) returns text language sql stable strict as $$
+    select case when sync.is_replicator(session_user) then cause end
+$$;
+comment on function sync.origin(text) is 'The cause given for a write, if this session may give one';
+
 create function sync.now() returns timestamptz language sql stable as
-$$ select coalesce(nullif(current_setting('sync.now', true), '')::timestamptz, clock_timestamp()) $$;
-comment on function sync.now() is 'The time; a test may set it with sync.now';
+$$ select coalesce(sync.origin(nullif(current_setting('sync.now', true), ''))::timestamptz, clock_timestamp()) $$;
+comment on function sync.now() is 'The time; a session that may name a cause may set it with sync.now, for tests';
 
 create function sync.today() returns date language sql stable as $$ select sync.now()::date $$;
 comment on function sync.today() is 'The day, for defaults relative to it';
+
+-- Who holds something back is seen by readers too, and of sessions nothing more: not what they ask.
+create function sync.sessions()
+    returns table (pid integer, usename name, application_name text, state text, xact_start timestamptz, writes boolean)
+    language sql stable as $$
+    select a.pid, a.usename, a.application_name, a.state, a.xact_start, a.backend_xid is not null
+    from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid()
+$$;
+comment on function sync.sessions is 'The other sessions of the hub: who, and since when in a transaction';
 
 comment on function sync.fold(text) is 'A text as keys are compared: normalised, outer blanks and case ignored';
 
@@ -25,17 +50,6 @@ exception when invalid_text_representation then
 end
 $$;
 comment on function sync.as_uuid is 'A text as a GUID; null where it is none';
-
--- The cause of a write. Only the owner of schema sync (the daemon) may name one; anybody else is named by role.
--- Strict, so that the writes of people, who name none, do not pay for it.
-create function sync.origin(cause text) returns text language sql stable strict as $$
-    select case when pg_has_role(session_user, nspowner, 'MEMBER')
-                     or exists (select from pg_catalog.pg_roles r
-                                where r.rolname = 'replicator_daemon' and pg_has_role(session_user, r.oid, 'MEMBER'))
-                then cause end
-    from pg_catalog.pg_namespace where nspname = 'sync'
-$$;
-comment on function sync.origin(text) is 'The cause given for a write, if this session may give one';
 
 -- Who decides: a person whom the console names, where this session may act for others; else the session's role.
 create function sync.actor() returns text language sql stable as $$
@@ -108,6 +122,9 @@ declare
     begun boolean;
     made integer := 0;
 begin
+    if ahead not between 0 and 31 then
+        raise exception 'partitions are made for 0 to 31 days ahead, not for %', ahead;
+    end if;
     perform log.make_default_partitions();
     for parent in
         select c.oid::regclass::text as name, c.relname
@@ -129,25 +146,24 @@ end
 $$;
 comment on function log.make_partitions is 'Makes the daily partitions of the log for the days ahead';
 
--- Drops a day only when every consumer has read it: no transaction in it may be invisible to a kept snapshot.
-create function log.drop_partitions(keep interval) returns integer
-    language plpgsql as $$
+create function log.drop_partitions(keep interval) returns integer language plpgsql as $$
 declare
-    part record;
-    unread boolean;
+    old date;
     dropped integer := 0;
 begin
-    for part in
-        select c.oid::regclass::text as name, c.relname, right(c.relname, 8) as day
-        from pg_class c
+    if keep < interval '0' then
+        raise exception 'days that are still to come cannot be dropped' using hint = 'keep is how much of the past stays';
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'drop partitions in a transaction that is read committed'
+            using hint = 'in any other, what was committed since it began is not seen, and would be lost unread';
+    end if;
+    for old in
+        select to_date(right(c.relname, 8), 'YYYYMMDD') as day from pg_class c
         where c.relnamespace = 'log'::regnamespace and c.relkind = 'r' and c.relispartition
           and c.relname ~ '^change_\d{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') < current_date - keep
+        order by day
     loop
-        execute format('select exists (select from %s p, sync.consumer k
-                                       where not pg_visible_in_snapshot(p.txid, k.snapshot))', part.name) into unread;
-        continue when unread or not exists (select from sync.consumer);
-        perform log.drop_day(part.day);
-        dropped := dropped + 1;
+        dropped := dropped + log.drop_day(old)::integer;
     end loop;
     perform log.clear_default(keep);
     return dropped;
@@ -155,23 +171,58 @@ end
 $$;
 comment on function log.drop_partitions is 'Drops the days of the log that are older than this and read by every consumer';
 
+-- The lock comes before the question: whoever was still writing into the day has ended, and is seen. As all writers wait
+-- behind it, it is not waited for for long: then the day is dropped another time.
+create function log.drop_day(day date) returns boolean language plpgsql set lock_timeout = '1s' as $$
+declare
+    suffix constant text := to_char(day, '_YYYYMMDD');
+    part record;
+    unread boolean;
+begin
+    if day >= current_date or not exists (select from sync.consumer) then
+        return false;
+    end if;
+    lock table log.change in access exclusive mode;
+    execute format('select exists (select from sync.consumer k join log.%I p on p.txid >= pg_snapshot_xmin(k.snapshot)
+                                   where not pg_visible_in_snapshot(p.txid, k.snapshot))', 'change' || suffix) into unread;
+    if unread then
+        return false;
+    end if;
+    for part in
+        select c.oid::regclass::text as name from pg_class c
+        where c.relnamespace = 'log'::regnamespace and c.relispartition and right(c.relname, 9) = suffix
+    loop
+        execute 'drop table ' || part.name;
+    end loop;
+    return true;
+exception when lock_not_available then
+    return false;
+end
+$$;
+comment on function log.drop_day is
+    'Drops one day of log.change and of all before-images, if it is past, read by every consumer, and nobody is at it';
+
+-- One statement asks and deletes, so that nothing is committed in between; images go with their change.
 create function log.clear_default(keep interval) returns void language plpgsql as $$
 declare
     part record;
 begin
-    if exists (select from log.change_default p, sync.consumer k
-               where p.at < current_date - keep and not pg_visible_in_snapshot(p.txid, k.snapshot)) then
-        return;
-    end if;
+    delete from log.change_default c
+    where c.at < current_date - greatest(keep, '0') and exists (select from sync.consumer)
+      and not exists (select from sync.consumer k where c.txid >= pg_snapshot_xmin(k.snapshot)
+                                                    and not pg_visible_in_snapshot(c.txid, k.snapshot));
     for part in
         select c.oid::regclass::text as name from pg_class c
         where c.relnamespace = 'log'::regnamespace and c.relispartition and c.relname like '%\_default'
+          and c.relname <> 'change_default'
     loop
-        execute 'delete from ' || part.name || ' where at < $1' using current_date - keep;
+        execute format('delete from %s i where i.at < $1
+                        and not exists (select from log.change c where c.seq = i.seq and c.at = i.at)', part.name)
+            using current_date - greatest(keep, '0');
     end loop;
 end
 $$;
-comment on function log.clear_default is 'Deletes what is older than this from the default partitions, once it is read';
+comment on function log.clear_default is 'Deletes what is older than this and read by every consumer from the default partitions';
 
 -- What was decided, noted or parted longer ago than this is of no use to anybody.
 create function sync.prune(keep interval) returns void language plpgsql as $$
@@ -199,17 +250,3 @@ begin
 end
 $$;
 comment on function sync.prune is 'Deletes notes, decided proposals, parted pairs, and bases without a pair, that are older than this';
-
-create function log.drop_day(day text) returns void language plpgsql as $$
-declare
-    part record;
-begin
-    for part in
-        select c.oid::regclass::text as name from pg_class c
-        where c.relnamespace = 'log'::regnamespace and c.relispartition and c.relname like '%\_' || day
-    loop
-        execute 'drop table ' || part.name;
-    end loop;
-end
-$$;
-comment on function log.drop_day is 'Drops one day of log.change and of all before-images';

@@ -1,9 +1,17 @@
 -- Who may do what. Roles belong to the server: all hubs on it share them, and each hub gives them rights of its own.
 -- A login becomes a daemon, reader or steward by membership: grant replicator_steward to anna.
+
+-- Closed first, whatever follows: as it is made, a function is open to everybody.
+revoke execute on all functions in schema log, sync from public;
+-- The indexes of common call this one as whoever writes, and that may be anybody whom an administrator lets.
+grant execute on function sync.fold(text) to public;
+
 do $roles$
 declare
     places constant text[] := array[@{schemas}];
     systems constant text[] := array[@{systems}];
+    decisions constant text[] := array[@{decisions}];
+    upkeep constant text[] := array['log.make_partitions', 'log.drop_partitions', 'sync.analyze', 'sync.prune'];
     place text;
     item text;
 begin
@@ -20,16 +28,23 @@ begin
         grant replicator_owner to current_user;
     end if;
     begin
-        -- Who holds back the log's window is seen only by those who may see the sessions of others.
-        if not pg_has_role('replicator_reader', 'pg_read_all_stats', 'usage') then
-            grant pg_read_all_stats to replicator_daemon, replicator_reader, replicator_steward;
+        -- For sync.sessions, which shows of the hub's sessions who they are and nothing of what they ask.
+        if not pg_has_role('replicator_owner', 'pg_read_all_stats', 'usage') then
+            grant pg_read_all_stats to replicator_owner;
         end if;
     exception when others then
         null;  -- not ours to give; 'replicator status' shows less then
     end;
 
-    -- The owner, whom nobody logs in as, has everything; functions that need its rights run with them.
-    execute format('grant create on database %I to replicator_owner', current_database());
+    -- The owner, whom nobody logs in as, has everything; functions that need its rights run with them. Temporary
+    -- objects are the daemon's and the owner's alone, and come last wherever the owner's rights are at work: else one
+    -- that bears the name of a type or a table of the system would be taken for it.
+    execute format('revoke connect, temporary on database %I from public', current_database());
+    execute format('grant connect on database %I to replicator_owner, replicator_daemon, replicator_reader, '
+                   'replicator_steward', current_database());
+    execute format('grant create, temporary on database %I to replicator_owner', current_database());
+    execute format('grant temporary on database %I to replicator_daemon', current_database());
+    alter default privileges for role replicator_owner revoke execute on functions from public;
     foreach place in array places loop
         execute format('alter schema %I owner to replicator_owner', place);
         execute format('grant usage on schema %I to replicator_daemon, replicator_reader, replicator_steward', place);
@@ -52,13 +67,25 @@ begin
     loop
         execute item;
     end loop;
+
+    -- Functions that only read are for everybody who may look. Of those that write, decisions are the steward's and the
+    -- daemon's, upkeep the daemon's, and the others (triggers, and parts of these) nobody's but the owner's.
     for item in
-        select format('alter function %s security definer set search_path = pg_catalog', p.oid::regprocedure)
-        from pg_proc p
-        where p.pronamespace::regnamespace::text in ('log', 'sync')
-          and p.proname = any (array['make_default_partitions', 'make_partitions', 'drop_partitions', 'clear_default',
-                                     'drop_day', 'analyze', @{decisions}])
+        select case when p.provolatile <> 'v' and n.nspname = 'sync'
+                    then format('grant execute on function %s to replicator_daemon, replicator_reader, replicator_steward',
+                                p.oid::regprocedure)
+                    when n.nspname = 'sync' and p.proname = any (decisions)
+                    then format('grant execute on function %s to replicator_daemon, replicator_steward', p.oid::regprocedure)
+                    when n.nspname || '.' || p.proname = any (upkeep)
+                    then format('grant execute on function %s to replicator_daemon', p.oid::regprocedure) end
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('log', 'sync')
+        union all
+        select format('alter function %s security definer set search_path = pg_catalog, pg_temp', p.oid::regprocedure)
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname || '.' || p.proname = any (upkeep || array['sync.sessions'])
+           or n.nspname = 'sync' and p.proname = any (decisions)
     loop
+        continue when item is null;
         execute item;
     end loop;
 
@@ -68,23 +95,16 @@ begin
                        'replicator_steward', place);
     end loop;
 
-    -- The daemon writes mirrors, common and its own state, never the log.
+    -- The daemon writes mirrors, common and its own state, never the log; nor what the owner's functions go by.
     foreach place in array systems || array['common', 'sync'] loop
         execute format('grant insert, update, delete on all tables in schema %I to replicator_daemon', place);
     end loop;
-    revoke insert, update, delete on sync.alembic_version, sync.hub from replicator_daemon;
+    revoke insert, update, delete on sync.alembic_version, sync.hub, sync.map from replicator_daemon;
+    grant update (mode, last_success_at, marked_hash, opened_at) on sync.map to replicator_daemon;
     revoke update, delete on sync.decision from replicator_daemon;
-    execute format('grant temporary on database %I to replicator_daemon', current_database());
 
     -- Stewards edit common, and decide.
     grant insert, update, delete on all tables in schema common to replicator_steward;
-    for item in
-        select p.oid::regprocedure::text from pg_proc p
-        where p.pronamespace = 'sync'::regnamespace and p.proname = any (array[@{decisions}])
-    loop
-        execute format('revoke execute on function %s from public', item);
-        execute format('grant execute on function %s to replicator_steward, replicator_daemon', item);
-    end loop;
 exception when insufficient_privilege then
     raise notice 'the roles of the hub could not be set up: %', sqlerrm
         using hint = 'migrate once as a role that may create roles; until then every login works as the owner';

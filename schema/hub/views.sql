@@ -147,10 +147,9 @@ comment on column sync.conflicts.held is 'What common and each linked system hol
 comment on column sync.conflicts.since is 'When it was noticed';
 
 create view sync.window_holder as
-select pid, usename, application_name, state, xact_start, sync.now() - xact_start as age
-from pg_stat_activity
-where backend_xid is not null and pid <> pg_backend_pid() and datname = current_database()
-order by xact_start limit 1;
+select s.pid, s.usename, s.application_name, s.state, s.xact_start, sync.now() - s.xact_start as age
+from sync.sessions() s where s.writes
+order by s.xact_start limit 1;
 comment on view sync.window_holder is 'The oldest writing transaction: its own changes are not in the log''s window yet';
 comment on column sync.window_holder.pid is 'The server process';
 comment on column sync.window_holder.usename is 'The login';
@@ -158,6 +157,21 @@ comment on column sync.window_holder.application_name is 'What the program calls
 comment on column sync.window_holder.state is 'What its session is doing';
 comment on column sync.window_holder.xact_start is 'When the transaction began';
 comment on column sync.window_holder.age is 'How long ago that was';
+
+create view sync.lock_holders as
+select s.pid, s.usename, s.application_name, s.state
+from sync.sessions() s
+where not sync.is_replicator(s.usename)
+  and exists (select from pg_locks l join pg_database d on d.oid = l.database and d.datname = current_database()
+              where l.pid = s.pid and l.locktype = 'advisory' and l.granted and l.classid = 0 and l.objsubid = 1
+                -- Its locks are those of its tables, and of the schema while it is migrated.
+                and (l.objid = 'sync'::regnamespace or l.objid in (select c.oid from pg_class c)));
+comment on view sync.lock_holders is
+    'Sessions that hold locks of the replicator and are none of its own: it can neither lead nor write, nor be migrated';
+comment on column sync.lock_holders.pid is 'The server process; pg_terminate_backend ends it';
+comment on column sync.lock_holders.usename is 'The login';
+comment on column sync.lock_holders.application_name is 'What the program calls itself';
+comment on column sync.lock_holders.state is 'What its session is doing';
 
 create view sync.problems as
 select system, entity_set, problem, problem_since as since, read_at as last_read

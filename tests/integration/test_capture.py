@@ -369,8 +369,8 @@ def test_a_day_with_an_open_transaction_s_rows_is_kept(connection: sa.Connection
         )
         read_all(connection)
         # The late rows are still invisible, and the partition is in use by their transaction.
-        run(connection, "set lock_timeout = '200ms'")
-        with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
-            drop_old(connection)
+        assert drop_old(connection) == 0
     engine.dispose()
     assert drop_old(connection) == 0
+    read_all(connection)
+    assert drop_old(connection) == 1

@@ -231,7 +231,7 @@ def test_who_decided_is_kept_and_the_console_names_people(systems: Systems) -> N
 def test_a_role_that_may_not_act_for_others_decides_under_its_own_name(systems: Systems) -> None:
     with systems.connection.begin() as transaction:
         systems.connection.execute(sa.text("create role visitor"))
-        systems.connection.execute(sa.text("grant usage on schema sync to visitor"))
+        systems.connection.execute(sa.text("grant replicator_reader to visitor"))
         systems.connection.execute(sa.text("set session authorization visitor"))
         systems.connection.execute(sa.text("select set_config('sync.actor', 'Ada', true)"))
         assert systems.connection.execute(sa.text("select sync.actor()")).scalar_one() == "visitor"
