@@ -41,9 +41,11 @@ EXACT_JSON: dict[str, Any] = {
 """For engines: every digit of a number in JSON is kept."""
 DAEMON = "replicator_daemon"
 """The role that the work is done in, where the login belongs to it: it may do no more than the work needs."""
+# Since PostgreSQL 16 a login that made a role is a member of it who may give it to others, and not take it itself.
 _TAKE_ROLE = """
 select set_config('role', rolname, false) from pg_catalog.pg_roles
-where rolname = %s and pg_has_role(session_user, oid, 'member')
+where rolname = %s and pg_has_role(session_user, oid,
+    case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end)
 """
 
 

@@ -74,6 +74,22 @@ def test_each_role_may_do_what_it_is_for_and_no_more(
         assert [statement for statement in denied if not refused(connection, statement)] == []
 
 
+def test_a_login_that_made_the_role_of_the_daemon_and_may_not_take_it_works_as_itself(
+    logins: Logins, hub_url: str
+) -> None:
+    """As PostgreSQL leaves it since 16 to a login with CREATEROLE: it may grant what it made, to itself too."""
+    name, url = logins.new(hub_url)
+    with psycopg.connect(hub_url) as owner:
+        if owner.info.server_version < 160000:
+            pytest.skip("before PostgreSQL 16 nobody is such a member")
+        grant = psycopg.sql.SQL("grant replicator_daemon to {} with admin true, inherit false, set false")
+        owner.execute(grant.format(psycopg.sql.Identifier(name)))
+    engine = connect(url, role=DAEMON)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("select current_user")).scalar_one() == name
+    engine.dispose()
+
+
 def test_what_a_steward_edits_and_decides_bears_the_steward_s_name(login: Login, systems: Systems) -> None:
     systems.reference_data()
     systems.account("A-1")
