@@ -30,6 +30,11 @@ _EXPLAIN = {
     "auto_explain.log_triggers": "on",
     "auto_explain.log_nested_statements": "on",
 }
+_RIGHTS = """\
+GRANT pg_checkpoint, pg_write_server_files TO hub
+GRANT SET ON PARAMETER commit_delay, commit_siblings TO hub
+"""
+"""What is done to measure, and not by the product."""
 _FOLD = """
 create function sync.fold(value text) returns text language sql immutable strict parallel safe
 return lower(normalize(btrim(value), NFC))
@@ -42,6 +47,7 @@ def server(plans: Path | None) -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="hub-benchmarks-", dir="/tmp"))
     home.chmod(0o711)
     try:
+        embedded.administer(home / "home", _RIGHTS)
         yield embedded.start(home / "home", die_with_parent=True, settings=_EXPLAIN if plans else {}).url
     finally:
         embedded.stop(home / "home", mode="immediate")

