@@ -1,23 +1,39 @@
 #!/usr/bin/env bash
-# Makes the virtual environment in .venv from the locked dependencies. Needs python3 (3.11 or newer) and nothing else.
+# Makes the virtual environment in .venv from the locked dependencies: what the program needs and nothing else.
+# With --dev also the tools and tests. Needs python3 (3.11 or newer) and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")"
+umask 022  # root's embedded server runs as another user, who has to read the programs
 
+locks=(requirements.txt)
+case "${1:-}" in
+    "") ;;
+    --dev) locks+=(requirements-dev.txt) ;;
+    *) echo "usage: $0 [--dev]" >&2; exit 2 ;;
+esac
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "error: Python 3.11 or newer is needed; $("$python" --version) is what 'python3' is" >&2
     echo "  next: set PYTHON to a newer one, for example PYTHON=python3.12 $0" >&2
     exit 1
 }
+# An environment with the tools has all that the program needs, too.
 stamp=.venv/installed
-if [ -f "$stamp" ] && cmp -s requirements.txt "$stamp"; then
-    exit 0
-fi
+for enough in "${locks[*]}" "requirements.txt requirements-dev.txt"; do
+    # shellcheck disable=SC2086
+    if [ -f "$stamp" ] && cat requirements-build.txt $enough | cmp -s - "$stamp"; then
+        exit 0
+    fi
+done
 echo "setting up .venv ..."
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-# uv's own lines of the lock, with its hashes.
-awk '/^uv==/ { on = 1 } on { print; if (!/\\$/) exit }' requirements.txt > .venv/uv.txt
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt
-.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements.txt
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
-cp requirements.txt "$stamp"
+"$python" -m venv --clear .venv
+pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
+for lock in "${locks[@]}"; do
+    pip install --no-deps --require-hashes -r "$lock"
+done
+pip uninstall --quiet --yes setuptools  # an old one, which Python 3.11 brings along
+# What builds the project is needed for that only, and does not stay.
+pip install --no-deps --require-hashes --target .venv/build -r requirements-build.txt
+PYTHONPATH=.venv/build pip install --no-deps --no-build-isolation --editable .
+rm -r .venv/build
+cat requirements-build.txt "${locks[@]}" > "$stamp"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -232,6 +234,34 @@ def test_nothing_is_installed_by_the_set_up_without_its_hash() -> None:
     installing = [line for line in lines if re.search(r"pip (install|sync)", line)]
     assert len(installing) == 3
     assert [line for line in installing if "--require-hashes" not in line and "--no-deps" not in line] == []
+
+
+def locked(name: str) -> dict[str, str]:
+    """The versions in a lock, by package; each has its hashes, and no host is named."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "://" not in text
+    packages = re.findall(r"^([\w-]+)==(\S+).*((?:\n +--hash=sha256:.+)+)", text, re.MULTILINE)
+    assert len(packages) == len(re.findall(r"^\w", text, re.MULTILINE))
+    return {package: version for package, version, _ in packages}
+
+
+def test_a_machine_that_only_runs_the_program_gets_no_tools_of_those_who_develop_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed, tools = (
+        {re.split(r"[\[><=]", each)[0] for each in wanted}
+        for wanted in (project["project"]["dependencies"], chain.from_iterable(project["dependency-groups"].values()))
+    )
+    production = locked("requirements.txt")
+    assert needed <= production.keys()
+    assert not tools & production.keys()
+
+
+def test_every_lock_has_the_same_version_of_a_package() -> None:
+    versions: dict[str, set[str]] = {}
+    for path in ROOT.glob("requirements*.txt"):
+        for package, version in locked(path.name).items():
+            versions.setdefault(package, set()).add(version)
+    assert {package: found for package, found in versions.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("path", list(product_files()), ids=shown)
