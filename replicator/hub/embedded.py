@@ -29,6 +29,7 @@ from typing import Literal
 
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
 from replicator.hub.privileges import WAY_OUT, Privileges, give
+from replicator.hub.sql import statements
 
 _OLDEST_MAJOR = 15
 _PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else
@@ -41,12 +42,7 @@ _LOGINS = """\
 local all postgres reject
 local all all trust
 """
-_ROLE = """\
-CREATE ROLE hub LOGIN CREATEDB CREATEROLE
-GRANT pg_signal_backend TO hub
-GRANT pg_read_all_stats TO hub WITH ADMIN OPTION
-"""
-_TAKES_ROLES = "ALTER ROLE hub SET createrole_self_grant = 'set, inherit'\n"  # before 16 it needs no such leave
+_sql = statements(__file__)
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]{1,80}")  # as a part of a URL and of a list, and within the 100 bytes of a socket
 
 _children: dict[Path, tuple[int, subprocess.Popen[bytes]]] = {}  # home -> (pid of the process that started it, server)
@@ -197,8 +193,8 @@ def _initialise(home: Path, programs: Path, privileges: Privileges, *, synced: b
     access = ["-U", "postgres", "--auth=reject"]
     sync, quick = ([], []) if synced else (["--no-sync"], ["-F"])
     _run(privileges, programs / "initdb", "-D", fresh, "--encoding=UTF8", *locale, *access, *sync)
-    script = f"{_ROLE}{_TAKES_ROLES if _major(programs) >= 16 else ''}CREATE DATABASE hub OWNER hub\n"
-    _single(programs, privileges, fresh, "template1", script, *quick)
+    for block in ("login", "since_16" if _major(programs) >= 16 else "before_16"):
+        _single(programs, privileges, fresh, "template1", f"{_sql[block]}\n", *quick)
     (fresh / "pg_hba.conf").write_text(_LOGINS)
     with (fresh / "postgresql.conf").open("a") as file:
         file.write("\ninclude_if_exists = '../hub.conf'  # written anew at every start\n")
