@@ -3,22 +3,75 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from waitress.server import create_server
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
 
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+_LOOK_SECONDS = 1.0
+"""How often the time of connections is looked at, where nothing else happens."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What strangers may take of a server. Each connection is for one request.
+
+    ``seconds`` from being connected to having read the answer, however busy the client looks; ``connections`` at once,
+    of which the oldest that is not being answered makes room for the next; ``threads`` that answer.
+    """
+
+    seconds: float = 60
+    connections: int = 100
+    threads: int = 8
+
+
+STRANGERS = Limits()
+
+
+class _OneRequest(HTTPRequestParser):
+    """A request after which the connection ends, so that a limit of connections is one of requests."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        self.headers = {**self.headers, "CONNECTION": "close"}
+
+
+class _OneAnswer(HTTPChannel):
+    parser_class = _OneRequest
+
+
+class _ForStrangers(TcpWSGIServer):
+    channel_class = _OneAnswer
+
 
 class Server:
-    """A running server. Port 0 takes a free one; ``name`` is for its thread, its answers and its errors."""
+    """A running server. Port 0 takes a free one; ``name`` is for its thread, its answers and its errors.
 
-    def __init__(self, app: WSGIApplication, name: str, host: str, port: int, *, largest: int = 1 << 20) -> None:
+    Without ``limits`` its clients are trusted: they keep their connections, and as long as they like.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        name: str,
+        host: str,
+        port: int,
+        *,
+        largest: int = 1 << 20,
+        limits: Limits | None = STRANGERS,
+    ) -> None:
         self._map: dict[int, Any] = {}
+        self._limits = limits
         try:
             server: Any = self._listen(app, name, host, port, largest)
         except OSError as problem:
@@ -32,23 +85,44 @@ class Server:
         self._thread.start()
 
     def _listen(self, app: WSGIApplication, name: str, host: str, port: int, largest: int) -> object:
-        return create_server(
+        kind = TcpWSGIServer if self._limits is None else _ForStrangers
+        limits = self._limits or STRANGERS
+        return kind(
             app,
             host=host,
             port=port,
-            threads=8,
             map=self._map,
+            threads=limits.threads,
             ident=name,
             max_request_body_size=largest,
-            clear_untrusted_proxy_headers=True,
+            # Room is made below; what waitress does at its own limit is to let nobody in.
+            connection_limit=limits.connections + 10,
+            # The application knows whom it believes.
+            clear_untrusted_proxy_headers=False,
         )
 
     def _run(self) -> None:
         try:
-            self._server.run()
+            while self._map:
+                wasyncore.loop(timeout=_LOOK_SECONDS, use_poll=True, map=self._map, count=1)
+                if self._limits is not None:
+                    self._make_room(self._limits)
         except OSError:
-            if self._map:  # closed under a waiting select is the way out, anything else is not
+            if self._map:  # closed under a waiting poll is the way out, anything else is not
                 raise
+
+    def _make_room(self, limits: Limits) -> None:
+        """End connections whose time is over; and the oldest of those too many, but for those being answered.
+
+        They are closed here and at once: waitress closes a connection when it can write to it, which one whose client
+        reads nothing never becomes.
+        """
+        there = list(self._server.active_channels.values())  # the oldest first
+        over = [each for each in there if time.time() - each.creation_time > limits.seconds]
+        waiting = [each for each in there if not each.requests and each not in over]
+        too_many = max(len(there) - len(over) - limits.connections, 0)
+        for channel in (*over, *waiting[:too_many]):
+            channel.handle_close()
 
     def close(self) -> None:
         """Stop listening and end the thread."""

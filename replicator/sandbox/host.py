@@ -86,7 +86,7 @@ class Host:
 
 def serve(sandbox: Sandbox, port: int = 0) -> Server:
     """Serve a simulated system on loopback; closing the server leaves the sandbox and its state."""
-    return Server(sandbox.wsgi, sandbox.system, LOOPBACK, port, largest=_LARGEST_REQUEST)
+    return Server(sandbox.wsgi, sandbox.system, LOOPBACK, port, largest=_LARGEST_REQUEST, limits=None)
 
 
 def parse_options(texts: Sequence[str]) -> Options:
