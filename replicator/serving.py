@@ -130,6 +130,8 @@ class Server:
         self._thread.join(timeout=10)
 
     def _shut(self) -> None:
+        for channel in list(self._server.active_channels.values()):
+            channel.handle_close()  # with what it has not sent
         for channel in list(self._map.values()):
             channel.close()
         self._map.clear()
