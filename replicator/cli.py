@@ -23,18 +23,18 @@ from replicator import __version__, report
 from replicator.commands import alerting, check, decide, plan, reconcile, record, status
 from replicator.config import FILE, commented_file, load, load_hub, split_address
 from replicator.console import command as console_command
-from replicator.cycle import Cycle
+from replicator.cycle import Cycle, World
 from replicator.daemon import Daemon, LogWatcher, why_unclean
 from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub import embedded, psql
-from replicator.hub.connection import shown_url
+from replicator.hub.connection import CONSOLE, DAEMON, METRICS, shown_url
 from replicator.hub.open import open_hub
 from replicator.hub.trouble import passes, remedy, words_of
 from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import OWNER, migrate, owner_of
 from replicator.options import answer, config_option, json_option
-from replicator.setup import hub_of, leading, log_as_json, this_process, world_of
+from replicator.setup import engine_of, hub_of, leading, log_as_json, this_process, world_of
 from replicator.signals import stop_on_signals
 from replicator.terminal import TerminalWatcher
 from replicator.words import many
@@ -178,18 +178,26 @@ def run(config_path: Path | None, number: int | None) -> None:
         stop_on_signals(daemon.stop)
         log = structlog.get_logger("replicator")
         log.info("start", version=__version__, systems=list(world.connectors))
-        if world.configuration.console is not None:
-            from replicator.console.serve import serving
-
-            stack.enter_context(serving(world.engine, world.compiled, world.configuration.console))
-        if world.configuration.metrics is not None:
-            server = stack.enter_context(serve(world.engine, *split_address(world.configuration.metrics.listen)))
-            log.info("metrics", url=f"{server.url}/metrics")
+        _open_doors(world, stack)
         unfinished = daemon.run()
         log.info("stop", clean=not unfinished, **why_unclean(unfinished))
     if unfinished:
         # A request that does not end would hold the interpreter; its record is looked up at the next start.
         os._exit(0)
+
+
+def _open_doors(world: World, stack: ExitStack) -> None:
+    """Serve what the configuration says, with sessions of their own: none of the work's is taken."""
+    configuration = world.configuration
+    if configuration.console is not None:
+        from replicator.console.serve import serving
+
+        engine = stack.enter_context(engine_of(configuration, role=DAEMON, sessions=CONSOLE))
+        stack.enter_context(serving(engine, world.compiled, configuration.console))
+    if configuration.metrics is not None:
+        engine = stack.enter_context(engine_of(configuration, role=DAEMON, sessions=METRICS))
+        server = stack.enter_context(serve(engine, *split_address(configuration.metrics.listen)))
+        structlog.get_logger("replicator").info("metrics", url=f"{server.url}/metrics")
 
 
 @main.command("check-schema")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -10,10 +11,10 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from replicator import __version__, report
-from replicator.serving import Server
+from replicator.serving import Limits, Server
 
 STATES = (
     "in_step", "pending", "in_flight", "blocked", "failed", "rejected", "not_eligible", "reported", "held", "observed",
@@ -21,6 +22,9 @@ STATES = (
 )  # fmt: skip
 _CAUSES = 50
 """The causes with most records; more would make too many time series."""
+_LONGEST_SECONDS = 7.0
+"""For all of a scrape: with the wait for a session less than the ten seconds that Prometheus waits."""
+_LIMITS = Limits(seconds=30, threads=4)
 
 
 class Measure(NamedTuple):
@@ -57,10 +61,17 @@ MEASURES = (
 
 
 class HubCollector(Collector):
-    """Reads the hub's views when it is asked; a hub that does not answer shows as ``replicator_hub_up 0``."""
+    """Reads the hub's views when it is asked; a hub that does not answer in time shows as ``replicator_hub_up 0``.
 
-    def __init__(self, engine: sa.Engine) -> None:
+    ``clock`` gives seconds that only grow.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, *, longest: float = _LONGEST_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.engine = engine
+        self._longest = longest
+        self._clock = clock
 
     def collect(self) -> Iterable[Metric]:
         """All metrics as of now."""
@@ -69,20 +80,30 @@ class HubCollector(Collector):
         try:
             with self.engine.connect() as connection:
                 found = list(self._of_hub(connection))
-        except DBAPIError:
+        except (SQLAlchemyError, TimeoutError):
             found = []
         up.add_metric([], float(bool(found)))
         yield up
         yield from found
 
     def _of_hub(self, connection: sa.Connection) -> Iterator[Metric]:
-        views = {name: report.rows(connection, name) for name in dict.fromkeys(each.view for each in MEASURES)}
+        until = self._clock() + self._longest
+        views = {
+            name: self._rows(connection, name, until)
+            for name in dict.fromkeys([*(each.view for each in MEASURES), "causes"])
+        }
         # Held updates are among the records of their flow.
         views["held"] = [row for row in views["held"] if row["operation"] == "delete"]
         yield _records(views["status"])
         for measure in MEASURES:
             yield _measured(measure, views[measure.view])
-        yield _causes(report.rows(connection, "causes"))
+        yield _causes(views["causes"])
+
+    def _rows(self, connection: sa.Connection, view: str, until: float) -> report.Rows:
+        left = until - self._clock()
+        if left < 0.001:  # none for PostgreSQL, to which it would mean without end
+            raise TimeoutError
+        return report.rows(connection, view, within=left)
 
 
 def _records(status: report.Rows) -> Metric:
@@ -123,19 +144,19 @@ def _number(value: Any) -> float | None:
     return float(value.total_seconds() if hasattr(value, "total_seconds") else value)
 
 
-def registry(engine: sa.Engine) -> CollectorRegistry:
-    """A registry of the hub's metrics alone."""
+def registry(engine: sa.Engine, *, longest: float = _LONGEST_SECONDS) -> CollectorRegistry:
+    """A registry of the hub's metrics alone, which takes ``longest`` seconds at most to ask for them."""
     found = CollectorRegistry()
-    found.register(HubCollector(engine))
+    found.register(HubCollector(engine, longest=longest))
     return found
 
 
 def text(engine: sa.Engine) -> str:
-    """All metrics in OpenMetrics text, for a textfile collector or to look at."""
+    """All metrics in OpenMetrics text, for a textfile collector or to look at; nobody's scrape waits for it."""
     encode, _ = choose_encoder("application/openmetrics-text")
-    return encode(registry(engine)).decode()
+    return encode(registry(engine, longest=60)).decode()
 
 
-def serve(engine: sa.Engine, host: str, port: int) -> Server:
+def serve(engine: sa.Engine, host: str, port: int, *, longest: float = _LONGEST_SECONDS) -> Server:
     """Serve ``/metrics``, in the form that the scraper asks for."""
-    return Server(make_wsgi_app(registry(engine)), "metrics", host, port)
+    return Server(make_wsgi_app(registry(engine, longest=longest)), "metrics", host, port, limits=_LIMITS)

@@ -40,10 +40,12 @@ _BEHIND = (
 )  # fmt: skip
 
 
-def rows(connection: sa.Connection, view: str, limit: int | None = None) -> Rows:
-    """The rows of a view of schema ``sync``."""
+def rows(connection: sa.Connection, view: str, limit: int | None = None, *, within: float | None = None) -> Rows:
+    """The rows of a view of schema ``sync``; the hub may take ``within`` seconds for them, and a DBAPIError ends it."""
     query = sa.select(sa.text("*")).select_from(sa.table(view, schema="sync"))
     with connection.begin():
+        if within is not None:
+            connection.execute(sa.select(sa.func.set_config("statement_timeout", f"{within * 1000:.0f}", True)))
         return [dict(row) for row in connection.execute(query.limit(limit) if limit else query).mappings()]
 
 

@@ -22,7 +22,7 @@ from replicator.engine.lease import Lease, acquire, holder
 from replicator.engine.maps import check_flows
 from replicator.engine.records import records_problems
 from replicator.errors import ConfigurationError, LeaseLost
-from replicator.hub.connection import DAEMON
+from replicator.hub.connection import DAEMON, WORK, Sessions
 from replicator.hub.open import open_hub
 from replicator.model.compiled import Compiled, compile_folder
 from replicator.model.source import Location
@@ -31,14 +31,25 @@ from replicator.systems import connect
 
 
 @contextmanager
-def hub_of(configuration: Configuration, *, role: str | None = None) -> Iterator[MigrationTarget]:
-    """The hub of a configuration, opened in this role and not yet checked."""
-    compiled = compile_folder(configuration.schema_folder)
-    engine = open_hub(configuration.hub.url, configuration.hub.folder, role=role)
+def engine_of(
+    configuration: Configuration, *, role: str | None = None, sessions: Sessions = WORK
+) -> Iterator[sa.Engine]:
+    """An engine for the hub of a configuration, whose sessions take on this role."""
+    engine = open_hub(configuration.hub.url, configuration.hub.folder, role=role, sessions=sessions)
     try:
-        yield MigrationTarget(engine, compiled, configuration.schema_folder)
+        yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def hub_of(
+    configuration: Configuration, *, role: str | None = None, sessions: Sessions = WORK
+) -> Iterator[MigrationTarget]:
+    """The hub of a configuration, opened in this role and not yet checked."""
+    compiled = compile_folder(configuration.schema_folder)
+    with engine_of(configuration, role=role, sessions=sessions) as engine:
+        yield MigrationTarget(engine, compiled, configuration.schema_folder)
 
 
 @contextmanager

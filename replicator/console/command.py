@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from replicator.config import ConsoleSettings, load
 from replicator.errors import ConfigurationError
+from replicator.hub.connection import CONSOLE, DAEMON
 from replicator.objects.migrate import check_hub
 from replicator.options import config_option
 from replicator.setup import hub_of, log_as_json
@@ -39,7 +40,7 @@ def console(config_path: Path | None, listen: str | None) -> None:
     settings.check()
     log_as_json()
     stop = threading.Event()
-    with hub_of(configuration) as hub:
+    with hub_of(configuration, role=DAEMON, sessions=CONSOLE) as hub:
         check_hub(hub)
         stop_on_signals(stop.set)
         with serving(hub.engine, hub.compiled, settings) as url:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -49,7 +50,25 @@ where rolname = %s and pg_has_role(session_user, oid,
 """
 
 
-def connect(url: str, *, role: str | None = None, now: str | None = None) -> sa.Engine:
+@dataclass(frozen=True)
+class Sessions:
+    """The sessions of one engine: what they call themselves, how many are kept and how many may be added to them, and
+    how many seconds somebody waits for one, or for the server to let one in.
+    """
+
+    name: str
+    kept: int
+    added: int
+    wait_seconds: int
+
+
+WORK = Sessions("replicator", 8, 8, 30)
+CONSOLE = Sessions("replicator console", 2, 4, 5)
+METRICS = Sessions("replicator metrics", 1, 1, 2)
+"""Apart from those of the work: whatever people ask for, the work goes on."""
+
+
+def connect(url: str, *, role: str | None = None, now: str | None = None, sessions: Sessions = WORK) -> sa.Engine:
     """An engine for the hub at ``url`` (a libpq URL). ``now`` fixes the hub's clock, for tests.
 
     Its sessions take on ``role``, where the hub's server has it and the login belongs to it.
@@ -70,10 +89,16 @@ def connect(url: str, *, role: str | None = None, now: str | None = None) -> sa.
     )
     engine = sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
-        connect_args={"options": options, "application_name": "replicator", "prepare_threshold": None},
+        connect_args={
+            "options": options,
+            "application_name": sessions.name,
+            "prepare_threshold": None,
+            "connect_timeout": sessions.wait_seconds,
+        },
         pool_pre_ping=True,
-        pool_size=8,
-        max_overflow=8,
+        pool_size=sessions.kept,
+        max_overflow=sessions.added,
+        pool_timeout=sessions.wait_seconds,
         execution_options={"preserve_rowcount": True, "compiled_cache": _compiled},
         **EXACT_JSON,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx2
+import psycopg
 import pytest
 import simplejson
 
@@ -37,6 +38,20 @@ def test_the_console_refuses_to_be_open_to_everybody(workplace: Workplace, syste
     workplace.configure(systems.urls, more="console: {listen: '10.0.0.1:8080'}\n")
     assert "open to everybody" in workplace.tell("console").err
     assert "open to everybody" in workplace.tell("run").err
+
+
+def test_the_console_has_no_more_rights_than_the_daemon_whatever_its_login_has(
+    workplace: Workplace, systems: Systems
+) -> None:
+    workplace.configure(systems.urls)
+    process = workplace.start("console", "--listen", "127.0.0.1:0")
+    url = process.line().removeprefix("console: ")
+    assert httpx2.get(f"{url}/plans", trust_env=False).status_code == 200
+    with psycopg.connect(workplace.environment["HUB_URL"]) as connection:
+        connection.execute("revoke select on sync.plan from replicator_reader, replicator_steward, replicator_daemon")
+    answer = httpx2.get(f"{url}/plans", trust_env=False)
+    assert (answer.status_code, "may not do that" in answer.text) == (503, True)
+    assert process.end() == 0
 
 
 def test_the_token_is_never_written_in_the_file_and_never_shown(workplace: Workplace, systems: Systems) -> None:

@@ -74,6 +74,11 @@ def test_run_serves_metrics_and_console_and_tells_people_what_appears_and_what_i
     assert 'replicator_records{flow="sales.accounts > account",state="rejected"} 1.0' in told
     assert "Atlantis" in httpx2.get(f"{daemon.logged('console')['url']}/causes", trust_env=False).text
 
+    named = "select distinct application_name from pg_stat_activity where datname = current_database()"
+    assert {"replicator", "replicator console", "replicator metrics"} <= set(in_hub(workplace, named)), (
+        "none of the daemon's sessions is taken for those who look"
+    )
+
     [account] = systems.records("sales", "accounts")
     systems.change("sales", f"accounts({account['accountid']})", {"address1_country": "DE"})
     until(lambda: receiver.got("cleared", "Atlantis"), what="a message that it is over")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from replicator import metrics
 from replicator.config import NotifySettings
-from replicator.hub.connection import connect
+from replicator.hub.connection import METRICS, connect
 from replicator.notify import Notifier, senders
 from tests.fixtures.world import Systems
 
@@ -76,6 +82,46 @@ def test_the_metrics_are_served_in_the_form_that_is_asked_for(troubled: Systems)
         modern = httpx2.get(f"{server.url}/metrics", headers=accept, trust_env=False)
     assert "# EOF" not in plain.text
     assert modern.text.endswith("# EOF\n")
+
+
+@pytest.fixture
+def watched_hub(hub_url: str) -> Iterator[sa.Engine]:
+    """The sessions that metrics have for themselves."""
+    engine = connect(hub_url, sessions=METRICS)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def locked(engine: sa.Engine) -> Iterator[None]:
+    """Somebody works on a table that metrics read, and does not end."""
+    with engine.connect() as connection, connection.begin():
+        connection.execute(sa.text("lock table sync.rejected in access exclusive mode"))
+        yield
+
+
+def test_a_scrape_that_takes_too_long_says_so_and_frees_its_place(hub: sa.Engine, watched_hub: sa.Engine) -> None:
+    with metrics.serve(watched_hub, "127.0.0.1", 0, longest=0.5) as server:
+
+        def scraped(_: int = 0) -> float:
+            answer = httpx2.get(server.url, trust_env=False, timeout=20)
+            assert answer.status_code == 200
+            return samples(answer.text)["replicator_hub_up"]
+
+        with locked(hub), ThreadPoolExecutor(20) as pool:
+            assert set(pool.map(scraped, range(20))) == {0}
+        assert scraped() == 1
+    with hub.connect() as connection:
+        names = "select application_name from pg_stat_activity where datname = current_database()"
+        assert list(connection.execute(sa.text(names)).scalars()).count("replicator metrics") <= 2
+
+
+def test_a_hub_that_takes_connections_and_says_nothing_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        engine = connect(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none", sessions=METRICS)
+        since = time.monotonic()
+        assert samples(metrics.text(engine))["replicator_hub_up"] == 0
+        assert time.monotonic() - since < 8
 
 
 def test_rules_and_dashboard_name_only_metrics_that_there_are(troubled: Systems) -> None:
