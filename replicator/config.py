@@ -10,11 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
+    AnyHttpUrl,
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     PrivateAttr,
     SecretStr,
+    TypeAdapter,
     field_validator,
     model_validator,
 )
@@ -27,6 +30,9 @@ from replicator.systems.settings import Secret, SystemSettings
 FILE = Path("replicator.yaml")
 SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
 """The schema folder beside the program."""
+
+
+_url = TypeAdapter(AnyHttpUrl)
 
 
 class Settings(BaseModel):
@@ -87,6 +93,18 @@ def _is_an_address(text: str) -> str:
     return text
 
 
+def _is_an_origin(text: str) -> str:
+    """``https://NAME:PORT`` as browsers write it: the port only where it is not the usual one."""
+    try:
+        url = _url.validate_python(text)
+    except ValueError:
+        url = None
+    if url is None or url.path not in (None, "/") or url.query or url.fragment or url.username or url.password:
+        raise ValueError("not https://NAME or http://NAME:PORT")
+    port = "" if url.port == {"https": 443, "http": 80}[url.scheme] else f":{url.port}"
+    return f"{url.scheme}://{url.host}{port}"
+
+
 class ConsoleSettings(Settings):
     """The web console: where it listens, and how it knows who is there."""
 
@@ -95,7 +113,10 @@ class ConsoleSettings(Settings):
     identity_header: str | None = Field(
         default=None, pattern=r"^[A-Za-z][A-Za-z0-9-]*$", description="Where a reverse proxy says who is there"
     )
-    hosts: tuple[str, ...] = Field(default=(), description="Names by which browsers reach it, besides its own address")
+    proxies: tuple[IPvAnyNetwork, ...] = Field(default=(), description="Addresses of proxies that are believed")
+    urls: tuple[Annotated[str, AfterValidator(_is_an_origin)], ...] = Field(
+        default=(), description="Addresses by which browsers reach it, besides its own"
+    )
 
     @field_validator("token")
     @classmethod
@@ -127,10 +148,15 @@ class ConsoleSettings(Settings):
                 f"the console would be open to everybody who reaches {self.listen}",
                 hint="configure console.token, or console.identity_header behind a proxy; or listen on 127.0.0.1",
             )
-        if self.is_everywhere and not self.hosts:
+        if self.is_everywhere and not self.urls:
             raise ConfigurationError(
                 f"the console listens on {self.listen} and does not know its name",
-                hint="say in console.hosts by which names browsers reach it",
+                hint="say in console.urls by which addresses browsers reach it, as https://hub.example.com",
+            )
+        if self.identity_header is not None and not self.is_private and not self.proxies:
+            raise ConfigurationError(
+                f"whoever reaches the console at {self.listen} could call himself anybody",
+                hint="say in console.proxies which addresses the proxy has that sends console.identity_header",
             )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 
 from replicator.errors import ConfigurationError
@@ -42,7 +42,10 @@ class _OneRequest(HTTPRequestParser):
     """A request after which the connection ends, so that a limit of connections is one of requests."""
 
     def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as problem:  # of the standard library, about an address
+            raise ParsingError("Bad URI") from problem
         self.headers = {**self.headers, "CONNECTION": "close"}
 
 

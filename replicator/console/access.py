@@ -1,29 +1,36 @@
 """Who may see the console and decide in it: names of hosts, sessions, tokens of forms.
 
 Nothing is kept on the server. A session is a signed cookie: who, since when, and a random number that the tokens of
-the forms are bound to.
+the forms are bound to. Somebody who has not logged in yet has a session without a person, for the form of the login.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
+from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 from werkzeug.exceptions import BadRequest, Forbidden
 from werkzeug.wrappers import Request, Response
 
 from replicator.config import ConsoleSettings, split_address
 
 COOKIE = "replicator_session"
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""Where the browser came by TLS: with this name it takes it from nobody else, and gives it to nobody else."""
 NOBODY_SAID = "console"
 """Who decides where the console asks nobody for a name: on loopback."""
+FROM_PROXY = "werkzeug.proxy_fix.orig"
+"""Where a request holds what it was before a proxy's words were believed."""
 _LASTS_SECONDS = 12 * 3600
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_PORTS = {"https": 443, "http": 80}
 _LONGEST_NAME = 100
 
 
@@ -32,8 +39,20 @@ class Session:
     """One browser at work: the person's name, and what the forms of this session are signed with."""
 
     person: str
+    """Empty: somebody who has to log in."""
     number: str
     is_new: bool = False
+
+
+class _Signer(TimestampSigner):
+    """Signs with the time of a given clock."""
+
+    def __init__(self, *args: Any, clock: Callable[[], float], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._clock = clock
+
+    def get_timestamp(self) -> int:
+        return int(self._clock())
 
 
 class Access:
@@ -41,105 +60,163 @@ class Access:
 
     def __init__(self, settings: ConsoleSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
-        self._clock = clock
-        token = settings.token.get_secret_value() if settings.token else None
+        self._token = settings.token.get_secret_value() if settings.token else None
         # Derived from the token: sessions outlive a restart, and end when the token is changed.
-        self._key = _sign(token.encode(), "key of sessions") if token else secrets.token_bytes(32)
-        self._token = token
+        key = self._token.encode() if self._token else secrets.token_bytes(32)
+        options = {"clock": clock, "digest_method": hashlib.sha256, "key_derivation": "hmac"}
+        self._cookies = URLSafeTimedSerializer(key, "session", signer=_Signer, signer_kwargs=options)
+        self._forms = URLSafeTimedSerializer(key, "form", signer=_Signer, signer_kwargs=options)
         own = split_address(settings.listen)[0]
-        self._hosts = {name.lower() for name in settings.hosts} | ({own} if not settings.is_everywhere else set())
+        self._hosts = {own} if not settings.is_everywhere else set()
         if settings.is_private:
             self._hosts |= _LOOPBACK
+        self._public = {_place(url) for url in settings.urls}
 
     @property
     def asks_for_token(self) -> bool:
         """Whether people log in here."""
         return self._token is not None
 
+    def without_token(self, text: str) -> str:
+        """A text for the log, which never has the token."""
+        return text.replace(self._token, "(the token)") if self._token else text
+
+    def is_proxy(self, address: object) -> bool:
+        """Whether a proxy has this address that is believed what it says of those behind it."""
+        try:
+            found = ip_address(str(address))
+        except ValueError:
+            return False
+        return any(found in network for network in self.settings.proxies)
+
     def check_host(self, request: Request) -> None:
         """Refuse names that are not the console's: a page elsewhere may have made its own name point here."""
-        if _host_name(request.headers.get("Host", "")) not in self._hosts:
+        name, port = _host(request)
+        known = name in self._hosts or any((scheme, name, port or _PORTS[scheme]) in self._public for scheme in _PORTS)
+        if not known:
             raise BadRequest("This is not the console's name. Its configuration says by which names it is reached.")
 
-    def session(self, request: Request) -> Session | None:
-        """Who is there; None: somebody who has to log in. Raises Forbidden where a proxy should have said who."""
-        kept = self._read(request.cookies.get(COOKIE, ""))
+    def session(self, request: Request) -> Session:
+        """Who is there. Raises Forbidden where a proxy should have said who, and did not."""
+        kept = self._read(request)
         if self._token is not None:
-            return kept
+            return kept or Session("", secrets.token_urlsafe(16), is_new=True)
         person = NOBODY_SAID
         if self.settings.identity_header is not None:
-            person = _as_name(request.headers.get(self.settings.identity_header, ""))
-            if not person:
-                raise Forbidden("The proxy in front of the console did not say who you are.")
+            person = self._told(request, self.settings.identity_header)
         if kept is not None and kept.person == person:
             return kept
         return Session(person, secrets.token_urlsafe(16), is_new=True)
 
     def log_in(self, request: Request) -> Session | None:
-        """The session of somebody who knows the token and says a name."""
+        """The session of somebody who knows the token and says a name, which is not the token by mistake."""
         given = request.form.get("token", "").encode()
-        person = _as_name(request.form.get("name", ""))
-        if self._token is None or not hmac.compare_digest(given, self._token.encode()) or not person:
+        person = as_name(request.form.get("name", ""))
+        if self._token is None or not hmac.compare_digest(given, self._token.encode()):
+            return None
+        if not person or self._token in person:
             return None
         return Session(person, secrets.token_urlsafe(16), is_new=True)
 
     def keep(self, response: Response, session: Session, request: Request) -> None:
         """Give the session to the browser."""
-        fields = [session.person, str(int(self._clock())), session.number]
-        packed = base64.urlsafe_b64encode("\0".join(fields).encode()).decode()
-        value = f"{packed}.{_text(_sign(self._key, packed))}"
-        # A page that was reached by https says so in the origin of its forms; the proxy speaks plain HTTP to us.
-        secure = request.headers.get("Origin", "").startswith("https:")
-        response.set_cookie(COOKIE, value, max_age=_LASTS_SECONDS, httponly=True, samesite="Strict", secure=secure)
+        value = self._cookies.dumps([session.person, session.number])
+        assert isinstance(value, str)
+        response.set_cookie(
+            _cookie(self._by_tls(request)), value, max_age=_LASTS_SECONDS, httponly=True, samesite="Strict",
+            secure=self._by_tls(request),
+        )  # fmt: skip
 
-    def forget(self, response: Response) -> None:
+    def forget(self, response: Response, request: Request) -> None:
         """End the session in the browser."""
-        response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
+        by_tls = self._by_tls(request)
+        response.delete_cookie(_cookie(by_tls), httponly=True, samesite="Strict", secure=by_tls)
 
     def form_token(self, session: Session) -> str:
         """What every form of the session carries."""
-        return _text(_sign(self._key, f"form {session.number} {session.person}"))
+        return str(self._forms.dumps([session.person, session.number]))
 
     def check_form(self, request: Request, session: Session) -> None:
         """Refuse a form that did not come from a page of this session."""
-        self.check_origin(request)
-        if not hmac.compare_digest(request.form.get("form_token", "").encode(), self.form_token(session).encode()):
+        self._check_origin(request)
+        try:
+            told = self._forms.loads(request.form.get("form_token", ""), max_age=_LASTS_SECONDS)
+        except BadData:
+            told = None
+        if told != [session.person, session.number]:
             raise BadRequest("This form is out of date. Go back, load the page again, and repeat what you did.")
 
-    def check_origin(self, request: Request) -> None:
-        """Refuse a form that another site's page sent."""
+    def _check_origin(self, request: Request) -> None:
+        """Refuse a form that another site's page sent; another port is another site."""
         origin = request.headers.get("Origin")
-        if origin is not None and _host_name(urlsplit(origin).netloc) not in self._hosts:
+        own = ("https" if self._by_tls(request) else "http", *_host(request))
+        is_own = origin is None or _place(origin) in {_filled(*own), *self._public}
+        if not is_own or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
             raise BadRequest("This form was sent by a page of another site. Nothing was done.")
-        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            raise BadRequest("This form was sent by a page of another site. Nothing was done.")
 
-    def _read(self, cookie: str) -> Session | None:
-        packed, _, signature = cookie.partition(".")
-        if not hmac.compare_digest(_text(_sign(self._key, packed)).encode(), signature.encode()):
+    def _by_tls(self, request: Request) -> bool:
+        """Whether the browser came by TLS: a proxy says so, or it came by a name that is reached by TLS only."""
+        return request.scheme == "https" or _filled("https", *_host(request)) in self._public
+
+    def _told(self, request: Request, header: str) -> str:
+        """Whom the proxy named."""
+        if not self.may_name(request):
+            raise Forbidden("This console is reached through its proxy only.")
+        person = as_name(request.headers.get(header, ""))
+        if not person:
+            raise Forbidden("The proxy in front of the console did not say who you are.")
+        return person
+
+    def may_name(self, request: Request) -> bool:
+        """Whether whoever sent the request is believed the identity header: the proxy, on loopback this machine."""
+        address = request.environ.get(FROM_PROXY, request.environ).get("REMOTE_ADDR")
+        if self.settings.proxies:
+            return self.is_proxy(address)
+        return self.settings.is_private and _is_loopback(address)
+
+    def _read(self, request: Request) -> Session | None:
+        try:
+            kept = self._cookies.loads(request.cookies.get(_cookie(self._by_tls(request)), ""), max_age=_LASTS_SECONDS)
+        except BadData:
             return None
-        person, since, number = base64.urlsafe_b64decode(packed).decode().split("\0")
-        if self._clock() - int(since) > _LASTS_SECONDS:
-            return None
-        return Session(person, number)
+        return Session(*kept)
 
 
-def _sign(key: bytes, text: str) -> bytes:
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+def _cookie(by_tls: bool) -> str:
+    return SECURE_COOKIE if by_tls else COOKIE
 
 
-def _text(signature: bytes) -> str:
-    return base64.urlsafe_b64encode(signature).decode()
+def _host(request: Request) -> tuple[str, int | None]:
+    """The name and the port of the Host header."""
+    return _name_and_port(request.headers.get("Host", ""))
 
 
-def _host_name(text: str) -> str:
-    """The name in a Host header or an origin, without the port; empty where it is none."""
+def _name_and_port(text: str) -> tuple[str, int | None]:
+    """``name:port`` apart; an empty name where it is none."""
     try:
-        return (urlsplit(f"//{text}").hostname or "").lower()
+        parts = urlsplit(f"//{text}")
+        return (parts.hostname or "").lower(), parts.port
     except ValueError:
-        return ""
+        return "", None
 
 
-def _as_name(text: str) -> str:
+def _place(origin: str) -> tuple[str, str, int]:
+    """Scheme, name and port of ``scheme://name:port``, as headers and the configuration have it."""
+    scheme, _, rest = origin.partition("://")
+    return _filled(scheme, *_name_and_port(rest))
+
+
+def _filled(scheme: str, name: str, port: int | None) -> tuple[str, str, int]:
+    return scheme, name, port or _PORTS.get(scheme, 0)
+
+
+def _is_loopback(address: object) -> bool:
+    try:
+        return ip_address(str(address)).is_loopback
+    except ValueError:
+        return False
+
+
+def as_name(text: str) -> str:
     """A name as it is kept with decisions: printable, one line, not endless."""
     return "".join(each for each in text.strip() if each.isprintable())[:_LONGEST_NAME]

@@ -61,8 +61,7 @@ def blocked(look: Look) -> Page:
         trees(look.rows(_sql["waiting"], limit=_CONSIDERED), look.rows(_sql["edges"], limit=_CONSIDERED)),
         key=lambda root: (-len(root.below()), root.title),
     )
-    text = look.arguments.get("page", "1")
-    number = max(int(text), 1) if text.isascii() and text.isdecimal() and len(text) < 5 else 1
+    number = look.page_number()
     first = (number - 1) * _ROOTS_PER_PAGE
     shown = Paged(
         [line(root) for root in roots[first : first + _ROOTS_PER_PAGE]], number,

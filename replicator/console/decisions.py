@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
+from replicator.console.look import MOST_DIGITS
 from replicator.daemon import notify
 from replicator.errors import Terminal
 from replicator.hub.sql import statements
@@ -18,6 +19,7 @@ from replicator.hub.sql import statements
 _sql = statements(__file__)
 _REFUSED = (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError)
 _LONGEST_REASON = 500
+_LONGEST_DECISION = "60s"
 Form = MultiDict[str, str]
 
 
@@ -27,6 +29,7 @@ def decide(engine: sa.Engine, action: str, form: Form, person: str) -> int:
     try:
         with engine.connect() as connection:
             with connection.begin():
+                connection.execute(sa.select(sa.func.set_config("statement_timeout", _LONGEST_DECISION, True)))
                 connection.execute(_sql["actor"], {"person": person})
                 concerned = int(connection.execute(_sql[action], asked).scalar_one())
             notify(connection)
@@ -53,7 +56,7 @@ def _selection(form: Form) -> dict[str, object]:
 def _conflict(form: Form) -> dict[str, object]:
     """Which conflict, and whose value or which one."""
     number, take = form.get("conflict", ""), _text(form, "take")
-    if not (number.isascii() and number.isdecimal()):
+    if not (number.isascii() and number.isdecimal() and len(number) <= MOST_DIGITS):
         raise BadRequest("The form does not say which conflict it is about.")
     return {"conflict": int(number), "take": take, "value": form.get("value", "") if take is None else None}
 

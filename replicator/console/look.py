@@ -12,6 +12,8 @@ from replicator.model.compiled import Compiled
 
 Row = Mapping[str, Any]
 PER_PAGE = 50
+MOST_DIGITS = 18
+"""Of an id: every number of so many digits fits into a column for ids."""
 _LAST_PAGE = 10_000
 
 
@@ -32,10 +34,15 @@ class Look:
         found = self.connection.execute(statement, values).mappings().first()
         return dict(found) if found is not None else None
 
+    def page_number(self, name: str = "page") -> int:
+        """Which page of a list is asked for; the first where that is no number, or one that no list has."""
+        text = self.arguments.get(name, "1")
+        is_number = text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
+        return min(max(int(text), 1), _LAST_PAGE) if is_number else 1
+
     def paged(self, statement: sa.Executable, name: str = "page", size: int = PER_PAGE, **values: object) -> Paged:
         """One page of a statement that takes ``:limit`` and ``:offset``."""
-        text = self.arguments.get(name, "1")
-        number = min(max(int(text), 1), _LAST_PAGE) if text.isascii() and text.isdecimal() else 1
+        number = self.page_number(name)
         found = self.rows(statement, limit=size + 1, offset=(number - 1) * size, **values)
         return Paged(found[:size], number, more=len(found) > size, name=name)
 

@@ -10,6 +10,7 @@ import pytest
 import simplejson
 
 from tests.fixtures.commands import Systems, Workplace, in_hub, until
+from tests.fixtures.operators import token_of
 
 
 @pytest.fixture
@@ -65,9 +66,14 @@ def test_the_token_is_never_written_in_the_file_and_never_shown(workplace: Workp
     workplace.environment["CONSOLE_TOKEN"] = "sesame-open-sesame"
     process = workplace.start("console")
     with httpx2.Client(base_url=process.line().removeprefix("console: "), trust_env=False) as client:
-        assert client.get("/").status_code == 401
-        assert client.post("/login", data={"name": "Ada", "token": "sesame-open-sesame"}).status_code == 303
+        door = client.get("/")
+        assert door.status_code == 401
+        data = {"name": "Ada", "token": "sesame-open-sesame", "form_token": token_of(door.text)}
+        assert client.post("/login", data={**data, "token": "sesame-sesame"}).status_code == 401
+        assert client.post("/login", data=data).status_code == 303
         assert "you are <strong>Ada</strong>" in client.get("/").text
+    refused = process.logged("login")
+    assert (refused["outcome"], refused["address"], refused["address_from"]) == ("refused", "127.0.0.1", None)
     assert process.end() == 0
     assert "sesame" not in "\n".join(process.err)
 

@@ -27,10 +27,12 @@ def closed(hub: sa.Engine, compiled: Compiled) -> Browser:
 
 
 def test_a_name_that_is_not_the_consoles_is_refused(hub: sa.Engine, compiled: Compiled) -> None:
-    browser = console_of(hub, compiled, hosts=("hub.example.com",))
-    for base in ("http://localhost", "http://127.0.0.1:8080", "http://[::1]:8080", "https://HUB.example.com"):
+    browser = console_of(hub, compiled, urls=("https://hub.example.com", "http://hub.example.net:81"))
+    for base in ("http://localhost", "http://127.0.0.1:8080", "http://[::1]:8080", "http://HUB.example.com",
+                 "http://hub.example.com:443", "http://hub.example.net:81"):  # fmt: skip
         assert browser.open("/", base=base).status_code == 200, base
-    for base in ("http://evil.example.com", "http://localhost.evil.example.com", "http://127.0.0.1.evil.example"):
+    for base in ("http://evil.example.com", "http://localhost.evil.example.com", "http://127.0.0.1.evil.example",
+                 "http://hub.example.com:8080", "http://hub.example.net"):  # fmt: skip
         answer = browser.open("/", base=base)
         assert answer.status_code == 400, base
         assert COOKIE not in answer.headers.get("Set-Cookie", "")
@@ -42,6 +44,7 @@ def test_a_name_that_is_not_the_consoles_is_refused(hub: sa.Engine, compiled: Co
         ({"listen": "10.1.2.3:8080"}, "open to everybody"),
         ({"listen": "0.0.0.0:8080", "token": TOKEN}, "does not know its name"),
         ({"listen": "[::]:8080", "identity_header": "X-User"}, "does not know its name"),
+        ({"listen": "10.1.2.3:8080", "identity_header": "X-User"}, "could call himself anybody"),
     ],
 )
 def test_it_refuses_to_be_open_to_others(
@@ -61,11 +64,11 @@ def test_with_a_token_nobody_sees_anything_before_logging_in(closed: Browser) ->
 
 
 def test_logging_in_takes_the_token_and_a_name(closed: Browser) -> None:
-    for name, token in (("Ada", "wrong"), ("", TOKEN), ("Ada", ""), ("Ada", TOKEN + " ")):
-        answer = closed.post("/login", name=name, token=token)
+    for name, token in (("", TOKEN), ("Ada", TOKEN + " ")):
+        answer = closed.log_in(name, token)
         assert answer.status_code == 401
         assert "Set-Cookie" not in answer.headers
-    answer = closed.post("/login", name=" Ada ", token=TOKEN)
+    answer = closed.log_in(" Ada ", TOKEN)
     assert answer.status_code == 303
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
@@ -74,13 +77,8 @@ def test_logging_in_takes_the_token_and_a_name(closed: Browser) -> None:
     assert "you are <strong>Ada</strong>" in closed.read("/")
 
 
-def test_a_session_that_was_reached_by_https_stays_on_https(closed: Browser) -> None:
-    answer = closed.post("/login", {"Origin": "https://localhost"}, name="Ada", token=TOKEN)
-    assert "Secure" in answer.headers["Set-Cookie"]
-
-
 def test_logging_out_ends_the_session(closed: Browser) -> None:
-    closed.post("/login", name="Ada", token=TOKEN)
+    closed.log_in("Ada", TOKEN)
     assert closed.post("/logout", form_token=closed.token()).status_code == 303
     assert closed.open("/").status_code == 401
 
@@ -89,7 +87,7 @@ def test_a_session_nobody_signed_or_that_is_too_old_is_none(hub: sa.Engine, comp
     now = [1_000_000.0]
     settings = ConsoleSettings.model_validate({"token": TOKEN})
     browser = Browser(Console(hub, compiled, settings, clock=lambda: now[0]))
-    browser.post("/login", name="Ada", token=TOKEN)
+    browser.log_in("Ada", TOKEN)
     kept = browser.client.get_cookie(COOKIE)
     assert kept is not None
     for forged in (kept.value[:-2], "x" + kept.value, "", ".", "a.b", "é"):
@@ -103,22 +101,13 @@ def test_a_session_nobody_signed_or_that_is_too_old_is_none(hub: sa.Engine, comp
 
 def test_a_session_outlives_a_restart_but_not_another_token(hub: sa.Engine, compiled: Compiled) -> None:
     first = console_of(hub, compiled, token=TOKEN)
-    first.post("/login", name="Ada", token=TOKEN)
+    first.log_in("Ada", TOKEN)
     kept = first.client.get_cookie(COOKIE)
     assert kept is not None
     for token, status in ((TOKEN, 200), ("another token of some length", 401)):
         again = console_of(hub, compiled, token=token)
         again.client.set_cookie(COOKIE, kept.value)
         assert again.open("/").status_code == status
-
-
-def test_behind_a_proxy_its_header_says_who_is_there(hub: sa.Engine, compiled: Compiled) -> None:
-    browser = console_of(hub, compiled, listen="10.1.2.3:8080", identity_header="X-Forwarded-User")
-    base = "http://10.1.2.3:8080"
-    assert browser.open("/", base=base).status_code == 403
-    for name in ("Ada", "Grace"):
-        browser.headers = {"X-Forwarded-User": name}
-        assert f"you are <strong>{name}</strong>" in browser.open("/", base=base).text
 
 
 def test_a_form_without_the_token_of_its_session_is_refused(browser: Browser) -> None:
@@ -134,7 +123,9 @@ def test_a_form_without_the_token_of_its_session_is_refused(browser: Browser) ->
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example.com"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
-     {"Sec-Fetch-Site": "same-site"}],
+     {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://localhost:9999"}, {"Origin": "https://localhost:8080"},
+     {"Origin": "http://localhost"}, {"Origin": "http://127.0.0.1:8080"}, {"Origin": "http://["}, {"Origin": ""},
+     {"Origin": "http://localhost:8080@evil.example.com"}, {"Origin": "http://localhost:99999"}],
 )  # fmt: skip
 def test_a_form_that_another_site_sends_is_refused(browser: Browser, headers: dict[str, str]) -> None:
     data = {"form_token": browser.token(), "scope": "sales"}
