@@ -40,7 +40,8 @@ class Guesses:
         name, now = _place(address), self._clock()
         with self._lock:
             place = self._places.get(name)
-            if place is None or now - place.last > _FORGOTTEN_SECONDS:
+            # A clock that was set back is not held against anybody.
+            if place is None or not 0 <= now - place.last <= _FORGOTTEN_SECONDS:
                 place = _Place(0, now)
             left = place.last + pause(place.times) - now
             if left > 0:

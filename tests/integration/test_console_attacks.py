@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from replicator import metrics
 from replicator.config import ConsoleSettings
 from replicator.console import decisions
 from replicator.console.access import COOKIE, SECURE_COOKIE
@@ -370,6 +372,22 @@ def test_behind_a_proxy_with_tls_a_person_logs_in_and_decides(hub_url: str, comp
         assert answer.status_code == 303
         assert "<strong>sales is paused</strong>" in ask("/", cookie).text
     assert ("Ada", "192.0.2.7") in {(line.get("by"), line.get("address")) for line in logged}
+    engine.dispose()
+
+
+def test_idle_connections_keep_nobody_out_of_console_and_metrics(hub_url: str, compiled: Compiled) -> None:
+    engine = connect(hub_url, sessions=CONSOLE)
+    settings = ConsoleSettings(listen="127.0.0.1:0")
+    with (
+        serving(engine, compiled, settings) as url,
+        metrics.serve(engine, "127.0.0.1", 0) as server,
+        ExitStack() as idle,
+    ):
+        for port in (int(url.rpartition(":")[2]), server.port):
+            for _ in range(150):
+                idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        for address in (url, server.url):
+            assert httpx2.get(address, trust_env=False, timeout=10).status_code == 200
     engine.dispose()
 
 

@@ -34,3 +34,27 @@ def test_an_address_that_others_reach_is_not_private(text: str, everywhere: bool
 def test_there_is_one_way_in() -> None:
     with pytest.raises(ValidationError, match="not both"):
         ConsoleSettings.model_validate({"token": "x" * 16, "identity_header": "X-User"})
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [("https://hub.example.com", "https://hub.example.com"), ("HTTPS://Hub.Example.com:443/", "https://hub.example.com"),
+     ("http://hub.example.com:8080", "http://hub.example.com:8080"), ("https://[2001:db8::1]", "https://[2001:db8::1]")],
+)  # fmt: skip
+def test_a_url_of_the_console_is_kept_as_browsers_write_it(text: str, origin: str) -> None:
+    assert ConsoleSettings(urls=(text,)).urls == (origin,)
+
+
+@pytest.mark.parametrize(
+    "text", ["hub.example.com", "ftp://hub.example.com", "https://hub.example.com/console", "https://a:b@hub.example.com",
+             "https://hub.example.com?x=1", "https://", ""]
+)  # fmt: skip
+def test_what_is_no_url_of_the_console_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="not https://NAME"):
+        ConsoleSettings(urls=(text,))
+
+
+@pytest.mark.parametrize("text", ["proxy.example.com", "10.0.0.5/8", "10.0.0", ""])
+def test_what_is_no_address_of_a_proxy_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        ConsoleSettings.model_validate({"proxies": [text]})
