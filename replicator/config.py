@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +33,7 @@ SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
 
 
 _url = TypeAdapter(AnyHttpUrl)
+_THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 class Settings(BaseModel):
@@ -135,6 +136,11 @@ class ConsoleSettings(Settings):
     def is_private(self) -> bool:
         """Whether only this machine can reach it."""
         return ip_address(split_address(self.listen)[0]).is_loopback
+
+    @property
+    def believed(self) -> tuple[IPvAnyNetwork, ...]:
+        """From where the identity header is taken: the named proxies; without these, where it is private, this machine."""
+        return self.proxies or (_THIS_MACHINE if self.is_private else ())
 
     @property
     def is_everywhere(self) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
+from pydantic import IPvAnyNetwork
 from werkzeug.exceptions import BadRequest, Forbidden
 from werkzeug.wrappers import Request, Response
 
@@ -83,11 +84,7 @@ class Access:
 
     def is_proxy(self, address: object) -> bool:
         """Whether a proxy has this address that is believed what it says of those behind it."""
-        try:
-            found = ip_address(str(address))
-        except ValueError:
-            return False
-        return any(found in network for network in self.settings.proxies)
+        return _is_in(address, self.settings.proxies)
 
     def check_host(self, request: Request) -> None:
         """Refuse names that are not the console's: a page elsewhere may have made its own name point here."""
@@ -111,7 +108,7 @@ class Access:
     def log_in(self, request: Request) -> Session | None:
         """The session of somebody who knows the token and says a name, which is not the token by mistake."""
         given = request.form.get("token", "").encode()
-        person = as_name(request.form.get("name", ""))
+        person = _as_name(request.form.get("name", ""))
         if self._token is None or not hmac.compare_digest(given, self._token.encode()):
             return None
         if not person or self._token in person:
@@ -160,19 +157,13 @@ class Access:
 
     def _told(self, request: Request, header: str) -> str:
         """Whom the proxy named."""
-        if not self.may_name(request):
+        address = request.environ.get(FROM_PROXY, request.environ).get("REMOTE_ADDR")
+        if not _is_in(address, self.settings.believed):
             raise Forbidden("This console is reached through its proxy only.")
-        person = as_name(request.headers.get(header, ""))
+        person = _as_name(request.headers.get(header, ""))
         if not person:
             raise Forbidden("The proxy in front of the console did not say who you are.")
         return person
-
-    def may_name(self, request: Request) -> bool:
-        """Whether whoever sent the request is believed the identity header: the proxy, on loopback this machine."""
-        address = request.environ.get(FROM_PROXY, request.environ).get("REMOTE_ADDR")
-        if self.settings.proxies:
-            return self.is_proxy(address)
-        return self.settings.is_private and _is_loopback(address)
 
     def _read(self, request: Request) -> Session | None:
         try:
@@ -210,13 +201,15 @@ def _filled(scheme: str, name: str, port: int | None) -> tuple[str, str, int]:
     return scheme, name, port or _PORTS.get(scheme, 0)
 
 
-def _is_loopback(address: object) -> bool:
+def _is_in(address: object, networks: Iterable[IPvAnyNetwork]) -> bool:
+    """Whether an address, as the server has it of the connection, belongs to one of these networks."""
     try:
-        return ip_address(str(address)).is_loopback
+        found = ip_address(str(address))
     except ValueError:
         return False
+    return any(found in network for network in networks)
 
 
-def as_name(text: str) -> str:
+def _as_name(text: str) -> str:
     """A name as it is kept with decisions: printable, one line, not endless."""
     return "".join(each for each in text.strip() if each.isprintable())[:_LONGEST_NAME]

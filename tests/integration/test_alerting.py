@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -21,6 +23,7 @@ from replicator import metrics
 from replicator.config import NotifySettings
 from replicator.hub.connection import METRICS, connect
 from replicator.notify import Notifier, senders
+from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 
 MONITORING = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
@@ -108,12 +111,68 @@ def test_a_scrape_that_takes_too_long_says_so_and_frees_its_place(hub: sa.Engine
             assert answer.status_code == 200
             return samples(answer.text)["replicator_hub_up"]
 
-        with locked(hub), ThreadPoolExecutor(20) as pool:
-            assert set(pool.map(scraped, range(20))) == {0}
+        with locked(hub), ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(scraped, range(8))) == {0}
         assert scraped() == 1
     with hub.connect() as connection:
         names = "select application_name from pg_stat_activity where datname = current_database()"
         assert list(connection.execute(sa.text(names)).scalars()).count("replicator metrics") <= 2
+
+
+class Line:
+    """A line to a hub's server that can stand still: nothing comes through, and nothing is closed."""
+
+    def __init__(self, hub_url: str) -> None:
+        self._server = Path(parse_qs(urlsplit(hub_url).query)["host"][0]) / ".s.PGSQL.5432"
+        self.flows = threading.Event()
+        self.flows.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"postgresql://hub@127.0.0.1:{self._listener.getsockname()[1]}{urlsplit(hub_url).path}"
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, far = self._listener.accept()[0], socket.socket(socket.AF_UNIX)
+                far.connect(str(self._server))
+                self._sockets += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                self.flows.wait()
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.flows.set()
+        for each in (self._listener, *self._sockets):
+            each.close()
+
+
+def test_a_hub_that_freezes_takes_no_place_of_those_who_ask_later(hub_url: str) -> None:
+    line = Line(hub_url)
+    engine = connect(line.url, sessions=METRICS)
+    with metrics.serve(engine, "127.0.0.1", 0) as server, ThreadPoolExecutor(1) as pool:
+
+        def scraped() -> float:
+            return samples(httpx2.get(server.url, trust_env=False, timeout=30).text)["replicator_hub_up"]
+
+        assert scraped() == 1
+        line.flows.clear()
+        first = pool.submit(scraped)
+        sessions = engine.pool
+        assert isinstance(sessions, sa.QueuePool)
+        until(lambda: sessions.checkedout() == 1, what="a scrape under way")
+        assert [scraped() for _ in range(3)] == [0, 0, 0]
+        line.flows.set()
+        first.result(30)
+        assert scraped() == 1
+    engine.dispose()
+    line.close()
 
 
 def test_a_hub_that_takes_connections_and_says_nothing_is_not_waited_for() -> None:
