@@ -139,7 +139,7 @@ class ConsoleSettings(Settings):
 
     @property
     def believed(self) -> tuple[IPvAnyNetwork, ...]:
-        """From where the identity header is taken: the named proxies; without these, where it is private, this machine."""
+        """From where the identity header is taken: the named proxies; without these, on loopback, this machine."""
         return self.proxies or (_THIS_MACHINE if self.is_private else ())
 
     @property

@@ -33,6 +33,8 @@ _LASTS_SECONDS = 12 * 3600
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"https": 443, "http": 80}
 _LONGEST_NAME = 100
+_COOKIES, _FORMS = b"session", b"form"
+"""What is signed for the one does not count as the other."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ class Access:
     def __init__(self, settings: ConsoleSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
         self._token = settings.token.get_secret_value() if settings.token else None
+        options = {"clock": clock, "digest_method": hashlib.sha256, "key_derivation": "hmac"}
         # Derived from the token: sessions outlive a restart, and end when the token is changed.
         key = self._token.encode() if self._token else secrets.token_bytes(32)
-        options = {"clock": clock, "digest_method": hashlib.sha256, "key_derivation": "hmac"}
-        self._cookies = URLSafeTimedSerializer(key, "session", signer=_Signer, signer_kwargs=options)
-        self._forms = URLSafeTimedSerializer(key, "form", signer=_Signer, signer_kwargs=options)
+        self._people = URLSafeTimedSerializer(key, signer=_Signer, signer_kwargs=options)
+        # Not derived from it: nobody is given anything to try guesses against at home.
+        self._strangers = URLSafeTimedSerializer(secrets.token_bytes(32), signer=_Signer, signer_kwargs=options)
         own = split_address(settings.listen)[0]
         self._hosts = {own} if not settings.is_everywhere else set()
         if settings.is_private:
@@ -117,8 +120,7 @@ class Access:
 
     def keep(self, response: Response, session: Session, request: Request) -> None:
         """Give the session to the browser."""
-        value = self._cookies.dumps([session.person, session.number])
-        assert isinstance(value, str)
+        value = self._signed(session, _COOKIES)
         response.set_cookie(
             _cookie(self._by_tls(request)), value, max_age=_LASTS_SECONDS, httponly=True, samesite="Strict",
             secure=self._by_tls(request),
@@ -131,15 +133,12 @@ class Access:
 
     def form_token(self, session: Session) -> str:
         """What every form of the session carries."""
-        return str(self._forms.dumps([session.person, session.number]))
+        return self._signed(session, _FORMS)
 
     def check_form(self, request: Request, session: Session) -> None:
         """Refuse a form that did not come from a page of this session."""
         self._check_origin(request)
-        try:
-            told = self._forms.loads(request.form.get("form_token", ""), max_age=_LASTS_SECONDS)
-        except BadData:
-            told = None
+        told = _verified(self._key_of(session.person), request.form.get("form_token", ""), _FORMS)
         if told != [session.person, session.number]:
             raise BadRequest("This form is out of date. Go back, load the page again, and repeat what you did.")
 
@@ -166,11 +165,24 @@ class Access:
         return person
 
     def _read(self, request: Request) -> Session | None:
-        try:
-            kept = self._cookies.loads(request.cookies.get(_cookie(self._by_tls(request)), ""), max_age=_LASTS_SECONDS)
-        except BadData:
-            return None
-        return Session(*kept)
+        cookie = request.cookies.get(_cookie(self._by_tls(request)), "")
+        kept = _verified(self._people, cookie, _COOKIES) or _verified(self._strangers, cookie, _COOKIES)
+        return Session(person=kept[0], number=kept[1]) if kept else None
+
+    def _key_of(self, person: str) -> URLSafeTimedSerializer:
+        return self._people if person else self._strangers
+
+    def _signed(self, session: Session, use: bytes) -> str:
+        return str(self._key_of(session.person).dumps([session.person, session.number], salt=use))
+
+
+def _verified(key: URLSafeTimedSerializer, text: str, use: bytes) -> list[str] | None:
+    """What was signed for this use, and not too long ago."""
+    try:
+        found: list[str] = key.loads(text, max_age=_LASTS_SECONDS, salt=use)
+    except BadData:
+        return None
+    return found
 
 
 def _cookie(by_tls: bool) -> str:

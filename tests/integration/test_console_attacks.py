@@ -150,6 +150,20 @@ def test_a_login_that_another_site_fills_in_is_refused(closed: Console) -> None:
     assert victim.log_in("Ada", TOKEN).status_code == 303
 
 
+def test_a_stranger_is_given_nothing_to_try_guesses_against_at_home(
+    hub: sa.Engine, compiled: Compiled, clock: Clock
+) -> None:
+    """What is signed for him has nothing to do with the token: another process with the same one does not know it."""
+    stranger = Browser(console_of(hub, compiled, clock, token=TOKEN))
+    form_token = token_of(stranger.open("/login").text)
+    cookie = stranger.client.get_cookie(COOKIE)
+    assert cookie is not None
+    other = Browser(console_of(hub, compiled, clock, token=TOKEN))
+    other.client.set_cookie(COOKIE, cookie.value)
+    assert other.post("/login", form_token=form_token, name="Ada", token=TOKEN).status_code == 400
+    assert stranger.post("/login", form_token=form_token, name="Ada", token=TOKEN).status_code == 303
+
+
 def test_the_form_of_the_login_gives_no_session(closed: Console) -> None:
     browser = Browser(closed)
     form_token = token_of(browser.open("/login").text)
