@@ -68,7 +68,7 @@ def overview(look: Look) -> Page:
         "causes": causes,
         "leader": look.row(_sql["leader"]),
     }
-    for name in ("systems", "holder", "problems", "pauses"):
+    for name in ("systems", "holder", "lock_holders", "problems", "pauses"):
         known[name] = look.rows(_sql[name])
     return Page("overview.html", known)
 

@@ -18,6 +18,10 @@ select holder, expires_at, fresh from sync.leader;
 -- The transaction that holds its changes back longest, when it is old enough to matter.
 select pid, usename, application_name, state, xact_start, age from sync.window_holder where age > interval '10 seconds';
 
+-- name: lock_holders
+-- Sessions of others that hold the replicator's locks.
+select pid, usename, application_name, state from sync.lock_holders order by pid limit 20;
+
 -- name: problems
 -- Entity sets that cannot be read.
 select system, entity_set, problem, since, last_read from sync.problems order by since limit 20;

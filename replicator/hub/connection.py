@@ -100,6 +100,7 @@ def connect(url: str, *, role: str | None = None, now: str | None = None, sessio
         max_overflow=sessions.added,
         pool_timeout=sessions.wait_seconds,
         execution_options={"preserve_rowcount": True, "compiled_cache": _compiled},
+        hide_parameters=True,  # records and secrets are none of an error's business
         **EXACT_JSON,
     )
     if role is not None:

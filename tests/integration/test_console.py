@@ -6,13 +6,16 @@ import re
 import time
 from html.parser import HTMLParser
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from replicator.config import ConsoleSettings
 from replicator.console.app import Console
+from replicator.hub.connection import connect
 from replicator.model.compiled import Compiled
 from tests.fixtures.operators import HELD, SCRIPT, Browser
+from tests.fixtures.roles import Logins
 
 PAGES = {
     "/": "What moves",
@@ -172,6 +175,21 @@ def test_an_empty_hub_says_what_its_emptiness_means(hub: sa.Engine, compiled: Co
         "/records": "No record is in this state",
     }.items():  # fmt: skip
         assert words in browser.read(path), path
+
+
+def test_whoever_holds_something_back_is_named(logins: Logins, hub_url: str, compiled: Compiled) -> None:
+    engine = connect(hub_url, now="2100-01-01")  # so that every transaction is an old one
+    browser = Browser(Console(engine, compiled, ConsoleSettings()))
+    with (
+        psycopg.connect(logins.member_of("replicator_reader", hub_url), application_name="a report") as stranger,
+        psycopg.connect(hub_url, application_name="an import") as writer,
+    ):
+        stranger.execute("select pg_advisory_lock(cast('sync.lease'::regclass as bigint))")
+        writer.execute("insert into common.unit (code) values ('ea')")
+        told = browser.read("/")
+    engine.dispose()
+    assert re.search("Nothing is written:.* with a report", told)
+    assert re.search("A long transaction holds its changes back:.* with an import", told)
 
 
 def test_a_hub_that_is_gone_is_said_without_where_it_was(compiled: Compiled) -> None:
