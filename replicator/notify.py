@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import smtplib
-import ssl
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import httpx2
 import sqlalchemy as sa
 
-from replicator import report
+from replicator import bounded, report
 from replicator.config import EmailSettings, NotifySettings
 from replicator.engine.lease import leading
 from replicator.errors import ReplicatorError, SystemUnavailable
@@ -25,7 +25,10 @@ from replicator.hub.sql import statements
 from replicator.words import many
 
 _sql = statements(__file__)
-_TIMEOUT = 5.0
+_SECONDS, _SECONDS_MAIL = 5.0, 15.0
+"""For a whole message: to a webhook, and to a mail server, which takes its turns to answer."""
+_BYTES = 2**16
+"""Of a receiver's answers: nothing in them is used but the status."""
 Kind = Literal["appeared", "grew", "cleared"]
 Send = Callable[["Message"], None]
 """Sends a message to one receiver; raises a Transient error when it did not arrive."""
@@ -146,18 +149,31 @@ def senders(settings: NotifySettings, transport: httpx2.BaseTransport | None = N
 def _webhook(url: str, transport: httpx2.BaseTransport | None) -> Send:
     def send(message: Message) -> None:
         body = {**vars(message), "id": message.id, "subject": message.subject, "text": message.text}
-        content = report.to_json(body).encode()
+        content, headers = report.to_json(body).encode(), {"Content-Type": "application/json"}
         try:
-            with httpx2.Client(transport=transport, timeout=_TIMEOUT) as client:
-                answer = client.post(url, content=content, headers={"Content-Type": "application/json"})
+            with bounded.exchange(_SECONDS, _BYTES) as bounds:
+                ways = bounded.ways_to(url, transport)
+                with (
+                    httpx2.Client(transport=ways.transport, mounts=ways.mounts, timeout=_SECONDS) as client,
+                    client.stream("POST", url, content=content, headers=headers) as answer,
+                ):
+                    status = answer.status_code  # of the body nothing is read
         except (httpx2.HTTPError, httpx2.InvalidURL) as problem:
+            why = bounds.excess or type(problem).__name__
             raise SystemUnavailable(
-                f"the webhook cannot be reached ({type(problem).__name__})", hint="look at 'notify: webhooks:'"
+                f"the webhook cannot be reached ({why})", hint="look at 'notify: webhooks:'"
             ) from None
-        if answer.status_code >= 300:
-            raise SystemUnavailable(f"the webhook answered {answer.status_code}", hint="look at 'notify: webhooks:'")
+        if status >= 300:
+            raise SystemUnavailable(f"the webhook answered {status}", hint="look at 'notify: webhooks:'")
 
     return send
+
+
+class _MailServer(smtplib.SMTP):
+    """A mail server that is spoken to over a connection with bounds."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return bounded.connect(host, port, timeout)
 
 
 def _mail(settings: EmailSettings) -> Send:
@@ -168,15 +184,19 @@ def _mail(settings: EmailSettings) -> Send:
         mail["X-Alert-Id"] = message.id
         mail.set_content(message.text)
         try:
-            with smtplib.SMTP(settings.host, settings.port, timeout=_TIMEOUT) as server:
+            with (
+                bounded.exchange(_SECONDS_MAIL, _BYTES) as bounds,
+                _MailServer(settings.host, settings.port, timeout=_SECONDS_MAIL) as server,
+            ):
                 if settings.starttls:
-                    server.starttls(context=ssl.create_default_context())
+                    server.starttls(context=bounded.tls())
                 if settings.user and settings.password:
                     server.login(settings.user, settings.password.get_secret_value())
                 server.send_message(mail)
         except (OSError, smtplib.SMTPException) as problem:
+            why = bounds.excess or type(problem).__name__
             raise SystemUnavailable(
-                f"the mail server {settings.host} did not take a message ({type(problem).__name__})",
+                f"the mail server {settings.host} did not take a message ({why})",
                 hint="look at 'notify: email:'",
             ) from None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Protocol
 
 import httpx2
 
-from replicator.errors import AccessDenied, CredentialsRefused, NotSent, Throttled
+from replicator import bounded
+from replicator.errors import AccessDenied, CredentialsRefused, NotSent, ReplicatorError, Throttled
 from replicator.systems.answers import Answer, error_of, pause
 from replicator.systems.settings import Bearer, ClientCredentials, SystemSettings
 
@@ -17,6 +19,8 @@ Clock = Callable[[], datetime]
 """The time now, aware, in UTC."""
 renew_before = timedelta(seconds=120)
 """A token is renewed this long before it ends, so that it does not end on the way."""
+largest_answer = 2**20
+"""Bytes of an issuer's answer, which holds a token and little else."""
 check_issuer = "check token_url; 'replicator run' tries it again by itself"
 """What to do next where the answer is not that of a token issuer."""
 
@@ -47,7 +51,7 @@ class Fixed:
 
 
 class ClientCredentialsToken:
-    """A token fetched with a client's own secret; one thread fetches, the others wait for it."""
+    """A token fetched with a client's own secret; one thread fetches, the others wait for it, and share its failure."""
 
     def __init__(
         self, settings: SystemSettings, auth: ClientCredentials, transport: httpx2.BaseTransport | None, clock: Clock
@@ -57,28 +61,35 @@ class ClientCredentialsToken:
         self._auth = auth
         self._clock = clock
         self._longest_pause = settings.longest_pause_seconds
+        self._seconds = settings.timeout_seconds
         self._lock = Lock()
+        self._failures = 0
+        self._failed: ReplicatorError | None = None
         self._header = ""
         self._until: datetime | None = None
+        ways = bounded.ways_to(auth.token_url, transport)
         self._client = OAuth2Client(
             client_id=auth.client_id,
             client_secret=auth.client_secret.get_secret_value(),
             scope=auth.scope,
             token_endpoint_auth_method="client_secret_post",  # noqa: S106 (the name of a method)
-            transport=transport,
+            headers={"Accept-Encoding": "identity"},
+            event_hooks={"response": [_refuse_packed]},
+            transport=ways.transport,
+            mounts=ways.mounts,
             timeout=settings.timeout_seconds,
         )
 
     def header(self) -> str | None:
         """The header of a token that is good for a while yet."""
-        with self._lock:
+        with self._alone():
             if self._until is None or self._clock() >= self._until:
                 self._fetch()
             return self._header
 
     def renew(self, refused: str | None) -> bool:
         """Fetch a new token, unless another thread has done so since ``refused`` was used."""
-        with self._lock:
+        with self._alone():
             if self._header == refused:
                 self._fetch()
             return self._header != refused
@@ -86,6 +97,21 @@ class ClientCredentialsToken:
     def close(self) -> None:
         """Release the connection to the token's issuer."""
         self._client.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread at a time. Who waited while another one fetched in vain does not wait as long once more."""
+        failures = self._failures
+        with self._lock:
+            if self._failed is not None and self._failures != failures:
+                raise self._failed
+            self._failed = None
+            try:
+                yield
+            except ReplicatorError as error:
+                self._failures += 1
+                self._failed = error
+                raise
 
     def _fetch(self) -> None:
         now = self._clock()
@@ -102,7 +128,8 @@ class ClientCredentialsToken:
 
         where = self._auth.token_url
         try:
-            token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
+            with bounded.exchange(self._seconds, largest_answer) as bounds:
+                token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
         except OAuthError as error:
             raise CredentialsRefused(
                 f"{where}: the client {self._auth.client_id} gets no token: {self._without_secret(str(error))}",
@@ -111,7 +138,7 @@ class ClientCredentialsToken:
         except httpx2.HTTPStatusError as error:
             raise self._refusal(error.response) from None
         except httpx2.HTTPError as error:
-            raise NotSent(f"{where}: no answer ({type(error).__name__})") from None
+            raise NotSent(f"{where}: no answer ({bounds.excess or type(error).__name__})") from None
         except (ValueError, TypeError, AttributeError, RecursionError):
             raise NotSent(f"{where}: the answer is not that of a token issuer", hint=check_issuer) from None
         return token
@@ -129,6 +156,12 @@ class ClientCredentialsToken:
 
     def _without_secret(self, text: str) -> str:
         return text.replace(self._auth.client_secret.get_secret_value(), "***")
+
+
+def _refuse_packed(response: httpx2.Response) -> None:
+    """Packed answers were not asked for, and could unpack to any size."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx2.DecodingError("packed")
 
 
 def _lifetime(seconds: object) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+from replicator import bounded
+from replicator.bounded import Exchange
 from replicator.errors import NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.systems.answers import Answer, Pause, error_of, pause
 from replicator.systems.auth import ClientCredentialsToken, Clock, credentials
@@ -20,7 +21,13 @@ from replicator.systems.settings import SystemSettings
 from replicator.systems.slots import Slots
 
 budget_header = "x-ms-ratelimit-burst-remaining-xrm-requests"
-before_sending = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+before_sending = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
 
 
 class LostAnswer(SystemUnavailable):
@@ -61,8 +68,10 @@ class Http:
         # A pool's own limit would let waiting requests run into a timeout; this one lets them wait.
         self._slots = Slots(settings.parallel_requests)
         self._credentials = credentials(settings, transport, clock)
+        ways = bounded.ways_to(self.root, transport)
         self._client = httpx2.Client(
-            transport=transport,
+            transport=ways.transport,
+            mounts=ways.mounts,
             timeout=httpx2.Timeout(settings.timeout_seconds, connect=min(settings.timeout_seconds, 10.0)),
             follow_redirects=False,
         )
@@ -170,11 +179,17 @@ class Http:
         sent = dict(headers) if auth is None else {**headers, "Authorization": auth}
         with self._lock:
             self.requests += 1
+        with self._slots.one(), bounded.exchange(self.settings.answer_seconds, self.settings.answer_bytes) as bounds:
+            return self._whole(method, url, what, sent, content, bounds)
+
+    def _whole(
+        self, method: str, url: str, what: str, headers: Mapping[str, str], content: bytes | None, bounds: Exchange
+    ) -> Answer:
         try:
-            with self._slots.one(), self._client.stream(method, url, headers=sent, content=content) as response:
+            with self._client.stream(method, url, headers=headers, content=content) as response:
                 self._note_budget(response.headers.get(budget_header, ""))
                 self._note_clock(response.headers.get("date", ""))
-                return Answer(response.status_code, _lower(response.headers), self._body(response, what))
+                return Answer(response.status_code, _lower(response.headers), _body(response, bounds))
         except before_sending as error:
             host = urlsplit(url).netloc
             raise NotSent(
@@ -185,27 +200,22 @@ class Http:
             raise UnexpectedAnswer(f"{what}: the address is not one") from error
         except httpx2.DecodingError as error:
             raise UnexpectedAnswer(f"{what}: the answer cannot be unpacked") from error
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise LostAnswer(f"{what}: no whole answer ({type(error).__name__})") from error
+        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+            raise self._broken_off(what, bounds, error) from error
 
-    def _body(self, response: httpx2.Response, what: str) -> bytes:
-        """The body, within bounds of size and time: a timeout alone never ends a body that drips."""
-        until = time.monotonic() + self.settings.answer_seconds
-        pieces, size = [], 0
-        for piece in response.iter_bytes():
-            pieces.append(piece)
-            size += len(piece)
-            if size > self.settings.answer_bytes:
-                raise UnexpectedAnswer(
-                    f"{what}: the answer is larger than {self.settings.answer_bytes} bytes",
-                    hint="ask for fewer records_per_read, or allow more answer_bytes for this system",
-                )
-            if time.monotonic() > until:
-                raise LostAnswer(
-                    f"{what}: the answer did not end in {self.settings.answer_seconds:.0f} s",
-                    hint="ask for fewer records_per_read, or allow more answer_seconds for this system",
-                )
-        return b"".join(pieces)
+    def _broken_off(self, what: str, bounds: Exchange, error: Exception) -> SystemUnavailable | UnexpectedAnswer:
+        """The error for an answer that did not come whole."""
+        if bounds.is_large:
+            return UnexpectedAnswer(
+                f"{what}: the answer is larger than {bounds.size} bytes",
+                hint="ask for fewer records_per_read, or allow more answer_bytes for this system",
+            )
+        if bounds.is_late:
+            return LostAnswer(
+                f"{what}: the answer did not end in {bounds.seconds:g} s",
+                hint="ask for fewer records_per_read, or allow more answer_seconds for this system",
+            )
+        return LostAnswer(f"{what}: no whole answer ({type(error).__name__})")
 
     def _note_budget(self, left: str) -> None:
         if left.isascii() and left.isdecimal():
@@ -214,6 +224,15 @@ class Http:
     def _note_clock(self, told: str) -> None:
         with suppress(ValueError, TypeError):
             self.skew = (parsedate_to_datetime(told) - self.clock()).total_seconds()
+
+
+def _body(response: httpx2.Response, bounds: Exchange) -> bytes:
+    """The body, unpacked piece by piece: also then it keeps within the bounds. Raises OSError where it does not."""
+    pieces = []
+    for piece in response.iter_bytes():
+        pieces.append(piece)
+        bounds.count_unpacked(len(piece))
+    return b"".join(pieces)
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:

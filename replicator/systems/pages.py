@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from replicator.errors import UnexpectedAnswer
 from replicator.systems.answers import json_object
@@ -22,29 +24,41 @@ class Sheet:
 def sheets(http: Http, url: str, headers: Mapping[str, str], entity_set: str) -> Iterator[Sheet]:
     """The pages from ``url`` on, to the end. Only the last one has no ``next_link``.
 
-    Raises UnexpectedAnswer for a link that came before, a link to another host, more pages than allowed, or a page
-    that is none; and what ``Http.send`` raises.
+    Raises UnexpectedAnswer for a link that came before, a link to another host, more pages or seconds than allowed, or
+    a page that is none; and what ``Http.send`` raises.
     """
-    seen: set[str] = set()
+    seen: set[bytes] = set()
+    until = time.monotonic() + http.settings.read_seconds
     link: str | None = url
     while link is not None:
-        number = len(seen) + 1
-        what = f"{entity_set}, page {number}"
-        if link in seen:
+        what = f"{entity_set}, page {len(seen) + 1}"
+        mark = sha256(link.encode("utf-8", "surrogatepass")).digest()  # links may be long, and many
+        if mark in seen:
             raise UnexpectedAnswer(
                 f"{http.name}: {what}: the link to this page was followed before: the pages run in a circle",
                 hint="nothing of this read is used; it is tried again later",
             )
-        if number > http.settings.pages_per_read:
-            raise UnexpectedAnswer(
-                f"{http.name}: {what}: more pages than pages_per_read allows",
-                hint="allow more for this system, where the entity set is so large",
-            )
-        seen.add(link)
+        _keep_bounds(http, what, len(seen), until)
+        seen.add(mark)
         body = json_object(http.send("GET", link, what, headers=headers), f"{http.name}: {what}")
         sheet = _sheet(body, http, link, what)
         yield sheet
         link = sheet.next_link
+
+
+def _keep_bounds(http: Http, what: str, pages: int, until: float) -> None:
+    """Pages may go on for ever without a link coming twice."""
+    settings = http.settings
+    if pages >= settings.pages_per_read:
+        told, setting = f"more pages than the {settings.pages_per_read} that a read may have", "pages_per_read"
+    elif time.monotonic() >= until:
+        told, setting = f"the entity set was not read in {settings.read_seconds:g} s", "read_seconds"
+    else:
+        return
+    raise UnexpectedAnswer(
+        f"{http.name}: {what}: {told}",
+        hint=f"nothing of this read is used; where the entity set is so large, allow more {setting} for this system",
+    )
 
 
 def _sheet(body: dict[str, object], http: Http, url: str, what: str) -> Sheet:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from replicator.bounded import is_loopback
 from replicator.errors import ConfigurationError
 from replicator.systems.connector import Limits
 
@@ -120,10 +120,15 @@ class SystemSettings(Settings):
     parallel_requests: int = Field(default=4, ge=1, le=52, description="Requests under way at once")
     writes_per_request: int = Field(default=100, ge=1, le=1000, description="Writes in one batch")
     records_per_read: int | None = Field(default=None, ge=1, le=10_000, description="Default: 5000, finops 1000")
-    timeout_seconds: float = Field(default=60, gt=0, description="Longest silence of the system")
-    answer_seconds: float = Field(default=600, gt=0, description="Longest time for one whole answer")
-    answer_bytes: int = Field(default=256 * 2**20, gt=0, description="Largest answer, unpacked")
-    pages_per_read: int = Field(default=100_000, ge=1, description="More pages than this are taken for a loop")
+    timeout_seconds: float = Field(
+        default=60, gt=0, description="Longest silence of the system, and longest wait for a token"
+    )
+    answer_seconds: float = Field(
+        default=600, gt=0, description="Longest time for one request, from connecting to the end"
+    )
+    answer_bytes: int = Field(default=256 * 2**20, gt=0, description="Largest answer, as it comes and unpacked")
+    read_seconds: float = Field(default=14_400, gt=0, description="Longest read of an entity set, all its pages")
+    pages_per_read: int = Field(default=10_000, ge=1, description="Most pages of a read")
     longest_pause_seconds: float = Field(default=900, gt=0, description="A longer Retry-After is cut to this")
     track_changes: bool = Field(default=True, description="dataverse: ask for changes only, where the set can")
     allow_plain_http: bool = Field(default=False, description="Send credentials unencrypted beyond this machine")
@@ -166,9 +171,4 @@ def _address(value: str) -> str:
 def _is_private(url: str) -> bool:
     """Whether nobody on the way can read along: encrypted, or never leaving this machine."""
     parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")

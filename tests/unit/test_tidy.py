@@ -32,7 +32,7 @@ LAYERS = (
     {"config"},
     {"systems", "hub"},
     {"model"},
-    {"serving"},
+    {"serving", "bounded"},
     {"errors", "signals", "words"},
 )
 """From top to bottom. A module imports from layers below its own, never from a neighbour in its layer but itself."""
