@@ -11,6 +11,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from replicator.aliases import BoundedLoader
 from replicator.errors import ReplicatorError
 from replicator.model.complaints import Location as Location
 from replicator.model.complaints import in_plain_words
@@ -18,7 +19,7 @@ from replicator.model.complaints import in_plain_words
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(BoundedLoader):
     """YAML 1.2 booleans (``NO`` is Norway, ``Yes`` a symbol), numbers with a point as Decimal, no repeated keys."""
 
 

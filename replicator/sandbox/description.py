@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from replicator.aliases import load
 
 SystemName = Literal["sales", "ops"]
 FieldType = Literal["text", "integer", "decimal", "money", "boolean", "guid", "date", "datetime", "choice", "lookup"]
@@ -263,7 +264,7 @@ def kind_name(wire: str) -> str:
 @lru_cache(maxsize=4)
 def describe(system: SystemName) -> Description:
     """The description of one of the two systems."""
-    raw = yaml.safe_load((Path(__file__).parent / f"{system}.yaml").read_text(encoding="utf-8"))
+    raw: Any = load((Path(__file__).parent / f"{system}.yaml").read_text(encoding="utf-8"))
     common = raw.pop("common_fields", {})
     for name, entity_set in raw["entity_sets"].items():
         entity_set["name"] = name

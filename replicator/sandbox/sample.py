@@ -14,9 +14,9 @@ from random import Random
 from typing import Any, Literal
 from uuid import UUID
 
-import yaml
 from pydantic import Field, model_validator
 
+from replicator.aliases import load
 from replicator.sandbox.description import Spec, SystemName
 from replicator.sandbox.http import to_json
 from replicator.sandbox.rules import Evaluator
@@ -254,7 +254,7 @@ class _Maker:
 def read_sample(path: Path | None = None) -> Sample:
     """The recipes."""
     text = (path or Path(__file__).with_name("sample.yaml")).read_text(encoding="utf-8")
-    return Sample.model_validate(yaml.safe_load(text))
+    return Sample.model_validate(load(text))
 
 
 def generate(seed: int, folder: Path) -> None:

@@ -32,7 +32,7 @@ LAYERS = (
     {"config"},
     {"systems", "hub"},
     {"model"},
-    {"serving", "bounded"},
+    {"serving", "bounded", "aliases"},
     {"errors", "signals", "words"},
 )
 """From top to bottom. A module imports from layers below its own, never from a neighbour in its layer but itself."""
@@ -109,7 +109,7 @@ def test_no_module_imports_from_a_layer_above_or_beside_its_own() -> None:
 def test_the_sandbox_stands_beside_and_only_those_who_show_it_open_it() -> None:
     from_inside = {other for path in MODULES if room(path) == "sandbox" for other, _ in imported(path)}
     from_outside = {room(path) for path in MODULES for other, _ in imported(path) if other == "sandbox"} - {"sandbox"}
-    assert from_inside <= {"sandbox", "serving", "errors", "signals", "words"}
+    assert from_inside <= {"sandbox", "serving", "aliases", "errors", "signals", "words"}
     assert from_outside <= OPENS_THE_SANDBOX
 
 
@@ -170,6 +170,12 @@ def test_nothing_prints_but_through_the_terminal_and_the_log() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "pprint")
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_all_yaml_is_read_with_bounded_aliases() -> None:
+    loading = re.compile(r"\byaml\.(?:safe_|full_|unsafe_)?load(?:_all)?\(|\(yaml\.\w*Loader\)")
+    found = [shown(path) for path in MODULES if loading.search(path.read_text(encoding="utf-8"))]
+    assert found == ["replicator/aliases.py"]
 
 
 def test_no_time_is_taken_without_its_zone() -> None:
