@@ -33,7 +33,7 @@ from replicator.hub.trouble import passes, remedy, words_of
 from replicator.metrics import serve
 from replicator.model.compiled import compile_folder
 from replicator.objects.migrate import OWNER, migrate, owner_of
-from replicator.options import answer, config_option, json_option
+from replicator.options import answer, config_option, json_option, say, say_json
 from replicator.setup import engine_of, hub_of, leading, log_as_json, this_process, world_of
 from replicator.signals import stop_on_signals
 from replicator.terminal import TerminalWatcher
@@ -60,18 +60,18 @@ def told_errors() -> Iterator[None]:
     try:
         yield
     except ReplicatorError as problem:
-        click.echo(f"error: {problem.message}", err=True)
+        say(f"error: {problem.message}", err=True, keep="\n\t")
         if problem.hint:
-            click.echo(f"  next: {problem.hint}", err=True)
+            say(f"  next: {problem.hint}", err=True)
         sys.exit(4 if isinstance(problem, Transient) else 1)
     except BrokenPipeError:
         raise  # click's own: whoever read the output has seen enough
     except OSError as problem:
-        click.echo(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", err=True)
+        say(f"error: {problem.filename or 'a file'}: {problem.strerror or problem}", err=True)
         sys.exit(1)
     except (DBAPIError, psycopg.Error) as problem:
-        click.echo(f"error: the hub: {words_of(problem)}", err=True)
-        click.echo(f"  next: {remedy(problem)}, then run the command again", err=True)
+        say(f"error: the hub: {words_of(problem)}", err=True)
+        say(f"  next: {remedy(problem)}, then run the command again", err=True)
         sys.exit(4 if passes(problem) else 1)
 
 
@@ -126,8 +126,8 @@ def migrate_command(config_path: Path | None, as_json: bool) -> None:
         where = shown_url(hub.engine)
         owner = owner_of(hub.engine)
     if owner != OWNER:
-        click.echo(f"warning: the roles of the hub could not be set up, {owner} owns it and does everything", err=True)
-        click.echo(f"  next: let {owner} create roles; where they are there: grant {OWNER} to it. Then again", err=True)
+        say(f"warning: the roles of the hub could not be set up, {owner} owns it and does everything", err=True)
+        say(f"  next: let {owner} create roles; where they are there: grant {OWNER} to it. Then again", err=True)
     answer(f"the hub is ready: {where}", as_json, hub=where)
 
 
@@ -209,7 +209,7 @@ def check_schema(folder: Path, json_schema: bool, as_json: bool) -> None:
     if json_schema:
         from replicator.model.editors import json_schemas
 
-        click.echo(report.to_json(json_schemas()))
+        say_json(json_schemas())
         return
     compiled = compile_folder(folder)
     lines = [f"{found.rank}  {found.name}" for found in compiled.maps]
@@ -269,10 +269,10 @@ def _load_again(host: Host, folders: tuple[Path, ...]) -> None:
         try:
             systems = host.load(folder)
         except (ReplicatorError, OSError) as problem:
-            click.echo(f"error: {problem}", err=True)
+            say(f"error: {problem}", err=True)
         else:
             told = (f"{name} {many(sum(counts.values()), 'record')}" for name, counts in systems.items())
-            click.echo(f"{folder} loaded again: {', '.join(told)}", err=True)
+            say(f"{folder} loaded again: {', '.join(told)}", err=True)
 
 
 @main.command()
@@ -295,7 +295,7 @@ def demo(seed: int, keep: bool, folder: Path | None, as_json: bool) -> None:
     with Demo(seed, folder, Console(stderr=as_json)) as show:
         show.play()
         if as_json:
-            click.echo(report.to_json(show.standing()))
+            say_json(show.standing())
         if keep:
             show.stay()
 
@@ -321,7 +321,7 @@ def down(config_path: Path | None, as_json: bool) -> None:
     """Stop the embedded server."""
     _embedded(config_path, embedded.stop)
     if as_json:
-        click.echo(report.to_json({"stopped": True}))
+        say_json({"stopped": True})
 
 
 @hub.command("psql", context_settings={"ignore_unknown_options": True})

@@ -172,7 +172,7 @@ class Demo:
                 sandbox.put(change["entity_set"], change["record"])
 
     def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        report.print_line(self.console, text, keep="\n")
 
     def _wait_until_quiet(self, since: datetime.datetime) -> None:
         """Until every entity set has been read since, and no change waits to be marked or sent."""

@@ -22,7 +22,7 @@ from replicator.config import EmailSettings, NotifySettings
 from replicator.engine.lease import leading
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub.sql import statements
-from replicator.words import many
+from replicator.words import many, visible
 
 _sql = statements(__file__)
 _SECONDS, _SECONDS_MAIL = 5.0, 15.0
@@ -93,10 +93,10 @@ def _step(records: int, thresholds: Sequence[int]) -> int:
 
 
 def _message(kind: Kind, row: Mapping[str, Any]) -> Message:
-    return Message(
-        kind, row["cause"], row["title"], row["records"], row["since"], row.get("record"), row.get("root_cause"),
-        row.get("next"),
-    )  # fmt: skip
+    record, root_cause, after = (
+        None if (text := row.get(name)) is None else visible(text) for name in ("record", "root_cause", "next")
+    )
+    return Message(kind, row["cause"], visible(row["title"]), row["records"], row["since"], record, root_cause, after)
 
 
 class Notifier:

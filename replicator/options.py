@@ -8,6 +8,7 @@ import click
 
 from replicator import report
 from replicator.config import FILE
+from replicator.words import visible
 
 config_option = click.option(
     "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), envvar="REPLICATOR_CONFIG",
@@ -16,6 +17,19 @@ config_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+def say(text: str, *, err: bool = False, keep: str = "") -> None:
+    """One line, whatever words from elsewhere it holds; more only where ``keep`` has the line end."""
+    click.echo(visible(text, keep=keep), err=err)
+
+
+def say_json(value: object) -> None:
+    """JSON, which escapes by itself what a terminal would obey."""
+    click.echo(report.to_json(value))
+
+
 def answer(text: str, as_json: bool, **values: object) -> None:
     """One result: a sentence, or the values in it as JSON."""
-    click.echo(report.to_json(values) if as_json else text)
+    if as_json:
+        say_json(values)
+    else:
+        say(text, keep="\n\t")

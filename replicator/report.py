@@ -13,7 +13,7 @@ import simplejson
 import sqlalchemy as sa
 from rich.console import Console
 
-from replicator.words import many
+from replicator.words import many, visible
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -107,7 +107,7 @@ def needs_attention(found: Mapping[str, Rows]) -> bool:
 
 
 def to_json(value: object) -> str:
-    """JSON with exact decimals and ISO 8601 times."""
+    """JSON with exact decimals and ISO 8601 times, in ASCII without control characters: a terminal shows all of it."""
     return simplejson.dumps(value, use_decimal=True, default=_plain, indent=2)
 
 
@@ -130,17 +130,17 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     for first, *others in lines:
         cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-        _line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
+        print_line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
     for row in found["held"]:
-        _line(console, f"held: {many(row['records'], row['operation'])} of {row['flow']}: {row['reason']}")
-        _line(console, f"      decide with: replicator approve|reject --flow {shlex.quote(row['flow'])}")
+        print_line(console, f"held: {many(row['records'], row['operation'])} of {row['flow']}: {row['reason']}")
+        print_line(console, f"      decide with: replicator approve|reject --flow {shlex.quote(row['flow'])}")
     if any(row["conflicts"] for row in found["flows"]):
-        _line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
+        print_line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
     for row in found["put_aside"]:
         records = many(row["records"], "record")
-        _line(console, f"put aside: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
+        print_line(console, f"put aside: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
     for line in _not_read(found["problems"]):
-        _line(console, line)
+        print_line(console, line)
     _print_surroundings(console, found)
 
 
@@ -161,22 +161,22 @@ def _print_surroundings(console: Console, found: Mapping[str, Rows]) -> None:
     """What stands still on purpose, the systems' patience, who leads, and who holds back the log's window."""
     for row in found["pauses"]:
         why = f": {row['reason']}" if row["reason"] else ""
-        _line(console, f"paused: {row['scope']} since {_time(row['at'])} by {row['by']}{why}")
+        print_line(console, f"paused: {row['scope']} since {_time(row['at'])} by {row['by']}{why}")
     for row in found["flows"]:
         if row["mode"] == "observe":
-            _line(console, f"observed only: {row['flow']}; nothing is sent")
+            print_line(console, f"observed only: {row['flow']}; nothing is sent")
     for row in found["systems"]:
         left = "" if row["budget_left"] is None else f", {row['budget_left']} left"
         pause = "" if row["paused_until"] is None else f", asked for a pause until {_time(row['paused_until'])}"
-        _line(console, f"requests: {row['system']} {row['requests']}{left}{pause}")
+        print_line(console, f"requests: {row['system']} {row['requests']}{left}{pause}")
     for row in found["leader"]:
         silent = f"nobody; {row['holder']} did until {_time(row['expires_at'])}"
-        _line(console, f"leads: {row['holder'] if row['fresh'] else silent}")
+        print_line(console, f"leads: {row['holder'] if row['fresh'] else silent}")
     for row in found["window_holder"]:
         age = row["age"].total_seconds()
-        _line(console, f"open transaction: {_session(row)} since {age:.0f} s; its changes are seen when it ends")
+        print_line(console, f"open transaction: {_session(row)} since {age:.0f} s; its changes are seen when it ends")
     for row in found["lock_holders"]:
-        _line(console, f"lock held: by {_session(row)}; nothing is written until that session ends")
+        print_line(console, f"lock held: by {_session(row)}; nothing is written until that session ends")
 
 
 def _session(row: Mapping[str, Any]) -> str:
@@ -186,31 +186,33 @@ def _session(row: Mapping[str, Any]) -> str:
 def print_details(console: Console, found: Mapping[str, Rows]) -> None:
     """The records that are not in step, one a line."""
     for row in found["blocked"]:
-        _line(console, f"blocked       {row['map']}  {row['record']}  waits for {', '.join(row['waits_for'] or ())}")
+        print_line(
+            console, f"blocked       {row['map']}  {row['record']}  waits for {', '.join(row['waits_for'] or ())}"
+        )
     for row in found["failed"]:
-        _line(console, f"{row['state']:<13} {row['map']}  {row['record'] or '(unknown)'}  {row['reason']}")
+        print_line(console, f"{row['state']:<13} {row['map']}  {row['record'] or '(unknown)'}  {row['reason']}")
     for row in found["not_eligible"]:
-        _line(console, f"not eligible  {row['map']}  {row['record']}  {row['reason']}")
+        print_line(console, f"not eligible  {row['map']}  {row['record']}  {row['reason']}")
     for row in found["skipped"]:
-        _line(console, f"skipped       {row['map']}  {row['record']}  {row['state_before']}: {row['reason']}")
+        print_line(console, f"skipped       {row['map']}  {row['record']}  {row['state_before']}: {row['reason']}")
     for row in found["observed"]:
-        _line(console, f"observed      {row['map']}  {row['record']}  {row['reason']}")
+        print_line(console, f"observed      {row['map']}  {row['record']}  {row['reason']}")
 
 
 def print_causes(console: Console, found: Rows) -> None:
     """Failures by cause, the one with most records first."""
     for row in sorted(found, key=lambda row: (-row["records"], row["cause"])):
         of = " ".join(str(row[name]) for name in ("state", "code", "field") if row[name])
-        _line(console, f"{row['cause']}  {row['records']:>6}  {row['flow']}  {of}  since {_time(row['since'])}")
-        _line(console, f"          for example {row['record'] or '(unknown)'}: {row['reason']}")
+        print_line(console, f"{row['cause']}  {row['records']:>6}  {row['flow']}  {of}  since {_time(row['since'])}")
+        print_line(console, f"          for example {row['record'] or '(unknown)'}: {row['reason']}")
     if found:
-        _line(console, "the records behind one: replicator causes ID; decide: replicator retry|skip --cause ID")
+        print_line(console, "the records behind one: replicator causes ID; decide: replicator retry|skip --cause ID")
 
 
 def print_behind(console: Console, found: Rows) -> None:
     """The records behind a cause, one a line."""
     for row in found:
-        _line(console, f"{row['state']:<13} {row['flow']}  {row['record'] or '(unknown)'}  {row['reason']}")
+        print_line(console, f"{row['state']:<13} {row['flow']}  {row['record'] or '(unknown)'}  {row['reason']}")
 
 
 def print_decisions(console: Console, found: Rows) -> None:
@@ -220,7 +222,7 @@ def print_decisions(console: Console, found: Rows) -> None:
         count = "" if row["action"] in ("pause", "resume") else f" ({many(row['records'], 'record')})"
         why = f": {row['reason']}" if row["reason"] else ""
         at = f"{row['at']:%Y-%m-%d %H:%M:%S}"
-        _line(console, f"{at}  {row['by']}  {row['action']} {row['what']}{record}{count}{why}")
+        print_line(console, f"{at}  {row['by']}  {row['action']} {row['what']}{record}{count}{why}")
 
 
 def print_conflicts(console: Console, found: Rows) -> None:
@@ -228,9 +230,9 @@ def print_conflicts(console: Console, found: Rows) -> None:
     for row in found:
         held = ", ".join(f"{name} {_shown(value)}" for name, value in sorted(row["held"].items()))
         record = f"{row['entity']} {row['record']}"
-        _line(console, f"{row['id']}  {record}  {row['field']}: {held}; before {_shown(row['base'])}")
+        print_line(console, f"{row['id']}  {record}  {row['field']}: {held}; before {_shown(row['base'])}")
     if found:
-        _line(console, "decide with: replicator resolve ID --take SIDE, or --value TEXT")
+        print_line(console, "decide with: replicator resolve ID --take SIDE, or --value TEXT")
 
 
 def print_chain(console: Console, found: Rows) -> None:
@@ -238,19 +240,19 @@ def print_chain(console: Console, found: Rows) -> None:
     for row in found:
         mark = "> " if row["cause"] else "  "
         indent = mark + "    " * row["depth"]
-        _line(console, f"{indent}{row['topic']}: {row['record']}: {row['state']}{_since(row['at'])}")
+        print_line(console, f"{indent}{row['topic']}: {row['record']}: {row['state']}{_since(row['at'])}")
         if row["said"] and row["said"] != row["state"]:
-            _line(console, f"  {'    ' * row['depth']}    {row['said']}")
+            print_line(console, f"  {'    ' * row['depth']}    {row['said']}")
         if row["next"]:
-            _line(console, f"  {'    ' * row['depth']}    next: {row['next']}")
+            print_line(console, f"  {'    ' * row['depth']}    next: {row['next']}")
 
 
 def print_root_causes(console: Console, found: Rows) -> None:
     """Root causes, and what happens next."""
     for row in found:
-        _line(console, f"> {row['record']}: {row['state']}: {row['said']}")
+        print_line(console, f"> {row['record']}: {row['state']}: {row['said']}")
         if row["next"]:
-            _line(console, f"      next: {row['next']}")
+            print_line(console, f"      next: {row['next']}")
 
 
 def print_history(console: Console, found: Rows) -> None:
@@ -262,20 +264,20 @@ def print_history(console: Console, found: Rows) -> None:
         else:
             image = row["before"] if row["operation"] == "deleted" else row["after"]
             what = ", ".join(f"{name} {_json(value)}" for name, value in (image or {}).items() if value is not None)
-        _line(console, f"{head}  {what}" + (f"  ({row['origin']})" if row["origin"] else ""))
+        print_line(console, f"{head}  {what}" + (f"  ({row['origin']})" if row["origin"] else ""))
 
 
 def print_as_of(console: Console, found: Rows) -> None:
     """What each place held, the empty fields left out."""
     if not found:
-        _line(console, "it was nowhere at that moment")
+        print_line(console, "it was nowhere at that moment")
     for row in found:
-        _line(
+        print_line(
             console, f"{row['place']} {row['key']}" + ("" if row["known"] else ": the log does not reach back that far")
         )
         for name, value in (row["record"] or {}).items():
             if value is not None:
-                _line(console, f"    {name}: {_json(value)}")
+                print_line(console, f"    {name}: {_json(value)}")
 
 
 def _since(value: datetime.datetime | None) -> str:
@@ -294,8 +296,9 @@ def _shown(value: str | None) -> str:
     return "(empty)" if value is None else f"'{value}'"
 
 
-def _line(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+def print_line(console: Console, text: str, *, keep: str = "") -> None:
+    """One line, whatever words from elsewhere it holds; more only where ``keep`` has the line end."""
+    console.print(visible(text, keep=keep), highlight=False, soft_wrap=True, markup=False)
 
 
 def _time(value: datetime.datetime | None) -> str:

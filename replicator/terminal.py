@@ -16,6 +16,7 @@ from replicator.inbound.snapshot import Taken
 from replicator.model.compiled import CompiledMap
 from replicator.model.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
+from replicator.report import print_line
 
 
 class TerminalWatcher(Watcher):
@@ -94,7 +95,7 @@ class TerminalWatcher(Watcher):
 
     def _line(self, text: str) -> None:
         self.flush()
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        print_line(self.console, text)
 
     def flush(self) -> None:
         """One line per flow for all its requests."""
@@ -105,4 +106,4 @@ class TerminalWatcher(Watcher):
             flow, name = key.split("\n")
             told.setdefault(flow, []).append(f"{count} {name}")
         for flow, parts in told.items():
-            self.console.print(f"sent     {flow}: {', '.join(parts)}", highlight=False, soft_wrap=True, markup=False)
+            print_line(self.console, f"sent     {flow}: {', '.join(parts)}")

@@ -11,9 +11,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from replicator import report
 from replicator.config import load
-from replicator.options import config_option, json_option
+from replicator.options import config_option, json_option, say, say_json
 from replicator.preflight import Told
 from replicator.preflight import check as look
 
@@ -45,10 +44,10 @@ def check(config_path: Path | None, as_json: bool) -> None:
         )
     if as_json:
         told = {name: [asdict(note) for note in getattr(notes, name)] for name in ("findings", "errors", "information")}
-        click.echo(report.to_json(told))
+        say_json(told)
     else:
         for line in lines(notes):
-            click.echo(line)
+            say(line)
     sys.exit(notes.exit_code)
 
 

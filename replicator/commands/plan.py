@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from replicator import report
 from replicator.config import load
 from replicator.cycle import Cycle, World
 from replicator.engine.lease import leader
@@ -21,7 +20,7 @@ from replicator.inbound.merge import Merged
 from replicator.inbound.snapshot import Taken
 from replicator.model.compiled import Compiled, CompiledMap
 from replicator.model.schema import EntitySet
-from replicator.options import config_option, json_option
+from replicator.options import config_option, json_option, say, say_json
 from replicator.outbound.acknowledge import Acknowledged
 from replicator.planning.rehearse import Plan, Standing, make_plan
 from replicator.planning.saved import Ran, run_plan, save, shown
@@ -94,7 +93,7 @@ def plan_command(
     for where, problem in plan.problems:
         watcher.problem(where, problem)
     if as_json:
-        click.echo(report.to_json(_data(plan, number, beside, read=not no_read and beside is None)))
+        say_json(_data(plan, number, beside, read=not no_read and beside is None))
     else:
         _tell(plan, entity, number, beside, fields=fields)
     stays = any(each.state not in _FINE for each in plan.standing)
@@ -142,30 +141,30 @@ def _data(plan: Plan, number: int | None, beside: str | None, *, read: bool) -> 
 
 def _tell(plan: Plan, entity: str | None, number: int | None, beside: str | None, *, fields: bool) -> None:
     if beside is not None:
-        click.echo(f"{beside} is at work: planned from what it has read, without what is under way")
+        say(f"{beside} is at work: planned from what it has read, without what is under way")
     for request, together in groupby(plan.writes, lambda each: each.request):
         _tell_request(request, list(together), fields=fields)
     if not plan.writes:
-        click.echo("nothing would be written")
+        say("nothing would be written")
     for each in plan.standing:
-        click.echo(_standing(each))
+        say(_standing(each))
     if plan.writes:
         asked = ", ".join(f"{count} to {system}" for system, count in plan.requests.items())
         writes, requests = _count(len(plan.writes), "write"), _count(sum(plan.requests.values()), "request")
-        click.echo(f"{writes} in {requests}: {asked}")
+        say(f"{writes} in {requests}: {asked}")
     if entity is not None:
-        click.echo(f"only {entity} and its parts are shown; what they need of others is taken as written")
+        say(f"only {entity} and its parts are shown; what they need of others is taken as written")
     if number is not None:
-        click.echo(f"plan {number} is saved; run it with: replicator run --plan {number}")
+        say(f"plan {number} is saved; run it with: replicator run --plan {number}")
 
 
 def _tell_request(number: int, writes: list[PlannedWrite], *, fields: bool) -> None:
-    click.echo(f"request {number} to {writes[0].system}: {writes[0].root}")
+    say(f"request {number} to {writes[0].system}: {writes[0].root}")
     for each in writes:
-        click.echo(f"  {each.place:>5}  {each.operation:<6}  {_named(each)}")
+        say(f"  {each.place:>5}  {each.operation:<6}  {_named(each)}")
         width = max((len(name) for name in each.fields), default=0)
         for name, (held, wanted) in each.fields.items() if fields else ():
-            click.echo(f"           {name:<{width}}  {shown(held)} -> {shown(wanted)}")
+            say(f"           {name:<{width}}  {shown(held)} -> {shown(wanted)}")
 
 
 def _named(write: PlannedWrite) -> str:
@@ -197,8 +196,8 @@ def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool
     ):
         ran = run_plan(replace(world, lease=lead.lease, stopping=stopping), connection, number)
     for line in _refusals(ran):
-        click.echo(line)
-    click.echo(f"plan {number}: {len(ran.writes) - len(ran.refused)} of {_count(len(ran.writes), 'write')} sent")
+        say(line)
+    say(f"plan {number}: {len(ran.writes) - len(ran.refused)} of {_count(len(ran.writes), 'write')} sent")
     sys.exit(4 if watcher.transient else 3 if ran.refused or watcher.terminal else 0)
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from replicator import report
 from replicator.config import load
-from replicator.options import config_option, json_option
+from replicator.options import config_option, json_option, say_json
 from replicator.reconcile import Found, Reconciliation, concerned
 from replicator.setup import leading, world_of
 from replicator.terminal import TerminalWatcher
@@ -60,7 +59,7 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set)
             found = Reconciliation(led, connection, entity).run(repair=repair, limit=limit)
     if as_json:
-        click.echo(report.to_json(asdict(found) | {"in_step": found.in_step}))
+        say_json(asdict(found) | {"in_step": found.in_step})
     else:
         for line in told(found):
             Console().print(line, highlight=False, soft_wrap=True, markup=False)

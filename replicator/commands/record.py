@@ -20,7 +20,7 @@ from replicator.commands.waiting import Waiting
 from replicator.config import load
 from replicator.errors import Terminal
 from replicator.objects.migrate import check_hub
-from replicator.options import answer, config_option, json_option
+from replicator.options import answer, config_option, json_option, say_json
 from replicator.setup import hub_of
 
 NAMES = """
@@ -94,7 +94,7 @@ def explain(config_path: Path | None, kind: str, key: str, as_json: bool) -> Non
         found = _asked(connection, "explain", kind, key)
     if as_json:
         causes = [row for row in found if row["cause"]]
-        click.echo(report.to_json({"kind": kind, "key": key, "chain": found, "root_causes": causes}))
+        say_json({"kind": kind, "key": key, "chain": found, "root_causes": causes})
     else:
         report.print_chain(Console(), found)
 
@@ -114,7 +114,7 @@ def history(config_path: Path | None, kind: str, key: str, limit: int | None, as
         found = _asked(connection, "history", kind, key)
     found = found[-limit:] if limit else found
     if as_json:
-        click.echo(report.to_json({"kind": kind, "key": key, "history": found}))
+        say_json({"kind": kind, "key": key, "history": found})
     else:
         report.print_history(Console(), found)
 
@@ -135,7 +135,7 @@ def as_of(config_path: Path | None, kind: str, key: str, moment: datetime.dateti
         if not found:
             _asked(connection, "history", kind, key)
     if as_json:
-        click.echo(report.to_json({"kind": kind, "key": key, "moment": moment, "places": found}))
+        say_json({"kind": kind, "key": key, "moment": moment, "places": found})
     else:
         report.print_as_of(Console(), found)
 

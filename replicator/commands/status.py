@@ -17,7 +17,7 @@ from replicator import report
 from replicator.config import load
 from replicator.errors import Terminal
 from replicator.objects.migrate import check_hub
-from replicator.options import config_option, json_option
+from replicator.options import config_option, json_option, say_json
 from replicator.setup import hub_of
 from replicator.signals import stop_on_signals
 
@@ -54,7 +54,7 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
 def tell(found: dict[str, report.Rows], as_json: bool) -> None:
     """A status on the terminal."""
     if as_json:
-        click.echo(report.to_json(found))
+        say_json(found)
         return
     console = Console()
     report.print_status(console, found)
@@ -105,7 +105,7 @@ def causes(config_path: Path | None, cause: str | None, limit: int, as_json: boo
     if cause is not None and not found:
         raise Terminal(f"there is no cause '{cause}'", hint="'replicator causes' lists them")
     if as_json:
-        click.echo(report.to_json({"causes" if cause is None else "records": found}))
+        say_json({"causes" if cause is None else "records": found})
     elif cause is None:
         report.print_causes(Console(), found)
     else:
@@ -122,7 +122,7 @@ def conflicts(config_path: Path | None, as_json: bool) -> None:
         with hub.engine.connect() as connection:
             found = report.rows(connection, "conflicts")
     if as_json:
-        click.echo(report.to_json({"conflicts": found}))
+        say_json({"conflicts": found})
     else:
         report.print_conflicts(Console(), found)
 
@@ -138,7 +138,7 @@ def decisions(config_path: Path | None, limit: int, as_json: bool) -> None:
         with hub.engine.connect() as connection:
             found = report.decided(connection, limit)
     if as_json:
-        click.echo(report.to_json({"decisions": found}))
+        say_json({"decisions": found})
     else:
         report.print_decisions(Console(), found)
 

@@ -15,6 +15,7 @@ from replicator.aliases import BoundedLoader
 from replicator.errors import ReplicatorError
 from replicator.model.complaints import Location as Location
 from replicator.model.complaints import in_plain_words
+from replicator.words import visible
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -92,7 +93,7 @@ class Document:
     def told(self, message: str, at: Location = (), *, line: int | None = None) -> str:
         """What is wrong with the value at ``at``, as one line that names file, line and field."""
         where = ".".join(str(part) for part in at)
-        return f"{self.path}:{line or self.line(at)}: {where + ': ' if where else ''}{message}"
+        return visible(f"{self.path}:{line or self.line(at)}: {where + ': ' if where else ''}{message}")
 
     def parse(self, model: type[Model]) -> Model:
         """The data as ``model``; all complaints in one error. Validators find the file's folder as ``base``."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote, quote_plus
 
 from replicator.errors import (
     AccessDenied,
@@ -18,11 +19,29 @@ from replicator.errors import (
     UnexpectedAnswer,
 )
 from replicator.systems import exact_json
+from replicator.words import visible
 
 default_pause_seconds = 30.0
 """The pause where a system asks for one without saying how long (as the vendor's own samples wait)."""
 longest_message = 2000
 """More characters of a system's message are not kept: some append a stack trace."""
+longest_looked_at = 10 * longest_message
+Hide = Callable[[str], str]
+"""Takes the secrets out of a text; see ``hidden``."""
+_credentials = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{20,}", re.IGNORECASE)
+_enough = 12
+"""So many first characters of a secret give away that the rest follows, also where that is cut off."""
+
+
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """A text without these secrets, as they are or as a form sends them, and without what follows 'Bearer' or 'Basic'.
+
+    Some systems, and gateways before them, repeat a request in their refusal.
+    """
+    for secret in secrets:
+        for form in {secret, quote(secret, safe=""), quote_plus(secret)}:
+            text = re.sub(re.escape(form[:_enough]) + r"[\w.~+/=%-]*", "***", text)
+    return _credentials.sub(r"\1 ***", text)
 
 
 @dataclass(frozen=True)
@@ -48,7 +67,7 @@ class Complaint:
     inner_type: str = ""
 
 
-def complaint(body: bytes) -> Complaint:
+def complaint(body: bytes, hide: Hide) -> Complaint:
     """The error object in ``body``, with the inner message where there is one; empty where there is none."""
     try:
         error = exact_json.loads(body, "").get("error")
@@ -59,23 +78,23 @@ def complaint(body: bytes) -> Complaint:
     inner = error.get("innererror")
     inner = inner if isinstance(inner, dict) else {}
     return Complaint(
-        code=_text(error.get("code")),
-        message=_words(inner.get("message")) or _words(error.get("message")),
-        inner_type=_text(inner.get("type")),
+        code=_text(error.get("code"), hide),
+        message=_words(inner.get("message"), hide) or _words(error.get("message"), hide),
+        inner_type=_text(inner.get("type"), hide),
     )
 
 
-def _words(value: object) -> str:
+def _words(value: object, hide: Hide) -> str:
     # OData 3 and some gateways wrap the message: {"lang": ..., "value": ...}.
-    return _text(value.get("value")) if isinstance(value, dict) else _text(value)
+    return _text(value.get("value") if isinstance(value, dict) else value, hide)
 
 
-def _text(value: object) -> str:
-    """A text for people and for the hub: NUL and lone surrogates, which a database cannot hold, are replaced."""
+def _text(value: object, hide: Hide) -> str:
+    """A text for people and for the hub, on one line: what cannot be seen, or be held by a database, is written out."""
     if not isinstance(value, str):
         return ""
-    text = value.strip()[:longest_message].replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return text.encode("utf-8", "replace").decode("utf-8")
+    # Cut last: half a secret would not be known as one.
+    return visible(hide(value.strip()[:longest_looked_at]))[:longest_message]
 
 
 @dataclass(frozen=True)
@@ -117,12 +136,13 @@ def _seconds(text: str, now: datetime) -> float | None:
     return (when - now).total_seconds()
 
 
-def error_of(answer: Answer, what: str, now: datetime, longest_pause: float) -> ReplicatorError | None:
+def error_of(answer: Answer, what: str, now: datetime, longest_pause: float, hide: Hide) -> ReplicatorError | None:
     """The error an answer stands for, None where it is a good one. ``what`` is the system and the request."""
     status = answer.status
     if 200 <= status < 300:
         return None
-    said = f"{what}: {status}{_words_of(answer)}"
+    words = complaint(answer.body, hide)
+    said = visible(hide(f"{what}: {status}{_words_of(answer, words)}"))
     if status == 429:
         wait = pause(answer.headers.get("retry-after"), now, longest_pause)
         return Throttled(f"{what}: the system is throttling and {wait}", retry_after=wait.seconds)
@@ -132,14 +152,13 @@ def error_of(answer: Answer, what: str, now: datetime, longest_pause: float) -> 
     if status >= 500 or status == 408:
         return SystemUnavailable(said)
     if 400 <= status < 500:
-        return _refused(answer, said)
+        return _refused(answer, words, said)
     return UnexpectedAnswer(said)
 
 
-def _words_of(answer: Answer) -> str:
-    if _is_of_another(answer):
+def _words_of(answer: Answer, words: Complaint) -> str:
+    if _is_of_another(answer, words):
         return f": {_instead_of_json(answer)}"
-    words = complaint(answer.body)
     return (f" {words.code}" if words.code else "") + (f": {words.message}" if words.message else "")
 
 
@@ -147,18 +166,18 @@ def _instead_of_json(answer: Answer) -> str:
     return f"{answer.media_type or 'an answer without a content type'} instead of JSON"
 
 
-def _is_of_another(answer: Answer) -> bool:
+def _is_of_another(answer: Answer, words: Complaint) -> bool:
     """Whether a refusal is no word of the system, but a page of a proxy: nothing may be concluded from it."""
-    return bool(answer.body) and answer.media_type != "application/json" and complaint(answer.body) == Complaint()
+    return bool(answer.body) and answer.media_type != "application/json" and words == Complaint()
 
 
-def _refused(answer: Answer, said: str) -> ReplicatorError:
+def _refused(answer: Answer, words: Complaint, said: str) -> ReplicatorError:
     # A single record that is not there is no error, so that a 404 is about the whole entity set.
     if answer.status == 404:
         hint = "check the system's url and kind, and whether it has this entity set: replicator check"
     else:
         hint = "check the names of the entity set and its fields in schema/: replicator check"
-    return UnexpectedAnswer(said, hint=hint) if _is_of_another(answer) else RequestRefused(said, hint=hint)
+    return UnexpectedAnswer(said, hint=hint) if _is_of_another(answer, words) else RequestRefused(said, hint=hint)
 
 
 def json_object(answer: Answer, what: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,8 +13,9 @@ import httpx2
 
 from replicator import bounded
 from replicator.errors import AccessDenied, CredentialsRefused, NotSent, ReplicatorError, Throttled
-from replicator.systems.answers import Answer, error_of, pause
+from replicator.systems.answers import Answer, error_of, hidden, longest_looked_at, longest_message, pause
 from replicator.systems.settings import Bearer, ClientCredentials, SystemSettings
+from replicator.words import visible
 
 Clock = Callable[[], datetime]
 """The time now, aware, in UTC."""
@@ -34,6 +36,9 @@ class Credentials(Protocol):
     def renew(self, refused: str | None) -> bool:
         """Whether there is another header than the ``refused`` one to try; fetches a token if need be."""
 
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown or kept, should it come back."""
+
 
 class Fixed:
     """A header that never changes."""
@@ -49,6 +54,10 @@ class Fixed:
         """Nothing to renew."""
         return False
 
+    def secrets(self) -> tuple[str, ...]:
+        """The token in the header."""
+        return () if self._value is None else (self._value.removeprefix("Bearer "),)
+
 
 class ClientCredentialsToken:
     """A token fetched with a client's own secret; one thread fetches, the others wait for it, and share its failure."""
@@ -63,6 +72,7 @@ class ClientCredentialsToken:
         self._longest_pause = settings.longest_pause_seconds
         self._seconds = settings.timeout_seconds
         self._lock = Lock()
+        self._tokens: deque[str] = deque(maxlen=3)
         self._failures = 0
         self._failed: ReplicatorError | None = None
         self._header = ""
@@ -94,6 +104,10 @@ class ClientCredentialsToken:
                 self._fetch()
             return self._header != refused
 
+    def secrets(self) -> tuple[str, ...]:
+        """The client's secret, and the latest tokens."""
+        return (self._auth.client_secret.get_secret_value(), *tuple(self._tokens))
+
     def close(self) -> None:
         """Release the connection to the token's issuer."""
         self._client.close()
@@ -119,6 +133,7 @@ class ClientCredentialsToken:
         text, seconds = token.get("access_token"), token.get("expires_in", 3600)
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
             raise NotSent(f"{self._auth.token_url}: the answer holds no token", hint=check_issuer)
+        self._tokens.append(text)
         self._header = f"Bearer {text}"
         self._until = now + max(timedelta(seconds=_lifetime(seconds)) - renew_before, timedelta(seconds=1))
 
@@ -132,7 +147,7 @@ class ClientCredentialsToken:
                 token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
         except OAuthError as error:
             raise CredentialsRefused(
-                f"{where}: the client {self._auth.client_id} gets no token: {self._without_secret(str(error))}",
+                f"{where}: the client {self._auth.client_id} gets no token: {self._shown(str(error))}",
                 hint="check client_id, client_secret and scope",
             ) from None
         except httpx2.HTTPStatusError as error:
@@ -149,13 +164,13 @@ class ClientCredentialsToken:
             wait = pause(response.headers.get("retry-after"), self._clock(), self._longest_pause)
             return Throttled(f"{where}: throttling and {wait}", retry_after=wait.seconds)
         answer = Answer(response.status_code, {}, b"")
-        error = error_of(answer, where, self._clock(), self._longest_pause)
+        error = error_of(answer, where, self._clock(), self._longest_pause, self._shown)
         if isinstance(error, AccessDenied):
             return CredentialsRefused(error.message, hint=error.hint)
         return NotSent(f"{where}: {response.status_code}", hint=check_issuer)
 
-    def _without_secret(self, text: str) -> str:
-        return text.replace(self._auth.client_secret.get_secret_value(), "***")
+    def _shown(self, text: str) -> str:
+        return visible(hidden(text[:longest_looked_at], self.secrets()))[:longest_message]
 
 
 def _refuse_packed(response: httpx2.Response) -> None:

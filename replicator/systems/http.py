@@ -14,11 +14,12 @@ import httpx2
 from replicator import bounded
 from replicator.bounded import Exchange
 from replicator.errors import NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
-from replicator.systems.answers import Answer, Pause, error_of, pause
+from replicator.systems.answers import Answer, Pause, error_of, hidden, pause
 from replicator.systems.auth import ClientCredentialsToken, Clock, credentials
 from replicator.systems.connector import shown
 from replicator.systems.settings import SystemSettings
 from replicator.systems.slots import Slots
+from replicator.words import visible
 
 budget_header = "x-ms-ratelimit-burst-remaining-xrm-requests"
 before_sending = (
@@ -91,6 +92,10 @@ class Http:
         """The address of ``path``, which is relative to the service."""
         return f"{self.root}/{path}"
 
+    def hide(self, text: str) -> str:
+        """A text of the system without our credentials, which it may repeat."""
+        return hidden(text, self._credentials.secrets())
+
     def place(self, url: str) -> str:
         """Path and query of an address, without its host. Raises UnexpectedAnswer for another origin."""
         parts = urlsplit(self.same_origin(url))
@@ -110,9 +115,9 @@ class Http:
             raise UnexpectedAnswer(f"{self.name}: the answer holds a link that is no address") from None
         if origin != _origin(self.root):
             scheme, host, port = origin
+            there = shown(self.hide(f"{scheme}://{host}:{port}"))
             raise UnexpectedAnswer(
-                f"{self.name}: the answer holds a link to another host, {shown(f'{scheme}://{host}:{port}')}, "
-                "which is not followed",
+                f"{self.name}: the answer holds a link to another host, {there}, which is not followed",
                 hint="where the system really has that address, write it as its url in the configuration",
             )
         return url
@@ -141,7 +146,7 @@ class Http:
         # 401 means that nothing was done, so that sending again is safe, also for writes.
         if answer.status == 401 and self._credentials.renew(authorization):
             answer = self._exchange(method, url, what, headers or {}, content, self._credentials.header())
-        error = error_of(answer, what, self.clock(), self.settings.longest_pause_seconds)
+        error = error_of(answer, what, self.clock(), self.settings.longest_pause_seconds, self.hide)
         self.note_pause(answer.status, answer.headers, what, writes=writes)
         if error is not None:
             raise error
@@ -189,7 +194,8 @@ class Http:
             with self._client.stream(method, url, headers=headers, content=content) as response:
                 self._note_budget(response.headers.get(budget_header, ""))
                 self._note_clock(response.headers.get("date", ""))
-                return Answer(response.status_code, _lower(response.headers), _body(response, bounds))
+                found = {name.lower(): visible(self.hide(value)) for name, value in response.headers.items()}
+                return Answer(response.status_code, found, _body(response, bounds))
         except before_sending as error:
             host = urlsplit(url).netloc
             raise NotSent(
@@ -233,10 +239,6 @@ def _body(response: httpx2.Response, bounds: Exchange) -> bytes:
         pieces.append(piece)
         bounds.count_unpacked(len(piece))
     return b"".join(pieces)
-
-
-def _lower(headers: httpx2.Headers) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

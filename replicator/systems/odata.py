@@ -33,6 +33,7 @@ from replicator.systems.connector import (
 )
 from replicator.systems.http import Http, utc_now
 from replicator.systems.settings import SystemSettings
+from replicator.words import visible
 
 common_headers = {"Accept": "application/json", "OData-MaxVersion": "4.0", "OData-Version": "4.0"}
 Decode = Callable[[Row], list[object]]
@@ -175,7 +176,7 @@ class ODataConnector(ABC):
         return Applied(image, etag if isinstance(etag, str) else part.headers.get("etag"))
 
     def _judge(self, write: Write, part: PartAnswer) -> Outcome:
-        words = complaint(part.body)
+        words = complaint(part.body, self.http.hide)
         what = f"{self.name}: {write.entity_set.entity_set}"
         wait = self.http.note_pause(part.status, part.headers, what, writes=True)
         seconds = None if wait is None else wait.seconds
@@ -220,11 +221,12 @@ class ODataConnector(ABC):
     def _row(self, answer: ItemAnswer | None, what: str) -> Row | None:
         if not isinstance(answer, PartAnswer):
             raise UnexpectedAnswer(f"{what}: the answer to the batch lacks a record")
-        words = complaint(answer.body)
+        words = complaint(answer.body, self.http.hide)
         if answer.status == 404 and words.message and not is_unknown_set(words):
             return None
         whole = Answer(answer.status, answer.headers, answer.body)
-        error = error_of(whole, what, self.http.clock(), self.http.settings.longest_pause_seconds)
+        longest = self.http.settings.longest_pause_seconds
+        error = error_of(whole, what, self.http.clock(), longest, self.http.hide)
         self.http.note_pause(answer.status, answer.headers, what, writes=False)
         if error is not None:
             raise error
@@ -243,7 +245,7 @@ class ODataConnector(ABC):
         try:
             found = batch.parse(answer.headers["content-type"], answer.body)
         except UnexpectedAnswer as error:
-            raise UnexpectedAnswer(f"{self.name}: {what}: {error.message}") from error
+            raise UnexpectedAnswer(f"{self.name}: {what}: {visible(self.http.hide(error.message))}") from error
         if len(found) > len(items):
             raise UnexpectedAnswer(f"{self.name}: {what}: {len(found)} answers came")
         return [*found, *[None] * (len(items) - len(found))]

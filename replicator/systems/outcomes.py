@@ -10,6 +10,7 @@ from replicator.model.spec import EntitySetSpec
 from replicator.systems.answers import Complaint
 from replicator.systems.batch import ChangeSetAnswer, ItemAnswer, PartAnswer
 from replicator.systems.connector import Applied, Outcome, Postponed, Rejected, Stale, Unit, Unknown, Write
+from replicator.words import visible
 
 Judge = Callable[[Write, PartAnswer], Outcome]
 """What a refusing answer means for a write."""
@@ -82,7 +83,9 @@ def _blame(unit: Unit, named: int, failed: PartAnswer, judge: Judge) -> tuple[in
 def _is_told(write: Write, outcome: Outcome) -> bool:
     """Whether a rejection tells the text that the write sends in the field it names."""
     value = write.values.get(_field(outcome) or "")
-    return isinstance(value, str) and bool(value) and isinstance(outcome, Rejected) and value in outcome.message
+    return (
+        isinstance(value, str) and bool(value) and isinstance(outcome, Rejected) and visible(value) in outcome.message
+    )
 
 
 def _field(outcome: Outcome) -> str | None:

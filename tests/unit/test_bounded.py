@@ -8,8 +8,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -28,66 +28,13 @@ from replicator.notify import Message, senders
 from replicator.systems.http import Http, LostAnswer
 from replicator.systems.pages import sheets
 from replicator.systems.settings import SystemSettings
+from tests.fixtures.peers import OK, Peer, Talk, answers, peer
 
-Talk = Callable[[socket.socket], None]
 SOON = 0.4
 """Seconds that are allowed here."""
 PATIENCE = 4.0
 """Seconds after which a wait counts as one without end."""
 pytestmark = pytest.mark.timeout(30)
-
-
-class Peer:
-    """A server on loopback that talks on every connection as it is told to, until the test is over."""
-
-    def __init__(self, talk: Talk) -> None:
-        self.talk, self.connections, self.over = talk, 0, False
-        self._threads: list[threading.Thread] = []
-        self._open: list[socket.socket] = []
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.server.getsockname()[1]
-        self._start(self._accept)
-
-    def _start(self, act: Callable[..., None], *values: object) -> None:
-        thread = threading.Thread(target=act, args=values)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self.server.accept()
-                if self.over:
-                    connection.close()
-                    return
-                self.connections += 1
-                self._open.append(connection)
-                self._start(self._serve, connection)
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.settimeout(20)
-            self.talk(connection)
-
-    def close(self) -> None:
-        self.over = True
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            pass  # so that accept returns
-        for connection in self._open:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(25)
-        self.server.close()
-
-
-@contextmanager
-def peer(talk: Talk) -> Iterator[Peer]:
-    made = Peer(talk)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def drip(connection: socket.socket, start: bytes, piece: bytes = b"x", pause: float = 0.02) -> None:
@@ -106,7 +53,6 @@ def after_request(start: bytes, piece: bytes = b"x", pause: float = 0.02) -> Tal
     return talk
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
 """A block of deflate that unpacks to nothing."""
 HANDSHAKE = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"
@@ -140,22 +86,6 @@ FLOODS = {
         0,
     ),
 }
-
-
-def answers(body: bytes, headers: bytes = b"") -> Talk:
-    """One whole answer to each whole request."""
-
-    def talk(connection: socket.socket) -> None:
-        with connection.makefile("rb") as lines:
-            while lines.readline():
-                size = 0
-                while (line := lines.readline()) not in (b"\r\n", b""):
-                    if line.lower().startswith(b"content-length:"):
-                        size = int(line.split(b":")[1])
-                lines.read(size)
-                connection.sendall(OK + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-
-    return talk
 
 
 def http(port: int, scheme: str = "http", **more: Any) -> Http:

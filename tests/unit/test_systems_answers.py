@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -20,11 +21,12 @@ from replicator.errors import (
     UnexpectedAnswer,
 )
 from replicator.systems import exact_json
-from replicator.systems.answers import Answer, Complaint, complaint, error_of, json_object, pause
+from replicator.systems.answers import Answer, Complaint, complaint, error_of, hidden, json_object, pause
 from replicator.systems.connector import FieldProblem
 from replicator.systems.values import to_decimal, to_integer
 
 NOW = datetime(2024, 5, 6, 12, 0, 0, tzinfo=UTC)
+HIDE = partial(hidden, secrets=())
 JSON = {"content-type": "application/json; odata.metadata=minimal"}
 
 
@@ -63,18 +65,18 @@ def test_any_retry_after_is_a_pause_within_bounds(header: str) -> None:
 
 def test_the_inner_message_is_preferred() -> None:
     body = b'{"error":{"code":"x","message":"An error","innererror":{"message":" Infolog: no ","type":"T"}}}'
-    assert complaint(body) == Complaint("x", "Infolog: no", "T")
-    assert complaint(b'{"error":{"code":"","message":{"lang":"en","value":"words"}}}') == Complaint("", "words")
+    assert complaint(body, HIDE) == Complaint("x", "Infolog: no", "T")
+    assert complaint(b'{"error":{"code":"","message":{"lang":"en","value":"words"}}}', HIDE) == Complaint("", "words")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error":5}', b'{"error":{"message":["x"]}}'])
 def test_no_error_object_is_no_complaint(body: bytes) -> None:
-    assert complaint(body) == Complaint()
+    assert complaint(body, HIDE) == Complaint()
 
 
 @given(st.recursive(st.none() | st.text(max_size=5), lambda inner: st.dictionaries(st.text(max_size=9), inner)))
 def test_any_error_object_can_be_kept_in_a_database(value: object) -> None:
-    found = complaint(exact_json.dumps({"error": {"message": value, "innererror": value, "code": value}}))
+    found = complaint(exact_json.dumps({"error": {"message": value, "innererror": value, "code": value}}), HIDE)
     found.message.encode()
     assert "\x00" not in found.message
 
@@ -96,7 +98,7 @@ def test_any_error_object_can_be_kept_in_a_database(value: object) -> None:
 )
 def test_kinds_of_errors(status: int, kind: type[ReplicatorError]) -> None:
     body = b'{"error":{"code":"0x1","message":"no such thing"}}'
-    error = error_of(Answer(status, {**JSON, "retry-after": "7"}, body), "sales: things", NOW, 900)
+    error = error_of(Answer(status, {**JSON, "retry-after": "7"}, body), "sales: things", NOW, 900, HIDE)
     assert type(error) is kind
     assert "sales: things" in str(error)
     if isinstance(error, Throttled):
@@ -107,7 +109,7 @@ def test_kinds_of_errors(status: int, kind: type[ReplicatorError]) -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [(404, UnexpectedAnswer), (503, SystemUnavailable), (403, AccessDenied)])
 def test_a_page_of_a_proxy_is_no_refusal_and_told_as_such(status: int, kind: type[ReplicatorError]) -> None:
-    error = error_of(Answer(status, {"content-type": "text/html"}, b"<h1>No</h1>"), "sales: things", NOW, 900)
+    error = error_of(Answer(status, {"content-type": "text/html"}, b"<h1>No</h1>"), "sales: things", NOW, 900, HIDE)
     assert type(error) is kind
     assert error.message == f"sales: things: {status}: text/html instead of JSON"
     assert error.hint
@@ -115,13 +117,13 @@ def test_a_page_of_a_proxy_is_no_refusal_and_told_as_such(status: int, kind: typ
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 408, 413, 429, 500, 503])
 def test_every_error_says_what_to_do_next(status: int) -> None:
-    error = error_of(Answer(status, JSON, b"{}"), "sales: things", NOW, 900)
+    error = error_of(Answer(status, JSON, b"{}"), "sales: things", NOW, 900, HIDE)
     assert error is not None
     assert error.hint
 
 
 def test_a_404_suspects_the_address_and_the_kind() -> None:
-    error = error_of(Answer(404, JSON, b'{"error":{"code":"","message":"no"}}'), "sales: things", NOW, 900)
+    error = error_of(Answer(404, JSON, b'{"error":{"code":"","message":"no"}}'), "sales: things", NOW, 900, HIDE)
     assert error is not None
     for word in ("url", "kind", "replicator check"):
         assert word in error.hint

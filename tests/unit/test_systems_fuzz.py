@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 from replicator.errors import ReplicatorError, UnexpectedAnswer
 from replicator.model.spec import EntitySetSpec, FieldType, SystemField
 from replicator.systems import connect, dataverse, exact_json, finops
-from replicator.systems.answers import Answer, complaint, error_of, json_object
+from replicator.systems.answers import Answer, complaint, error_of, hidden, json_object
 from replicator.systems.connector import Connector, FieldProblem, Page
 from replicator.systems.settings import SystemSettings
 
 NOW = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
+HIDE = partial(hidden, secrets=())
 TYPES: list[FieldType] = ["text", "integer", "decimal", "boolean", "date", "timestamp", "uuid"]
 THINGS = EntitySetSpec.model_validate(
     {"entity_set": "things", "description": "", "key": ["thingid"],
@@ -119,11 +121,11 @@ def test_any_json_value_fits_a_field_or_is_a_problem_of_that_field(kind: FieldTy
 @given(json_values, st.sampled_from([200, 204, 302, 400, 401, 403, 404, 408, 412, 413, 429, 500, 502, 503]))
 def test_any_error_body_gives_words_that_can_be_kept(value: object, status: int) -> None:
     for body in (as_json(value), as_json({"error": value}), as_json({"error": {"message": value, "code": value}})):
-        words = complaint(body)
+        words = complaint(body, HIDE)
         for text in (words.code, words.message):
             text.encode()
             assert "\x00" not in text
-        error = error_of(Answer(status, {"content-type": "application/json"}, body), "things", NOW, 900)
+        error = error_of(Answer(status, {"content-type": "application/json"}, body), "things", NOW, 900, HIDE)
         assert error is None or isinstance(error, ReplicatorError)
 
 

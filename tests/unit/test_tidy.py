@@ -172,6 +172,16 @@ def test_nothing_prints_but_through_the_terminal_and_the_log() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_what_is_told_goes_through_what_makes_all_of_it_visible() -> None:
+    """But for the address of the console, and for the metrics, which are of a form of their own."""
+    telling = re.compile(r"\bclick\.s?echo\(|console\.print\(|page\.print\(")
+    found = {shown(path) for path in MODULES if telling.search(path.read_text(encoding="utf-8"))}
+    own = {"replicator/options.py", "replicator/report.py"}
+    others = {"replicator/console/command.py", "replicator/commands/alerting.py"}
+    rendered = {"replicator/commands/status.py"}  # again and again, lines that were made visible before
+    assert found == own | others | rendered
+
+
 def test_all_yaml_is_read_with_bounded_aliases() -> None:
     loading = re.compile(r"\byaml\.(?:safe_|full_|unsafe_)?load(?:_all)?\(|\(yaml\.\w*Loader\)")
     found = [shown(path) for path in MODULES if loading.search(path.read_text(encoding="utf-8"))]
