@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import httpx2
@@ -101,6 +102,35 @@ def test_a_read_that_is_broken_deletes_nothing_and_is_shown(
     systems.cycle.once(whole=True)
     assert systems.rows("select entity_set from sync.problems union all select entity_set from sync.held") == []
     assert (systems.writes(), systems.problems.found) == (writes, [])
+
+
+@pytest.mark.parametrize("system", SETS)
+@pytest.mark.parametrize("bound", [{"pages_per_read": 30}, {"read_seconds": 0.3}])
+def test_a_read_whose_pages_never_end_is_given_up_and_deletes_nothing(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, system: str, bound: dict[str, float]
+) -> None:
+    name, mirror = SETS[system]
+    http = systems.cycle.world.connectors[system].http  # type: ignore[attr-defined]
+    send, writes, pages = systems.wire[system].handle_request, systems.writes(), count(1)
+
+    def act(request: httpx2.Request) -> httpx2.Response:
+        if request.method != "GET" or not request.url.path.endswith(f"/{name}"):
+            return send(request)
+        return httpx2.Response(200, json={"value": [], "@odata.nextLink": f"{name}?page={next(pages)}"})
+
+    with monkeypatch.context() as endless:
+        endless.setattr(systems.wire[system], "handle_request", act)
+        endless.setattr(http, "settings", http.settings.model_copy(update=bound))
+        systems.cycle.once(whole=True)
+    assert len(systems.rows(f"select id from {mirror}")) == MANY
+    assert systems.writes() == writes
+    (problem,) = systems.rows("select entity_set, problem from sync.problems where system = :system", system=system)
+    assert problem["entity_set"] == name
+    assert next(iter(bound)) in problem["problem"], "what to allow more of is said"
+    assert systems.rows("select 1 from sync.held") == []
+    systems.problems.found.clear()
+    systems.cycle.once(whole=True)
+    assert systems.rows("select entity_set from sync.problems") == []
 
 
 @pytest.mark.parametrize(
