@@ -26,7 +26,8 @@ from tests.fixtures.roles import Logins
 from tests.fixtures.world import Systems
 
 Attacker = Callable[[str], psycopg.Connection[Any]]
-OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+OPERATING, HARDENING = DOCS / "operating.md", DOCS / "hardening.md"
 DECISIONS = ("retry", "skip", "approve", "reject", "resolve", "pause", "resume", "resync")
 EVERYBODY = ("replicator_reader", "replicator_steward", "replicator_daemon")
 
@@ -316,12 +317,21 @@ def test_a_new_function_of_the_owner_starts_closed(fresh: psycopg.Connection[Any
     assert found == (False,)
 
 
-def test_a_login_without_a_role_does_not_even_connect(logins: Logins, fresh_url: str) -> None:
-    _, url = logins.new(fresh_url)
+def test_only_whom_an_administrator_lets_in_connects(
+    logins: Logins, fresh_url: str, fresh: psycopg.Connection[Any]
+) -> None:
+    """The roles, and whoever is granted it as docs/hardening.md says."""
+    name, url = logins.new(fresh_url)
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"), psycopg.connect(url):
         pass
-    with psycopg.connect(logins.member_of("replicator_reader", fresh_url)) as session:
-        session.execute("table sync.status")
+    for role in EVERYBODY:
+        with psycopg.connect(logins.member_of(role, fresh_url)) as session:
+            session.execute("table sync.status")
+    [told] = re.findall(r"^    (grant connect on database hub to backup);$", HARDENING.read_text("utf-8"), re.MULTILINE)
+    words = {"hub": sql.Identifier(fresh.info.dbname), "backup": sql.Identifier(name)}
+    fresh.execute(sql.SQL(" ").join(words.get(word, sql.SQL(word)) for word in told.split()))
+    psycopg.connect(url).close()
+    fresh.execute(sql.SQL("revoke connect on database {} from {}").format(*words.values()))
 
 
 @pytest.mark.parametrize("role", ["replicator_reader", "replicator_steward"])

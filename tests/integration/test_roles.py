@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -90,24 +88,6 @@ def test_a_login_that_made_the_role_of_the_daemon_and_may_not_take_it_works_as_i
     with engine.connect() as connection:
         assert connection.execute(sa.text("select current_user")).scalar_one() == name
     engine.dispose()
-
-
-def test_a_hub_that_is_closed_to_other_logins_is_open_to_its_roles(logins: Logins, hub_url: str) -> None:
-    """The statements are those of docs/hardening.md."""
-    text = (Path(__file__).parents[2] / "docs" / "hardening.md").read_text(encoding="utf-8")
-    statements = re.findall(r"^    ((?:revoke|grant) .*);$", text, re.MULTILINE)
-    assert len(statements) == 2
-    _, stranger = logins.new(hub_url)
-    psycopg.connect(stranger).close()
-    with psycopg.connect(hub_url) as owner:
-        name = psycopg.sql.Identifier(owner.info.dbname).as_string(owner)
-        for statement in statements:
-            owner.execute(statement.replace("database hub", f"database {name}").encode())
-    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        psycopg.connect(stranger)
-    for role in ("replicator_daemon", "replicator_reader", "replicator_steward"):
-        with psycopg.connect(logins.member_of(role, hub_url)) as connection:
-            assert connection.execute("select count(*) from sync.status").fetchone()
 
 
 def test_what_a_steward_edits_and_decides_bears_the_steward_s_name(login: Login, systems: Systems) -> None:
