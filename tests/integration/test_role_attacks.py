@@ -16,10 +16,12 @@ from psycopg import sql
 
 from replicator.engine.lease import acquire, holder
 from replicator.errors import HubUnavailable
-from replicator.hub.connection import connect
+from replicator.hub.connection import DAEMON, connect
 from replicator.model.compiled import Compiled
 from replicator.objects import migrate as migrating
 from replicator.objects.migrate import MigrationTarget, migrate
+from replicator.preflight.hub import check
+from replicator.preflight.notes import Told
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.postgres import database
 from tests.fixtures.roles import Logins
@@ -332,6 +334,17 @@ def test_only_whom_an_administrator_lets_in_connects(
     fresh.execute(sql.SQL(" ").join(words.get(word, sql.SQL(word)) for word in told.split()))
     psycopg.connect(url).close()
     fresh.execute(sql.SQL("revoke connect on database {} from {}").format(*words.values()))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_check_says_where_every_login_may_connect(
+    fresh_url: str, hub_url: str, compiled: Compiled, copied: bool
+) -> None:
+    """A copy of a hub has lost what was taken from everybody."""
+    engine, told = connect(hub_url if copied else fresh_url, role=DAEMON), Told()
+    check(MigrationTarget(engine, compiled, SCHEMA), told, lambda: datetime.datetime.now(datetime.UTC))
+    engine.dispose()
+    assert [note.what.startswith("every login of the server may connect") for note in told.findings] == [True] * copied
 
 
 @pytest.mark.parametrize("role", ["replicator_reader", "replicator_steward"])
