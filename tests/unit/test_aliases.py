@@ -14,7 +14,7 @@ from replicator.model.compiled import compile_folder
 from replicator.sandbox.sample import read_sample
 from tests.fixtures.schema_files import SchemaFiles
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(60)
 LAUGHS = "&l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"
 for level in range(1, 10):
     LAUGHS = f"&l{level} [{LAUGHS}{f', *l{level - 1}' * 8}]"
