@@ -14,10 +14,10 @@ from benchmarks.hub import compiled, hub, settle_down
 from benchmarks.report import Line, seconds
 from benchmarks.systems import Source, Target
 from replicator.config import Budget, Configuration
+from replicator.connectors.protocol import Connector
 from replicator.cycle import Cycle, World
-from replicator.hub.state import consumer, delivery, entity_set, map_
-from replicator.model.compiled import Compiled
-from replicator.systems.connector import Connector
+from replicator.hub.replication_tables import consumer, delivery, entity_set, map_
+from replicator.mapping.compiled import Compiled
 
 CHANGES = 1000
 _ROUNDS = 7

@@ -21,13 +21,13 @@ from benchmarks.hub import compiled, hub, settle_down
 from benchmarks.report import Line, seconds
 from benchmarks.systems import Source, decoder
 from replicator.config import Budget
-from replicator.engine.maps import map_ids
-from replicator.engine.marks import mark_window
+from replicator.connectors.odata import exact_json
+from replicator.core.flows import map_ids
+from replicator.core.mark import mark_window
 from replicator.inbound.merge import Merges
 from replicator.inbound.snapshot import Snapshots
-from replicator.model.compiled import Compiled
-from replicator.model.schema import EntitySet
-from replicator.systems import exact_json
+from replicator.mapping.compiled import Compiled
+from replicator.mapping.schema import EntitySet
 
 _TYPES = {"text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
           "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid"}  # fmt: skip

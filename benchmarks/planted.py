@@ -10,8 +10,19 @@ from uuid import UUID
 from benchmarks import rows
 from benchmarks.clock import Clock
 from benchmarks.systems import Source
-from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Applied, Description, Image, Limits, Outcome, Page, Reference, Row, Unit, Usage
+from replicator.connectors.protocol import (
+    Applied,
+    Description,
+    Image,
+    Limits,
+    Outcome,
+    Page,
+    Reference,
+    Row,
+    Unit,
+    Usage,
+)
+from replicator.mapping.language import EntitySetSpec
 
 _FIELDS = ("goodid", "number", "name", "description", "city", "quantity", "price", "availablefrom", "groupid")
 _FIRST = 'W/"1"'

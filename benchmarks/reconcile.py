@@ -20,11 +20,11 @@ from benchmarks.hub import compiled, hub, settle_down
 from benchmarks.planted import Goods, Losing, good_id, group_id
 from benchmarks.report import Line, seconds
 from replicator.config import Budget, Configuration
+from replicator.connectors.protocol import Connector
 from replicator.cycle import Cycle, World
-from replicator.hub.state import consumer, delivery, entity_set, map_
-from replicator.model.compiled import Compiled
-from replicator.reconcile import Found, Reconciliation
-from replicator.systems.connector import Connector
+from replicator.hub.replication_tables import consumer, delivery, entity_set, map_
+from replicator.mapping.compiled import Compiled
+from replicator.operate.reconciliation import ReconcileResult, Reconciliation
 
 _GROUPS = """
 insert into bench3.groups (groupid, code, name, etag)
@@ -106,7 +106,7 @@ class Reconciled:
                     target.planted[key] = target.good(number, quantity=-1, etag='W/"2"')
         return planted
 
-    def run(self, *, repair: bool) -> tuple[Found, float]:
+    def run(self, *, repair: bool) -> tuple[ReconcileResult, float]:
         """A reconciliation, and the hub's share of its time."""
         for system in (self.source, self.target):
             system.clock.take()

@@ -14,21 +14,10 @@ from uuid import UUID
 
 from benchmarks import rows
 from benchmarks.clock import Clock
-from replicator.model.spec import EntitySetSpec
-from replicator.systems import connect
-from replicator.systems.connector import (
-    Applied,
-    Description,
-    Image,
-    Limits,
-    Outcome,
-    Page,
-    Row,
-    Unit,
-    Usage,
-    Write,
-)
-from replicator.systems.settings import SystemSettings
+from replicator.connectors import connect
+from replicator.connectors.protocol import Applied, Description, Image, Limits, Outcome, Page, Row, Unit, Usage, Write
+from replicator.connectors.settings import SystemSettings
+from replicator.mapping.language import EntitySetSpec
 
 Decode = Callable[[Row], list[object]]
 

@@ -6,9 +6,9 @@ from alembic import context
 from sqlalchemy import Connection
 
 from replicator.config import load
-from replicator.hub.open import open_hub
-from replicator.model.compiled import compile_folder
-from replicator.objects.migrate import MigrationTarget, include_object, render_item, target_metadata
+from replicator.hub.server import open_hub
+from replicator.mapping.compiled import compile_folder
+from replicator.solution.migrate import MigrationTarget, include_object, render_item, target_metadata
 
 
 def from_configuration() -> MigrationTarget:

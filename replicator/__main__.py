@@ -1,5 +1,5 @@
 """``python -m replicator``: the command line."""
 
-from replicator.cli import main
+from replicator.cli.main import main
 
 main(prog_name="replicator")

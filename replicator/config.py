@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
-    BaseModel,
     ConfigDict,
     Field,
     IPvAnyNetwork,
@@ -22,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
+from replicator.connectors.settings import Secret, Settings, SystemSettings
 from replicator.errors import ConfigurationError, ReplicatorError
-from replicator.model.source import Document, Location, read
-from replicator.model.spec import Scalar
-from replicator.systems.settings import Secret, SystemSettings
+from replicator.mapping.language import Scalar
+from replicator.mapping.yaml_source import Document, Location, read
 
 FILE = Path("replicator.yaml")
 SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
@@ -34,12 +33,6 @@ SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
 
 _url = TypeAdapter(AnyHttpUrl)
 _THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1"))
-
-
-class Settings(BaseModel):
-    """Base: unknown keys are errors; no error repeats a value, for it may be a secret."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class HubSettings(Settings):

@@ -15,24 +15,24 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Configuration
-from replicator.engine.claim import due_in
-from replicator.engine.lease import Lease, lead_on, leading
-from replicator.engine.maps import map_ids, set_modes
-from replicator.engine.marks import mark_changed_maps, mark_window
-from replicator.engine.records import write_records
-from replicator.engine.usage import note_usage
+from replicator.connectors.protocol import Connector, Usage
+from replicator.connectors.until_stopping import UntilStopping
+from replicator.core.claim import due_in
+from replicator.core.configured_records import write_records
+from replicator.core.flows import map_ids, set_modes
+from replicator.core.mark import mark_changed_maps, mark_window
+from replicator.core.rate_limits import note_usage
 from replicator.errors import OF_THE_SYSTEM, LeaseLost, ReplicatorError, SchemaError, Stopping, Throttled, Transient
 from replicator.hub.changefeed import OpenWindow, open_window
-from replicator.inbound.merge import Merged, Merges
-from replicator.inbound.snapshot import Snapshots, Taken
-from replicator.model.compiled import Compiled, CompiledMap
-from replicator.model.schema import EntitySet
+from replicator.hub.lease import Lease, lead_on, leading
+from replicator.inbound.merge import MergeResult, Merges
+from replicator.inbound.snapshot import SnapshotResult, Snapshots
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
-from replicator.outbound.apply import Deliveries
-from replicator.outbound.plan import Delivery
+from replicator.outbound.decide import Delivery
+from replicator.outbound.deliver import Deliveries
 from replicator.outbound.send import Delivered, Sending
-from replicator.systems.connector import Connector, Usage
-from replicator.systems.until_stopping import UntilStopping
 
 _ROUNDS_MAX = 100
 """Of marking and merging without reading anything new; more is taken for two maps that undo each other's work."""
@@ -51,10 +51,10 @@ class Watcher:
     def reading(self, entity_set: EntitySet) -> None:
         """An entity set is about to be read."""
 
-    def snapshot(self, entity_set: EntitySet, taken: Taken) -> None:
+    def snapshot(self, entity_set: EntitySet, taken: SnapshotResult) -> None:
         """An entity set was read."""
 
-    def merged(self, merged: Merged) -> None:
+    def merged(self, merged: MergeResult) -> None:
         """Marked records were merged into common."""
 
     def sending(self, found: CompiledMap, records: int) -> None:
@@ -121,7 +121,7 @@ class Cycle:
         self.world = world
         self.connection = connection
         lead_on(connection, world.lease)
-        self.reads: dict[str, Taken | ReplicatorError] = {}
+        self.reads: dict[str, SnapshotResult | ReplicatorError] = {}
         """What the last read of each entity set brought, or why it failed."""
         with connection.begin():
             self.ids = map_ids(connection, world.compiled)
@@ -193,7 +193,7 @@ class Cycle:
             if self.world.stopping():
                 break
             read = self._read_set(snapshots, entity_set, whole=whole)
-            changed |= isinstance(read, Taken) and read.anything
+            changed |= isinstance(read, SnapshotResult) and read.anything
             if isinstance(read, OF_THE_SYSTEM):
                 for other in wanted[place:]:
                     self.reads[str(other)] = read
@@ -201,7 +201,9 @@ class Cycle:
                 break
         return changed
 
-    def _read_set(self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool) -> Taken | ReplicatorError | None:
+    def _read_set(
+        self, snapshots: Snapshots, entity_set: EntitySet, *, whole: bool
+    ) -> SnapshotResult | ReplicatorError | None:
         self.world.watcher.reading(entity_set)
         budget = self.world.configuration.delete_budget(entity_set.system, entity_set.name)
         try:

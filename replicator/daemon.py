@@ -14,22 +14,21 @@ from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from replicator.cycle import Cycle, Watcher, World
-from replicator.engine.lease import Lease, acquire, holder
 from replicator.errors import AccessDenied, LeaseLost, ReplicatorError, SystemUnavailable, Transient
-from replicator.hub.trouble import remedy, words_of
-from replicator.inbound.merge import Merged
-from replicator.inbound.snapshot import Taken
-from replicator.model.compiled import CompiledMap
-from replicator.model.schema import EntitySet
-from replicator.notify import Notifier, senders
-from replicator.outbound.acknowledge import Acknowledged, Became
+from replicator.hub.lease import Lease, acquire, holder
+from replicator.hub.remedies import remedy, words_of
+from replicator.hub.wake_up import Listener, notify
+from replicator.inbound.merge import MergeResult
+from replicator.inbound.snapshot import SnapshotResult
+from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.schema import EntitySet
+from replicator.operate.notify import Notifier, senders
+from replicator.outbound.acknowledge import Acknowledged, WriteOutcome
 
-CHANNEL = "replicator"
 STOP_SECONDS = 5.0
 """For all threads together."""
 _LONGEST_PAUSE = 30.0
@@ -42,11 +41,11 @@ class LogWatcher(Watcher):
     def __init__(self) -> None:
         self.log = structlog.get_logger("replicator")
 
-    def snapshot(self, entity_set: EntitySet, taken: Taken) -> None:
+    def snapshot(self, entity_set: EntitySet, taken: SnapshotResult) -> None:
         if taken.anything:
             self.log.info("snapshot", entity_set=str(entity_set), **vars(taken))
 
-    def merged(self, merged: Merged) -> None:
+    def merged(self, merged: MergeResult) -> None:
         if merged.progress:
             self.log.info("merge", **vars(merged))
 
@@ -68,7 +67,7 @@ class LogWatcher(Watcher):
         self.log.error("defect", where=where, kind=type(problem).__name__, trace=trace)
 
 
-def _ids(found: CompiledMap, became: Became) -> dict[str, object]:
+def _ids(found: CompiledMap, became: WriteOutcome) -> dict[str, object]:
     """What the log says of a write; the flow only where it is that of a part."""
     told = {name: value for name, value in vars(became).items() if value}
     return {name: value for name, value in told.items() if (name, value) != ("flow", found.name)}
@@ -301,32 +300,3 @@ def why_unclean(unfinished: Sequence[str]) -> dict[str, object]:
 def hub_trouble(problem: Exception) -> Transient:
     """A failure of the hub's database, in its own words, and what to do."""
     return Transient(f"the hub: {words_of(problem)}", hint=f"{remedy(problem)}; it is tried again by itself")
-
-
-def notify(connection: sa.Connection) -> None:
-    """Wake whoever waits for the hub to change."""
-    with connection.begin():
-        connection.execute(sa.text("select pg_notify(:channel, '')"), {"channel": CHANNEL})
-
-
-class Listener:
-    """Waits for a notification, or for the time to pass, whichever comes first."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        driver = self._connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        self._driver: psycopg.Connection[object] = driver
-        self._driver.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(CHANNEL)))
-
-    def __enter__(self) -> Listener:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.invalidate()
-        self._connection.close()
-
-    def wait(self, seconds: float) -> None:
-        """Return at the first notification, at the latest after ``seconds``."""
-        for _ in self._driver.notifies(timeout=seconds, stop_after=1):
-            pass

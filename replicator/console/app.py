@@ -20,14 +20,14 @@ from werkzeug.wrappers import Request, Response
 
 from replicator import __version__
 from replicator.config import ConsoleSettings
-from replicator.console import blocked, overview, pages, record
+from replicator.console import blocked, lists, overview, record_page
 from replicator.console.access import FROM_PROXY, Access, Session
 from replicator.console.decisions import actions, decide, way_back
 from replicator.console.guesses import Guesses
-from replicator.console.look import MOST_DIGITS, Look, Page
+from replicator.console.page_context import MOST_DIGITS, ConsolePage, PageContext
 from replicator.console.render import FOLDER, make_environment
 from replicator.errors import Terminal
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -57,12 +57,12 @@ class Number(BaseConverter):
         return int(value)
 
 
-_pages: dict[str, Callable[..., Page]] = {
-    "/": overview.overview, "/causes": pages.causes, "/causes/<name>": pages.cause, "/records": pages.records,
-    "/blocked": blocked.blocked, "/record": record.search, "/record/<kind>/<path:key>": record.record,
-    "/at/<table>/<number:number>": record.placed,
-    "/held": pages.held, "/held/<system>/<entity_set>": pages.held_deletes, "/conflicts": pages.conflicts,
-    "/runs": pages.runs, "/plans": pages.plans, "/plans/<number:number>": pages.plan, "/decisions": pages.decisions,
+_pages: dict[str, Callable[..., ConsolePage]] = {
+    "/": overview.overview, "/causes": lists.causes, "/causes/<name>": lists.cause, "/records": lists.records,
+    "/blocked": blocked.blocked, "/record": record_page.search, "/record/<kind>/<path:key>": record_page.record,
+    "/at/<table>/<number:number>": record_page.placed,
+    "/held": lists.held, "/held/<system>/<entity_set>": lists.held_deletes, "/conflicts": lists.conflicts,
+    "/runs": lists.runs, "/plans": lists.plans, "/plans/<number:number>": lists.plan, "/decisions": lists.decisions,
 }  # fmt: skip
 _forms = ("/decide/<action>", "/login", "/logout")
 _routes = Map(
@@ -151,7 +151,9 @@ class Console:
             return _go("/")
         if request.method == "POST" and rule == "/login":
             return self._log_in(request, session)
-        return self._render(request, session, Page("login.html", {"problem": ""}, 200 if rule == "/login" else 401))
+        return self._render(
+            request, session, ConsolePage("login.html", {"problem": ""}, 200 if rule == "/login" else 401)
+        )
 
     def _log_in(self, request: Request, session: Session) -> Response:
         """Whoever guesses waits, and is told for how long; no thread waits with him."""
@@ -160,14 +162,14 @@ class Console:
         wait = self._guesses.wait(address)
         if wait:
             told = f"Too many tokens from here were wrong. Try again in {wait} s."
-            response = self._render(request, session, Page("login.html", {"problem": told}, 429))
+            response = self._render(request, session, ConsolePage("login.html", {"problem": told}, 429))
             response.headers["Retry-After"] = str(wait)
             return response
         known = self._access.log_in(request)
         if known is None:
             self._log_refusal(request, "wrong token, or no name")
             told = "That was not the token, or no name was given."
-            return self._render(request, session, Page("login.html", {"problem": told}, 401))
+            return self._render(request, session, ConsolePage("login.html", {"problem": told}, 401))
         self._guesses.forget(address)
         self._log.info("login", outcome="in", by=known.person, address=address)
         response = _go("/")
@@ -197,10 +199,10 @@ class Console:
             return _go(way_back(request.form, action, concerned))
         with self._engine.connect().execution_options(postgresql_readonly=True) as connection, connection.begin():
             connection.execute(sa.select(sa.func.set_config("statement_timeout", _LONGEST_QUERY, True)))
-            page = _pages[rule](Look(connection, self._compiled, request.args.to_dict()), **known)
+            page = _pages[rule](PageContext(connection, self._compiled, request.args.to_dict()), **known)
         return self._render(request, session, page) if page.location is None else _go(page.location)
 
-    def _render(self, request: Request, session: Session | None, page: Page) -> Response:
+    def _render(self, request: Request, session: Session | None, page: ConsolePage) -> Response:
         text = self._templates.get_template(page.template).render(
             {
                 "session": session if session and session.person else None,
@@ -216,7 +218,7 @@ class Console:
 
     def _problem(self, request: Request, session: Session | None, status: int, what: str, hint: str) -> Response:
         known = {"what": what, "hint": hint, "code": status}
-        return self._render(request, session, Page("problem.html", known, status))
+        return self._render(request, session, ConsolePage("problem.html", known, status))
 
     def _hub_words(self, problem: DBAPIError | psycopg.Error | NoSessionFree) -> tuple[str, str]:
         """What to say of a failure of the hub: to the person what to do, to the log what it was."""
@@ -230,7 +232,10 @@ class Console:
                 "The console's login may not do that in the hub.",
                 "Run the console as a member of replicator_daemon, or of replicator_steward.",
             )
-        return "The hub cannot be reached, or does not answer as it should.", "Look at its server, and at the log."
+        return (
+            "The hub cannot be reached, or does not answer as it should.",
+            "Look at its server, and at the log.",
+        )
 
 
 def _kinds(compiled: Compiled) -> list[str]:

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from replicator.console.look import Look, Page, Paged, Row
+from replicator.console.page_context import ConsolePage, PageContext, Paged, Row
 from replicator.hub.sql import statements
 
-_sql = statements(__file__)
+_sql = statements(__name__)
 _CONSIDERED = 2000
 _ROOTS_PER_PAGE = 20
 _CHILDREN_SHOWN = 15
@@ -55,7 +55,7 @@ class Line:
     below: int
 
 
-def blocked(look: Look) -> Page:
+def blocked(look: PageContext) -> ConsolePage:
     """Root causes, those that hold up most first, and who waits for each."""
     roots = sorted(
         trees(look.rows(_sql["waiting"], limit=_CONSIDERED), look.rows(_sql["edges"], limit=_CONSIDERED)),
@@ -68,7 +68,9 @@ def blocked(look: Look) -> Page:
         more=len(roots) > first + _ROOTS_PER_PAGE,
     )  # fmt: skip
     total = look.connection.execute(_sql["count"]).scalar_one()
-    return Page("blocked.html", {"roots": shown, "causes": len(roots), "total": total, "considered": _CONSIDERED})
+    return ConsolePage(
+        "blocked.html", {"roots": shown, "causes": len(roots), "total": total, "considered": _CONSIDERED}
+    )
 
 
 def trees(waiting: Sequence[Row], edges: Sequence[Row]) -> list[Node]:

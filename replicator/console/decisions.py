@@ -11,12 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
-from replicator.console.look import MOST_DIGITS
-from replicator.daemon import notify
+from replicator.console.page_context import MOST_DIGITS
 from replicator.errors import Terminal
 from replicator.hub.sql import statements
+from replicator.hub.wake_up import notify
 
-_sql = statements(__file__)
+_sql = statements(__name__)
 _REFUSED = (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityError)
 _LONGEST_REASON = 500
 _LONGEST_DECISION = "60s"

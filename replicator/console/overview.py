@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.console.look import Look, Page, Row
+from replicator.console.page_context import ConsolePage, PageContext, Row
 from replicator.hub.sql import statements
 
-_sql = statements(__file__)
+_sql = statements(__name__)
 MOVING = ("pending", "in_flight", "failed")
 STUCK = ("blocked", "rejected", "reported", "held", "conflicts")
 ASIDE = ("skipped", "observed", "not_eligible")
@@ -49,7 +49,7 @@ class Bar:
     changes: int
 
 
-def overview(look: Look) -> Page:
+def overview(look: PageContext) -> ConsolePage:
     """What moves, at what rate, how far behind it is, and what is stuck."""
     flows = look.rows(_sql["flows"])
     causes = look.rows(_sql["causes"])
@@ -70,7 +70,7 @@ def overview(look: Look) -> Page:
     }
     for name in ("systems", "holder", "lock_holders", "problems", "pauses"):
         known[name] = look.rows(_sql[name])
-    return Page("overview.html", known)
+    return ConsolePage("overview.html", known)
 
 
 def lanes(flows: Sequence[Row]) -> dict[str, dict[str, Lane]]:

@@ -10,8 +10,8 @@ import structlog
 
 from replicator.config import ConsoleSettings, split_address
 from replicator.console.app import Console
-from replicator.model.compiled import Compiled
-from replicator.serving import Server
+from replicator.mapping.compiled import Compiled
+from replicator.web_server import WebServer
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def serving(engine: sa.Engine, compiled: Compiled, settings: ConsoleSettings) ->
     """The console at its address, which is given; raises ConfigurationError where it may not be served."""
     console = Console(engine, compiled, settings)
     host, port = split_address(settings.listen)
-    with Server(console, "console", host, port) as server:
+    with WebServer(console, "console", host, port) as server:
         url = server.url.replace(host, f"[{host}]") if ":" in host else server.url
         structlog.get_logger("replicator").info("console", url=url)
         yield url

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from replicator.hub.sql import statements
 
-_sql = statements(__file__)
+_sql = statements(__name__)
 
 
 @dataclass(frozen=True)

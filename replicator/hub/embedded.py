@@ -42,14 +42,14 @@ _LOGINS = """\
 local all postgres reject
 local all all trust
 """
-_sql = statements(__file__)
+_sql = statements(__name__)
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]{1,80}")  # as a part of a URL and of a list, and within the 100 bytes of a socket
 
 _children: dict[Path, tuple[int, subprocess.Popen[bytes]]] = {}  # home -> (pid of the process that started it, server)
 
 
 @dataclass(frozen=True)
-class Server:
+class EmbeddedServer:
     """A running server and the libpq URL of its database ``hub``.
 
     Its folder: ``data/`` is the server's own; ``hub.conf``, ``log``, ``pg.lock`` and ``socket`` are the caller's.
@@ -59,7 +59,7 @@ class Server:
     url: str
 
 
-def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, str] = {}) -> Server:
+def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, str] = {}) -> EmbeddedServer:
     """Start the server of the folder, or attach to it; when it runs already, the options change nothing.
 
     With ``die_with_parent`` the server ends with the calling process, however that ends. Linux ties it to the
@@ -70,7 +70,7 @@ def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, s
         if not _settled(home):
             _reap(home)
             _begin(home, die_with_parent=die_with_parent, settings=settings)
-    return Server(home, f"postgresql://hub@/hub?host={_socket_folder(home)}&port=5432")
+    return EmbeddedServer(home, f"postgresql://hub@/hub?host={_socket_folder(home)}&port=5432")
 
 
 def stop(home: Path, *, mode: Literal["fast", "immediate", "smart"] = "fast") -> None:

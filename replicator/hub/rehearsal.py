@@ -22,7 +22,7 @@ from replicator.hub.changefeed import Window, open_window
 from replicator.hub.connection import EXACT_JSON
 from replicator.hub.sql import statements
 
-_sql = statements(__file__)
+_sql = statements(__name__)
 _BUSY = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.SerializationFailure,
@@ -119,4 +119,4 @@ class OwnWindow:
         return Window.of(connection)
 
 
-_changes = statements(__file__.replace("rehearsal", "own_changes"))
+_changes = statements(__name__, "own_changes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
@@ -19,9 +19,13 @@ def built_once(build: Callable[_P, _T]) -> Callable[_P, _T]:
     return cast("Callable[_P, _T]", lru_cache(maxsize=1000)(build))
 
 
-def statements(module_file: str) -> Mapping[str, sa.TextClause]:
-    """The named blocks of the .sql file beside a module: ``-- name: claim``, one line of purpose, the statement."""
-    text = Path(module_file).with_suffix(".sql").read_text(encoding="utf-8")
+def statements(module: str, name: str | None = None) -> Mapping[str, sa.TextClause]:
+    """The named blocks of a .sql file: ``-- name: claim``, one line of purpose, the statement.
+
+    The file lies in the package of ``module`` (a module's ``__name__``) and bears its name, or the one that is given.
+    """
+    package, _, own = module.rpartition(".")
+    text = files(package).joinpath(f"{name or own}.sql").read_text(encoding="utf-8")
     blocks = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return {name: sa.text(body) for name, body in zip(blocks[1::2], blocks[2::2], strict=True)}
 

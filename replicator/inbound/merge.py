@@ -11,26 +11,26 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert, psycopg
 from sqlalchemy.exc import IntegrityError
 
-from replicator.engine.claim import Claimed, State, claim_records, each_half, settle_all, show, to_do
-from replicator.engine.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
-from replicator.engine.later import joined_to_go
-from replicator.engine.lease import leading
-from replicator.engine.maps import note_success
-from replicator.engine.marks import mark_through
-from replicator.engine.mirror import set_origin
-from replicator.engine.outcome import shown
+from replicator.core.claim import Claimed, State, claim_records, each_half, settle_all, show, to_do
+from replicator.core.deferred_deletes import joined_to_go
+from replicator.core.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
+from replicator.core.flows import note_success
+from replicator.core.mark import mark_through
+from replicator.core.mirror import set_origin
+from replicator.core.outcome import shown
+from replicator.hub.lease import leading
 from replicator.hub.sql import analyze, built_once, enough_memory, prefer_whole_joins, thought_small
-from replicator.inbound.clash import blocking, clashes, moves_keys, parking, refused
-from replicator.inbound.conflict import Conflicts, told_columns
-from replicator.model.compiled import Compiled, CompiledMap
-from replicator.model.views import DesiredView
+from replicator.inbound.field_conflicts import Conflicts, told_columns
+from replicator.inbound.key_conflicts import blocking, clashes, moves_keys, parking, refused
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.desired_views import DesiredView
 
 _BATCH = 50_000
 _dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass
-class Merged:
+class MergeResult:
     """What a merge did. Counts of common records; ``progress`` says whether anything moved, ``left`` how many entities
     have more to merge than went into this pass."""
 
@@ -50,7 +50,7 @@ class Merged:
         """Whether a further pass may find something to do."""
         return self.progress or bool(self.left)
 
-    def add(self, other: Merged) -> None:
+    def add(self, other: MergeResult) -> None:
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
@@ -72,13 +72,13 @@ class Merges:
         """How often the map that was at it most often has begun to merge its records."""
         return max(self._sweeps.values(), default=0)
 
-    def merge(self, *, again: bool) -> Merged:
+    def merge(self, *, again: bool) -> MergeResult:
         """One pass over all inbound maps; ``again`` tests the blocked records once more.
 
         Of each map a bounded number of pending records goes into one pass, so that many of one keep no other waiting.
         While some are left, what needs them waits for them, and the blocked ones are tested when none is.
         """
-        total = Merged()
+        total = MergeResult()
         left: set[str] = set()
         again = again or self._again
         waiting = to_do(self.connection)
@@ -98,7 +98,7 @@ class Merges:
         total.left = len(left)
         return total
 
-    def _merge_pending(self, found: CompiledMap) -> Merged:
+    def _merge_pending(self, found: CompiledMap) -> MergeResult:
         """A slice of a map's pending records."""
         after = self._places.pop(found.name, 0)
         self._sweeps[found.name] += not after
@@ -107,9 +107,9 @@ class Merges:
             self._places[found.name] = place or 0
         return merged
 
-    def _merge_blocked(self, found: CompiledMap) -> Merged:
+    def _merge_blocked(self, found: CompiledMap) -> MergeResult:
         """All records of a map that wait for others."""
-        total = Merged()
+        total = MergeResult()
         self._sweeps[found.name] += 1
         place: int | None = 0
         while place is not None:
@@ -117,25 +117,25 @@ class Merges:
             total.add(merged)
         return total
 
-    def _merge_batch(self, found: CompiledMap, state: State, after: int) -> tuple[Merged, int | None]:
+    def _merge_batch(self, found: CompiledMap, state: State, after: int) -> tuple[MergeResult, int | None]:
         """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
         map_id = self.ids[found.name]
         with leading(self.connection):
             claimed = claim_records(self.connection, map_id, [state], after=after, limit=_BATCH)
             if not claimed.records:
-                return Merged(), None
+                return MergeResult(), None
             set_origin(self.connection, f"merge:{found.mapping.system}")
             merged = self._merge_claimed(found, claimed)
             if merged.progress:
                 note_success(self.connection, map_id)
             return merged, claimed.last if claimed.records == _BATCH else None
 
-    def _merge_claimed(self, found: CompiledMap, claimed: Claimed) -> Merged:
-        def work(some: Claimed) -> Merged:
+    def _merge_claimed(self, found: CompiledMap, claimed: Claimed) -> MergeResult:
+        def work(some: Claimed) -> MergeResult:
             return _MapMerge(self.connection, self.compiled, self.ids, found, some).run()
 
-        total = Merged()
-        for merged in each_half(self.connection, self.ids[found.name], claimed, work, rejected=Merged(waiting=1)):
+        total = MergeResult()
+        for merged in each_half(self.connection, self.ids[found.name], claimed, work, rejected=MergeResult(waiting=1)):
             total.add(merged)
         return total
 
@@ -178,7 +178,7 @@ class _MapMerge:
         self.work = _work(self.view)
         self.conflicts = Conflicts(connection, compiled, ids, found, self.work)
 
-    def run(self) -> Merged:
+    def run(self) -> MergeResult:
         """Link, diff, apply, settle."""
         if not self.claimed.few:
             enough_memory(self.connection)
@@ -198,7 +198,7 @@ class _MapMerge:
         merged = self._settle()
         self.connection.execute(sa.text("drop table work"))
         analyze(self.connection, created, self.view.target, self.view.link)
-        return Merged(created, gone.updated + updated, gone.deleted, merged.settled, merged.waiting)
+        return MergeResult(created, gone.updated + updated, gone.deleted, merged.settled, merged.waiting)
 
     def _make_work(self) -> set[str]:
         """The diff of the claimed records as a temporary table; the actions in it, so that no other step is taken."""
@@ -208,7 +208,7 @@ class _MapMerge:
         self.connection.execute(sa.text("analyze work (record_id, source_id, target_id, action)"))
         return set(self.connection.execute(sa.text("select distinct action from work")).scalars())
 
-    def _remove(self, actions: set[str]) -> Merged:
+    def _remove(self, actions: set[str]) -> MergeResult:
         """Delete what is to go, or what stands for it here."""
         updated = deleted = 0
         if "delete" in actions:
@@ -219,7 +219,7 @@ class _MapMerge:
             updated += self._set_instead()
         if actions & {"delete", "set", "unlink"}:
             self._part()
-        return Merged(updated=updated, deleted=deleted)
+        return MergeResult(updated=updated, deleted=deleted)
 
     def _block(self, which: sa.ColumnElement[bool], why: sa.ColumnElement[str]) -> None:
         self.connection.execute(blocking(self.work, which, why))
@@ -316,7 +316,7 @@ class _MapMerge:
     def _is_read(self) -> bool:
         return any(self.view.link in found.view.paths.soft_links for found in self.compiled.maps)
 
-    def _settle(self) -> Merged:
+    def _settle(self) -> MergeResult:
         work, map_id = self.work, self.ids[self.found.name]
         if any(reference.later for reference in self.view.references):
             self.connection.execute(
@@ -331,4 +331,4 @@ class _MapMerge:
         key = [column.name for column in self.view.columns if column.is_key]
         outcomes = [outcome for row in rows if (outcome := shown(row, key)) is not None]
         show(self.connection, map_id, outcomes)
-        return Merged(settled=settled, waiting=len(outcomes))
+        return MergeResult(settled=settled, waiting=len(outcomes))

@@ -15,28 +15,28 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Budget
-from replicator.engine.fetch import Refusal
-from replicator.engine.lease import leading
-from replicator.engine.mirror import remove, set_origin, take_turns
-from replicator.engine.rejected import KEY_SEPARATOR, Aside, key_of
+from replicator.connectors.protocol import Connector, Page
+from replicator.core.fetch import Refusal
+from replicator.core.mirror import remove, set_origin, take_turns
+from replicator.core.quarantine import KEY_SEPARATOR, Aside, key_of
 from replicator.errors import ReplicatorError, RequestRefused, Stopping, TokenExpired
+from replicator.hub.lease import leading
+from replicator.hub.replication_tables import proposed_delete, snapshot
 from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
-from replicator.hub.state import proposed_delete, snapshot
-from replicator.inbound import refetch, stage
-from replicator.inbound.budget import over_budget
-from replicator.inbound.by_key import ByKey
-from replicator.inbound.twins import clashing
-from replicator.model.compiled import Compiled
-from replicator.model.schema import EntitySet, column_name
-from replicator.model.tables import ETAG, Tables, fold, key_expressions, mirror_key
-from replicator.systems.connector import Connector, Page
+from replicator.inbound import resync_requests, stage
+from replicator.inbound.delete_budget import over_budget
+from replicator.inbound.duplicate_keys import clashing
+from replicator.inbound.point_reads import ByKey
+from replicator.mapping.compiled import Compiled
+from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.tables import ETAG, Tables, fold, key_expressions, mirror_key
 
-_sql = statements(__file__)
+_sql = statements(__name__)
 _FETCHED_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
-class Taken:
+class SnapshotResult:
     """What a snapshot found. Counts of records."""
 
     kind: Literal["whole", "changed"]
@@ -73,12 +73,12 @@ class Snapshots:
     def _aside(self, entity_set: EntitySet) -> Aside:
         return Aside(self.connection, entity_set, self.connector, self.compiled, self.ids)
 
-    def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> Taken:
+    def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> SnapshotResult:
         """Read the set (only what changed, where its system can tell) and bring the mirror up to it."""
         names = {"system": entity_set.system, "entity_set": entity_set.name}
         with leading(self.connection):
             position = self.connection.execute(_sql["position"], names).one_or_none()
-            wanted = refetch.asked(self.connection, names)
+            wanted = resync_requests.asked(self.connection, names)
         token = position.token if position is not None and not (whole or wanted.whole) else None
         try:
             try:
@@ -91,7 +91,7 @@ class Snapshots:
             self.not_read(entity_set, problem)
             raise
         with leading(self.connection):
-            refetch.answered(self.connection, names, wanted)
+            resync_requests.answered(self.connection, names, wanted)
         return taken
 
     def not_read(self, entity_set: EntitySet, problem: Exception) -> None:
@@ -101,7 +101,7 @@ class Snapshots:
         with leading(self.connection):
             self.connection.execute(_sql["keep_problem"], values)
 
-    def _take(self, entity_set: EntitySet, token: str | None, budget: Budget, wanted: Sequence[int]) -> Taken:
+    def _take(self, entity_set: EntitySet, token: str | None, budget: Budget, wanted: Sequence[int]) -> SnapshotResult:
         mirror = self.tables.mirror(entity_set)
         with leading(self.connection):
             moment = self.connection.execute(_sql["moment"]).scalar_one()
@@ -144,7 +144,7 @@ class Snapshots:
             unsure = unsure or len(still) < len(found.versions)
         return gone, unsure
 
-    def _confirm(self, entity_set: EntitySet, mirror: sa.Table, taken: Taken) -> Taken:
+    def _confirm(self, entity_set: EntitySet, mirror: sa.Table, taken: SnapshotResult) -> SnapshotResult:
         """Look up every record that is to be deleted; delete those that are gone indeed."""
         names = {"system": entity_set.system, "entity_set": entity_set.name}
         with leading(self.connection):
@@ -167,7 +167,7 @@ class Snapshots:
         if refused:
             first = next(iter(refused.values()))
             raise RequestRefused(f"{len(refused)} deletes wait, because their records cannot be looked up: {first}")
-        return Taken(**{**vars(taken), "deleted": gone})
+        return SnapshotResult(**{**vars(taken), "deleted": gone})
 
     def _settle(self, ids: list[int], state: str, reason: str | None) -> None:
         if ids:
@@ -237,11 +237,11 @@ class _Loading:
         position = {"token": token, "whole": self.kind == "whole"}
         self.connection.execute(_sql["keep_position"], self.names | position)
 
-    def load(self, read: _Reading, budget: Budget, started: object, before: str | None) -> Taken:
+    def load(self, read: _Reading, budget: Budget, started: object, before: str | None) -> SnapshotResult:
         """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
         if self.kind == "changed" and not read.rows and not read.deleted:
             self.keep_position(read.token)
-            return Taken(self.kind)
+            return SnapshotResult(self.kind)
         taken = self._load(read, budget)
         self.keep_position(before if self.touched else read.token)
         self.aside.forget(started, None if self.kind == "whole" else self._read_keys(read))
@@ -251,7 +251,7 @@ class _Loading:
             self._note(taken, started)
         return taken
 
-    def _load(self, read: _Reading, budget: Budget) -> Taken:
+    def _load(self, read: _Reading, budget: Budget) -> SnapshotResult:
         take_turns(self.connection, [self.mirror])
         set_origin(self.connection, f"snapshot:{self.entity_set.system}")
         if self.kind == "whole" and read.rows >= MANY:
@@ -268,7 +268,7 @@ class _Loading:
         self._withdraw()
         analyze(self.connection, inserted, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
-        return Taken(self.kind, read.rows, inserted, updated, proposed, held, read.rejected + aside)
+        return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.rejected + aside)
 
     def propose(self, absent: list[int], budget: Budget) -> None:
         """Propose to delete records that were asked for by key and are not there."""
@@ -388,7 +388,7 @@ class _Loading:
         good = self.connection.execute(sa.select(sa.func.concat_ws(KEY_SEPARATOR, *keys))).scalars()
         return [*good, *read.bad_keys, *map(str, read.deleted)]
 
-    def _note(self, taken: Taken, started: object) -> None:
+    def _note(self, taken: SnapshotResult, started: object) -> None:
         values = {**vars(taken), **self.names, "started_at": started, "finished_at": sa.func.sync.now()}
         self.connection.execute(snapshot.insert().values(values))
 

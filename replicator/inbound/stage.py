@@ -9,11 +9,11 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from replicator.engine.rejected import Bad
-from replicator.model.schema import EntitySet, column_name
-from replicator.model.spec import FieldType
-from replicator.model.tables import ETAG, mirror_key
-from replicator.systems.connector import FieldProblem, Row
+from replicator.connectors.protocol import FieldProblem, Row
+from replicator.core.quarantine import Bad
+from replicator.mapping.language import FieldType
+from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.tables import ETAG, mirror_key
 
 _COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",

@@ -11,18 +11,18 @@ import simplejson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from replicator.engine.agree import agree
-from replicator.engine.diff import reports_drift
-from replicator.engine.maps import note_success
-from replicator.engine.mirror import Known, Seen, known, remove, set_origin, store, take_turns
+from replicator.connectors.protocol import Applied, Image, Operation, Outcome, Postponed, Rejected, Stale, Unknown
+from replicator.core.crosswalk import link, part_links
+from replicator.core.diff import reports_drift
+from replicator.core.flows import note_success
+from replicator.core.merge_base import agree
+from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
+from replicator.hub.replication_tables import accepted
 from replicator.hub.sql import statements
-from replicator.hub.state import accepted
-from replicator.model.compiled import Compiled, CompiledMap
-from replicator.outbound.pairs import link, part_links
-from replicator.outbound.plan import Delivery, Planned, named_part
-from replicator.systems.connector import Applied, Image, Operation, Outcome, Postponed, Rejected, Stale, Unknown
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.outbound.decide import Delivery, Planned, named_part
 
-_sql = statements(__file__)
+_sql = statements(__name__)
 _WEIGHTS: Mapping[type, int] = {Unknown: 0, Stale: 1, Postponed: 2, Rejected: 3, Applied: 4}
 Written: TypeAlias = tuple[Planned, Applied]
 Pause = Callable[[int], float]
@@ -30,7 +30,7 @@ Pause = Callable[[int], float]
 
 
 @dataclass(frozen=True)
-class Became:
+class WriteOutcome:
     """What became of one write: ids and codes, so that a log can say it, and nothing of what the record holds."""
 
     flow: str
@@ -54,7 +54,7 @@ class Acknowledged:
     unknown: int = 0
     unconfirmed: int = 0
     stale: list[Delivery] = field(default_factory=list)
-    writes: list[Became] = field(default_factory=list)
+    writes: list[WriteOutcome] = field(default_factory=list)
 
 
 class Acknowledgement:
@@ -217,11 +217,11 @@ class Acknowledgement:
         assert_never(worst)
 
 
-def _became(delivery: Delivery, outcome: str, code: object = None) -> Iterator[Became]:
+def _became(delivery: Delivery, outcome: str, code: object = None) -> Iterator[WriteOutcome]:
     for planned in delivery.writes:
         write = planned.write
         key = ",".join(map(str, write.key.values()))
-        yield Became(
+        yield WriteOutcome(
             planned.found.name, planned.record_id, write.operation, key, outcome, None if code is None else str(code)
         )
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.engine.lease import leading
+from replicator.connectors.protocol import Connector, Outcome, Postponed, Rejected
 from replicator.errors import ReplicatorError, RequestRefused, Throttled
-from replicator.model.compiled import Compiled, CompiledMap
+from replicator.hub.lease import leading
+from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause
-from replicator.outbound.plan import Delivery, KeyFor
-from replicator.outbound.restraint import put_back, put_back_if_paused
-from replicator.systems.connector import Connector, Outcome, Postponed, Rejected
+from replicator.outbound.decide import Delivery, KeyFor
+from replicator.outbound.pause_and_observe import put_back, put_back_if_paused
 
 Group = list[Delivery]
 _REFUSALS = 3

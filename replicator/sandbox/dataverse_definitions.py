@@ -10,9 +10,9 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from replicator.sandbox.dataverse_input import BAD_QUERY, refuse_unknown_options
-from replicator.sandbox.description import Description, EntitySet, FieldSpec, wire_name
+from replicator.sandbox.description import FieldSpec, SimulatedSet, SystemDescription, wire_name
 from replicator.sandbox.expression import FUNCTIONS, BadQueryError, Expression, Token, UnknownPropertyError
-from replicator.sandbox.http import Call, RefusalError, parse_key
+from replicator.sandbox.odata_http import Call, RefusalError, parse_key
 
 _namespace = "Microsoft.Dynamics.CRM"
 _types = {
@@ -90,7 +90,7 @@ class _Listing:
 class Definitions:
     """Answers what is asked at EntityDefinitions and below."""
 
-    def __init__(self, description: Description) -> None:
+    def __init__(self, description: SystemDescription) -> None:
         self._sets = description.by_logical_name
 
     def read(self, call: Call, segments: list[Segment]) -> Row:
@@ -152,7 +152,7 @@ def _listing(
     return _Listing(type_, rows, frozenset(name for row in rows[:1] for name in row if name != hidden), below or {})
 
 
-def _parts(entity_set: EntitySet, name: str, cast: str = "") -> _Listing:
+def _parts(entity_set: SimulatedSet, name: str, cast: str = "") -> _Listing:
     """The attributes of a set, or those of one derived type, or its alternate keys."""
     if name == "Keys" and not cast:
         return _listing("EntityKeyMetadata", list(_alternate_keys(entity_set)))
@@ -167,7 +167,7 @@ def _parts(entity_set: EntitySet, name: str, cast: str = "") -> _Listing:
     return _listing(f"{kind}AttributeMetadata", rows, below=below)
 
 
-def _entity(entity_set: EntitySet) -> Row:
+def _entity(entity_set: SimulatedSet) -> Row:
     return {
         "LogicalName": entity_set.logical_name,
         "SchemaName": entity_set.logical_name.capitalize(),
@@ -183,7 +183,7 @@ def _entity(entity_set: EntitySet) -> Row:
     }
 
 
-def _attribute(entity_set: EntitySet, name: str, spec: FieldSpec) -> Row:
+def _attribute(entity_set: SimulatedSet, name: str, spec: FieldSpec) -> Row:
     state = entity_set.state_fields or ("", "")
     usual = "Memo" if spec.type == "text" and spec.length is None else _types[spec.type]
     kind = {state[0]: "State", state[1]: "Status"}.get(name, usual)
@@ -205,7 +205,7 @@ def _attribute(entity_set: EntitySet, name: str, spec: FieldSpec) -> Row:
     }
 
 
-def _alternate_keys(entity_set: EntitySet) -> Iterator[Row]:
+def _alternate_keys(entity_set: SimulatedSet) -> Iterator[Row]:
     attribute_of = {wire_name(name, spec): name for name, spec in entity_set.fields.items()}
     for name, parts in entity_set.alternate_keys.items():
         yield {
@@ -218,7 +218,7 @@ def _alternate_keys(entity_set: EntitySet) -> Iterator[Row]:
         }
 
 
-def _option_set(entity_set: EntitySet, name: str) -> _Listing:
+def _option_set(entity_set: SimulatedSet, name: str) -> _Listing:
     choices = entity_set.fields[name].choices
     row = {
         "Name": f"{entity_set.logical_name}_{name}",

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from replicator.sandbox.description import Description, EntitySet, FieldSpec, kind_name
-from replicator.sandbox.http import BadAddressError, RefusalError, parse_key, parse_path
-from replicator.sandbox.records import Records
+from replicator.sandbox.description import FieldSpec, SimulatedSet, SystemDescription, kind_name
+from replicator.sandbox.odata_http import BadAddressError, RefusalError, parse_key, parse_path
 from replicator.sandbox.store import Doc, Row
-from replicator.sandbox.values import BadValueError, check, convert, edm
+from replicator.sandbox.stored_values import BadValueError, check, convert, edm
+from replicator.sandbox.writing import Records
 
 BAD_PAYLOAD = "0x80048d19"
 BAD_QUERY = "0x80060888"
@@ -27,7 +27,7 @@ def refuse_unknown_options(query: Mapping[str, str], known: Collection[str]) -> 
             raise RefusalError(400, f"The query parameter {name} is not supported{where}", BAD_QUERY)
 
 
-def does_not_exist(entity_set: EntitySet, key: Doc) -> RefusalError:
+def does_not_exist(entity_set: SimulatedSet, key: Doc) -> RefusalError:
     """The refusal for a key without a record."""
     if list(key) == list(entity_set.key):
         message = f"{entity_set.logical_name} With Id = {key[entity_set.key[0]]} Does Not Exist"
@@ -36,20 +36,20 @@ def does_not_exist(entity_set: EntitySet, key: Doc) -> RefusalError:
     return RefusalError(404, message, "0x80060891")
 
 
-def unknown_property(namespace: str, entity_set: EntitySet, name: str) -> RefusalError:
+def unknown_property(namespace: str, entity_set: SimulatedSet, name: str) -> RefusalError:
     """The refusal for a query option that names an unknown property."""
     message = f"Could not find a property named '{name}' on type '{namespace}.{entity_set.logical_name}'."
     return RefusalError(400, message, BAD_QUERY)
 
 
-class Reader:
+class DataverseInput:
     """Turns addresses and bodies into stored values."""
 
-    def __init__(self, description: Description, records: Records) -> None:
+    def __init__(self, description: SystemDescription, records: Records) -> None:
         self._description = description
         self._store = records.store
 
-    def key(self, entity_set: EntitySet, text: str) -> Doc:
+    def key(self, entity_set: SimulatedSet, text: str) -> Doc:
         """The key of an address as field values."""
         try:
             parts = parse_key(text)
@@ -72,10 +72,10 @@ class Reader:
     def _key_value(name: str, spec: FieldSpec, text: str) -> object:
         return convert(name, spec, int(text) if spec.type in ("integer", "choice") and text.isdigit() else text)
 
-    def _type(self, entity_set: EntitySet) -> str:
+    def _type(self, entity_set: SimulatedSet) -> str:
         return f"{self._description.namespace}.{entity_set.logical_name}"
 
-    def find(self, entity_set: EntitySet, key: Doc) -> Row | None:
+    def find(self, entity_set: SimulatedSet, key: Doc) -> Row | None:
         """The record with a key, primary or alternate."""
         if tuple(key) == entity_set.key:
             return self._store.get(entity_set.name, str(key[entity_set.key[0]]))
@@ -85,7 +85,7 @@ class Reader:
                 return rows[0] if rows else None
         return None
 
-    def body(self, entity_set: EntitySet, body: Mapping[str, Any], declared: Mapping[str, str]) -> Doc:
+    def body(self, entity_set: SimulatedSet, body: Mapping[str, Any], declared: Mapping[str, str]) -> Doc:
         """The stored values a body asks for."""
         values: Doc = {}
         for name, value in body.items():
@@ -97,7 +97,7 @@ class Reader:
                 values |= self._plain(entity_set, name, value)
         return values
 
-    def _plain(self, entity_set: EntitySet, name: str, value: object) -> Doc:
+    def _plain(self, entity_set: SimulatedSet, name: str, value: object) -> Doc:
         spec = entity_set.wire.get(name)
         if spec is None:
             message = (
@@ -120,11 +120,11 @@ class Reader:
             raise self._bad_value(entity_set, bad) from None
 
     @staticmethod
-    def _bad_payload(entity_set: EntitySet, message: str) -> RefusalError:
+    def _bad_payload(entity_set: SimulatedSet, message: str) -> RefusalError:
         prefix = f"Error identified in Payload provided by the user for Entity :'{entity_set.name}', InnerException : "
         return RefusalError(400, prefix + message, BAD_PAYLOAD)
 
-    def _bad_value(self, entity_set: EntitySet, bad: BadValueError) -> RefusalError:
+    def _bad_value(self, entity_set: SimulatedSet, bad: BadValueError) -> RefusalError:
         if bad.kind == "length":
             message = (
                 f"A validation error occurred. The length of the '{bad.name}' attribute of the "
@@ -143,14 +143,14 @@ class Reader:
         )
         return self._bad_payload(entity_set, message)
 
-    def _navigation(self, entity_set: EntitySet, name: str, value: object) -> Doc:
+    def _navigation(self, entity_set: SimulatedSet, name: str, value: object) -> Doc:
         if value is not None:
             message = f"Deep insert and nested changes through '{name}' are not supported."
             raise self._bad_payload(entity_set, message)
         wire = entity_set.navigation[name][0]
         return {wire: None, kind_name(wire): None}
 
-    def _bound(self, entity_set: EntitySet, name: str, value: object, declared: Mapping[str, str]) -> Doc:
+    def _bound(self, entity_set: SimulatedSet, name: str, value: object, declared: Mapping[str, str]) -> Doc:
         if name not in entity_set.navigation:
             message = (
                 f"An undeclared property '{name}' which only has property annotations in the payload but no property "
@@ -167,7 +167,7 @@ class Reader:
             raise self._bad_payload(entity_set, message)
         return {wire: row.key, kind_name(wire): target.logical_name}
 
-    def address(self, text: str, declared: Mapping[str, str]) -> tuple[EntitySet, Row]:
+    def address(self, text: str, declared: Mapping[str, str]) -> tuple[SimulatedSet, Row]:
         """The set and record that an address in a body means: relative, rooted, absolute or a content id."""
         if text.startswith("$"):
             if text[1:] not in declared:
@@ -191,7 +191,7 @@ class Reader:
         return entity_set, row
 
     @staticmethod
-    def required(entity_set: EntitySet, values: Doc, *, partial: bool = False) -> None:
+    def required(entity_set: SimulatedSet, values: Doc, *, partial: bool = False) -> None:
         """Refuse what leaves a required field empty."""
         for name, spec in entity_set.wire.items():
             empty = name in values and values[name] in (None, "")
@@ -201,7 +201,7 @@ class Reader:
                 raise RefusalError(400, message, "0x80040203")
 
     @staticmethod
-    def states(entity_set: EntitySet, values: Doc, old: Doc) -> None:
+    def states(entity_set: SimulatedSet, values: Doc, old: Doc) -> None:
         """Complete and check state and status, which belong together."""
         if entity_set.state_fields is None:
             return

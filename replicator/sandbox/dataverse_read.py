@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 
 from replicator.sandbox.dataverse_input import BAD_QUERY, refuse_unknown_options, unknown_property
 from replicator.sandbox.dataverse_rows import Renderer
-from replicator.sandbox.description import Description, EntitySet
+from replicator.sandbox.description import SimulatedSet, SystemDescription
 from replicator.sandbox.expression import BadQueryError, UnknownPropertyError
-from replicator.sandbox.http import Answer, Call, RefusalError, to_json
+from replicator.sandbox.odata_http import Call, RefusalError, Reply, to_json
 from replicator.sandbox.query import compile_filter, compile_order
-from replicator.sandbox.records import Records
-from replicator.sandbox.store import Condition, Row
+from replicator.sandbox.store import Row, StoredCondition
+from replicator.sandbox.writing import Records
 
 EXPIRED = "Version stamp associated with the client has expired. Please perform a full sync."
 _untracked = ("$filter", "$orderby", "$expand", "$top")
@@ -23,13 +23,13 @@ _known = {*_untracked, "$select", "$count", "$skiptoken", "$deltatoken"}
 class SetReader:
     """Answers GET on entity sets."""
 
-    def __init__(self, description: Description, records: Records, token_days: float) -> None:
+    def __init__(self, description: SystemDescription, records: Records, token_days: float) -> None:
         self._description = description
         self._store = records.store
         self._clock = records.clock
         self._token_days = token_days
 
-    def count(self, call: Call, entity_set: EntitySet) -> Answer:
+    def count(self, call: Call, entity_set: SimulatedSet) -> Reply:
         """The path form of counting."""
         self._options(call)
         if "$deltatoken" in call.query:
@@ -38,9 +38,9 @@ class SetReader:
             number = len(self._store.changed(*span)) + len(self._store.deleted(*span))
         else:
             number = self._store.count(entity_set.name, self._filter(call, entity_set))
-        return Answer(200, str(number), {"OData-Version": "4.0"}, "text/plain")
+        return Reply(200, str(number), {"OData-Version": "4.0"}, "text/plain")
 
-    def read(self, call: Call, entity_set: EntitySet) -> Answer:
+    def read(self, call: Call, entity_set: SimulatedSet) -> Reply:
         """One page of a set, of what changed in it, or the first of either."""
         self._options(call)
         tracked = "odata.track-changes" in call.preferences
@@ -67,10 +67,10 @@ class SetReader:
         wanted = call.preferences.get("odata.maxpagesize", "")
         return min(int(wanted), largest) if wanted.isdigit() and int(wanted) > 0 else largest
 
-    def _filter(self, call: Call, entity_set: EntitySet) -> Condition:
+    def _filter(self, call: Call, entity_set: SimulatedSet) -> StoredCondition:
         text = call.query.get("$filter")
         if not text:
-            return Condition()
+            return StoredCondition()
         try:
             return compile_filter(entity_set, text)
         except UnknownPropertyError as unknown:
@@ -78,7 +78,7 @@ class SetReader:
         except BadQueryError as error:
             raise RefusalError(400, str(error), BAD_QUERY) from None
 
-    def _order(self, call: Call, entity_set: EntitySet) -> Condition:
+    def _order(self, call: Call, entity_set: SimulatedSet) -> StoredCondition:
         try:
             return compile_order(entity_set, call.query["$orderby"])
         except UnknownPropertyError as unknown:
@@ -86,7 +86,7 @@ class SetReader:
         except BadQueryError as error:
             raise RefusalError(400, str(error), BAD_QUERY) from None
 
-    def _query(self, call: Call, entity_set: EntitySet) -> Answer:
+    def _query(self, call: Call, entity_set: SimulatedSet) -> Reply:
         condition = self._filter(call, entity_set)
         size, position = self._size(call), self._position(call, "page-")
         top = call.query.get("$top", "")
@@ -117,12 +117,12 @@ class SetReader:
     def _page(
         self,
         call: Call,
-        entity_set: EntitySet,
+        entity_set: SimulatedSet,
         rows: list[Row],
         body: dict[str, Any],
         cursor: str | None,
         delta: str = "",
-    ) -> Answer:
+    ) -> Reply:
         renderer = Renderer(self._description, self._store, entity_set, call)
         context = f"{call.root}$metadata#{entity_set.name}{renderer.projection}"
         headers = {"OData-Version": "4.0"}
@@ -138,27 +138,27 @@ class SetReader:
             whole["@odata.nextLink"] = self._link(call, entity_set, "$skiptoken", cursor)
         elif delta:
             whole["@odata.deltaLink"] = self._link(call, entity_set, "$deltatoken", delta)
-        return Answer(200, to_json(whole), headers)
+        return Reply(200, to_json(whole), headers)
 
     @staticmethod
-    def _link(call: Call, entity_set: EntitySet, name: str, value: str) -> str:
+    def _link(call: Call, entity_set: SimulatedSet, name: str, value: str) -> str:
         kept = {key: text for key, text in call.query.items() if key not in ("$skiptoken", "$deltatoken", "$count")}
         query = urlencode({**kept, name: value}, safe="$,")
         return f"{call.root}{entity_set.name}?{query}"
 
-    def _whole(self, call: Call, entity_set: EntitySet) -> Answer:
+    def _whole(self, call: Call, entity_set: SimulatedSet) -> Reply:
         """A first tracked read: the token of its last page is the version at its first."""
         if not entity_set.change_tracking:
             message = f"Change tracking is not enabled for entity '{entity_set.logical_name}'."
             raise RefusalError(400, message, "0x80072491")
         _, after, token = self._cursor(call, "whole", (0, self._new_token()))
         size = self._size(call)
-        rows = self._store.page(entity_set.name, Condition(), after, size + 1)
+        rows = self._store.page(entity_set.name, StoredCondition(), after, size + 1)
         if len(rows) > size:
             return self._page(call, entity_set, rows[:size], {}, f"whole-{rows[size - 1].id}-{token}")
         return self._page(call, entity_set, rows, {}, None, token)
 
-    def _changes(self, call: Call, entity_set: EntitySet) -> Answer:
+    def _changes(self, call: Call, entity_set: SimulatedSet) -> Reply:
         """Changed rows by version, then deleted ones; ``until`` keeps later changes for the next link."""
         start = (0, "")
         if "$deltatoken" in call.query:
@@ -183,12 +183,12 @@ class SetReader:
     def _delta(
         self,
         call: Call,
-        entity_set: EntitySet,
+        entity_set: SimulatedSet,
         rows: list[Row],
         gone: list[tuple[str, int]],
         cursor: str | None,
         token: str = "",
-    ) -> Answer:
+    ) -> Reply:
         renderer = Renderer(self._description, self._store, entity_set, call)
         deleted = f"{call.root}$metadata#{entity_set.name}/$deletedEntity"
         value = [renderer.row(row) for row in rows]
@@ -198,7 +198,7 @@ class SetReader:
             whole["@odata.nextLink"] = self._link(call, entity_set, "$skiptoken", cursor)
         else:
             whole["@odata.deltaLink"] = self._link(call, entity_set, "$deltatoken", token)
-        return Answer(200, to_json(whole), {"OData-Version": "4.0"})
+        return Reply(200, to_json(whole), {"OData-Version": "4.0"})
 
     def _cursor(self, call: Call, kind: str, start: tuple[int, str]) -> tuple[str, int, str]:
         cursor = call.query.get("$skiptoken")

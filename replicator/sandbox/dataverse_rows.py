@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from replicator.sandbox.dataverse_input import BAD_QUERY, unknown_property
-from replicator.sandbox.description import Description, EntitySet, kind_name
+from replicator.sandbox.description import SimulatedSet, SystemDescription, kind_name
 from replicator.sandbox.expression import UnknownPropertyError
-from replicator.sandbox.http import Call, RefusalError
+from replicator.sandbox.odata_http import Call, RefusalError
 from replicator.sandbox.query import compile_select
 from replicator.sandbox.store import Row, Store
 
@@ -21,7 +21,7 @@ _kind = "Microsoft.Dynamics.CRM.lookuplogicalname"
 class Renderer:
     """Records of a set as a call wants to see them."""
 
-    def __init__(self, description: Description, store: Store, entity_set: EntitySet, call: Call) -> None:
+    def __init__(self, description: SystemDescription, store: Store, entity_set: SimulatedSet, call: Call) -> None:
         self._description = description
         self._store = store
         self._set = entity_set
@@ -95,7 +95,7 @@ class Renderer:
         if _kind in self._annotations:
             shown[f"{name}@{_kind}"] = kind
 
-    def _title(self, target: EntitySet, key: str) -> str | None:
+    def _title(self, target: SimulatedSet, key: str) -> str | None:
         """The name of the record behind a lookup; many records of one page point at the same."""
         if (target.name, key) not in self._titles:
             row = self._store.get(target.name, key)

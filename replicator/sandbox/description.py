@@ -22,13 +22,13 @@ Scalar = bool | int | float | str
 Operation = Literal["create", "update", "delete"]
 
 
-class Spec(BaseModel):
+class DescriptionSpec(BaseModel):
     """Base of all parts of a description: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AutoNumber(Spec):
+class AutoNumber(DescriptionSpec):
     """A number the system gives when none is sent: prefix, running number, random suffix."""
 
     prefix: str
@@ -37,7 +37,7 @@ class AutoNumber(Spec):
     suffix: int = 6
 
 
-class Total(Spec):
+class Total(DescriptionSpec):
     """The sum of a field over the records of another set that point here through a lookup or relation."""
 
     set: str
@@ -45,7 +45,7 @@ class Total(Spec):
     field: str
 
 
-class Calculation(Spec):
+class Calculation(DescriptionSpec):
     """A field the system computes: an SQL expression over ``:field`` and ``:total`` names."""
 
     sql: str
@@ -54,14 +54,14 @@ class Calculation(Spec):
     """Computed on every write, not only when recalculation is switched on."""
 
 
-class DefaultFrom(Spec):
+class DefaultFrom(DescriptionSpec):
     """A default taken from the record that a relation points at."""
 
     relation: str
     field: str
 
 
-class FieldSpec(Spec):
+class FieldSpec(DescriptionSpec):
     """A field under its wire name (a lookup under its attribute name)."""
 
     type: FieldType = "text"
@@ -102,7 +102,7 @@ class FieldSpec(Spec):
         return self
 
 
-class Relation(Spec):
+class Relation(DescriptionSpec):
     """Records of this set point at records of another through equal values."""
 
     name: str = ""
@@ -114,7 +114,7 @@ class Relation(Spec):
     label: str = ""
 
 
-class Every(Spec):
+class Every(DescriptionSpec):
     """A rule's look at the records that belong to this one, and on from there over a lookup."""
 
     set: str
@@ -123,14 +123,14 @@ class Every(Spec):
     holds: str
 
 
-class Exists(Spec):
+class Exists(DescriptionSpec):
     """A rule's demand for a record of another set whose fields equal fields of this one."""
 
     set: str
     fields: dict[str, str]
 
 
-class Rule(Spec):
+class Rule(DescriptionSpec):
     """A refusal: when the expression holds, and the demand (``only``, ``every`` or ``exists``) is not met."""
 
     at: tuple[Operation, ...]
@@ -146,7 +146,7 @@ class Rule(Spec):
     code: str = ""
 
 
-class EntitySet(Spec):
+class SimulatedSet(DescriptionSpec):
     """One entity set. ``key`` is the system's own key; ``business_key`` names a record in loaded files without one."""
 
     name: str = ""
@@ -201,7 +201,7 @@ class EntitySet(Spec):
         return tuple(dict.fromkeys(term for term in found if term))
 
 
-class Description(Spec):
+class SystemDescription(DescriptionSpec):
     """A whole system."""
 
     system: SystemName
@@ -211,18 +211,18 @@ class Description(Spec):
     company_field: str | None = None
     default_company: str | None = None
     organization: dict[str, str] = {}
-    entity_sets: dict[str, EntitySet]
+    entity_sets: dict[str, SimulatedSet]
     enumerations: dict[str, tuple[str, ...]] = {}
     known: dict[str, tuple[str, ...]] = {}
 
     @model_validator(mode="after")
-    def _names_exist(self) -> Description:
+    def _names_exist(self) -> SystemDescription:
         for name, entity_set in self.entity_sets.items():
             for problem in self._problems(entity_set):
                 raise ValueError(f"{name}: {problem}")
         return self
 
-    def _problems(self, entity_set: EntitySet) -> Iterator[str]:
+    def _problems(self, entity_set: SimulatedSet) -> Iterator[str]:
         for part in (*entity_set.key, *entity_set.business_key, *sum(entity_set.alternate_keys.values(), ())):
             if part not in entity_set.wire:
                 yield f"key field '{part}' is not declared"
@@ -236,12 +236,12 @@ class Description(Spec):
                 yield f"field '{name}' has unknown reference values '{spec.known}'"
 
     @cached_property
-    def by_logical_name(self) -> dict[str, EntitySet]:
+    def by_logical_name(self) -> dict[str, SimulatedSet]:
         """Entity sets by their singular name."""
         return {entity_set.logical_name: entity_set for entity_set in self.entity_sets.values()}
 
     @cached_property
-    def referrers(self) -> dict[str, tuple[tuple[EntitySet, Relation], ...]]:
+    def referrers(self) -> dict[str, tuple[tuple[SimulatedSet, Relation], ...]]:
         """For each set the (set, relation) pairs that point at it."""
         return {
             name: tuple(
@@ -262,7 +262,7 @@ def kind_name(wire: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def describe(system: SystemName) -> Description:
+def describe(system: SystemName) -> SystemDescription:
     """The description of one of the two systems."""
     raw: Any = load((Path(__file__).parent / f"{system}.yaml").read_text(encoding="utf-8"))
     common = raw.pop("common_fields", {})
@@ -272,4 +272,4 @@ def describe(system: SystemName) -> Description:
             **{field: spec or {} for field, spec in entity_set["fields"].items()},
             **common,
         }
-    return Description.model_validate(raw)
+    return SystemDescription.model_validate(raw)

@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from replicator.sandbox.description import Description, EntitySet, kind_name
-from replicator.sandbox.http import from_json, to_json
-from replicator.sandbox.records import DuplicateError, Records, same
+from replicator.sandbox.description import SimulatedSet, SystemDescription, kind_name
+from replicator.sandbox.odata_http import from_json, to_json
 from replicator.sandbox.rules import make_key
-from replicator.sandbox.store import Condition, Doc, Row, term_value
-from replicator.sandbox.values import BadValueError, convert
+from replicator.sandbox.store import Doc, Row, StoredCondition, term_value
+from replicator.sandbox.stored_values import BadValueError, convert
+from replicator.sandbox.writing import DuplicateError, Records, same
 
 
 class UnresolvedError(ValueError):
@@ -26,12 +26,12 @@ class MissingReferenceError(UnresolvedError):
 class Direct:
     """Sets state directly. No length, range or reference is checked; the caller holds the transaction."""
 
-    def __init__(self, description: Description, records: Records) -> None:
+    def __init__(self, description: SystemDescription, records: Records) -> None:
         self._description = description
         self._records = records
         self._store = records.store
 
-    def _set(self, name: str) -> EntitySet:
+    def _set(self, name: str) -> SimulatedSet:
         entity_set = self._description.entity_sets.get(name)
         if entity_set is None:
             raise KeyError(f"no entity set '{name}' in {self._description.system}")
@@ -40,10 +40,10 @@ class Direct:
     def records(self, name: str) -> list[Doc]:
         """All records of a set in the order they were made."""
         entity_set = self._set(name)
-        return [self._shown(entity_set, row) for row in self._store.page(name, Condition(), 0, -1)]
+        return [self._shown(entity_set, row) for row in self._store.page(name, StoredCondition(), 0, -1)]
 
     @staticmethod
-    def _shown(entity_set: EntitySet, row: Row) -> Doc:
+    def _shown(entity_set: SimulatedSet, row: Row) -> Doc:
         versions = {field: row.version for field, spec in entity_set.wire.items() if spec.stamp == "version"}
         return row.doc | versions
 
@@ -54,7 +54,7 @@ class Direct:
         except DuplicateError as duplicate:
             raise UnresolvedError(f"another record has the same {duplicate}") from duplicate
 
-    def _put(self, entity_set: EntitySet, record: Mapping[str, Any], recompute: bool) -> Doc:
+    def _put(self, entity_set: SimulatedSet, record: Mapping[str, Any], recompute: bool) -> Doc:
         record = from_json(to_json(record))
         values = self._values(entity_set, record)
         row = self._existing(entity_set, values)
@@ -69,7 +69,7 @@ class Direct:
         kept = values if recompute else row.doc
         return self._shown(entity_set, self._records.update(entity_set, row, changes, kept))
 
-    def _values(self, entity_set: EntitySet, record: Mapping[str, Any]) -> Doc:
+    def _values(self, entity_set: SimulatedSet, record: Mapping[str, Any]) -> Doc:
         values: Doc = {}
         for name, value in record.items():
             if name in entity_set.wire:
@@ -80,7 +80,7 @@ class Direct:
                 raise UnresolvedError(f"unknown field '{name}'")
         return values
 
-    def _value(self, entity_set: EntitySet, name: str, value: Any, record: Mapping[str, Any]) -> Doc:
+    def _value(self, entity_set: SimulatedSet, name: str, value: Any, record: Mapping[str, Any]) -> Doc:
         spec = entity_set.wire[name]
         if spec.stamp == "version":
             return {}
@@ -99,7 +99,7 @@ class Direct:
         found = [target for target in targets if self._store.get(target, key)]
         return self._description.entity_sets[(found or targets)[0]].logical_name
 
-    def _looked_up(self, entity_set: EntitySet, name: str, value: object) -> Doc:
+    def _looked_up(self, entity_set: SimulatedSet, name: str, value: object) -> Doc:
         """``lookup.field``: the record of the lookup's targets that has this value as its key."""
         lookup, field = name.split(".", 1)
         spec = entity_set.fields.get(lookup)
@@ -114,13 +114,13 @@ class Direct:
                     return {wire: row.key, kind_name(wire): target.logical_name}
         raise MissingReferenceError(f"{name} '{value}' is not there")
 
-    def _by_value(self, target: EntitySet, field: str, value: object) -> list[Row]:
+    def _by_value(self, target: SimulatedSet, field: str, value: object) -> list[Row]:
         if (field,) in target.terms:
             return self._store.find(target.name, (field,), [value])
-        condition = Condition("fold(json_extract(doc, ?)) = fold(?)", (f'$."{field}"', value))
+        condition = StoredCondition("fold(json_extract(doc, ?)) = fold(?)", (f'$."{field}"', value))
         return self._store.page(target.name, condition, 0, 1)
 
-    def _existing(self, entity_set: EntitySet, values: Doc) -> Row | None:
+    def _existing(self, entity_set: SimulatedSet, values: Doc) -> Row | None:
         if entity_set.wire[entity_set.key[0]].type == "guid":
             if values.get(entity_set.key[0]):
                 return self._store.get(entity_set.name, str(values[entity_set.key[0]]))
@@ -129,7 +129,7 @@ class Direct:
             return found[0] if found else None
         return self._store.get(entity_set.name, make_key(entity_set, self._keyed(entity_set, values)))
 
-    def _keyed(self, entity_set: EntitySet, values: Doc) -> Doc:
+    def _keyed(self, entity_set: SimulatedSet, values: Doc) -> Doc:
         """The values with a complete key: a GUID from the business key, the default company, or UnresolvedError."""
         first = entity_set.key[0]
         if entity_set.wire[first].type == "guid":
@@ -145,7 +145,7 @@ class Direct:
                 keyed[part] = self._key_default(entity_set, part)
         return {**{part: keyed[part] for part in entity_set.key}, **keyed}
 
-    def _key_default(self, entity_set: EntitySet, part: str) -> object:
+    def _key_default(self, entity_set: SimulatedSet, part: str) -> object:
         if part == self._description.company_field:
             return self._description.default_company
         default = entity_set.wire[part].default
@@ -164,7 +164,7 @@ class Direct:
             raise KeyError(f"{name}: no record {key}")
         self._records.remove(row, direct=True)
 
-    def _given_key(self, entity_set: EntitySet, key: tuple[object, ...]) -> str:
+    def _given_key(self, entity_set: SimulatedSet, key: tuple[object, ...]) -> str:
         if entity_set.wire[entity_set.key[0]].type == "guid":
             return str(key[0]).lower() if isinstance(key[0], str | UUID) else ""
         missing = len(entity_set.key) - len(key)

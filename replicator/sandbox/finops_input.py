@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from replicator.sandbox.dataverse_metadata import type_name
-from replicator.sandbox.description import Description, EntitySet, FieldSpec, Relation
-from replicator.sandbox.http import BadAddressError, RefusalError, parse_key
-from replicator.sandbox.records import EMPTY_TIME, Records, matches
+from replicator.sandbox.csdl import type_name
+from replicator.sandbox.description import FieldSpec, Relation, SimulatedSet, SystemDescription
+from replicator.sandbox.odata_http import BadAddressError, RefusalError, parse_key
 from replicator.sandbox.store import Doc, Row, fold
-from replicator.sandbox.values import BadValueError, check, convert, edm
+from replicator.sandbox.stored_values import BadValueError, check, convert, edm
+from replicator.sandbox.writing import EMPTY_TIME, Records, matches
 
 WRITE_EXCEPTION = "Microsoft.Dynamics.Platform.Integration.Services.OData.AxODataWriteException"
 ODATA_EXCEPTION = "Microsoft.OData.ODataException"
 
 
-def write_failed(entity_set: EntitySet, infolog: str, *, create: bool = False, verb: str = "Write") -> RefusalError:
+def write_failed(entity_set: SimulatedSet, infolog: str, *, create: bool = False, verb: str = "Write") -> RefusalError:
     """A rejection by business logic: status 500 and the texts of the infolog."""
     verb = "Create" if create else verb
     message = f"{verb} failed for table row of type '{entity_set.logical_name}'. Infolog: {infolog}"
     return RefusalError(500, message.rstrip(".") + ".", WRITE_EXCEPTION)
 
 
-class Reader:
+class FinOpsInput:
     """Turns addresses and bodies into stored values."""
 
-    def __init__(self, description: Description, records: Records) -> None:
+    def __init__(self, description: SystemDescription, records: Records) -> None:
         self._description = description
         self._records = records
         self._known = {name: {fold(value) for value in values} for name, values in description.known.items()}
 
-    def _type(self, entity_set: EntitySet) -> str:
+    def _type(self, entity_set: SimulatedSet) -> str:
         return f"{self._description.namespace}.{type_name(entity_set)}"
 
-    def unknown(self, entity_set: EntitySet, name: str) -> RefusalError:
+    def unknown(self, entity_set: SimulatedSet, name: str) -> RefusalError:
         """The refusal for a property the set does not have."""
         message = (
             f"The property '{name}' does not exist on type '{self._type(entity_set)}'. "
@@ -42,7 +42,7 @@ class Reader:
         )
         return RefusalError(400, message, ODATA_EXCEPTION)
 
-    def key(self, entity_set: EntitySet, text: str) -> Doc:
+    def key(self, entity_set: SimulatedSet, text: str) -> Doc:
         """The key of an address; all its parts are needed."""
         try:
             parts = parse_key(text)
@@ -62,7 +62,7 @@ class Reader:
             values[name] = self._converted(entity_set, name, spec, int(value) if number else value)
         return values
 
-    def _converted(self, entity_set: EntitySet, name: str, spec: FieldSpec, value: object) -> object:
+    def _converted(self, entity_set: SimulatedSet, name: str, spec: FieldSpec, value: object) -> object:
         try:
             converted = convert(name, spec, value)
         except BadValueError as bad:
@@ -73,7 +73,7 @@ class Reader:
             raise RefusalError(400, message, ODATA_EXCEPTION)
         return converted
 
-    def body(self, entity_set: EntitySet, body: Mapping[str, Any]) -> Doc:
+    def body(self, entity_set: SimulatedSet, body: Mapping[str, Any]) -> Doc:
         """The stored values a body asks for, types checked."""
         values: Doc = {}
         for name, value in body.items():
@@ -88,7 +88,7 @@ class Reader:
                 values[name] = self._converted(entity_set, name, spec, value)
         return values
 
-    def _null(self, entity_set: EntitySet, name: str, spec: FieldSpec) -> object:
+    def _null(self, entity_set: SimulatedSet, name: str, spec: FieldSpec) -> object:
         if spec.type in ("text", "choice"):
             return self._first(spec) if spec.enum else ""
         message = (
@@ -100,7 +100,7 @@ class Reader:
     def _first(self, spec: FieldSpec) -> str:
         return self._description.enumerations[spec.enum or ""][0]
 
-    def create(self, entity_set: EntitySet, values: Doc) -> None:
+    def create(self, entity_set: SimulatedSet, values: Doc) -> None:
         """Check a new record: what is absent is defaulted first, in place."""
         sent = set(values)
         for name, spec in entity_set.wire.items():
@@ -110,7 +110,7 @@ class Reader:
         related = {name for relation in entity_set.relations for name in relation.fields}
         self._problems(entity_set, values, sent | related)
 
-    def changes(self, entity_set: EntitySet, values: Doc, row: Row) -> Doc:
+    def changes(self, entity_set: SimulatedSet, values: Doc, row: Row) -> Doc:
         """The values that differ from what is stored, checked together with the rest."""
         for name in entity_set.key:
             if name in values and not matches(values[name], row.doc.get(name)):
@@ -123,7 +123,7 @@ class Reader:
         self._problems(entity_set, row.doc | changes, set(changes))
         return changes
 
-    def _problems(self, entity_set: EntitySet, doc: Doc, changed: set[str]) -> None:
+    def _problems(self, entity_set: SimulatedSet, doc: Doc, changed: set[str]) -> None:
         found = [problem for name in changed for problem in self._field(entity_set, name, doc)]
         order = list(entity_set.wire)
         found.sort(key=lambda problem: order.index(problem[0]))
@@ -132,7 +132,7 @@ class Reader:
         if found or missing:
             raise write_failed(entity_set, "; ".join([text for _, text in found] + missing))
 
-    def _field(self, entity_set: EntitySet, name: str, doc: Doc) -> Iterator[tuple[str, str]]:
+    def _field(self, entity_set: SimulatedSet, name: str, doc: Doc) -> Iterator[tuple[str, str]]:
         """What is wrong with one value, as (field, infolog text)."""
         spec, value = entity_set.wire[name], doc.get(name)
         label = spec.label or name
@@ -150,7 +150,7 @@ class Reader:
             text = f"Warning: The value '{value}' in field '{label}' is not found in the related table '{table}'"
             yield name, f"{text}.; {failed}"
 
-    def _relations(self, entity_set: EntitySet, doc: Doc, changed: set[str]) -> Iterator[str]:
+    def _relations(self, entity_set: SimulatedSet, doc: Doc, changed: set[str]) -> Iterator[str]:
         for relation in entity_set.relations:
             fields = list(relation.fields)
             if not changed & {*fields, *relation.when} or not _applies(relation, doc):
@@ -166,7 +166,7 @@ class Reader:
                     f"table '{target}'.; Warning: validateField failed on field '{entity_set.logical_name}.{own}'"
                 )
 
-    def _missing(self, entity_set: EntitySet, doc: Doc) -> Iterator[str]:
+    def _missing(self, entity_set: SimulatedSet, doc: Doc) -> Iterator[str]:
         for name, spec in entity_set.wire.items():
             if doc.get(name) in (None, "", EMPTY_TIME) and _needed(spec, doc):
                 text = spec.missing or f"Field '{spec.label or name}' must be filled in."
@@ -187,7 +187,7 @@ def _applies(relation: Relation, doc: Doc) -> bool:
     return all(doc.get(name) == value for name, value in relation.when.items())
 
 
-def matches_itself(entity_set: EntitySet, relation: Relation, doc: Doc) -> bool:
+def matches_itself(entity_set: SimulatedSet, relation: Relation, doc: Doc) -> bool:
     """Whether a record points at itself, which is allowed while it is being made."""
     return relation.set == entity_set.name and all(
         matches(doc.get(ours), doc.get(theirs)) for ours, theirs in relation.fields.items()

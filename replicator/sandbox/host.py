@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from replicator.errors import ConfigurationError, Terminal
 from replicator.sandbox.system import LoadError, Options, Sandbox
-from replicator.serving import Server
 from replicator.signals import stop_on_signals
+from replicator.web_server import WebServer
 
 SystemName = Literal["sales", "ops"]
 LOOPBACK = "127.0.0.1"
@@ -32,7 +32,7 @@ class Host:
             name: Sandbox(name, state=state / f"{name}.sqlite" if state else None, options=chosen)
             for name in get_args(SystemName)
         }
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, WebServer] = {}
         try:
             for name, sandbox in self.sandboxes.items():
                 self._servers[name] = serve(sandbox, ports[name])
@@ -84,9 +84,9 @@ class Host:
             sandbox.close()
 
 
-def serve(sandbox: Sandbox, port: int = 0) -> Server:
+def serve(sandbox: Sandbox, port: int = 0) -> WebServer:
     """Serve a simulated system on loopback; closing the server leaves the sandbox and its state."""
-    return Server(sandbox.wsgi, sandbox.system, LOOPBACK, port, largest=_LARGEST_REQUEST, limits=None)
+    return WebServer(sandbox.wsgi, sandbox.system, LOOPBACK, port, largest=_LARGEST_REQUEST, limits=None)
 
 
 def parse_options(texts: Sequence[str]) -> Options:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from replicator.sandbox.description import Calculation, EntitySet, Exists, Operation, Rule
-from replicator.sandbox.http import RefusalError
+from replicator.sandbox.description import Calculation, Exists, Operation, Rule, SimulatedSet
+from replicator.sandbox.odata_http import RefusalError
 from replicator.sandbox.store import Doc, Store, fold, storable
-from replicator.sandbox.values import MONEY_SCALE, rounded
+from replicator.sandbox.stored_values import MONEY_SCALE, rounded
 
 _parameter = re.compile(r":([A-Za-z_]\w*)")
 _expression = "SELECT {}"
@@ -64,7 +64,7 @@ class Rules:
         """Release the evaluator."""
         self._evaluator.close()
 
-    def compute(self, entity_set: EntitySet, doc: Doc, kept: Mapping[str, object], *, direct: bool = False) -> None:
+    def compute(self, entity_set: SimulatedSet, doc: Doc, kept: Mapping[str, object], *, direct: bool = False) -> None:
         """Fill in the calculated fields of a record but for kept ones; set directly, only those always computed."""
         recalculate = self._recalculate and not direct
         for name, spec in entity_set.wire.items():
@@ -74,7 +74,7 @@ class Rules:
         if recalculate:
             self._round(entity_set, doc)
 
-    def _calculated(self, entity_set: EntitySet, calculation: Calculation, doc: Doc) -> object:
+    def _calculated(self, entity_set: SimulatedSet, calculation: Calculation, doc: Doc) -> object:
         values = dict(doc)
         for name, total in calculation.totals.items():
             rows = self._store.find(total.set, total.through, [doc.get(part) for part in entity_set.key])
@@ -82,14 +82,14 @@ class Rules:
         value = self._evaluator.value(calculation.sql, values)
         return _number(value) if isinstance(value, float) else value
 
-    def _round(self, entity_set: EntitySet, doc: Doc) -> None:
+    def _round(self, entity_set: SimulatedSet, doc: Doc) -> None:
         scale = self._precision(entity_set, doc)
         for name, spec in entity_set.wire.items():
             value = doc.get(name)
             if spec.type == "money" and isinstance(value, Decimal):
                 doc[name] = rounded(value, scale)
 
-    def _precision(self, entity_set: EntitySet, doc: Doc) -> int:
+    def _precision(self, entity_set: SimulatedSet, doc: Doc) -> int:
         if entity_set.precision_from is None:
             return MONEY_SCALE
         lookup, field = entity_set.precision_from
@@ -97,7 +97,7 @@ class Rules:
         row = self._store.get(target, doc[lookup]) if doc.get(lookup) else None
         return int(row.doc.get(field) or MONEY_SCALE) if row else MONEY_SCALE
 
-    def dependants(self, entity_set: EntitySet, doc: Doc) -> list[tuple[str, str]]:
+    def dependants(self, entity_set: SimulatedSet, doc: Doc) -> list[tuple[str, str]]:
         """Records whose totals count this one: (set, key)."""
         if not self._recalculate:
             return []
@@ -109,14 +109,14 @@ class Rules:
                         found.append((parent.name, parent_key(parent, doc, total.through)))
         return list(dict.fromkeys(found))
 
-    def check(self, operation: Operation, entity_set: EntitySet, old: Doc | None, new: Doc | None) -> None:
+    def check(self, operation: Operation, entity_set: SimulatedSet, old: Doc | None, new: Doc | None) -> None:
         """Refuse what a rule forbids."""
         for rule in entity_set.rules:
             in_force = (self._enforce or rule.always) and operation in rule.at
             if in_force and self._forbids(rule, entity_set, old or {}, new or {}):
                 raise RefusalError(400, rule.message, rule.code)
 
-    def _forbids(self, rule: Rule, entity_set: EntitySet, old: Doc, new: Doc) -> bool:
+    def _forbids(self, rule: Rule, entity_set: SimulatedSet, old: Doc, new: Doc) -> bool:
         values = {f"old_{name}": value for name, value in old.items()}
         values |= {f"new_{name}": value for name, value in new.items()}
         if rule.parent is not None:
@@ -135,14 +135,14 @@ class Rules:
         values = [doc.get(ours) for ours in wanted.fields.values()]
         return None in values or bool(self._store.find(wanted.set, tuple(wanted.fields), values))
 
-    def _all_hold(self, rule: Rule, entity_set: EntitySet, doc: Doc) -> bool:
+    def _all_hold(self, rule: Rule, entity_set: SimulatedSet, doc: Doc) -> bool:
         assert rule.every is not None
         child = self._store.description.entity_sets[rule.every.set]
         rows = self._store.find(rule.every.set, (rule.every.through,), [doc.get(entity_set.key[0])])
         followed = (self._target(child, rule.every.follow, row.doc) for row in rows)
         return all(self._evaluator.value(rule.every.holds, target) for target in followed)
 
-    def _target(self, entity_set: EntitySet, lookup: str, doc: Doc) -> Doc:
+    def _target(self, entity_set: SimulatedSet, lookup: str, doc: Doc) -> Doc:
         if doc.get(lookup):
             for link in entity_set.links:
                 row = self._store.get(link.set, doc[lookup]) if lookup in link.fields else None
@@ -151,11 +151,11 @@ class Rules:
         return {}
 
 
-def parent_key(parent: EntitySet, doc: Doc, through: tuple[str, ...]) -> str:
+def parent_key(parent: SimulatedSet, doc: Doc, through: tuple[str, ...]) -> str:
     """The stored key of the record that a child's fields point at."""
     return make_key(parent, {key: doc.get(part) for key, part in zip(parent.key, through, strict=True)})
 
 
-def make_key(entity_set: EntitySet, values: Mapping[str, object]) -> str:
+def make_key(entity_set: SimulatedSet, values: Mapping[str, object]) -> str:
     """Key values as the one text a record is stored under."""
     return "\x1f".join(storable(str(fold(str(values.get(part, ""))))) for part in entity_set.key)

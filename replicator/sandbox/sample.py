@@ -17,16 +17,16 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from replicator.aliases import load
-from replicator.sandbox.description import Spec, SystemName
-from replicator.sandbox.http import to_json
+from replicator.sandbox.description import DescriptionSpec, SystemName
+from replicator.sandbox.odata_http import to_json
 from replicator.sandbox.rules import Evaluator
-from replicator.sandbox.values import rounded
+from replicator.sandbox.stored_values import rounded
 
 Record = dict[str, Any]
 Literally = bool | int | Decimal | str | None
 
 
-class Make(Spec):
+class Make(DescriptionSpec):
     """One value to be made; exactly one way of making it is given."""
 
     pick: str | None = None
@@ -70,7 +70,7 @@ class Make(Spec):
 Value = Make | Literally
 
 
-class Special(Spec):
+class Special(DescriptionSpec):
     """A record of a recipe that differs: its number, a name to find it by, other values, other choices."""
 
     at: int
@@ -79,7 +79,7 @@ class Special(Spec):
     record: dict[str, Value] = Field(default_factory=dict)
 
 
-class Recipe(Spec):
+class Recipe(DescriptionSpec):
     """Records of one set. ``each`` makes them for every record of a pool; ``choose`` picks records to refer to."""
 
     system: SystemName
@@ -97,7 +97,7 @@ class Recipe(Spec):
         return self.pool or self.entity_set
 
 
-class Change(Spec):
+class Change(DescriptionSpec):
     """Something that happens later: a record set, or one deleted by its key."""
 
     after: int = Field(ge=1)
@@ -116,7 +116,7 @@ class Change(Spec):
         return self
 
 
-class Sample(Spec):
+class Sample(DescriptionSpec):
     """The whole file."""
 
     first_day: date

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicator.sandbox.description import Description, EntitySet
-from replicator.sandbox.http import from_json, to_json
+from replicator.sandbox.description import SimulatedSet, SystemDescription
+from replicator.sandbox.odata_http import from_json, to_json
 
 Doc = dict[str, Any]
 
@@ -44,7 +44,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Condition:
+class StoredCondition:
     """A condition on records as SQL with its values."""
 
     sql: str = "1"
@@ -74,7 +74,7 @@ def term_value(values: Iterable[object]) -> str | None:
 class Store:
     """One connection, used by one thread at a time; the caller holds the lock."""
 
-    def __init__(self, path: Path | None, description: Description) -> None:
+    def __init__(self, path: Path | None, description: SystemDescription) -> None:
         self.description = description
         self._db = sqlite3.connect(":memory:" if path is None else path, isolation_level=None, check_same_thread=False)
         self._db.create_function("fold", 1, fold, deterministic=True)
@@ -132,7 +132,7 @@ class Store:
         )
         return list(self._rows(entity_set, sql, (entity_set, ",".join(fields), value)))
 
-    def put(self, entity_set: EntitySet, key: str, doc: Doc) -> Row:
+    def put(self, entity_set: SimulatedSet, key: str, doc: Doc) -> Row:
         """Write a record as a new version of it."""
         self.version += 1
         name = entity_set.name
@@ -147,7 +147,7 @@ class Store:
         return Row(name, number, key, self.version, doc)
 
     @staticmethod
-    def _terms(entity_set: EntitySet, doc: Doc, number: int) -> Iterator[tuple[str, str, str, int]]:
+    def _terms(entity_set: SimulatedSet, doc: Doc, number: int) -> Iterator[tuple[str, str, str, int]]:
         for fields in entity_set.terms:
             value = term_value(doc.get(part) for part in fields)
             if value is not None:
@@ -160,17 +160,19 @@ class Store:
         self._db.execute("DELETE FROM term WHERE id = ?", (row.id,))
         self._db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?, ?)", (row.entity_set, row.key, self.version))
 
-    def count(self, entity_set: str, condition: Condition) -> int:
+    def count(self, entity_set: str, condition: StoredCondition) -> int:
         """How many records fulfil a condition."""
         sql = "SELECT count(*) FROM record WHERE entity_set = ? AND " + condition.sql  # noqa: S608 - own fragments
         return int(self._db.execute(sql, (entity_set, *condition.values)).fetchone()[0])
 
-    def page(self, entity_set: str, condition: Condition, after: int, limit: int) -> list[Row]:
+    def page(self, entity_set: str, condition: StoredCondition, after: int, limit: int) -> list[Row]:
         """Records in the order in which they were made, behind a position."""
         sql = _columns + "WHERE entity_set = ? AND id > ? AND " + condition.sql + " ORDER BY id LIMIT ?"
         return list(self._rows(entity_set, sql, (entity_set, after, *condition.values, limit)))
 
-    def sorted(self, entity_set: str, condition: Condition, order: Condition, offset: int, limit: int) -> list[Row]:
+    def sorted(
+        self, entity_set: str, condition: StoredCondition, order: StoredCondition, offset: int, limit: int
+    ) -> list[Row]:
         """Records in an order of their values, behind a number of them."""
         sql = _columns + "WHERE entity_set = ? AND " + condition.sql + " ORDER BY " + order.sql + " id LIMIT ? OFFSET ?"
         values = (entity_set, *condition.values, *order.values, limit, offset)

@@ -15,18 +15,18 @@ import simplejson
 from werkzeug.wrappers import Request, Response
 
 from replicator.errors import Terminal
-from replicator.sandbox.access import Guard, Options
-from replicator.sandbox.dataverse import ROOT as SALES_ROOT
-from replicator.sandbox.dataverse import Dataverse
+from replicator.sandbox.admission import Guard, Options
+from replicator.sandbox.dataverse_service import ROOT as SALES_ROOT
+from replicator.sandbox.dataverse_service import DataverseService
 from replicator.sandbox.description import describe
 from replicator.sandbox.direct import Direct, MissingReferenceError, UnresolvedError
-from replicator.sandbox.finops import ROOT as OPS_ROOT
-from replicator.sandbox.finops import FinOps
-from replicator.sandbox.http import Answer, BadJsonError, Call, RefusalError, from_json, parse_query
-from replicator.sandbox.records import Records
+from replicator.sandbox.finops_service import ROOT as OPS_ROOT
+from replicator.sandbox.finops_service import FinOpsService
+from replicator.sandbox.odata_http import BadJsonError, Call, RefusalError, Reply, from_json, parse_query
 from replicator.sandbox.rules import Rules
 from replicator.sandbox.store import Store
-from replicator.words import many
+from replicator.sandbox.writing import Records
+from replicator.text import many
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -101,13 +101,13 @@ class Sandbox:
         self._records = Records(self._description, self._store, self._rules, clock, random)
         self._direct = Direct(self._description, self._records)
         self._guard = Guard(options, system, clock, random)
-        self._service: Dataverse | FinOps
+        self._service: DataverseService | FinOpsService
         if system == "sales":
-            self._service = Dataverse(self._description, self._records, options.token_days, self._count)
+            self._service = DataverseService(self._description, self._records, options.token_days, self._count)
             self._root = SALES_ROOT
         else:
             page_size = options.page_size or self._description.page_size
-            self._service = FinOps(self._description, self._records, page_size, self._count)
+            self._service = FinOpsService(self._description, self._records, page_size, self._count)
             self._root = OPS_ROOT
         self.wsgi: WSGIApplication = self._application
 
@@ -200,7 +200,7 @@ class Sandbox:
             del response.headers["Content-Type"]
         return response(environ, start_response)
 
-    def _answer(self, call: Call) -> Answer:
+    def _answer(self, call: Call) -> Reply:
         self.requests["total"] += 1
         try:
             if call.path.endswith(TOKEN_PATH):

@@ -13,7 +13,7 @@ import simplejson
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
-from replicator.cli import main
+from replicator.cli.main import main
 from replicator.hub import embedded
 from tests.fixtures.commands import Systems, Workplace, until, write_records
 

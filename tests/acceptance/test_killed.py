@@ -22,7 +22,7 @@ from typing import get_args
 import pytest
 
 from replicator.hub import embedded
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.commands import Process, Workplace, until
 from tests.fixtures.proxy import Hold, Point, pages, proxies, writing
 from tests.fixtures.trade import KINDS, Held, People, Trade, difference, start
@@ -38,7 +38,7 @@ STOPS = ("before the point", "at the point", "after the kill")
 
 
 @pytest.fixture
-def server() -> Iterator[embedded.Server]:
+def server() -> Iterator[embedded.EmbeddedServer]:
     """A database server of this test's own. Only a power cut needs what is off here, and nobody cuts the power."""
     folder = Path("/tmp", f"hub-killed-{uuid.uuid4().hex[:12]}")  # see tests/fixtures/postgres.py for why there
     folder.mkdir(mode=0o711)
@@ -47,7 +47,7 @@ def server() -> Iterator[embedded.Server]:
     shutil.rmtree(folder)
 
 
-def begin(home: Path) -> embedded.Server:
+def begin(home: Path) -> embedded.EmbeddedServer:
     return embedded.start(home, die_with_parent=True, settings={"fsync": "off", "full_page_writes": "off"})
 
 
@@ -79,7 +79,7 @@ class Ordeal:
     """Kills daemons, and now and then their database."""
 
     trade: Trade
-    server: embedded.Server
+    server: embedded.EmbeddedServer
     tell: Callable[[str], None]
     people: People = field(init=False)
     random: Random = field(default_factory=lambda: Random(SEED))
@@ -155,7 +155,7 @@ class Ordeal:
 
 
 def survives(
-    server: embedded.Server, compiled: Compiled, other_hub: str, folder: Path, kills: int, stop_every: int,
+    server: embedded.EmbeddedServer, compiled: Compiled, other_hub: str, folder: Path, kills: int, stop_every: int,
     tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     place = Workplace(folder, server.url)
@@ -180,7 +180,7 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 
 
 def test_killed_five_times_and_its_database_once_everything_ends_as_if_it_had_gone_through(
-    server: embedded.Server, compiled: Compiled, hub_url: str, tmp_path: Path, tell: Callable[[str], None]
+    server: embedded.EmbeddedServer, compiled: Compiled, hub_url: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     survives(server, compiled, hub_url, tmp_path, 5, 3, tell)
 
@@ -188,6 +188,6 @@ def test_killed_five_times_and_its_database_once_everything_ends_as_if_it_had_go
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_killed_two_hundred_times_everything_ends_as_if_it_had_gone_through(
-    server: embedded.Server, compiled: Compiled, hub_url: str, tmp_path: Path, tell: Callable[[str], None]
+    server: embedded.EmbeddedServer, compiled: Compiled, hub_url: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     survives(server, compiled, hub_url, tmp_path, 200, 10, tell)

@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.commands import Process, in_hub, until, work_at
 from tests.fixtures.postgres import name_of
 from tests.fixtures.proxy import (

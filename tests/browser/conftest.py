@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from replicator.console.app import Console
-from replicator.serving import Server
+from replicator.web_server import WebServer
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -34,5 +34,5 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def url(console: Console) -> Iterator[str]:
     """Where the console of the bad day is served."""
-    with Server(console, "console", "127.0.0.1", 0) as server:
+    with WebServer(console, "console", "127.0.0.1", 0) as server:
         yield server.url

@@ -11,11 +11,11 @@ from uuid import UUID
 
 import httpx2
 
-from replicator.model.spec import EntitySetSpec, SystemField
+from replicator.connectors import connect
+from replicator.connectors.protocol import Applied, Connector, Outcome, Reference, Row, Write
+from replicator.connectors.settings import SystemSettings
+from replicator.mapping.language import EntitySetSpec, SystemField
 from replicator.sandbox.system import Options, Sandbox
-from replicator.systems import connect
-from replicator.systems.connector import Applied, Connector, Outcome, Reference, Row, Write
-from replicator.systems.settings import SystemSettings
 
 Fault: TypeAlias = Literal["lost", "unreachable"] | httpx2.Response
 """What happens to a request: the answer is lost after the system did it, or it never arrives, or this is answered."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx2
 import pytest
 
+from replicator.connectors import finops_metadata
 from replicator.errors import AccessDenied, UnexpectedAnswer
-from replicator.systems import finops_metadata
 from tests.conformance.cases import Case, spec, text
 
 DOCUMENT = """<?xml version="1.0"?>

@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from replicator.connectors.protocol import FieldProblem, Page
 from replicator.errors import (
     AccessDenied,
     ReplicatorError,
@@ -17,8 +18,7 @@ from replicator.errors import (
     TokenExpired,
     UnexpectedAnswer,
 )
-from replicator.sandbox.access import Client, Options, Throttle
-from replicator.systems.connector import FieldProblem, Page
+from replicator.sandbox.admission import Client, Options, Throttle
 from tests.conformance.cases import Case, Fault, spec, text
 
 JSON = {"Content-Type": "application/json"}

@@ -8,9 +8,9 @@ from decimal import Decimal
 import httpx2
 import pytest
 
+from replicator.connectors.protocol import Applied, Outcome, Postponed, Reference, Rejected, Stale, Unknown, Write
 from replicator.errors import AccessDenied, RequestRefused, Throttled
-from replicator.sandbox.access import Options, Throttle
-from replicator.systems.connector import Applied, Outcome, Postponed, Reference, Rejected, Stale, Unknown, Write
+from replicator.sandbox.admission import Options, Throttle
 from tests.conformance.cases import Case, of, spec, text
 
 

@@ -19,10 +19,10 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from replicator import metrics
 from replicator.config import NotifySettings
 from replicator.hub.connection import METRICS, connect
-from replicator.notify import Notifier, senders
+from replicator.operate import metrics
+from replicator.operate.notify import Notifier, senders
 from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 

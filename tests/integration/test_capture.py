@@ -15,7 +15,7 @@ from psycopg import sql
 
 from replicator.hub.changefeed import open_window
 from replicator.hub.connection import connect
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 
 
 def run(connection: sa.Connection, statement: str, **values: object) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from replicator.engine.maps import map_ids
-from replicator.engine.marks import mark_window
+from replicator.core.flows import map_ids
+from replicator.core.mark import mark_window
 from replicator.hub.changefeed import open_window
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.load import Filling
 
 INSERT = "insert into common.unit (code) values (%s)"

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from replicator.config import ConsoleSettings
 from replicator.console.app import Console
 from replicator.hub.connection import connect
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.operators import HELD, SCRIPT, Browser
 from tests.fixtures.roles import Logins
 

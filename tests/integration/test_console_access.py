@@ -9,7 +9,7 @@ from replicator.config import ConsoleSettings
 from replicator.console.access import COOKIE
 from replicator.console.app import Console
 from replicator.errors import ConfigurationError
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.operators import Browser
 
 TOKEN = "a token of some length"

@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from replicator import metrics
 from replicator.config import ConsoleSettings
 from replicator.console import decisions
 from replicator.console.access import COOKIE, SECURE_COOKIE
@@ -24,7 +23,8 @@ from replicator.console.app import Console, _routes
 from replicator.console.decisions import actions
 from replicator.console.serve import serving
 from replicator.hub.connection import CONSOLE, connect
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
+from replicator.operate import metrics
 from tests.fixtures.operators import Browser, token_of
 
 TOKEN = "a token of some length"

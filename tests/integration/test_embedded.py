@@ -44,14 +44,14 @@ def home(cluster: Path) -> Iterator[Path]:
     embedded.stop(cluster)
 
 
-def ask(server: embedded.Server, query: str) -> object:
+def ask(server: embedded.EmbeddedServer, query: str) -> object:
     with psycopg.connect(server.url) as connection:
         row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
 
 
-def server_host(server: embedded.Server) -> str:
+def server_host(server: embedded.EmbeddedServer) -> str:
     return dict(parse_qsl(urlsplit(server.url).query))["host"]
 
 

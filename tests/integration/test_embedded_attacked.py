@@ -67,7 +67,7 @@ def roots(cluster: Path) -> Path:
     return folder
 
 
-def socket_of(server: embedded.Server) -> Path:
+def socket_of(server: embedded.EmbeddedServer) -> Path:
     return Path(dict(parse_qsl(urlsplit(server.url).query))["host"])
 
 

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from replicator import setup
-from replicator.commands import record
-from replicator.model.compiled import Compiled
+from replicator import opening
+from replicator.cli import explain
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.commands import Result, Workplace
 from tests.fixtures.scenarios import Scenario, Scenarios
 from tests.fixtures.world import Systems
@@ -22,8 +22,8 @@ AT_ONCE = 25
 @pytest.fixture
 def place(hub_url: str, tmp_path: Path, compiled: Compiled, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
     """A folder to run commands in, on the hub of the test's own systems; the schema is compiled only once."""
-    monkeypatch.setattr(setup, "compile_folder", lambda folder: compiled)
-    monkeypatch.setattr(record, "check_hub", lambda hub: None)
+    monkeypatch.setattr(opening, "compile_folder", lambda folder: compiled)
+    monkeypatch.setattr(explain, "check_hub", lambda hub: None)
     place = Workplace(tmp_path, hub_url)
     place.configure({"sales": "http://localhost:1", "ops": "http://localhost:2"})
     yield place

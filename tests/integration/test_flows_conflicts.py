@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from replicator.model.compiled import Compiled, compile_folder
+from replicator.mapping.compiled import Compiled, compile_folder
 from tests.fixtures.commands import Workplace, until
 from tests.fixtures.either import write_either_schema
 from tests.fixtures.hub import migrated

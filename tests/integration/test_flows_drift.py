@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from replicator.model.compiled import Compiled, compile_folder
+from replicator.mapping.compiled import Compiled, compile_folder
 from tests.fixtures.hub import SCHEMA, migrated
 from tests.fixtures.world import Systems
 

@@ -12,13 +12,13 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from replicator.connectors.protocol import Applied, Row
+from replicator.core.diff import diff
 from replicator.cycle import Cycle
 from replicator.daemon import LogWatcher
-from replicator.engine.diff import diff
 from replicator.errors import RequestRefused, SystemUnavailable
-from replicator.model.spec import EntitySetSpec
-from replicator.outbound import acknowledge, apply
-from replicator.systems.connector import Applied, Row
+from replicator.mapping.language import EntitySetSpec
+from replicator.outbound import acknowledge, deliver
 from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 
@@ -477,7 +477,7 @@ def test_a_record_that_the_database_cannot_compute_is_rejected_and_no_other(
         rows = plain(*args, **named).subquery("rows")
         return sa.select(*rows.c, sa.literal(1) / sa.case((rows.c.record == "A-2", 0), else_=1))
 
-    monkeypatch.setattr(apply, "diff", dividing)
+    monkeypatch.setattr(deliver, "diff", dividing)
     for number in range(1, 6):
         systems.account(f"A-{number}")
     systems.once()
@@ -490,8 +490,8 @@ def test_a_record_that_the_database_cannot_compute_is_rejected_and_no_other(
 
 
 def test_many_records_of_one_map_keep_no_other_map_waiting(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "_BATCH", 2)
-    monkeypatch.setattr(apply, "_BATCHES", 2)
+    monkeypatch.setattr(deliver, "_BATCH", 2)
+    monkeypatch.setattr(deliver, "_BATCHES", 2)
     first = systems.account("A-1")
     systems.contact("C-1", first)
     for number in range(2, 12):

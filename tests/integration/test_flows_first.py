@@ -9,8 +9,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from replicator.cycle import Cycle
-from replicator.model.compiled import compile_folder
-from replicator.objects.migrate import MigrationTarget, migrate
+from replicator.mapping.compiled import compile_folder
+from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.world import Systems
 

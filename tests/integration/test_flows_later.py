@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from replicator.cycle import Cycle
-from replicator.model.compiled import compile_folder
-from replicator.objects.generate import create_objects, drop_objects
+from replicator.mapping.compiled import compile_folder
+from replicator.solution.generate import create_objects, drop_objects
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.schema_files import SchemaFiles
 from tests.fixtures.staff import Staff

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from replicator.model.schema import EntitySet
+from replicator.mapping.schema import EntitySet
 from tests.fixtures.world import Systems
 
 HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"

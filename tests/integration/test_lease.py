@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from replicator.config import Configuration
 from replicator.cycle import Cycle
-from replicator.engine.lease import Lease, acquire, lead_on, leading
 from replicator.errors import LeaseLost
-from replicator.setup import leading as holding
+from replicator.hub.lease import Lease, acquire, lead_on, leading
+from replicator.opening import leading as holding
 from tests.fixtures.world import Systems
 
 SECONDS = 30.0
@@ -67,7 +67,7 @@ def test_the_lead_is_renewed_while_transactions_of_the_leader_are_under_way(
 def test_a_leader_that_freezes_within_a_transaction_loses_it_and_holds_nobody_off(
     hub: sa.Engine, connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("replicator.engine.lease._SHORTEST_IDLE", 0.5)
+    monkeypatch.setattr("replicator.hub.lease._SHORTEST_IDLE", 0.5)
     lead_on(connection, replace(taken(connection), seconds=0.1))
     frozen = connection.begin()
     lease = connection.get_execution_options()["lease"]

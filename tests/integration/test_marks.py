@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from replicator.engine.marks import mark_window
-from replicator.model.compiled import CompiledMap
-from replicator.model.tables import ETAG
+from replicator.core.mark import mark_window
+from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.tables import ETAG
 from tests.fixtures.load import Filling
 
 QUOTES = "quote > ops.CDSSalesQuotationHeaders"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from replicator.engine.marks import mark_window
+from replicator.core.mark import mark_window
 from replicator.inbound import merge as merge_module
-from replicator.inbound.merge import Merged, Merges
+from replicator.inbound.merge import MergeResult, Merges
 from tests.fixtures.load import Filling
 
 ACCOUNTS = "sales.accounts > account"
@@ -44,7 +44,7 @@ def failed(filling: Filling) -> list[tuple[str, str, str]]:
         return [(row.map, row.accountnumber, row.reason) for row in rows]
 
 
-def merge(filling: Filling) -> Merged:
+def merge(filling: Filling) -> MergeResult:
     """One window and one pass."""
     mark_window(filling.connection, filling.compiled, filling.ids)
     return Merges(filling.connection, filling.compiled, filling.ids).merge(again=False)
@@ -86,7 +86,7 @@ def test_a_rejected_record_is_not_tried_again_by_itself(strict: Filling) -> None
     run(strict, "update sales.accounts set name = 'Joke' where accountnumber = 'A-4'")
     merge(strict)
     merges = Merges(strict.connection, strict.compiled, strict.ids)
-    assert merges.merge(again=True) == Merged()
+    assert merges.merge(again=True) == MergeResult()
 
 
 def test_a_rejected_record_is_tried_again_by_hand(strict: Filling) -> None:

@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from replicator.engine.maps import map_ids
-from replicator.engine.marks import mark_window
+from replicator.core.flows import map_ids
+from replicator.core.mark import mark_window
 from replicator.errors import HubMismatch, SchemaError
 from replicator.hub import embedded
 from replicator.hub.connection import connect
-from replicator.model.compiled import Compiled, compile_folder
-from replicator.objects.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
+from replicator.mapping.compiled import Compiled, compile_folder
+from replicator.solution.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import Filling, Size
 from tests.fixtures.postgres import database

@@ -11,16 +11,16 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from replicator.commands.plan import flows_of
+from replicator.cli.plan import flows_of
+from replicator.connectors import connect as connect_system
+from replicator.connectors.protocol import Outcome, Page, Postponed, Rejected, Unit, Unknown
+from replicator.connectors.settings import SystemSettings
 from replicator.cycle import Cycle
 from replicator.errors import SystemUnavailable, Terminal, Transient
-from replicator.model.compiled import Compiled
-from replicator.model.spec import EntitySetSpec
-from replicator.planning.rehearse import Plan, make_plan
-from replicator.planning.saved import Gate, Guarded, Ran, run_plan, save
-from replicator.systems import connect as connect_system
-from replicator.systems.connector import Outcome, Page, Postponed, Rejected, Unit, Unknown
-from replicator.systems.settings import SystemSettings
+from replicator.mapping.compiled import Compiled
+from replicator.mapping.language import EntitySetSpec
+from replicator.operate.planning.rehearse import Plan, make_plan
+from replicator.operate.planning.saved_plans import Gate, Guarded, Ran, run_plan, save
 from tests.fixtures.world import Systems
 
 Said = list[tuple[str, str | None]]

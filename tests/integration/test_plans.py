@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from replicator.engine import claim as claims
-from replicator.engine.diff import diff, linking
-from replicator.engine.maps import map_ids
+from replicator.core import claim as claims
+from replicator.core.diff import diff, linking
+from replicator.core.flows import map_ids
 from replicator.hub import changefeed
 from replicator.hub.sql import statements
-from replicator.model.compiled import Compiled, CompiledMap, compile_folder
+from replicator.mapping.compiled import Compiled, CompiledMap, compile_folder
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import claim_all
 
@@ -158,5 +158,5 @@ def window_bounds(connection: sa.Connection) -> dict[str, object]:
 
 @pytest.mark.parametrize("statement", ["any", "window"])
 def test_a_window_reads_only_what_is_new(few: sa.Connection, statement: str) -> None:
-    plan = explain(few, statements(changefeed.__file__)[statement], **window_bounds(few))
+    plan = explain(few, statements(changefeed.__name__)[statement], **window_bounds(few))
     assert scans(few, plan) == []

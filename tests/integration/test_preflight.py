@@ -8,11 +8,11 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from replicator.config import Configuration
+from replicator.connectors.protocol import Connector, Description, Page, Property
 from replicator.errors import AccessDenied, SystemUnavailable
-from replicator.model.spec import EntitySetSpec
-from replicator.preflight import Told, data
-from replicator.preflight import systems as preflight_systems
-from replicator.systems.connector import Connector, Description, Page, Property
+from replicator.mapping.language import EntitySetSpec
+from replicator.operate.preflight import Report, data_check
+from replicator.operate.preflight import system_check as preflight_systems
 from tests.fixtures.world import ORGANIZATION, Systems, configuration
 
 Alter = Callable[[Description], Description | None]
@@ -42,7 +42,7 @@ class Saying:
 
 def found(systems: Systems, system: str, entity_set: str, alter: Alter) -> list[str]:
     """What is found where the system says that of an entity set."""
-    told = Told()
+    told = Report()
     world = systems.cycle.world
     preflight_systems.check(world.compiled, Saying(world.connectors[system], entity_set, alter), told)
     assert told.errors == []
@@ -94,7 +94,7 @@ def be_away() -> None:
 
 def test_what_cannot_be_looked_at_is_no_finding_and_stops_nothing_else(systems: Systems) -> None:
     world = systems.cycle.world
-    told = Told()
+    told = Report()
     connector = Saying(world.connectors["sales"], "uoms", lambda each: replace(each, tracks_changes=False))
     preflight_systems.check(world.compiled, connector, told)
     assert [(note.where, note.what) for note in told.errors] == [("sales.uoms", "sales: 403")]
@@ -103,15 +103,15 @@ def test_what_cannot_be_looked_at_is_no_finding_and_stops_nothing_else(systems: 
     with told.looking("ops"):
         be_away()
     assert told.exit_code == 1, "one of the two is not passing"
-    passing = Told()
+    passing = Report()
     with passing.looking("ops"):
         be_away()
     assert passing.exit_code == 4
 
 
 def told_of(systems: Systems, configured: Configuration) -> list[tuple[str, str]]:
-    told = Told()
-    data.check(systems.connection, systems.cycle.world.compiled, configured, told)
+    told = Report()
+    data_check.check(systems.connection, systems.cycle.world.compiled, configured, told)
     assert told.errors == []
     return [(note.where, note.what) for note in told.findings]
 

@@ -9,22 +9,22 @@ from typing import cast
 
 import pytest
 
+from replicator.connectors.protocol import Connector, Page
 from replicator.errors import SystemUnavailable, Terminal
-from replicator.reconcile import Found, Reconciliation, concerned
-from replicator.systems.connector import Connector, Page
+from replicator.operate.reconciliation import ReconcileResult, Reconciliation, concerned
 from tests.fixtures.planted import double, keys, silently, vanish
 from tests.fixtures.world import Systems
 
 UNIT = "00000000-0000-4000-8000-0000000000bb"
 
 
-def reconcile(systems: Systems, *, repair: bool = False, entity: str | None = None) -> Found:
+def reconcile(systems: Systems, *, repair: bool = False, entity: str | None = None) -> ReconcileResult:
     found = Reconciliation(systems.cycle.world, systems.connection, entity).run(repair=repair, limit=1000)
     assert systems.problems.found == []
     return found
 
 
-def told(found: Found) -> set[tuple[str, str, str]]:
+def told(found: ReconcileResult) -> set[tuple[str, str, str]]:
     """Kind, entity set and number; of a record whose source is gone, the target's own key has the number."""
     return {
         (

@@ -14,14 +14,14 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
-from replicator.engine.lease import acquire, holder
 from replicator.errors import HubUnavailable
 from replicator.hub.connection import DAEMON, connect
-from replicator.model.compiled import Compiled
-from replicator.objects import migrate as migrating
-from replicator.objects.migrate import MigrationTarget, migrate
-from replicator.preflight.hub import check
-from replicator.preflight.notes import Told
+from replicator.hub.lease import acquire, holder
+from replicator.mapping.compiled import Compiled
+from replicator.operate.preflight.findings import Report
+from replicator.operate.preflight.hub_check import check
+from replicator.solution import migrate as migrating
+from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.postgres import database
 from tests.fixtures.roles import Logins
@@ -341,7 +341,7 @@ def test_check_says_where_every_login_may_connect(
     fresh_url: str, hub_url: str, compiled: Compiled, copied: bool
 ) -> None:
     """A copy of a hub has lost what was taken from everybody."""
-    engine, told = connect(hub_url if copied else fresh_url, role=DAEMON), Told()
+    engine, told = connect(hub_url if copied else fresh_url, role=DAEMON), Report()
     check(MigrationTarget(engine, compiled, SCHEMA), told, lambda: datetime.datetime.now(datetime.UTC))
     engine.dispose()
     assert [note.what.startswith("every login of the server may connect") for note in told.findings] == [True] * copied

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 import simplejson
 
-from replicator.sandbox.access import Client, Throttle
+from replicator.sandbox.admission import Client, Throttle
 from replicator.sandbox.host import serve
 from replicator.sandbox.system import LoadError, Options, Sandbox
 

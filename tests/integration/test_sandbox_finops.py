@@ -13,7 +13,7 @@ import httpx2
 import pytest
 import simplejson
 
-from replicator.sandbox.access import Throttle
+from replicator.sandbox.admission import Throttle
 from replicator.sandbox.system import Options, Sandbox
 
 ROOT = "http://ops.test/data/"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from replicator.serving import Limits, Server
+from replicator.web_server import ConnectionLimits, WebServer
 from tests.fixtures.commands import until
 
 if TYPE_CHECKING:
@@ -100,13 +100,13 @@ def answered(url: str) -> bool:
 
 
 def test_hundreds_of_idle_connections_keep_nobody_out() -> None:
-    with Server(page, "door", "127.0.0.1", 0) as server, clients(server.port) as idle:
+    with WebServer(page, "door", "127.0.0.1", 0) as server, clients(server.port) as idle:
         idle.connect(MANY)
         assert answered(server.url)
 
 
 def test_hundreds_of_requests_that_drip_keep_nobody_out() -> None:
-    with Server(page, "door", "127.0.0.1", 0) as server, clients(server.port) as dripping:
+    with WebServer(page, "door", "127.0.0.1", 0) as server, clients(server.port) as dripping:
         dripping.connect(MANY, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
         dripping.drip()
         for _ in range(5):
@@ -115,14 +115,14 @@ def test_hundreds_of_requests_that_drip_keep_nobody_out() -> None:
 
 def test_forms_that_never_end_keep_nobody_out() -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
-    with Server(page, "door", "127.0.0.1", 0) as server, clients(server.port) as posting:
+    with WebServer(page, "door", "127.0.0.1", 0) as server, clients(server.port) as posting:
         posting.connect(MANY, head)
         posting.drip()
         assert answered(server.url)
 
 
 def test_clients_that_never_read_their_answers_keep_nobody_out() -> None:
-    with Server(page, "door", "127.0.0.1", 0) as server, clients(server.port) as deaf:
+    with WebServer(page, "door", "127.0.0.1", 0) as server, clients(server.port) as deaf:
         deaf.connect(MANY, b"GET / HTTP/1.1\r\n\r\n")
         for _ in range(5):
             assert answered(server.url)
@@ -137,7 +137,7 @@ def test_clients_that_ask_hundreds_of_times_and_read_no_answer_hold_no_thread() 
         start_response("200 OK", [("Content-Length", str(25 * len(LONG)))])
         return [LONG] * 25
 
-    with Server(long_page, "door", "127.0.0.1", 0) as server, clients(server.port) as deaf:
+    with WebServer(long_page, "door", "127.0.0.1", 0) as server, clients(server.port) as deaf:
         deaf.connect(8, b"GET /long HTTP/1.1\r\n\r\n" * 300)
         for _ in range(10):
             assert answered(server.url)
@@ -149,8 +149,8 @@ def test_clients_that_ask_hundreds_of_times_and_read_no_answer_hold_no_thread() 
     ids=["idle", "head", "body", "answer"],
 )  # fmt: skip
 def test_a_connection_ends_when_its_time_is_over_however_busy_it_looks(first: bytes) -> None:
-    limits = Limits(seconds=0.5)
-    with Server(page, "door", "127.0.0.1", 0, limits=limits) as server, clients(server.port) as slow:
+    limits = ConnectionLimits(seconds=0.5)
+    with WebServer(page, "door", "127.0.0.1", 0, limits=limits) as server, clients(server.port) as slow:
         slow.connect(3, first)
         if not first.endswith(b"GET / HTTP/1.1\r\n\r\n"):
             slow.drip()
@@ -167,7 +167,7 @@ def test_who_is_being_answered_is_not_sent_away_for_others() -> None:
         assert go_on.wait(20)
         return page(environ, start_response)
 
-    with Server(slow_page, "door", "127.0.0.1", 0, limits=Limits(connections=5)) as server:
+    with WebServer(slow_page, "door", "127.0.0.1", 0, limits=ConnectionLimits(connections=5)) as server:
         found: list[bool] = []
         patient = threading.Thread(
             target=lambda: found.append(httpx2.get(server.url, trust_env=False, timeout=30).content == LONG)
@@ -183,7 +183,7 @@ def test_who_is_being_answered_is_not_sent_away_for_others() -> None:
 
 
 def test_a_connection_is_for_one_request() -> None:
-    with Server(page, "door", "127.0.0.1", 0) as server, clients(server.port) as one:
+    with WebServer(page, "door", "127.0.0.1", 0) as server, clients(server.port) as one:
         since = time.monotonic()
         one.connect(1, b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n")
         with one.sockets[0].makefile("rb") as stream:

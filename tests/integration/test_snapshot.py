@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from replicator.config import Budget
+from replicator.connectors.protocol import Connector, Description, Outcome, Page, Row, Unit, Usage
 from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, TokenExpired
-from replicator.inbound.budget import over_budget
-from replicator.inbound.snapshot import Snapshots, Taken
-from replicator.model.spec import EntitySetSpec
-from replicator.systems.connector import Connector, Description, Outcome, Page, Row, Unit, Usage
+from replicator.inbound.delete_budget import over_budget
+from replicator.inbound.snapshot import SnapshotResult, Snapshots
+from replicator.mapping.language import EntitySetSpec
 from tests.fixtures.world import Systems
 
 ACCOUNTS = "select accountnumber, name from sales.accounts order by accountnumber"
@@ -68,7 +68,7 @@ class Reads:
         self.world = systems.cycle.world
         self.between = {name: Between(connector) for name, connector in self.world.connectors.items()}
 
-    def take(self, system: str, name: str, *, whole: bool = False) -> Taken:
+    def take(self, system: str, name: str, *, whole: bool = False) -> SnapshotResult:
         compiled = self.world.compiled
         snapshots = Snapshots(self.systems.connection, compiled.tables, self.between[system])
         budget = self.world.configuration.delete_budget(system, name)

@@ -19,8 +19,8 @@ import pytest
 
 from replicator.hub import embedded
 from replicator.hub.connection import connect
-from replicator.model.compiled import Compiled, compile_folder
-from replicator.objects.migrate import MigrationTarget, migrate
+from replicator.mapping.compiled import Compiled, compile_folder
+from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.postgres import SETTINGS, create_database, drop_database, fast_folder
 from tests.simulation.faults import NeverQuietError

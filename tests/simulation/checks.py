@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.model.schema import EntitySet, column_name
+from replicator.mapping.schema import EntitySet, column_name
 from tests.simulation.simulation import Simulation
 
 Record = Mapping[str, Any]

@@ -14,7 +14,7 @@ from typing import Any, Never
 import httpx2
 import sqlalchemy as sa
 
-from replicator.sandbox.http import Answer, Call, RefusalError
+from replicator.sandbox.odata_http import Call, RefusalError, Reply
 from replicator.sandbox.system import Sandbox
 from tests.fixtures.world import Recording, writes_in
 
@@ -173,7 +173,7 @@ def make_moody(box: Sandbox, weather: Weather, struck: Counter[str]) -> None:
     """From now on a system refuses single requests for the moment, also those within a batch."""
     handle = box._service.handle
 
-    def moody(call: Call, declared: dict[str, str] | None = None) -> Answer:
+    def moody(call: Call, declared: dict[str, str] | None = None) -> Reply:
         if call.path != "$batch" and weather.strikes(weather.request / 4):
             struck["part of a batch"] += 1
             status, headers = weather.random.choice(_MOODS)

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from replicator.engine import diff, marks
-from replicator.engine.lease import Lease
-from replicator.engine.mirror import remove
+from replicator.connectors.odata import connector
+from replicator.connectors.protocol import Applied, Outcome, Unit, Unknown
+from replicator.core import diff, mark
+from replicator.core.mirror import remove
 from replicator.hub import changefeed
+from replicator.hub.lease import Lease
 from replicator.inbound import merge, snapshot
-from replicator.model.compiled import Compiled, CompiledMap
-from replicator.model.views import match_columns
-from replicator.outbound import acknowledge, apply, plan, send
-from replicator.systems import odata
-from replicator.systems.connector import Applied, Outcome, Unit, Unknown
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.desired_views import match_columns
+from replicator.outbound import acknowledge, decide, deliver, send
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 MUTANTS: dict[str, Plant] = {}
@@ -58,18 +58,18 @@ def cursor_before_the_marks(patching: pytest.MonkeyPatch) -> None:
 
     def moved_first(
         connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], open_next: changefeed.OpenWindow
-    ) -> marks.Marked | None:
+    ) -> mark.Marked | None:
         with connection.begin():
-            window = open_next(connection, marks.CONSUMER)
+            window = open_next(connection, mark.CONSUMER)
         if window is None:
             return None
         with connection.begin():
             everything = window.everything
-            made = marks.mark_all(connection, compiled, ids) if everything else _mark(connection, compiled, ids, window)
+            made = mark.mark_all(connection, compiled, ids) if everything else _mark(connection, compiled, ids, window)
             connection.execute(sa.text("drop table if exists changed"))
-        return marks.Marked(sum(window.changes.values()), sum(window.records.values()), made)
+        return mark.Marked(sum(window.changes.values()), sum(window.records.values()), made)
 
-    _mark = marks._mark
+    _mark = mark._mark
     patching.setattr("replicator.cycle.mark_window", moved_first)
 
 
@@ -79,12 +79,12 @@ def only_own_changes_mark(patching: pytest.MonkeyPatch) -> None:
 
     def own(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: changefeed.Window) -> int:
         return sum(
-            marks.mark(connection, ids[compiled.marked(found).name], found.markings[0].records)
+            mark.mark(connection, ids[compiled.marked(found).name], found.markings[0].records)
             for found in compiled.maps
             if found.markings[0].table.fullname in window.changes
         )
 
-    patching.setattr(marks, "_mark", own)
+    patching.setattr(mark, "_mark", own)
 
 
 # applying
@@ -93,7 +93,7 @@ def only_own_changes_mark(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def children_do_not_wait(patching: pytest.MonkeyPatch) -> None:
     """A record whose parent has not landed is sent all the same."""
-    trouble, actions = plan._trouble, plan._actions
+    trouble, actions = decide._trouble, decide._actions
 
     def sent(found: CompiledMap, row: Any) -> tuple[str, ...]:
         if row.action != "blocked":
@@ -103,8 +103,8 @@ def children_do_not_wait(patching: pytest.MonkeyPatch) -> None:
     def untroubled(found: CompiledMap, row: Any, **how: bool) -> Any:
         return None if row.action == "blocked" else trouble(found, row, **how)
 
-    patching.setattr(plan, "_trouble", untroubled)
-    patching.setattr(plan, "_actions", sent)
+    patching.setattr(decide, "_trouble", untroubled)
+    patching.setattr(decide, "_actions", sent)
 
 
 @mutant
@@ -125,7 +125,7 @@ def unknown_counts_as_applied(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def cut_off_requests_are_forgotten(patching: pytest.MonkeyPatch) -> None:
     """After a crash nobody asks what became of the requests under way."""
-    patching.setattr(apply.Deliveries, "recover", lambda self: None)
+    patching.setattr(deliver.Deliveries, "recover", lambda self: None)
 
 
 @mutant
@@ -137,7 +137,7 @@ def who_was_overtaken_goes_on(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def failures_are_not_tried_again(patching: pytest.MonkeyPatch) -> None:
     """A passing failure is kept as if it were final."""
-    patching.setattr(apply.Deliveries, "_deliver_due", lambda self, found: send.Delivered())
+    patching.setattr(deliver.Deliveries, "_deliver_due", lambda self, found: send.Delivered())
 
 
 @mutant
@@ -145,7 +145,7 @@ def one_failure_drops_the_rest(patching: pytest.MonkeyPatch) -> None:
     """What was not sent because a request failed is taken for done."""
     _nothing_is_read_back(patching)
 
-    def done(group: Sequence[plan.Delivery], problem: Exception | None) -> list[list[Outcome]]:
+    def done(group: Sequence[decide.Delivery], problem: Exception | None) -> list[list[Outcome]]:
         return [[Applied(None, None) for _ in each.writes] for each in group]
 
     patching.setattr(send, "_not_sent", done)
@@ -156,7 +156,9 @@ def mirror_takes_what_was_sent(patching: pytest.MonkeyPatch) -> None:
     """The mirror notes what was sent, not what the system says that it stored."""
     record = acknowledge.Acknowledgement._record
 
-    def as_sent(self: Any, found: CompiledMap, written: Sequence[tuple[plan.Planned, Applied]]) -> list[plan.Planned]:
+    def as_sent(
+        self: Any, found: CompiledMap, written: Sequence[tuple[decide.Planned, Applied]]
+    ) -> list[decide.Planned]:
         fields = {column.name: column.field for column in found.view.columns}
         changed = []
         for planned, outcome in written:
@@ -177,7 +179,7 @@ def amendments_are_not_noted(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def pairs_are_never_parted(patching: pytest.MonkeyPatch) -> None:
     """A record that is gone stays paired with its counterpart."""
-    for module in (acknowledge, apply):
+    for module in (acknowledge, deliver):
         patching.setattr(module, "part_links", lambda connection, found, mirror_ids: None)
 
 
@@ -201,17 +203,19 @@ def letters_make_a_difference(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def deletes_go_nowhere(patching: pytest.MonkeyPatch) -> None:
     """A record that is gone is settled without a write."""
-    actions = plan._actions
+    actions = decide._actions
     patching.setattr(
-        plan, "_actions", lambda found, row: () if row.action in ("delete", "set") else actions(found, row)
+        decide, "_actions", lambda found, row: () if row.action in ("delete", "set") else actions(found, row)
     )
 
 
 @mutant
 def lines_trade_places_without_leaving(patching: pytest.MonkeyPatch) -> None:
     """A line whose number changed is only created under its new one."""
-    actions = plan._actions
-    patching.setattr(plan, "_actions", lambda found, row: ("create",) if row.action == "rekey" else actions(found, row))
+    actions = decide._actions
+    patching.setattr(
+        decide, "_actions", lambda found, row: ("create",) if row.action == "rekey" else actions(found, row)
+    )
 
 
 # reading the systems
@@ -280,7 +284,7 @@ def clashes_pass_for_done(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def merged_once_only(patching: pytest.MonkeyPatch) -> None:
     """A record that waits in the hub for its parent is not merged when the parent comes."""
-    patching.setattr(merge.Merges, "_merge_blocked", lambda self, found: merge.Merged())
+    patching.setattr(merge.Merges, "_merge_blocked", lambda self, found: merge.MergeResult())
 
 
 def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:
@@ -294,9 +298,9 @@ def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:
 
 
 def _every_outcome(patching: pytest.MonkeyPatch, change: Callable[[Outcome], Outcome]) -> None:
-    sent = odata.ODataConnector.apply
+    sent = connector.ODataConnector.apply
 
-    def changed(self: odata.ODataConnector, units: Sequence[Unit]) -> list[list[Outcome]]:
+    def changed(self: connector.ODataConnector, units: Sequence[Unit]) -> list[list[Outcome]]:
         return [[change(outcome) for outcome in each] for each in sent(self, units)]
 
-    patching.setattr(odata.ODataConnector, "apply", changed)
+    patching.setattr(connector.ODataConnector, "apply", changed)

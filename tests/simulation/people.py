@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.sandbox.records import RestrictedError
+from replicator.sandbox.writing import RestrictedError
 from tests.fixtures.world import Systems
 
 Record = Mapping[str, Any]

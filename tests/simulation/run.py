@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from replicator.inbound import merge
-from replicator.model.compiled import Compiled
-from replicator.outbound import apply
+from replicator.mapping.compiled import Compiled
+from replicator.outbound import deliver
 from tests.simulation.checks import problems
 from tests.simulation.simulation import Simulation
 
@@ -45,7 +45,7 @@ def slices(seed: int) -> Iterator[None]:
     random = Random(seed)
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(merge, "_BATCH", random.choice([1, 3, merge._BATCH]))
-        patching.setattr(apply, "_BATCH", random.choice([1, 3, apply._BATCH]))
+        patching.setattr(deliver, "_BATCH", random.choice([1, 3, deliver._BATCH]))
         yield
 
 

@@ -13,15 +13,15 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from replicator.config import Configuration
+from replicator.connectors import connect as connect_system
+from replicator.connectors.protocol import Connector
+from replicator.connectors.settings import SystemSettings
 from replicator.cycle import Cycle, World
-from replicator.engine.lease import Lease, acquire
 from replicator.errors import LeaseLost, ReplicatorError
 from replicator.hub.connection import connect
-from replicator.model.compiled import Compiled
+from replicator.hub.lease import Lease, acquire
+from replicator.mapping.compiled import Compiled
 from replicator.sandbox.system import Options, Sandbox
-from replicator.systems import connect as connect_system
-from replicator.systems.connector import Connector
-from replicator.systems.settings import SystemSettings
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
 from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, NeverQuietError, Weather, make_moody
 from tests.simulation.people import People

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from replicator.connectors.protocol import Outcome, Unit
 from replicator.cycle import Cycle
 from replicator.hub.connection import connect
-from replicator.model.compiled import Compiled
-from replicator.planning.rehearse import Plan, Recorder, make_plan
-from replicator.planning.saved import Guarded, keys_of
-from replicator.planning.writes import PlannedWrite
-from replicator.systems.connector import Outcome, Unit
+from replicator.mapping.compiled import Compiled
+from replicator.operate.planning.planned_writes import PlannedWrite
+from replicator.operate.planning.rehearse import Plan, Recorder, make_plan
+from replicator.operate.planning.saved_plans import Guarded, keys_of
 from tests.fixtures.postgres import database
 from tests.simulation.simulation import Simulation
 

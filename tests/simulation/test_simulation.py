@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.postgres import database
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import live_through

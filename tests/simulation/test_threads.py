@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from replicator.config import DaemonSettings
 from replicator.daemon import Daemon
-from replicator.model.compiled import Compiled
+from replicator.mapping.compiled import Compiled
 from tests.fixtures.commands import until
 from tests.fixtures.postgres import database
 from tests.fixtures.world import Problems

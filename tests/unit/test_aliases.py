@@ -10,7 +10,7 @@ import yaml
 from replicator import aliases
 from replicator.config import load
 from replicator.errors import ConfigurationError, SchemaError
-from replicator.model.compiled import compile_folder
+from replicator.mapping.compiled import compile_folder
 from replicator.sandbox.sample import read_sample
 from tests.fixtures.schema_files import SchemaFiles
 

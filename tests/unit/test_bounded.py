@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from replicator import notify
 from replicator.config import EmailSettings, NotifySettings
+from replicator.connectors.odata.http import Http, LostAnswer
+from replicator.connectors.odata.paging import sheets
+from replicator.connectors.settings import SystemSettings
 from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
-from replicator.notify import Message, senders
-from replicator.systems.http import Http, LostAnswer
-from replicator.systems.pages import sheets
-from replicator.systems.settings import SystemSettings
+from replicator.operate import notify
+from replicator.operate.notify import Message, senders
 from tests.fixtures.peers import OK, Peer, Talk, answers, peer
 
 SOON = 0.4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from replicator.errors import SchemaError
-from replicator.model.compiled import Compiled, compile_folder
+from replicator.mapping.compiled import Compiled, compile_folder
 from tests.fixtures.schema_files import SchemaFiles
 
 

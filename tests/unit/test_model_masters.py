@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from replicator.errors import SchemaError
-from replicator.model.compiled import compile_folder
+from replicator.mapping.compiled import compile_folder
 from tests.fixtures.schema_files import SchemaFiles
 
 FARM, MARKET_FARMS, FARMS = "common/farm.yaml", "market/Farms.yaml", "registry/farms.yaml"

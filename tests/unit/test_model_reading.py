@@ -15,11 +15,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicator.errors import SchemaError
-from replicator.model.compiled import Compiled, compile_folder, parents_of_entities, rank_entities
-from replicator.model.editors import json_schemas
-from replicator.model.schema import Schema, column_name, load
-from replicator.model.source import Document
-from replicator.model.spec import CommonEntity
+from replicator.mapping.compiled import Compiled, compile_folder, parents_of_entities, rank_entities
+from replicator.mapping.json_schema import json_schemas
+from replicator.mapping.language import CommonEntity
+from replicator.mapping.schema import Schema, column_name, load
+from replicator.mapping.yaml_source import Document
 from tests.fixtures.schema_files import SchemaFiles, write_schema
 
 SCHEMA = Path(__file__).resolve().parent.parent.parent / "schema"

@@ -14,7 +14,7 @@ import pytest
 
 from replicator.config import EmailSettings, NotifySettings
 from replicator.errors import SystemUnavailable
-from replicator.notify import Message, messages, senders
+from replicator.operate.notify import Message, messages, senders
 
 NOW = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
 EARLIER = NOW - datetime.timedelta(minutes=5)

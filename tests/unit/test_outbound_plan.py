@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.config import Budget
-from replicator.engine.claim import Shown
+from replicator.connectors.protocol import Applied, Outcome, Postponed, Reference, Rejected, Stale, Unknown
+from replicator.core.claim import Shown
 from replicator.errors import SchemaError
-from replicator.inbound.budget import ALWAYS_ALLOWED, over_budget
-from replicator.model.compiled import Compiled, CompiledMap, compile_folder
+from replicator.inbound.delete_budget import ALWAYS_ALLOWED, over_budget
+from replicator.mapping.compiled import Compiled, CompiledMap, compile_folder
 from replicator.outbound.acknowledge import worst_of
-from replicator.outbound.plan import Delivery, plan_delivery
+from replicator.outbound.decide import Delivery, plan_delivery
 from replicator.outbound.send import grouped
-from replicator.systems.connector import Applied, Outcome, Postponed, Reference, Rejected, Stale, Unknown
 from tests.fixtures.schema_files import SchemaFiles, write_schema
 
 FRESH = uuid.UUID(int=7)

@@ -11,6 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicator.connectors.odata import exact_json
+from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, hidden, json_object, pause
+from replicator.connectors.odata.wire_values import to_decimal, to_integer
+from replicator.connectors.protocol import FieldProblem
 from replicator.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -20,10 +24,6 @@ from replicator.errors import (
     Throttled,
     UnexpectedAnswer,
 )
-from replicator.systems import exact_json
-from replicator.systems.answers import Answer, Complaint, complaint, error_of, hidden, json_object, pause
-from replicator.systems.connector import FieldProblem
-from replicator.systems.values import to_decimal, to_integer
 
 NOW = datetime(2024, 5, 6, 12, 0, 0, tzinfo=UTC)
 HIDE = partial(hidden, secrets=())

@@ -14,14 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replicator.connectors.dataverse import Dataverse
+from replicator.connectors.finops import FinOps
+from replicator.connectors.odata.batch_outcomes import named_field
+from replicator.connectors.odata.connector import ODataConnector
+from replicator.connectors.protocol import (
+    Applied,
+    Image,
+    Operation,
+    Outcome,
+    Postponed,
+    Rejected,
+    Stale,
+    Unknown,
+    Write,
+)
+from replicator.connectors.settings import SystemSettings
 from replicator.errors import AccessDenied, ReplicatorError, RequestRefused, Throttled, UnexpectedAnswer
-from replicator.model.spec import EntitySetSpec, SystemField
-from replicator.systems.connector import Applied, Image, Operation, Outcome, Postponed, Rejected, Stale, Unknown, Write
-from replicator.systems.dataverse import Dataverse
-from replicator.systems.finops import FinOps
-from replicator.systems.odata import ODataConnector
-from replicator.systems.outcomes import named_field
-from replicator.systems.settings import SystemSettings
+from replicator.mapping.language import EntitySetSpec, SystemField
 
 ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
 OTHER = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a02")

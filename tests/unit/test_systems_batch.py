@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replicator.connectors.odata.batch import (
+    ChangeSet,
+    ChangeSetAnswer,
+    Item,
+    Part,
+    PartAnswer,
+    build,
+    content_ids,
+    parse,
+)
 from replicator.errors import UnexpectedAnswer
-from replicator.systems.batch import ChangeSet, ChangeSetAnswer, Item, Part, PartAnswer, build, content_ids, parse
 
 GOOD = (
     b"--b 1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"

@@ -11,12 +11,12 @@ from uuid import UUID
 
 import pytest
 
+from replicator.connectors.dataverse import Dataverse
+from replicator.connectors.odata.answers import hidden
+from replicator.connectors.protocol import Outcome, Rejected, Write
+from replicator.connectors.settings import SystemSettings
 from replicator.errors import CredentialsRefused, ReplicatorError
-from replicator.model.spec import EntitySetSpec, SystemField
-from replicator.systems.answers import hidden
-from replicator.systems.connector import Outcome, Rejected, Write
-from replicator.systems.dataverse import Dataverse
-from replicator.systems.settings import SystemSettings
+from replicator.mapping.language import EntitySetSpec, SystemField
 from tests.fixtures.peers import Talk, peer, requests
 
 TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.abc+d/e-" + "Zz9_" * 300

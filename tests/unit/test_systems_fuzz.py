@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicator.connectors import connect, dataverse, finops
+from replicator.connectors.odata import exact_json
+from replicator.connectors.odata.answers import Answer, complaint, error_of, hidden, json_object
+from replicator.connectors.protocol import Connector, FieldProblem, Page
+from replicator.connectors.settings import SystemSettings
 from replicator.errors import ReplicatorError, UnexpectedAnswer
-from replicator.model.spec import EntitySetSpec, FieldType, SystemField
-from replicator.systems import connect, dataverse, exact_json, finops
-from replicator.systems.answers import Answer, complaint, error_of, hidden, json_object
-from replicator.systems.connector import Connector, FieldProblem, Page
-from replicator.systems.settings import SystemSettings
+from replicator.mapping.language import EntitySetSpec, FieldType, SystemField
 
 NOW = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
 HIDE = partial(hidden, secrets=())

@@ -12,11 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from replicator.connectors.odata.http import Http, LostAnswer, budget_header
+from replicator.connectors.odata.paging import sheets
+from replicator.connectors.odata.request_slots import Slots
+from replicator.connectors.settings import SystemSettings
 from replicator.errors import AccessDenied, NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
-from replicator.systems.http import Http, LostAnswer, budget_header
-from replicator.systems.pages import sheets
-from replicator.systems.settings import SystemSettings
-from replicator.systems.slots import Slots
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 SECRET = "s3cr3t-of-this-test"

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.model.spec import EntitySetSpec, SystemField
-from replicator.systems.connector import FieldProblem
-from replicator.systems.dataverse import Dataverse
-from replicator.systems.finops import FinOps
-from replicator.systems.keys import from_text, literal, record_path
-from replicator.systems.settings import SystemSettings
+from replicator.connectors.dataverse import Dataverse
+from replicator.connectors.finops import FinOps
+from replicator.connectors.odata.addresses import from_text, literal, record_path
+from replicator.connectors.protocol import FieldProblem
+from replicator.connectors.settings import SystemSettings
+from replicator.mapping.language import EntitySetSpec, SystemField
 
 ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
 

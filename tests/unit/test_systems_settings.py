@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from replicator.connectors.settings import Bearer, SystemSettings
 from replicator.errors import ConfigurationError
-from replicator.systems.settings import Bearer, SystemSettings
 
 SECRET = "s3cr3t-of-this-test"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from replicator.connectors.protocol import Limits, Page, Row
+from replicator.connectors.until_stopping import UntilStopping
 from replicator.errors import Stopping
-from replicator.model.spec import EntitySetSpec, SystemField
-from replicator.systems.connector import Limits, Page, Row
-from replicator.systems.until_stopping import UntilStopping
+from replicator.mapping.language import EntitySetSpec, SystemField
 
 THINGS = EntitySetSpec(entity_set="things", description="", key=("id",), fields={"id": SystemField()})
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.model.spec import EntitySetSpec, SystemField
-from replicator.systems import dataverse, exact_json, finops, values
-from replicator.systems.connector import FieldProblem, Reference
+from replicator.connectors import dataverse, finops
+from replicator.connectors.odata import exact_json, wire_values
+from replicator.connectors.protocol import FieldProblem, Reference
+from replicator.mapping.language import EntitySetSpec, SystemField
 
 ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
 
@@ -99,13 +100,13 @@ def test_values_that_do_not_fit(kind: str, wire: object) -> None:
 )
 def test_a_value_that_does_not_fit_is_told_in_words_for_people(wire: object, words: str) -> None:
     with pytest.raises(FieldProblem) as caught:
-        values.to_decimal("f")(wire)
+        wire_values.to_decimal("f")(wire)
     assert str(caught.value) == words
 
 
 @given(st.uuids())
 def test_the_fast_way_to_a_guid_gives_the_same(value: UUID) -> None:
-    found = values.to_uuid("f")(str(value))
+    found = wire_values.to_uuid("f")(str(value))
     assert found == value
     assert hash(found) == hash(value)
     assert str(found) == str(value)
@@ -115,7 +116,7 @@ def test_declared_empty_values_read_as_nothing_and_are_written_for_it() -> None:
     things = spec(n=field("integer", empty=0), t=field("text", empty="-"), b=field("boolean", empty="No"))
     assert finops.encoded(things, {"n": None, "t": None, "b": None}) == {"n": 0, "t": "-", "b": "No"}
     row = {"n": 0, "t": "-", "b": "No", "@odata.etag": 'W/"1"'}
-    decode = values.row_decoder([(name, name, finops.converter(name, f)) for name, f in things.fields.items()])
+    decode = wire_values.row_decoder([(name, name, finops.converter(name, f)) for name, f in things.fields.items()])
     assert decode(row) == [None, None, None, 'W/"1"']
 
 
@@ -180,7 +181,7 @@ def test_values_that_cannot_be_written(kind: str, value: object) -> None:
 
 
 def test_a_field_that_stays_away_is_a_problem_not_an_empty_field() -> None:
-    decode = values.row_decoder([("n", "n", values.to_text("n"))])
+    decode = wire_values.row_decoder([("n", "n", wire_values.to_text("n"))])
     with pytest.raises(FieldProblem, match=r"^n: is missing in the answer$"):
         decode({"@odata.etag": 'W/"1"'})
 

@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from replicator import report
+from replicator.cli import terminal
+from replicator.cli.options import answer, say
+from replicator.cli.progress import TerminalWatcher
 from replicator.config import NotifySettings, load
 from replicator.errors import ConfigurationError, SystemUnavailable
-from replicator.notify import messages
-from replicator.options import answer, say
-from replicator.setup import log_as_json
-from replicator.terminal import TerminalWatcher
-from replicator.words import visible
+from replicator.opening import log_as_json
+from replicator.operate.notify import messages
+from replicator.text import visible
 
 NASTY = "A-1\x1b[2J\r\nheld: nothing\x9b31m\x7f \u202e\u2066\u200b\u200f\ufeff\u2028\u00ad\U000e0041"
 UNSEEN = set(NASTY) - set("A-1[2Jheld: nothing31m ")
@@ -60,16 +60,16 @@ NOTHING: dict[str, Any] = dict.fromkeys(("blocked", "failed", "not_eligible", "s
 @pytest.mark.parametrize(
     ("print_", "found", "lines"),
     [
-        (report.print_causes, [ROW], 3),
-        (report.print_behind, [ROW], 1),
-        (report.print_decisions, [ROW], 1),
-        (report.print_conflicts, [ROW], 2),
-        (report.print_chain, [{**ROW, "cause": False}], 2),
-        (report.print_root_causes, [ROW], 1),
-        (report.print_history, [ROW], 1),
-        (report.print_as_of, [{**ROW, "record": {"name": NASTY}}], 2),
-        (report.print_details, {**NOTHING, "blocked": [ROW]}, 1),
-        (report.print_details, {**NOTHING, "failed": [ROW]}, 1),
+        (terminal.print_causes, [ROW], 3),
+        (terminal.print_behind, [ROW], 1),
+        (terminal.print_decisions, [ROW], 1),
+        (terminal.print_conflicts, [ROW], 2),
+        (terminal.print_chain, [{**ROW, "cause": False}], 2),
+        (terminal.print_root_causes, [ROW], 1),
+        (terminal.print_history, [ROW], 1),
+        (terminal.print_as_of, [{**ROW, "record": {"name": NASTY}}], 2),
+        (terminal.print_details, {**NOTHING, "blocked": [ROW]}, 1),
+        (terminal.print_details, {**NOTHING, "failed": [ROW]}, 1),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )  # fmt: skip

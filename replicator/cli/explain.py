@@ -1,0 +1,177 @@
+"""The commands that look at one record: why it stands as it does, how it came to be so, and whether it has arrived."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import sqlalchemy as sa
+from rich.console import Console
+
+from replicator.cli import terminal
+from replicator.cli.options import answer, config_option, json_option, say_json
+from replicator.config import load
+from replicator.errors import Terminal
+from replicator.opening import hub_of
+from replicator.operate import views
+from replicator.operate.arrival import Waiting
+from replicator.solution.migrate import check_hub
+
+NAMES = """
+\b
+KIND is an entity, or an entity set of a system: quote, sales.quotes.
+KEY is the business key; for an entity set also its own key, fields joined by commas, or a GUID.
+"""
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_POLL_SECONDS = 0.25
+
+
+class Seconds(click.ParamType[float]):
+    """A duration: 30, 30s, 5m, 1h."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no duration; write 30, 30s, 5m or 1h", param, ctx)
+        return float(found[1]) * _UNITS[found[2]]
+
+
+class Moment(click.ParamType[datetime.datetime]):
+    """A moment in ISO 8601; without a zone it is UTC."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.datetime:
+        try:
+            found = datetime.datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no moment; write 2026-11-23 or 2026-11-23T08:00:00Z", param, ctx)
+        return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+
+
+@contextmanager
+def _connected(config_path: Path | None) -> Iterator[sa.Connection]:
+    with hub_of(load(config_path)) as hub:
+        check_hub(hub)
+        with hub.engine.connect() as connection:
+            yield connection
+
+
+def unknown(kind: str, key: str) -> Terminal:
+    """What to say of a record that the hub has never heard of."""
+    return Terminal(
+        f"no {kind} {key} is known",
+        hint="KIND is an entity (quote) or system.EntitySet (sales.quotes); KEY its business key or system key",
+    )
+
+
+def _asked(connection: sa.Connection, function: str, kind: str, key: str, *more: object) -> views.Rows:
+    found = views.called(connection, function, kind, key, *more)
+    if not found:
+        raise unknown(kind, key)
+    return found
+
+
+@click.command(epilog="Example: replicator explain quote QU-0012\n" + NAMES)
+@config_option
+@click.argument("kind")
+@click.argument("key")
+@json_option
+def explain(config_path: Path | None, kind: str, key: str, as_json: bool) -> None:
+    """Why KIND KEY stands as it does: from where it was seen down to the root cause, and what happens next.
+
+    Lines marked with > are root causes. The same as: select * from sync.explain(KIND, KEY).
+    """
+    with _connected(config_path) as connection:
+        found = _asked(connection, "explain", kind, key)
+    if as_json:
+        causes = [row for row in found if row["cause"]]
+        say_json({"kind": kind, "key": key, "chain": found, "root_causes": causes})
+    else:
+        terminal.print_chain(Console(), found)
+
+
+@click.command(epilog="Example: replicator history quote QU-0012 --limit 20\n" + NAMES)
+@config_option
+@click.argument("kind")
+@click.argument("key")
+@click.option("--limit", type=click.IntRange(1), help="Only the last so many changes.")
+@json_option
+def history(config_path: Path | None, kind: str, key: str, limit: int | None, as_json: bool) -> None:
+    """Who changed what in KIND KEY, in both systems and in common, oldest first.
+
+    The log keeps keep_log_days; what is older shows as 'known'. The same as: select * from sync.history(KIND, KEY).
+    """
+    with _connected(config_path) as connection:
+        found = _asked(connection, "history", kind, key)
+    found = found[-limit:] if limit else found
+    if as_json:
+        say_json({"kind": kind, "key": key, "history": found})
+    else:
+        terminal.print_history(Console(), found)
+
+
+@click.command("as-of", epilog="Example: replicator as-of quote QU-0012 2026-11-23T08:00:00Z\n" + NAMES)
+@config_option
+@click.argument("kind")
+@click.argument("key")
+@click.argument("moment", type=Moment())
+@json_option
+def as_of(config_path: Path | None, kind: str, key: str, moment: datetime.datetime, as_json: bool) -> None:
+    """What both systems and common held of KIND KEY at MOMENT (ISO 8601, UTC where no zone is given).
+
+    The same as: select * from sync.as_of(KIND, KEY, MOMENT).
+    """
+    with _connected(config_path) as connection:
+        found = views.called(connection, "as_of", kind, key, moment)
+        if not found:
+            _asked(connection, "history", kind, key)
+    if as_json:
+        say_json({"kind": kind, "key": key, "moment": moment, "places": found})
+    else:
+        terminal.print_as_of(Console(), found)
+
+
+@click.command(epilog="Example: replicator wait quote QU-0012 --in ops --timeout 2m\n" + NAMES)
+@config_option
+@click.argument("kind")
+@click.argument("key")
+@click.option("--in", "system", required=True, metavar="SYSTEM", help="The system in which it has to arrive.")
+@click.option("--timeout", type=Seconds(), default="30s", show_default=True, help="How long: 30, 30s, 5m, 1h.")
+@json_option
+def wait(config_path: Path | None, kind: str, key: str, system: str, timeout: float, as_json: bool) -> None:
+    """Wait until KIND KEY has arrived in SYSTEM, as it was when this command began or newer.
+
+    Its entity sets have to be read once more meanwhile, by a running replicator; a read that was under way already
+    does not count. Exits with 0 when it has arrived, with 3 at the timeout (and shows the root cause), with 1 when
+    nobody knows the record.
+    """
+    with _connected(config_path) as connection:
+        waiting = Waiting(connection, kind, key, system)
+        until = time.monotonic() + timeout
+        while not (arrived := waiting.look()) and not waiting.unknown and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+        causes = [] if arrived else views.called(connection, "root_causes", kind, key)
+    if arrived is None:
+        raise unknown(kind, key)
+    text = (
+        f"{kind} {key} has arrived in {system}"
+        if arrived
+        else f"{kind} {key} has not arrived in {system}: {waiting.why}"
+    )
+    answer(text, as_json, kind=kind, key=key, system=system, arrived=arrived, why=waiting.why, root_causes=causes)
+    if not as_json and not arrived:
+        terminal.print_root_causes(Console(), causes)
+    sys.exit(0 if arrived else 3)
+
+
+commands: tuple[click.Command, ...] = (explain, history, as_of, wait)

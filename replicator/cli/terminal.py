@@ -1,0 +1,221 @@
+"""How the terminal shows what the views of the hub say."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+
+from replicator.operate.views import Row, Rows, to_json
+from replicator.text import many, visible
+
+_COUNTS = (
+    "mirrored",
+    "in_step",
+    "pending",
+    "in_flight",
+    "blocked",
+    "failed",
+    "rejected",
+    "not_eligible",
+    "reported",
+    "held",
+    "conflicts",
+    "skipped",
+    "observed",
+)
+
+
+def print_status(console: Console, found: Mapping[str, Rows]) -> None:
+    """The flows as a table of what is not zero, and below it what is held and what could not be read."""
+    names = [name for name in _COUNTS if name in ("mirrored", "in_step") or any(row[name] for row in found["flows"])]
+    lines = [["flow", *(name.replace("_", " ") for name in names), "read", "arrived", "lag"]]
+    for row in found["flows"]:
+        counts = (str(row[name]) if row[name] else "·" for name in names)
+        times = (_time(row["last_snapshot"]), _time(row["last_success"]), _seconds(row["lag_seconds"]))
+        lines.append([row["flow"], *counts, *times])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    for first, *others in lines:
+        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        print_line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
+    for row in found["held"]:
+        print_line(console, f"held: {many(row['records'], row['operation'])} of {row['flow']}: {row['reason']}")
+        print_line(console, f"      decide with: replicator approve|reject --flow {shlex.quote(row['flow'])}")
+    if any(row["conflicts"] for row in found["flows"]):
+        print_line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
+    for row in found["put_aside"]:
+        records = many(row["records"], "record")
+        print_line(console, f"put aside: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
+    for line in _not_read(found["problems"]):
+        print_line(console, line)
+    _print_surroundings(console, found)
+
+
+def _not_read(problems: Rows) -> Iterator[str]:
+    """A line for each entity set, or one for all those of a system that have the same problem."""
+    same: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in problems:
+        same[row["system"], row["problem"]].append(row)
+    for (system, problem), sets in same.items():
+        since = _time(min(row["since"] for row in sets))
+        names = sorted(row["entity_set"] for row in sets)
+        yield f"not read: {system if names[1:] else f'{system}.{names[0]}'} since {since}: {problem}"
+        if names[1:]:
+            yield f"          {len(names)} entity sets: {', '.join(names)}"
+
+
+def _print_surroundings(console: Console, found: Mapping[str, Rows]) -> None:
+    """What stands still on purpose, the systems' patience, who leads, and who holds back the log's window."""
+    for row in found["pauses"]:
+        why = f": {row['reason']}" if row["reason"] else ""
+        print_line(console, f"paused: {row['scope']} since {_time(row['at'])} by {row['by']}{why}")
+    for row in found["flows"]:
+        if row["mode"] == "observe":
+            print_line(console, f"observed only: {row['flow']}; nothing is sent")
+    for row in found["systems"]:
+        left = "" if row["budget_left"] is None else f", {row['budget_left']} left"
+        pause = "" if row["paused_until"] is None else f", asked for a pause until {_time(row['paused_until'])}"
+        print_line(console, f"requests: {row['system']} {row['requests']}{left}{pause}")
+    for row in found["leader"]:
+        silent = f"nobody; {row['holder']} did until {_time(row['expires_at'])}"
+        print_line(console, f"leads: {row['holder'] if row['fresh'] else silent}")
+    for row in found["window_holder"]:
+        age = row["age"].total_seconds()
+        print_line(console, f"open transaction: {_session(row)} since {age:.0f} s; its changes are seen when it ends")
+    for row in found["lock_holders"]:
+        print_line(console, f"lock held: by {_session(row)}; nothing is written until that session ends")
+
+
+def _session(row: Mapping[str, Any]) -> str:
+    return f"process {row['pid']} of {row['usename']} ({row['application_name'] or 'no name'}, {row['state']})"
+
+
+def print_details(console: Console, found: Mapping[str, Rows]) -> None:
+    """The records that are not in step, one a line."""
+    for row in found["blocked"]:
+        print_line(
+            console, f"blocked       {row['map']}  {row['record']}  waits for {', '.join(row['waits_for'] or ())}"
+        )
+    for row in found["failed"]:
+        print_line(console, f"{row['state']:<13} {row['map']}  {row['record'] or '(unknown)'}  {row['reason']}")
+    for row in found["not_eligible"]:
+        print_line(console, f"not eligible  {row['map']}  {row['record']}  {row['reason']}")
+    for row in found["skipped"]:
+        print_line(console, f"skipped       {row['map']}  {row['record']}  {row['state_before']}: {row['reason']}")
+    for row in found["observed"]:
+        print_line(console, f"observed      {row['map']}  {row['record']}  {row['reason']}")
+
+
+def print_causes(console: Console, found: Rows) -> None:
+    """Failures by cause, the one with most records first."""
+    for row in sorted(found, key=lambda row: (-row["records"], row["cause"])):
+        of = " ".join(str(row[name]) for name in ("state", "code", "field") if row[name])
+        print_line(console, f"{row['cause']}  {row['records']:>6}  {row['flow']}  {of}  since {_time(row['since'])}")
+        print_line(console, f"          for example {row['record'] or '(unknown)'}: {row['reason']}")
+    if found:
+        print_line(console, "the records behind one: replicator causes ID; decide: replicator retry|skip --cause ID")
+
+
+def print_behind(console: Console, found: Rows) -> None:
+    """The records behind a cause, one a line."""
+    for row in found:
+        print_line(console, f"{row['state']:<13} {row['flow']}  {row['record'] or '(unknown)'}  {row['reason']}")
+
+
+def print_decisions(console: Console, found: Rows) -> None:
+    """What was decided, one a line."""
+    for row in found:
+        record = f" {row['record']}" if row["record"] else ""
+        count = "" if row["action"] in ("pause", "resume") else f" ({many(row['records'], 'record')})"
+        why = f": {row['reason']}" if row["reason"] else ""
+        at = f"{row['at']:%Y-%m-%d %H:%M:%S}"
+        print_line(console, f"{at}  {row['by']}  {row['action']} {row['what']}{record}{count}{why}")
+
+
+def print_conflicts(console: Console, found: Rows) -> None:
+    """The open conflicts, one a line: which field of which record, and every value."""
+    for row in found:
+        held = ", ".join(f"{name} {_shown(value)}" for name, value in sorted(row["held"].items()))
+        record = f"{row['entity']} {row['record']}"
+        print_line(console, f"{row['id']}  {record}  {row['field']}: {held}; before {_shown(row['base'])}")
+    if found:
+        print_line(console, "decide with: replicator resolve ID --take SIDE, or --value TEXT")
+
+
+def print_chain(console: Console, found: Rows) -> None:
+    """A chain of reasons, indented by depth; root causes are marked, and what happens next stands below."""
+    for row in found:
+        mark = "> " if row["cause"] else "  "
+        indent = mark + "    " * row["depth"]
+        print_line(console, f"{indent}{row['topic']}: {row['record']}: {row['state']}{_since(row['at'])}")
+        if row["said"] and row["said"] != row["state"]:
+            print_line(console, f"  {'    ' * row['depth']}    {row['said']}")
+        if row["next"]:
+            print_line(console, f"  {'    ' * row['depth']}    next: {row['next']}")
+
+
+def print_root_causes(console: Console, found: Rows) -> None:
+    """Root causes, and what happens next."""
+    for row in found:
+        print_line(console, f"> {row['record']}: {row['state']}: {row['said']}")
+        if row["next"]:
+            print_line(console, f"      next: {row['next']}")
+
+
+def print_history(console: Console, found: Rows) -> None:
+    """Changes, one a line."""
+    for row in found:
+        head = f"{_moment(row['at'])}  {row['place']}  {row['operation']}"
+        if row["operation"] == "changed":
+            what = f"{row['field']}: {_json(row['before'])} -> {_json(row['after'])}"
+        else:
+            image = row["before"] if row["operation"] == "deleted" else row["after"]
+            what = ", ".join(f"{name} {_json(value)}" for name, value in (image or {}).items() if value is not None)
+        print_line(console, f"{head}  {what}" + (f"  ({row['origin']})" if row["origin"] else ""))
+
+
+def print_as_of(console: Console, found: Rows) -> None:
+    """What each place held, the empty fields left out."""
+    if not found:
+        print_line(console, "it was nowhere at that moment")
+    for row in found:
+        print_line(
+            console, f"{row['place']} {row['key']}" + ("" if row["known"] else ": the log does not reach back that far")
+        )
+        for name, value in (row["record"] or {}).items():
+            if value is not None:
+                print_line(console, f"    {name}: {_json(value)}")
+
+
+def _since(value: datetime.datetime | None) -> str:
+    return f", {_moment(value)}" if value else ""
+
+
+def _moment(value: datetime.datetime | None) -> str:
+    return value.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S") if value else "before the log began"
+
+
+def _json(value: object) -> str:
+    return "(empty)" if value is None else value if isinstance(value, str) else to_json(value)
+
+
+def _shown(value: str | None) -> str:
+    return "(empty)" if value is None else f"'{value}'"
+
+
+def print_line(console: Console, text: str, *, keep: str = "") -> None:
+    """One line, whatever words from elsewhere it holds; more only where ``keep`` has the line end."""
+    console.print(visible(text, keep=keep), highlight=False, soft_wrap=True, markup=False)
+
+
+def _time(value: datetime.datetime | None) -> str:
+    return value.strftime("%H:%M:%S") if value else "never"
+
+
+def _seconds(value: Decimal | None) -> str:
+    return f"{value:.0f} s" if value else "·"

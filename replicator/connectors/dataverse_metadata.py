@@ -1,0 +1,70 @@
+"""What Dataverse says about its own entity sets: EntityDefinitions, their attributes and alternate keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from replicator.connectors.odata.addresses import literal
+from replicator.connectors.odata.answers import json_object
+from replicator.connectors.odata.http import Http
+from replicator.connectors.protocol import Description, Property
+from replicator.errors import UnexpectedAnswer
+from replicator.mapping.language import FieldType
+
+_TYPES: Mapping[str, tuple[FieldType, ...]] = {
+    "String": ("text",), "Memo": ("text",), "EntityName": ("text",), "Integer": ("integer",), "BigInt": ("integer",),
+    "Picklist": ("integer",), "State": ("integer",), "Status": ("integer",), "Decimal": ("decimal",),
+    "Double": ("decimal",), "Money": ("decimal",), "Boolean": ("boolean",), "DateTime": ("date", "timestamp"),
+    "Uniqueidentifier": ("uuid",), "Lookup": ("reference",), "Customer": ("reference",), "Owner": ("reference",),
+}  # fmt: skip
+_KIND = "Microsoft.Dynamics.CRM."
+_HEADERS = {"Accept": "application/json", "OData-MaxVersion": "4.0", "OData-Version": "4.0"}
+_ATTRIBUTES = "LogicalName,AttributeType,RequiredLevel,IsValidForCreate,IsValidForUpdate,AttributeOf"
+Json = Mapping[str, object]
+
+
+def describe(http: Http, entity_set: str) -> Description | None:
+    """The description of one set; None where there is none of that name."""
+    names = "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled"
+    wanted = literal("EntitySetName", entity_set)
+    found = list(_rows(http, f"EntityDefinitions?$filter=EntitySetName eq {wanted}&$select={names}", entity_set))
+    if not found:
+        return None
+    (definition, *_) = found
+    one = f"EntityDefinitions(LogicalName={literal('LogicalName', _text(definition, 'LogicalName'))})"
+    attributes = list(_rows(http, f"{one}/Attributes?$select={_ATTRIBUTES}", entity_set))
+    lengths: dict[str, object] = {}
+    for kind in ("String", "Memo"):
+        path = f"{one}/Attributes/{_KIND}{kind}AttributeMetadata?$select=LogicalName,MaxLength"
+        lengths |= {_text(row, "LogicalName"): row.get("MaxLength") for row in _rows(http, path, entity_set)}
+    keys = _rows(http, f"{one}/Keys?$select=LogicalName,KeyAttributes", entity_set)
+    tracked = definition.get("ChangeTrackingEnabled")
+    return Description(
+        {_text(row, "LogicalName"): _property(row, lengths) for row in attributes},
+        (_text(definition, "PrimaryIdAttribute"),),
+        tuple(tuple(str(name) for name in cast("list[object]", key.get("KeyAttributes") or [])) for key in keys),
+        tracked if isinstance(tracked, bool) else None,
+    )
+
+
+def _property(row: Json, lengths: Mapping[str, object]) -> Property:
+    kind = _text(row, "AttributeType")
+    length = lengths.get(_text(row, "LogicalName"))
+    level = row.get("RequiredLevel")
+    required = isinstance(level, dict) and level.get("Value") == "ApplicationRequired"
+    writable = bool(row.get("IsValidForCreate")) and not row.get("AttributeOf")
+    return Property(kind, _TYPES.get(kind, ()), length if isinstance(length, int) else None, required, writable)
+
+
+def _rows(http: Http, path: str, entity_set: str) -> Iterator[Json]:
+    what = f"description of {entity_set}"
+    body = json_object(http.send("GET", http.url(path), what, headers=_HEADERS), f"{http.name}: {what}")
+    rows = body.get("value")
+    if not isinstance(rows, list):
+        raise UnexpectedAnswer(f"{http.name}: {what}: the answer has no list")
+    return (row for row in rows if isinstance(row, dict))
+
+
+def _text(row: Json, name: str) -> str:
+    return str(row.get(name) or "")

@@ -1,0 +1,194 @@
+"""The connector to Dynamics 365 Finance and Operations (OData data entities): composite keys, companies, symbols."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from replicator.connectors import finops_metadata
+from replicator.connectors.odata import exact_json, wire_values
+from replicator.connectors.odata.addresses import literal, query, record_path
+from replicator.connectors.odata.answers import Complaint
+from replicator.connectors.odata.batch import ChangeSet, Part
+from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
+from replicator.connectors.odata.connector import (
+    Decode,
+    ODataConnector,
+    Prepared,
+    common_headers,
+    is_unknown_set,
+    safe_etag,
+)
+from replicator.connectors.odata.paging import sheets
+from replicator.connectors.protocol import Description, FieldProblem, Outcome, Page, Stale, Unit, Write
+from replicator.mapping.language import EntitySetSpec, SystemField
+
+every_company = "cross-company=true"
+"""Without it only the default company of the user is seen."""
+no_date = datetime.date(1900, 1, 1)
+"""What the system holds instead of no date."""
+noon = datetime.time(12, tzinfo=datetime.UTC)
+"""Days travel at noon UTC, so that no time zone makes another day of them."""
+write_exception = "AxODataWriteException"
+converters: Mapping[str, wire_values.MakeConverter] = {
+    "text": wire_values.to_text,
+    "integer": wire_values.to_integer,
+    "decimal": wire_values.to_decimal,
+    "boolean": wire_values.to_symbol,
+    "date": wire_values.to_date,
+    "timestamp": wire_values.to_timestamp,
+    "uuid": wire_values.to_uuid,
+    # A reference is the other record's own key here, and travels as it is.
+    "reference": wire_values.to_text,
+}
+
+
+class FinOps(ODataConnector):
+    """A Finance and Operations environment. It has no change tokens: every read is whole."""
+
+    service = "/data"
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Pages of the whole set, of all companies; ``token`` is not used."""
+        url = self.http.url(entity_set.entity_set + query(list(entity_set.fields), every_company))
+        headers = {**common_headers, "Prefer": f"odata.maxpagesize={self.limits.records_per_read}"}
+        for sheet in sheets(self.http, url, headers, entity_set.entity_set):
+            yield Page(sheet.entries, last=sheet.next_link is None)
+
+    def decoder(self, entity_set: EntitySetSpec) -> Decode:
+        """A function from a row to its typed values in the order of the declared fields, then the etag."""
+        return wire_values.row_decoder(
+            [(name, name, converter(name, field)) for name, field in entity_set.fields.items()]
+        )
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """What $metadata says of each set: one document for all."""
+        return finops_metadata.describe(self.http, [each.entity_set for each in entity_sets])
+
+    def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:
+        """The address of one record; the system wants all fields of the key."""
+        literals = {name: literal(name, _key_value(value)) for name, value in key.items()}
+        path = record_path(entity_set.entity_set, literals)
+        return self.http.url(path + (query(list(entity_set.fields), every_company) if select else f"?{every_company}"))
+
+    def prepare(self, unit: Unit) -> Prepared:
+        """A change set, then a read of each written record: an update is answered without what was stored.
+
+        A create that stands alone is answered with its record, and is not read again.
+        """
+        write = ChangeSet(tuple(self._part(write) for write in unit))
+        if len(unit) == 1 and unit[0].operation == "create":
+            return Prepared(unit, (write,))
+        read = tuple(place for place, write in enumerate(unit) if write.operation != "delete")
+        gets = tuple(self._get(unit[place].entity_set, unit[place].key) for place in read)
+        return Prepared(unit, (write, *gets), read)
+
+    def is_outage(self, status: int, words: Complaint) -> bool:
+        """Whether an answer speaks of the system's own trouble: business rejections may come as 500 here."""
+        return super().is_outage(status, words) and write_exception not in words.inner_type
+
+    def refusal(self, write: Write, status: int, words: Complaint) -> Outcome:
+        """412 and 404 on an update are a record that is not as it was known, so is a create of what is there."""
+        if status == 412:
+            return with_message(Stale("the record was changed"), words)
+        if write.operation == "update" and status == 404 and not is_unknown_set(words):
+            return with_message(Stale("the record is gone"), words)
+        if write.operation == "create" and "already exists" in words.message.lower():
+            return Stale(words.message)
+        sent = [*write.key, *write.values]
+        return rejection(status, words, named_field(words.message, write.entity_set, sent))
+
+    def _part(self, write: Write) -> Part:
+        condition = {} if write.etag is None else {"If-Match": safe_etag(write.etag)}
+        if write.operation == "delete":
+            return Part("DELETE", self.record_url(write.entity_set, write.key, select=False), condition)
+        headers = {"Accept": "application/json", **condition}
+        if write.operation == "create":
+            url = self.http.url(f"{write.entity_set.entity_set}?{every_company}")
+            return Part("POST", url, headers, _body(write.entity_set, {**write.key, **write.values}))
+        url = self.record_url(write.entity_set, write.key, select=False)
+        return Part("PATCH", url, headers, _body(write.entity_set, write.values))
+
+
+def converter(name: str, field: SystemField) -> wire_values.Convert:
+    """From a field's JSON value to its typed value; the day that stands for no date is no value."""
+    convert = converters[field.type](name)
+    if field.type in ("date", "timestamp"):
+        convert = _without_no_date(convert)
+    if field.empty is None:
+        return convert
+    return wire_values.without_empty(convert, wire_values.empty_value(name, field, converters[field.type](name)))
+
+
+def _without_no_date(convert: wire_values.Convert) -> wire_values.Convert:
+    begins = no_date.isoformat()
+
+    def converted(value: object) -> object:
+        if type(value) is str and value.startswith(begins):
+            convert(value)
+            return None
+        return convert(value)
+
+    return converted
+
+
+def _body(entity_set: EntitySetSpec, given: Mapping[str, object]) -> bytes:
+    return exact_json.dumps(encoded(entity_set, given))
+
+
+def encoded(entity_set: EntitySetSpec, given: Mapping[str, object]) -> dict[str, object]:
+    """The JSON object of the values to write. Raises FieldProblem for a value that does not fit its field."""
+    body: dict[str, object] = {}
+    for name, value in given.items():
+        field = entity_set.fields.get(name)
+        if field is None:
+            raise FieldProblem(name, None, f"is not a declared field of {entity_set.entity_set}")
+        body[name] = _json(name, field, value)
+    return body
+
+
+def _json(name: str, field: SystemField, value: object) -> object:
+    if value is None:
+        value = _nothing(name, field)
+    if field.type == "reference":
+        return wire_values.plain_json(name, field.model_copy(update={"type": "text", "to": ()}), value)
+    value = wire_values.plain_json(name, field, value)
+    write = writers.get(type(value))
+    return value if write is None else write(value)
+
+
+def _nothing(name: str, field: SystemField) -> object:
+    """What is written for no value."""
+    if field.empty is not None:
+        return wire_values.empty_value(name, field, converters[field.type](name))
+    if field.type == "date":
+        return no_date
+    return datetime.datetime.combine(no_date, noon) if field.type == "timestamp" else None
+
+
+def _symbol(value: object) -> str:
+    return "Yes" if value else "No"
+
+
+def _day(value: object) -> str:
+    assert isinstance(value, datetime.date)
+    return wire_values.utc_text(datetime.datetime.combine(value, noon))
+
+
+def _time(value: object) -> str:
+    assert isinstance(value, datetime.datetime)
+    return wire_values.utc_text(value)
+
+
+writers: Mapping[type, Callable[[object], object]] = {bool: _symbol, datetime.date: _day, datetime.datetime: _time}
+
+
+def _key_value(value: object) -> object:
+    """A key value as it stands in an address: symbols and texts are quoted, an empty text too, days are at noon."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return _symbol(value)
+    if type(value) is datetime.date:
+        return datetime.datetime.combine(value, noon)
+    return value

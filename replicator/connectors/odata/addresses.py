@@ -1,0 +1,64 @@
+"""Addresses of records: ``set(guid)``, ``set(name='text',other=1)``."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from urllib.parse import quote
+from uuid import UUID
+
+from replicator.connectors.odata.wire_values import to_text, utc_text
+from replicator.connectors.protocol import FieldProblem
+
+
+def literal(name: str, value: object) -> str:
+    """A key value in an address: numbers and GUIDs bare, texts quoted, quotes doubled, all percent-encoded.
+
+    Raises FieldProblem for a value that cannot stand in a key.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | UUID):
+        return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime.datetime):
+        return quote(utc_text(value), safe="")
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, str):
+        to_text(name)(value)
+        return quote("'" + value.replace("'", "''") + "'", safe="")
+    if value is None:
+        raise FieldProblem(name, None, "is part of a key, and has no value")
+    raise FieldProblem(name, value, "cannot be part of a key")
+
+
+_readers: Mapping[str, Callable[[str], object]] = {
+    "integer": int, "decimal": Decimal, "boolean": lambda text: text == "True", "uuid": UUID,
+    "date": datetime.date.fromisoformat, "timestamp": datetime.datetime.fromisoformat,
+}  # fmt: skip
+
+
+def from_text(kind: str, text: str) -> object:
+    """A key value of a field of this type, from the text that ``str`` made of it."""
+    return _readers.get(kind, str)(text)
+
+
+def record_path(entity_set: str, key: Mapping[str, str]) -> str:
+    """The path of one record; ``key`` holds literals by their names in the address. A single GUID stands alone."""
+    if len(key) == 1:
+        (only,) = key.values()
+        if not only.startswith("%27") and _is_guid(only):
+            return f"{entity_set}({only})"
+    return f"{entity_set}({','.join(f'{name}={value}' for name, value in key.items())})"
+
+
+def _is_guid(text: str) -> bool:
+    return len(text) == 36 and text.count("-") == 4
+
+
+def query(select: Sequence[str], *others: str) -> str:
+    """The query of an address: ``?$select=a,b&...``."""
+    return "?" + "&".join([*others, f"$select={','.join(select)}"])

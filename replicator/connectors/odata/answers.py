@@ -1,0 +1,187 @@
+"""What an HTTP answer means: pure functions that sort answers into the errors of the program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, quote_plus
+
+from replicator.connectors.odata import exact_json
+from replicator.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    ReplicatorError,
+    RequestRefused,
+    SystemUnavailable,
+    Throttled,
+    UnexpectedAnswer,
+)
+from replicator.text import visible
+
+default_pause_seconds = 30.0
+"""The pause where a system asks for one without saying how long (as the vendor's own samples wait)."""
+longest_message = 2000
+"""More characters of a system's message are not kept: some append a stack trace."""
+longest_looked_at = 10 * longest_message
+Hide = Callable[[str], str]
+"""Takes the secrets out of a text; see ``hidden``."""
+_credentials = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{20,}", re.IGNORECASE)
+_enough = 12
+"""So many first characters of a secret give away that the rest follows, also where that is cut off."""
+
+
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """A text without these secrets, as they are or as a form sends them, and without what follows 'Bearer' or 'Basic'.
+
+    Some systems, and gateways before them, repeat a request in their refusal.
+    """
+    for secret in secrets:
+        for form in {secret, quote(secret, safe=""), quote_plus(secret)}:
+            text = re.sub(re.escape(form[:_enough]) + r"[\w.~+/=%-]*", "***", text)
+    return _credentials.sub(r"\1 ***", text)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer read to its end. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """The error object of an OData answer: the code and the words, and the class of the inner error."""
+
+    code: str = ""
+    message: str = ""
+    inner_type: str = ""
+
+
+def complaint(body: bytes, hide: Hide) -> Complaint:
+    """The error object in ``body``, with the inner message where there is one; empty where there is none."""
+    try:
+        error = exact_json.loads(body, "").get("error")
+    except UnexpectedAnswer:
+        return Complaint()
+    if not isinstance(error, dict):
+        return Complaint()
+    inner = error.get("innererror")
+    inner = inner if isinstance(inner, dict) else {}
+    return Complaint(
+        code=_text(error.get("code"), hide),
+        message=_words(inner.get("message"), hide) or _words(error.get("message"), hide),
+        inner_type=_text(inner.get("type"), hide),
+    )
+
+
+def _words(value: object, hide: Hide) -> str:
+    # OData 3 and some gateways wrap the message: {"lang": ..., "value": ...}.
+    return _text(value.get("value") if isinstance(value, dict) else value, hide)
+
+
+def _text(value: object, hide: Hide) -> str:
+    """A text for people and for the hub, on one line: what cannot be seen, or be held by a database, is written out."""
+    if not isinstance(value, str):
+        return ""
+    # Cut last: half a secret would not be known as one.
+    return visible(hide(value.strip()[:longest_looked_at]))[:longest_message]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """How long to wait, in seconds; ``asked`` is what the system wanted where that was cut."""
+
+    seconds: float
+    asked: float | None = None
+
+    def __str__(self) -> str:
+        if self.asked is None:
+            return f"asks for a pause of {self.seconds:.0f} s"
+        return f"asks for a pause of {self.asked:.0f} s, which is cut to {self.seconds:.0f} s"
+
+
+def pause(retry_after: str | None, now: datetime, longest: float) -> Pause:
+    """The pause of a ``Retry-After`` header: seconds or an HTTP date relative to ``now``, never above ``longest``.
+
+    Absent or not understood counts as 30 seconds, a date that has passed as none.
+    """
+    seconds = _seconds(retry_after or "", now)
+    if seconds is None:
+        return Pause(min(default_pause_seconds, longest))
+    if seconds > longest:
+        return Pause(longest, asked=seconds)
+    return Pause(max(seconds, 0.0))
+
+
+def _seconds(text: str, now: datetime) -> float | None:
+    text = text.strip()
+    if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, IndexError, OverflowError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return (when - now).total_seconds()
+
+
+def error_of(answer: Answer, what: str, now: datetime, longest_pause: float, hide: Hide) -> ReplicatorError | None:
+    """The error an answer stands for, None where it is a good one. ``what`` is the system and the request."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    words = complaint(answer.body, hide)
+    said = visible(hide(f"{what}: {status}{_words_of(answer, words)}"))
+    if status == 429:
+        wait = pause(answer.headers.get("retry-after"), now, longest_pause)
+        return Throttled(f"{what}: the system is throttling and {wait}", retry_after=wait.seconds)
+    if status in (401, 403):
+        refusal = CredentialsRefused if status == 401 else AccessDenied
+        return refusal(said, hint="check the credentials and the rights of this user in the system")
+    if status >= 500 or status == 408:
+        return SystemUnavailable(said)
+    if 400 <= status < 500:
+        return _refused(answer, words, said)
+    return UnexpectedAnswer(said)
+
+
+def _words_of(answer: Answer, words: Complaint) -> str:
+    if _is_of_another(answer, words):
+        return f": {_instead_of_json(answer)}"
+    return (f" {words.code}" if words.code else "") + (f": {words.message}" if words.message else "")
+
+
+def _instead_of_json(answer: Answer) -> str:
+    return f"{answer.media_type or 'an answer without a content type'} instead of JSON"
+
+
+def _is_of_another(answer: Answer, words: Complaint) -> bool:
+    """Whether a refusal is no word of the system, but a page of a proxy: nothing may be concluded from it."""
+    return bool(answer.body) and answer.media_type != "application/json" and words == Complaint()
+
+
+def _refused(answer: Answer, words: Complaint, said: str) -> ReplicatorError:
+    # A single record that is not there is no error, so that a 404 is about the whole entity set.
+    if answer.status == 404:
+        hint = "check the system's url and kind, and whether it has this entity set: replicator check"
+    else:
+        hint = "check the names of the entity set and its fields in schema/: replicator check"
+    return UnexpectedAnswer(said, hint=hint) if _is_of_another(answer, words) else RequestRefused(said, hint=hint)
+
+
+def json_object(answer: Answer, what: str) -> dict[str, object]:
+    """The JSON object of a good answer. Raises UnexpectedAnswer for another content type or broken JSON."""
+    if answer.media_type != "application/json":
+        raise UnexpectedAnswer(f"{what}: {_instead_of_json(answer)}")
+    return exact_json.loads(answer.body, what)

@@ -1,0 +1,153 @@
+"""From the answers of a batch to the outcomes of its writes: pure functions, the same for every OData system."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from replicator.connectors.odata.answers import Complaint
+from replicator.connectors.odata.batch import ChangeSetAnswer, ItemAnswer, PartAnswer
+from replicator.connectors.protocol import Applied, Outcome, Postponed, Rejected, Stale, Unit, Unknown, Write
+from replicator.mapping.language import EntitySetSpec
+from replicator.text import visible
+
+Judge = Callable[[Write, PartAnswer], Outcome]
+"""What a refusing answer means for a write."""
+Success = Callable[[int, PartAnswer], Applied]
+"""What a good answer means for the write at this place of its unit."""
+label = r"(?:field|attribute|property|column)(?: named)? ['\"]"
+full = re.compile(label + r"(?:\w+\.)+(\w+)(?=['\"])", re.IGNORECASE)
+labelled = re.compile(label + r"(\w+)(?=['\"@])", re.IGNORECASE)
+quoted = re.compile(r"(?<=['\".])[A-Za-z_]\w*(?=['\"@])")
+
+
+def unit_outcomes(
+    unit: Unit, ids: Sequence[str], answer: ItemAnswer | None, success: Success, judge: Judge
+) -> list[Outcome]:
+    """The outcomes of a unit's writes. ``ids`` are the Content-IDs they were sent with; ``answer`` None: none came.
+
+    Either every write was applied, or none.
+    """
+    if answer is None:
+        return same(unit, Unknown("the answer to the batch ends before this write"))
+    parts = answer.parts if isinstance(answer, ChangeSetAnswer) else (answer,)
+    failed = next((part for part in parts if not 200 <= part.status < 300), None)
+    if failed is not None:
+        return failed_outcomes(unit, ids, failed, judge)
+    if len(parts) != len(unit):
+        return same(unit, Unknown(f"{len(parts)} answers came for {len(unit)} writes that belong together"))
+    return [success(place, part) for place, part in enumerate(in_order(parts, ids))]
+
+
+def in_order(parts: Sequence[PartAnswer], ids: Sequence[str]) -> list[PartAnswer]:
+    """The parts in the order of ``ids``, where each id came back once; else as they came."""
+    by_id = {part.content_id: part for part in parts}
+    if set(by_id) == set(ids):
+        return [by_id[content_id] for content_id in ids]
+    return list(parts)
+
+
+def failed_outcomes(unit: Unit, ids: Sequence[str], failed: PartAnswer, judge: Judge) -> list[Outcome]:
+    """The outcomes of a unit of which nothing was done, because of the one write that ``failed`` is about."""
+    named = ids.index(failed.content_id) if failed.content_id in ids else 0
+    outcome = judge(unit[named], failed)
+    blamed = named
+    if isinstance(outcome, Rejected):
+        blamed, outcome = _blame(unit, named, failed, judge)
+    if isinstance(outcome, Applied) and len(unit) > 1:
+        # A delete that found nothing is done by itself, but it has kept the others of its unit from happening.
+        outcome = Stale("the record is gone")
+    others: Outcome = outcome
+    if isinstance(outcome, Rejected):
+        others = Rejected("")
+    elif isinstance(outcome, Stale):
+        others = Postponed("not done, because another write of the same unit was not")
+    return [outcome if place == blamed else others for place in range(len(unit))]
+
+
+def _blame(unit: Unit, named: int, failed: PartAnswer, judge: Judge) -> tuple[int, Outcome]:
+    """The write that a rejection is about: the one whose value it tells, else the named one, if that has the field.
+
+    (One system sends the Content-ID of the first write of a change set, whichever of them failed.)
+    """
+    judged = [judge(write, failed) for write in unit]
+    found = [place for place, one in enumerate(judged) if isinstance(one, Rejected) and one.field is not None]
+    sent = [place for place in found if _field(judged[place]) in {*unit[place].values, *unit[place].key}]
+    told = [place for place in sent if _is_told(unit[place], judged[place])]
+    groups = (told, sent, found)
+    place = next((place for group in groups for place in ([named] if named in group else group)), named)
+    return place, judged[place]
+
+
+def _is_told(write: Write, outcome: Outcome) -> bool:
+    """Whether a rejection tells the text that the write sends in the field it names."""
+    value = write.values.get(_field(outcome) or "")
+    return (
+        isinstance(value, str) and bool(value) and isinstance(outcome, Rejected) and visible(value) in outcome.message
+    )
+
+
+def _field(outcome: Outcome) -> str | None:
+    return outcome.field if isinstance(outcome, Rejected) else None
+
+
+def same(unit: Unit, outcome: Outcome) -> list[Outcome]:
+    """This outcome for each write."""
+    return [outcome for _ in unit]
+
+
+def rejected_unit(unit: Unit, place: int, rejection: Rejected) -> list[Outcome]:
+    """A unit that is rejected because of the write at ``place``."""
+    return [rejection if number == place else Rejected("") for number in range(len(unit))]
+
+
+def rejection(status: int, words: Complaint, field: str | None) -> Rejected:
+    """A rejection in the system's own words, or with the bare status where it has none."""
+    return Rejected(words.message or f"refused with status {status}, without a reason", words.code, field)
+
+
+def duplicates(unit: Unit, found: list[Outcome], missing: Sequence[int]) -> list[Outcome]:
+    """The outcomes of a unit after a look at its records: those at the places ``missing`` are not there.
+
+    A create can be refused because the record is there already, or because another record has the same business
+    key. The first is Stale, the second is a rejection: trying again would never end.
+    """
+    for place in missing:
+        outcome = found[place]
+        if isinstance(outcome, Stale):
+            return rejected_unit(unit, place, Rejected(outcome.message))
+    return found
+
+
+def is_doubtful(write: Write, outcome: Outcome) -> bool:
+    """Whether a look at the record decides what this outcome is."""
+    return write.operation == "create" and isinstance(outcome, Stale)
+
+
+def named_field(message: str, entity_set: EntitySetSpec, sent: Sequence[str]) -> str | None:
+    """The declared field that a message names: as ``field 'Type.name'``, else in quotes, else as a word if it was sent.
+
+    Names of references may carry the forms ``_field_value``, ``field@odata.bind`` and their navigation property.
+    """
+    names = _names(entity_set)
+    for pattern in (full, labelled, quoted):
+        found = (names.get(name.lower()) for name in pattern.findall(message))
+        if field := next(filter(None, found), None):
+            return field
+    words = (names.get(word.lower()) for word in re.findall(r"[A-Za-z_][A-Za-z0-9_]*", message))
+    return next((field for field in words if field in sent), None)
+
+
+def _names(entity_set: EntitySetSpec) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for name, field in entity_set.fields.items():
+        names |= {field.navigation_property(name, target).lower(): name for target in field.targets}
+        if field.type == "reference":
+            names[f"_{name}_value".lower()] = name
+    return names | {name.lower(): name for name in entity_set.fields}
+
+
+def with_message(outcome: Stale, words: Complaint) -> Stale:
+    """A stale outcome with the system's words where it has some."""
+    return replace(outcome, message=words.message) if words.message else outcome

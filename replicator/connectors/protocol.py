@@ -1,0 +1,208 @@
+"""The connector protocol: what the replicator asks of any system, and the outcomes it can get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+from uuid import UUID
+
+import simplejson
+
+from replicator.mapping.language import EntitySetSpec, FieldType
+
+_shown_characters = 100
+"""Of a value in a message."""
+Operation = Literal["create", "update", "delete"]
+Row: TypeAlias = Mapping[str, object]
+"""A record as the system's JSON had it: the system's own names, numbers as int or Decimal."""
+Image: TypeAlias = dict[str, object]
+"""A record decoded: field name to typed value (str, int, Decimal, bool, date, datetime, UUID, None)."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a read. ``token`` stands on the last page only, where the system gives one for later changes."""
+
+    rows: Sequence[Row]
+    deleted: Sequence[UUID] = ()
+    token: str | None = None
+    last: bool = False
+
+
+class FieldProblem(ValueError):
+    """A value that does not fit its field: bad type, out of range, text that a database cannot hold.
+
+    ``value`` is None where there is none, and the problem is about the field.
+    """
+
+    def __init__(self, name: str, value: object, why: str) -> None:
+        super().__init__(f"{name}: {why}" if value is None else f"{name}: {shown(value)} {why}")
+        self.field = name
+        self.value = value
+        self.why = why
+
+
+def shown(value: object) -> str:
+    """A value for people and for the hub: as in JSON, a text with what cannot be shown escaped, and cut."""
+    text = repr(value) if isinstance(value, str) else _json(value)
+    # The mark that closes a text stays.
+    return text if len(text) <= _shown_characters else f"{text[: _shown_characters - 4]}...{text[-1]}"
+
+
+def _json(value: object) -> str:
+    return simplejson.dumps(value, use_decimal=True, default=str, allow_nan=True)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A value that points at a record of another entity set by its system key."""
+
+    entity_set: str
+    key: UUID
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write to one record. ``key`` holds the typed values of the key fields, also for a create."""
+
+    entity_set: EntitySetSpec
+    operation: Operation
+    key: Mapping[str, object]
+    values: Mapping[str, object] = field(default_factory=dict)
+    etag: str | None = None
+
+
+Unit: TypeAlias = tuple[Write, ...]
+"""Writes that happen together or not at all, in this order."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The system did it. ``image`` is what it stored afterwards (None for a delete), ``etag`` its version."""
+
+    image: Image | None
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The system said no for a reason of business; ``message`` in the system's own words."""
+
+    message: str
+    code: str = ""
+    field: str | None = None
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """Not done, and trying again later may help; ``retry_after`` in seconds where the system said so."""
+
+    message: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No answer: it may or may not have been done. The record has to be looked up before anything else."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Stale:
+    """The record is not as it was known: changed since (412), already there on create, or gone on update (404)."""
+
+    message: str
+
+
+Outcome: TypeAlias = Applied | Rejected | Postponed | Unknown | Stale
+
+
+@dataclass(frozen=True)
+class Property:
+    """A field as the system itself describes it, under the name that ``schema/`` uses."""
+
+    kind: str
+    """The system's own word for its type."""
+    types: tuple[FieldType, ...]
+    """What it may be called in ``schema/``; none where the replicator does not know its like."""
+    length: int | None = None
+    required: bool = False
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Description:
+    """An entity set as the system itself describes it."""
+
+    fields: Mapping[str, Property]
+    key: tuple[str, ...]
+    other_keys: tuple[tuple[str, ...], ...] = ()
+    """Further fields by which it tells records apart."""
+    tracks_changes: bool | None = None
+    """Whether it can say what changed; None where the system has no such thing."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may carry and how many may be under way."""
+
+    records_per_read: int = 5000
+    writes_per_request: int = 100
+    parallel_requests: int = 4
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How much a system was asked so far, how much it said it will still bear, and its pause, if it asked for one."""
+
+    requests: int
+    budget_left: int | None = None
+    paused_until: datetime | None = None
+
+
+class Connector(Protocol):
+    """One system. Methods may be called from several threads at once.
+
+    Errors that concern a whole request are raised (``replicator.errors``); what concerns one write is an outcome.
+    """
+
+    name: str
+    limits: Limits
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Pages of the whole set (``token`` None) or of what changed since ``token``; the last page says so.
+
+        Raises TokenExpired when ``token`` is no longer good; then the set has to be read whole.
+        """
+
+    def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
+        """A function from a row to its typed values in the order of ``entity_set.fields``, then the etag.
+
+        Raises FieldProblem for the first value that does not fit.
+        """
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """The records with these keys, in the same order; None where there is none."""
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """The system's own description of these sets, in the same order; None where it knows no such set."""
+
+    def clock_skew(self) -> float | None:
+        """Seconds by which the system's clock was ahead of ours in its last answer; None where none told the time."""
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """Send units in one request; for each unit the outcomes of its writes, in order.
+
+        A unit either has only Applied outcomes or none. In a unit that was rejected, the write to blame carries the
+        message and the others carry Rejected with an empty message. A request that was answered but not
+        understood, or not answered, gives Unknown for each write it contained.
+        """
+
+    def usage(self) -> Usage:
+        """Requests sent since it was made, and what the system said about further ones."""
+
+    def close(self) -> None:
+        """Release connections."""

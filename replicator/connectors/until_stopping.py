@@ -1,0 +1,39 @@
+"""A connector that begins no further request once the replicator is to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from replicator.connectors.protocol import Connector, Page, Row
+from replicator.connectors.wrapped import Wrapped
+from replicator.errors import Stopping
+from replicator.mapping.language import EntitySetSpec
+
+
+class UntilStopping(Wrapped):
+    """As the real one, but asked before each page and each request of keys. Whoever sends writes asks for himself."""
+
+    def __init__(self, real: Connector, stopping: Callable[[], bool]) -> None:
+        super().__init__(real)
+        self._stopping = stopping
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Pages, as long as nothing stops it; a read that has come to its end counts."""
+        self._go_on()
+        for page in self.real.read(entity_set, token):
+            yield page
+            if not page.last:
+                self._go_on()
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """Records by key, those of one request after the other."""
+        rows: list[Row | None] = []
+        size = self.limits.writes_per_request
+        for start in range(0, len(keys), size):
+            self._go_on()
+            rows += self.real.fetch(entity_set, keys[start : start + size])
+        return rows
+
+    def _go_on(self) -> None:
+        if self._stopping():
+            raise Stopping("the replicator is stopping")

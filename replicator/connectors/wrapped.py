@@ -1,0 +1,56 @@
+"""A connector around another one, which does as that does until something is overridden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from replicator.connectors.protocol import Connector, Description, Limits, Outcome, Page, Row, Unit, Usage
+from replicator.mapping.language import EntitySetSpec
+
+
+class Wrapped:
+    """As the real one; its connections are closed by who opened them."""
+
+    def __init__(self, real: Connector) -> None:
+        self.real = real
+        self.name = real.name
+
+    @property
+    def limits(self) -> Limits:
+        """As they are now."""
+        return self.real.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self.real.limits = limits
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        """Pages of the whole set, or of what changed."""
+        return self.real.read(entity_set, token)
+
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """Records by key."""
+        return self.real.fetch(entity_set, keys)
+
+    def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
+        """From a row to its typed values."""
+        return self.real.decoder(entity_set)
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """Writes."""
+        return self.real.apply(units)
+
+    def usage(self) -> Usage:
+        """The system's patience."""
+        return self.real.usage()
+
+    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
+        """What the system says of its entity sets."""
+        return self.real.describe(entity_sets)
+
+    def clock_skew(self) -> float | None:
+        """How far its clock is ahead."""
+        return self.real.clock_skew()
+
+    def close(self) -> None:
+        """Nothing is opened here."""

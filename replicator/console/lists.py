@@ -1,0 +1,85 @@
+"""The pages that are lists: causes and their records, what is held, conflicts, runs, plans, decisions."""
+
+from __future__ import annotations
+
+from werkzeug.exceptions import NotFound
+
+from replicator.console.page_context import ConsolePage, PageContext
+from replicator.hub.replication_tables import states
+from replicator.hub.sql import statements
+
+_sql = statements(__name__)
+_FEW = 20
+
+
+def causes(look: PageContext) -> ConsolePage:
+    """What went wrong, by cause."""
+    return ConsolePage("causes.html", {"causes": look.paged(_sql["causes"])})
+
+
+def cause(look: PageContext, name: str) -> ConsolePage:
+    """The records behind one cause."""
+    found = look.row(_sql["cause"], cause=name)
+    records = look.paged(_sql["cause_records"], cause=name)
+    return ConsolePage("cause.html", {"cause": found, "name": name, "records": records})
+
+
+def records(look: PageContext) -> ConsolePage:
+    """The records in one state, of all flows or of one."""
+    state, flow = look.arguments.get("state", "failed"), look.arguments.get("flow") or None
+    if state not in states:
+        raise NotFound("There is no such state.")
+    found = look.paged(_sql["records"], state=state, flow=flow)
+    return ConsolePage("records.html", {"state": state, "flow": flow, "records": found})
+
+
+def held(look: PageContext) -> ConsolePage:
+    """What waits for a person to let it go ahead."""
+    deletes = [
+        {**row, "some": look.rows(_sql["held_delete_records"], system=row["system"], entity_set=row["entity_set"],
+                                  limit=_FEW, offset=0)}
+        for row in look.rows(_sql["held_deletes"])
+    ]  # fmt: skip
+    return ConsolePage("held.html", {"deletes": deletes, "updates": look.rows(_sql["held_updates"])})
+
+
+def held_deletes(look: PageContext, system: str, entity_set: str) -> ConsolePage:
+    """All records of one entity set whose deletes are held."""
+    found = look.paged(_sql["held_delete_records"], system=system, entity_set=entity_set)
+    return ConsolePage("held_deletes.html", {"system": system, "entity_set": entity_set, "records": found})
+
+
+def conflicts(look: PageContext) -> ConsolePage:
+    """Fields that were changed on both sides, and what became of earlier ones."""
+    found = look.paged(_sql["conflicts"], size=_FEW)
+    return ConsolePage(
+        "conflicts.html", {"conflicts": found, "decided": look.paged(_sql["decided_conflicts"], "before", _FEW)}
+    )
+
+
+def runs(look: PageContext) -> ConsolePage:
+    """What was read from the systems and from the log."""
+    known = {
+        "reads": look.rows(_sql["reads"]),
+        "snapshots": look.paged(_sql["snapshots"], "read", _FEW),
+        "windows": look.paged(_sql["windows"], "window", _FEW),
+    }
+    return ConsolePage("runs.html", known)
+
+
+def plans(look: PageContext) -> ConsolePage:
+    """The saved plans."""
+    return ConsolePage("plans.html", {"plans": look.paged(_sql["plans"])})
+
+
+def plan(look: PageContext, number: int) -> ConsolePage:
+    """One saved plan and its writes."""
+    found = look.row(_sql["plan"], id=number)
+    if found is None:
+        raise NotFound(f"There is no plan {number}.")
+    return ConsolePage("plan.html", {"plan": found, "planned": look.paged(_sql["planned"], id=number)})
+
+
+def decisions(look: PageContext) -> ConsolePage:
+    """Who decided what."""
+    return ConsolePage("decisions.html", {"decisions": look.paged(_sql["decisions"])})

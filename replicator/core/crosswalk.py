@@ -1,0 +1,50 @@
+"""Pairs common records with a system's records, and parts them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from replicator.core.mark import mark_through
+from replicator.mapping.compiled import Compiled, CompiledMap
+
+Pair = tuple[int, int, int | None]
+"""A common record, the mirror row of its counterpart, and for a part the common record of its whole."""
+
+
+def link(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, pairs: Sequence[Pair]
+) -> None:
+    """Pair common records with mirror rows; a pair that is there already stays.
+
+    Who reads through the pairs is marked: a read may have shown the mirror rows before, so that no window tells of it.
+    """
+    rows = [{"common_id": common, "mirror_id": target, "root_id": root} for common, target, root in pairs]
+    if not found.view.root_column:
+        rows = [{name: value for name, value in row.items() if name != "root_id"} for row in rows]
+    if rows:
+        made = insert(found.view.link).on_conflict_do_nothing().returning(found.view.link.c.mirror_id)
+        linked = list(connection.execute(made, rows).scalars())
+        mark_through(connection, compiled, ids, found.view.link, linked)
+
+
+def part_links(connection: sa.Connection, found: CompiledMap, mirror_ids: Sequence[int]) -> None:
+    """End the pairs of these mirror rows: one of the two records is gone."""
+    if mirror_ids:
+        crosswalk = found.view.link
+        _end(connection, crosswalk, crosswalk.c.mirror_id.in_(list(mirror_ids)))
+
+
+def part_from_others(connection: sa.Connection, found: CompiledMap, pairs: Sequence[Pair]) -> None:
+    """End what these common records were paired with before, where that is another mirror row than now."""
+    crosswalk = found.view.link
+    for common, target, root in pairs:
+        same = [crosswalk.c.root_id == root] if found.view.root_column else []
+        _end(connection, crosswalk, sa.and_(crosswalk.c.common_id == common, crosswalk.c.mirror_id != target, *same))
+
+
+def _end(connection: sa.Connection, crosswalk: sa.Table, which: sa.ColumnElement[bool]) -> None:
+    ended = sa.update(crosswalk).values(ended_at=sa.func.sync.now())
+    connection.execute(ended.where(which, crosswalk.c.ended_at.is_(None)))

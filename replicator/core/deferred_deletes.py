@@ -1,0 +1,41 @@
+"""References that come later: the deletes of what they join. Both directions let go of the same ones, by this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.core.diff import is_to_go, sides
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.desired_views import ReferenceColumn
+from replicator.mapping.tables import fold
+
+
+def joined_to_go(compiled: Compiled, found: CompiledMap, reference: ReferenceColumn) -> Iterator[sa.Select[Any]]:
+    """The target's records (column ``id``) whose reference points at one that is to be deleted.
+
+    Several that are to go and point at each other, in a chain or a ring, have to let go first.
+    """
+    child = found.view.target.alias("child")
+    for column in reference.points_at:
+        for parents in compiled.beside(found):
+            if parents.view.target is column.table and parents.mapping.spec.on_delete == "delete":
+                yield _to_go(child, reference, parents, column)
+
+
+def _to_go(
+    child: sa.FromClause, reference: ReferenceColumn, parents: CompiledMap, column: sa.Column[Any]
+) -> sa.Select[Any]:
+    parent, link, rows = parents.view.target.alias("parent"), parents.view.link.alias("l"), parents.view.view.alias("r")
+    source_side, target_side = sides(parents.view)
+    # One by one, as the diff reads few records: a join would compute the whole view.
+    v = sa.select(rows).where(rows.c.source_id == link.c[source_side]).offset(sa.literal_column("0")).lateral("v")
+    return (
+        sa.select(child.c.id)
+        .join_from(child, parent, fold(parent.c[column.name]) == fold(child.c[reference.column]))
+        .join(link, sa.and_(link.c[target_side] == parent.c.id, link.c.ended_at.is_(None)))
+        .join(v, sa.true())
+        .where(is_to_go(parents.view, v))
+    )

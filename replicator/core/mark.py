@@ -1,0 +1,178 @@
+"""Marks records: each mark says that a record has to be looked at, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import IntegrityError
+
+from replicator.hub.changefeed import OpenWindow, Window, open_window
+from replicator.hub.lease import leading
+from replicator.hub.replication_tables import delivery, map_, run
+from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
+from replicator.mapping.compiled import Compiled
+from replicator.mapping.desired_views import DesiredView
+from replicator.mapping.missing_parts import wholes
+from replicator.mapping.schema import EntitySet
+
+_sql = statements(__name__)
+CONSUMER = "replicator"
+UNMOVED = ("in_flight", "unknown", "skipped")
+"""States that a mark does not change: what is under way, and what a person decided to leave alone."""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """One window: changes read, distinct records among them, marks made."""
+
+    changes: int
+    records: int
+    marks: int
+
+
+def mark_window(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], open_next: OpenWindow = open_window
+) -> Marked | None:
+    """Read the next window of the log and mark what it concerns, in one transaction; None when nothing is new."""
+    with leading(connection):
+        window = open_next(connection, CONSUMER)
+        if window is None:
+            return None
+        _fit_plans(connection, window)
+        marks = mark_all(connection, compiled, ids) if window.everything else _mark(connection, compiled, ids, window)
+        marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
+        analyze(connection, marks, delivery)
+        connection.execute(run.insert().values(kind="window", **vars(marked)))
+        return marked
+
+
+def _fit_plans(connection: sa.Connection, window: Window) -> None:
+    """Much at once needs room; a table that grew so fast that the planner does not know it needs to be told so."""
+    many = {table: changes for table, changes in window.changes.items() if changes >= MANY}
+    if many:
+        enough_memory(connection)
+    if any(thought_small(connection, table, changes) for table, changes in many.items()):
+        prefer_whole_joins(connection)
+
+
+def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: Window) -> int:
+    return sum(
+        (mark if window.changes[marking.table.fullname] < MANY else _mark_many)(
+            connection, ids[compiled.marked(found).name], marking.records
+        )
+        for found in compiled.maps
+        for marking in found.markings
+        if marking.table.fullname in window.changes
+    )
+
+
+def _mark_many(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
+    """Where nothing is marked yet, as in a first load, no mark has to look for an earlier one."""
+    earlier = sa.select(sa.exists().where(delivery.c.map_id == map_id))
+    if not connection.execute(earlier).scalar_one():
+        with suppress(IntegrityError), connection.begin_nested():
+            return connection.execute(_first_marking(map_id, records)).rowcount
+    return mark(connection, map_id, records)
+
+
+def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:
+    """Mark the records that ``records``, a statement that is kept, selects; one marked before is marked again."""
+    return connection.execute(_kept_marking(map_id, records)).rowcount
+
+
+def _first_marking(map_id: int, records: sa.Select[Any]) -> Insert:
+    found = records.subquery("found")
+    return insert(delivery).from_select(
+        ["map_id", "record_id", "since"],
+        sa.select(sa.literal(map_id), found.c.record_id, sa.select(sa.func.sync.now()).scalar_subquery()).where(
+            found.c.record_id.is_not(None)
+        ),
+    )
+
+
+def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
+    """The statement that marks these records."""
+    statement = _first_marking(map_id, records)
+    busy = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in UNMOVED])
+    remarked = {
+        "marked": delivery.c.marked + 1,
+        "state": sa.case((busy, delivery.c.state), else_=sa.literal_column("'pending'::sync.delivery_state")),
+        "next_at": sa.case((busy, delivery.c.next_at)),
+        "attempts": sa.case((busy, delivery.c.attempts), else_=0),
+    }
+    return statement.on_conflict_do_update(index_elements=["map_id", "record_id"], set_=remarked)
+
+
+_kept_marking = built_once(marking_of)
+
+
+def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> int:
+    """Mark every record of every map."""
+    return sum(
+        mark(connection, ids[found.name], _everything(found.view)) for found in compiled.maps if found.root is None
+    )
+
+
+def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
+    """Mark all records of the maps whose compiled text is not the one they were last marked for.
+
+    Their updates are counted anew before they go out; those of a part with its whole.
+    """
+    with leading(connection):
+        rows = connection.execute(
+            sa.select(map_.c.name).where(map_.c.hash.is_distinct_from(map_.c.marked_hash), map_.c.in_use)
+        )
+        changed = [name for name in rows.scalars() if name in ids]
+        roots = {compiled.marked(compiled.map(name)).name for name in changed}
+        for root in roots:
+            mark(connection, ids[root], _everything(compiled.map(root).view))
+        connection.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
+        connection.execute(map_.update().where(map_.c.name.in_([*changed, *roots])).values(opened_at=None))
+    return changed
+
+
+@built_once
+def _everything(view: DesiredView) -> sa.Select[Any]:
+    side = "mirror_id" if view.mapping.direction == "in" else "common_id"
+    linked = sa.select(view.link.c[side]).where(view.link.c.ended_at.is_(None))
+    both = sa.union(sa.select(view.source.c.id.label("record_id")), linked).subquery("everything")
+    return sa.select(both.c.record_id)
+
+
+def mark_wholes(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], entity_set: EntitySet, keys: Sequence[str]
+) -> None:
+    """Mark the wholes of these keys: a part of theirs in this entity set could not be taken in, or can be now."""
+    for part in compiled.schema.part_sets:
+        parent = compiled.schema.parent_field(part.mapping.entity)
+        entity = parent[1].reference if parent else None
+        if part.entity_set is not entity_set or compiled.tables.link(part.whole, entity or "") is None:
+            continue
+        for found in compiled.maps:
+            if found.mapping.direction == "out" and found.mapping.entity.entity == entity:
+                records = wholes(compiled.tables, part, entity, keys)
+                connection.execute(marking_of(ids[compiled.marked(found).name], records))
+
+
+def mark_through(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], link: sa.Table, mirror_ids: Sequence[int]
+) -> None:
+    """Mark who reads through a crosswalk the pairs of whose mirror rows have just changed.
+
+    Only maps that do without a counterpart need it: whoever waits for one is tested again in every cycle.
+    """
+    readers = [found for found in compiled.maps if link in found.view.paths.soft_links]
+    if not readers or not mirror_ids:
+        return
+    mirror = compiled.mirror_of(link)
+    connection.execute(_sql["as_changed"], {"mirror": mirror.fullname, "ids": list(mirror_ids)})
+    for found in readers:
+        for marking in found.markings:
+            if marking.table is mirror:
+                mark(connection, ids[compiled.marked(found).name], marking.records)
+    connection.execute(_sql["changed_done"])

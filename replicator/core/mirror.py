@@ -1,0 +1,83 @@
+"""Writes images into mirrors: what a system was just seen to hold, record by record in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from replicator.connectors.protocol import Image
+from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.tables import ETAG, fold, key_expressions, mirror_key
+
+_TURN = sa.text("select pg_advisory_xact_lock(cast(cast(:mirror as regclass) as bigint))")
+Seen = tuple[Image, str | None]
+"""An image and its etag."""
+
+
+def set_origin(connection: sa.Connection, origin: str) -> None:
+    """Name the cause of this transaction's writes, for the log."""
+    connection.execute(sa.text("select set_config('sync.origin', :origin, true)"), {"origin": origin})
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a mirror holds of a record. ``version`` is another one after every write to the row."""
+
+    id: int
+    etag: str | None
+    version: str
+
+
+def take_turns(connection: sa.Connection, mirrors: Iterable[sa.Table]) -> None:
+    """Be the only one, until this transaction ends, to bring what a system showed or answered into these mirrors.
+
+    Of two images of a record neither says which is the newer one; what the mirror holds does, if it is asked, and
+    written to, by one at a time. Ask before anything else is locked, so that no two can wait for each other.
+    """
+    for name in sorted(mirror.fullname for mirror in mirrors):
+        connection.execute(_TURN, {"mirror": name})
+
+
+def known(
+    connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, keys: Sequence[Mapping[str, object]]
+) -> list[Known | None]:
+    """The mirror rows of the records with these keys of the system, in the same order."""
+    if not keys:
+        return []
+    m = mirror.alias("m")
+    columns = {name: m.c[column_name(name)] for name in entity_set.spec.key}
+    given = [sa.literal([key[name] for key in keys], sa.ARRAY(column.type)) for name, column in columns.items()]
+    names = [sa.column(column.name, column.type) for column in columns.values()]
+    asked = sa.func.unnest(*given).table_valued(*names, with_ordinality="place", name="asked").render_derived()
+    same = [fold(column) == fold(asked.c[column.name]) for column in columns.values()]
+    version = sa.cast(sa.literal_column("m.xmin"), sa.Text)
+    rows = connection.execute(sa.select(asked.c.place, m.c.id, m.c[ETAG], version).join_from(asked, m, sa.and_(*same)))
+    found = {place: Known(*row) for place, *row in rows}
+    return [found.get(place) for place in range(1, len(keys) + 1)]
+
+
+def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, seen: Sequence[Seen]) -> list[int]:
+    """Insert or update the mirror rows of these images; their ids, in the same order."""
+    if not seen:
+        return []
+    keys = mirror_key(entity_set)
+    ids: dict[tuple[object, ...], int] = {}
+    rows = [{**{column_name(name): value for name, value in image.items()}, ETAG: etag} for image, etag in seen]
+    unique = {tuple(row[key] for key in keys): row for row in rows}
+    statement = insert(mirror)
+    statement = statement.on_conflict_do_update(
+        index_elements=key_expressions(mirror, keys), set_={name: statement.excluded[name] for name in rows[0]}
+    )
+    found = connection.execute(
+        statement.returning(mirror.c.id, *(mirror.c[key] for key in keys)), list(unique.values())
+    )
+    ids.update({tuple(row[1:]): row[0] for row in found})
+    return [ids[tuple(row[key] for key in keys)] for row in rows]
+
+
+def remove(connection: sa.Connection, mirror: sa.Table, ids: Sequence[int]) -> None:
+    """Delete mirror rows: the system does not hold the records any more."""
+    connection.execute(mirror.delete().where(mirror.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.BigInteger)))))

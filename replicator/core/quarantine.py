@@ -1,0 +1,124 @@
+"""Rows of a system that do not fit their entity set: put aside with the reason; the wholes of such parts are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import simplejson
+import sqlalchemy as sa
+
+from replicator.connectors.protocol import Connector, FieldProblem, Row
+from replicator.core.mark import mark_wholes
+from replicator.hub.replication_tables import rejected
+from replicator.hub.sql import statements
+from replicator.mapping.compiled import Compiled
+from replicator.mapping.schema import EntitySet
+
+KEY_SEPARATOR = "\x1f"
+_ROW_CHARACTERS = 10_000  # of a rejected row that are kept
+_sql = statements(__name__)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A row that does not fit its entity set."""
+
+    row: Row
+    problem: FieldProblem
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What becomes of the rows of one entity set that do not fit it, within the caller's transaction."""
+
+    connection: sa.Connection
+    entity_set: EntitySet
+    connector: Connector
+    compiled: Compiled | None = None
+    """Without it, and the ids of its maps, nothing is marked."""
+    ids: Mapping[str, int] | None = None
+
+    def put(self, bad: Sequence[Bad], since: object | None = None) -> None:
+        """Note rows that were not taken in, with the reason and the row itself: nothing is lost.
+
+        They replace what earlier reads noted of the same keys. ``since`` is when this read began (default: just now).
+        """
+        if not bad:
+            return
+        rows = [self._noted(found) for found in bad]
+        mine = sa.and_(rejected.c.system == self.entity_set.system, rejected.c.entity_set == self.entity_set.name)
+        earlier = sa.true() if since is None else rejected.c.at < since
+        same = rejected.c.key == sa.any_(sa.literal([row["key"] for row in rows], sa.ARRAY(sa.Text)))
+        before = self.connection.execute(sa.delete(rejected).where(mine, same, earlier).returning(rejected.c.whole))
+        self._mark([*before.scalars(), *(row["whole"] for row in rows)])
+        self.connection.execute(rejected.insert(), rows)
+
+    def _noted(self, found: Bad) -> dict[str, str | None]:
+        return {
+            "system": self.entity_set.system,
+            "entity_set": self.entity_set.name,
+            "record": record_of(self.entity_set, found.row),
+            "key": key_of(self.entity_set, found.row),
+            "whole": self._whole_of(found.row),
+            "field": found.problem.field,
+            "reason": str(found.problem),
+            "row": _as_text(found.row),
+        }
+
+    def forget(self, started: object, keys: Sequence[str] | None) -> None:
+        """Rows that earlier reads put aside: those of these keys have been read since, or all (None: a whole read)."""
+        values = {"system": self.entity_set.system, "entity_set": self.entity_set.name, "started": started}
+        if keys is None:
+            gone = self.connection.execute(_sql["forget_all"], values)
+        else:
+            gone = self.connection.execute(_sql["forget_some"], values | {"keys": list(keys)})
+        self._mark(list(gone.scalars()))
+
+    def _mark(self, keys: Sequence[str | None]) -> None:
+        known = sorted({key for key in keys if key is not None})
+        if known and self.compiled is not None and self.ids is not None:
+            mark_wholes(self.connection, self.compiled, self.ids, self.entity_set, known)
+
+    def _whole_of(self, row: Row) -> str | None:
+        """The key of the whole that the row is a part of; None where it is no part, or that cannot be read either."""
+        reference = self._reference
+        if reference is None:
+            return None
+        spec = self.entity_set.spec
+        decode: Callable[[Row], list[object]] = self.connector.decoder(
+            spec.model_copy(update={"fields": {reference: spec.fields[reference]}})
+        )
+        try:
+            key = decode(row)[0]
+        except FieldProblem:
+            return None
+        return None if key is None else str(key)
+
+    @property
+    def _reference(self) -> str | None:
+        parts = self.compiled.schema.part_sets if self.compiled is not None else ()
+        return next((part.reference for part in parts if part.entity_set is self.entity_set), None)
+
+
+def record_of(entity_set: EntitySet, row: Row) -> str:
+    """What people call the row, as far as it can be read."""
+    known = [row.get(name) for name in dict.fromkeys((*entity_set.business_key[-1:], *entity_set.spec.key))]
+    key = next((_storable(value) for value in known if value), "(no key)")
+    label = " ".join(_storable(row[name]) for name in entity_set.spec.label if row.get(name))
+    return f"{label} ({key})" if label else key
+
+
+def key_of(entity_set: EntitySet, row: Row) -> str:
+    """The row's own key as one text, as far as it can be read."""
+    return KEY_SEPARATOR.join(_storable(row.get(name)) for name in entity_set.spec.key)
+
+
+def _storable(value: object) -> str:
+    """A text that a database can hold: NUL characters and lone surrogates escaped."""
+    return str(value).replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _as_text(row: Row) -> str:
+    """JSON in ASCII: NUL characters and lone surrogates appear escaped, so that a database can hold them."""
+    return simplejson.dumps(row, use_decimal=True, default=str, ensure_ascii=True, allow_nan=True)[:_ROW_CHARACTERS]

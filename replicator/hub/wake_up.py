@@ -1,0 +1,37 @@
+"""Waking whoever waits for the hub to change: a notification is a hint, and polling finds the rest."""
+
+from __future__ import annotations
+
+import psycopg
+import sqlalchemy as sa
+
+CHANNEL = "replicator"
+
+
+def notify(connection: sa.Connection) -> None:
+    """Wake whoever waits for the hub to change."""
+    with connection.begin():
+        connection.execute(sa.text("select pg_notify(:channel, '')"), {"channel": CHANNEL})
+
+
+class Listener:
+    """Waits for a notification, or for the time to pass, whichever comes first."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        driver = self._connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        self._driver: psycopg.Connection[object] = driver
+        self._driver.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(CHANNEL)))
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.invalidate()
+        self._connection.close()
+
+    def wait(self, seconds: float) -> None:
+        """Return at the first notification, at the latest after ``seconds``."""
+        for _ in self._driver.notifies(timeout=seconds, stop_after=1):
+            pass

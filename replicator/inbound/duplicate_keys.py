@@ -1,0 +1,47 @@
+"""Records of one entity set whose keys are the same but for blanks, case or Unicode form: one of them can be held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.connectors.protocol import FieldProblem
+from replicator.core.quarantine import Bad
+from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.tables import key_expressions, mirror_key
+
+
+def clashing(
+    connection: sa.Connection, entity_set: EntitySet, stage: sa.TableClause, mirror: sa.Table
+) -> dict[str, Bad]:
+    """The staged records to be put aside, by their place in the stage; each says which records bear the key.
+
+    The record stays that the mirror knows in this writing, else the one that was read first: a read changes no owner.
+    """
+    names = mirror_key(entity_set)
+    group = sa.func.concat_ws("\x1f", *(sa.cast(key, sa.Text) for key in key_expressions(stage, names)))
+    many = sa.func.count().over(partition_by=group)
+    known = sa.exists().where(*(mirror.c[name] == stage.c[name] for name in names))
+    columns = [column for column in stage.c if column.name != "ctid"]
+    place = sa.cast(stage.c.ctid, sa.Text).label("place")
+    told = (stage.c.ctid.label("read"), place, group.label("key_group"), many.label("many"), known.label("known"))
+    counted = sa.select(*columns, *told).subquery("counted")
+    rows = connection.execute(
+        sa.select(*(column for column in counted.c if column.name != "read"))
+        .where(counted.c.many > 1)
+        .order_by(counted.c.key_group, counted.c.known.desc(), counted.c.read)
+    ).all()
+    groups: dict[str, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(row.key_group, []).append(row)
+    return {row.place: _aside(entity_set, row, same) for same in groups.values() for row in same[1:]}
+
+
+def _aside(entity_set: EntitySet, row: Any, same: list[Any]) -> Bad:
+    fields = entity_set.spec.fields
+    (*_, differing) = [name for name in entity_set.spec.key if len({getattr(r, column_name(name)) for r in same}) > 1]
+    written = ", ".join(ascii(getattr(each, column_name(differing))) for each in same)
+    why = f"is one key with that of other records, but for blanks, case or form: {written}; the first is taken in"
+    problem = FieldProblem(differing, getattr(row, column_name(differing)), why)
+    return Bad({name: getattr(row, column_name(name)) for name in fields}, problem)

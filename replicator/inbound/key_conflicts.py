@@ -1,0 +1,106 @@
+"""Clashes: records that bear the same business key. None overwrites another; each says who the others are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from replicator.core.outcome import CLASH
+from replicator.hub.sql import built_once
+from replicator.mapping.desired_views import DesiredView
+from replicator.mapping.tables import fold
+
+
+def blocking(
+    work: sa.TableClause, which: sa.ColumnElement[bool], why: sa.ColumnElement[str], action: str = "blocked"
+) -> sa.Update:
+    """Turn the action of some of the records under way into ``blocked``, or ``clash``, for a reason."""
+    nothing = sa.cast(sa.text("'{}'"), sa.ARRAY(sa.Text))
+    return sa.update(work).where(which).values(action=action, waits_for=sa.func.array_append(nothing, why))
+
+
+@built_once
+def clashes(view: DesiredView, work: sa.TableClause) -> list[sa.Update]:
+    """Statements that block records under way whose business key another record has, before anything is written.
+
+    Records that are to be created are only compared among themselves: whether common has their key already is what
+    its unique index says when they are inserted (``refused``).
+    """
+    names = [column.name for column in view.columns if column.is_key]
+    rename = sa.and_(work.c.action == "update", sa.type_coerce(work.c.changed, ARRAY(sa.Text)).overlap(names))
+    return [
+        _among_themselves(work, [fold(work.c[name]) for name in names], work.c.action == "create"),
+        _with_common(view, work, sa.and_(rename, view.target.c.id != work.c.target_id)),
+    ]
+
+
+@built_once
+def refused(view: DesiredView, work: sa.TableClause) -> sa.Update:
+    """Block the records that were not created, because a common record of another record has their key."""
+    link = view.link
+    paired = sa.exists().where(link.c.mirror_id == work.c.source_id, link.c.ended_at.is_(None))
+    return _with_common(view, work, sa.and_(work.c.action == "create", sa.not_(paired)))
+
+
+def moves_keys(view: DesiredView) -> bool:
+    """Whether the map writes the key again and again: one that only sets it never renumbers a record."""
+    return all(column.write == "always" for column in view.columns if column.is_key)
+
+
+def _among_themselves(
+    work: sa.TableClause, keys: list[sa.ColumnElement[Any]], create: sa.ColumnElement[bool]
+) -> sa.Update:
+    """Several new records with one key: none of them is created, for any choice would be a guess."""
+    named = {f"key_{place}": key for place, key in enumerate(keys)}
+    doubled = sa.select(*keys).where(create).group_by(*keys).having(sa.func.count() > 1)
+    twins = (  # the names are put together for those few only
+        sa.select(
+            *(key.label(name) for name, key in named.items()),
+            sa.func.string_agg(work.c.record, sa.literal(", ")).label("records"),
+        )
+        .where(create, sa.tuple_(*keys).in_(doubled))
+        .group_by(*keys)
+        .subquery("twins")
+    )
+    same = sa.and_(*(twins.c[name] == key for name, key in named.items()))
+    words = sa.literal("a key of its own: one business key is that of ") + twins.c.records
+    return blocking(work, sa.and_(create, same), words, CLASH)
+
+
+def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElement[bool]) -> sa.Update:
+    """A record whose key a common record has that belongs to another record."""
+    target = view.target
+    names = [column.name for column in view.columns if column.is_key]
+    same = sa.and_(*(fold(target.c[name]) == fold(work.c[name]) for name in names))
+    label = view.paths.label(target, view.mapping.entity)
+    leaving = work.alias("leaving")
+    moves = sa.or_(*(fold(leaving.c[name]) != fold(target.c[name]) for name in names))
+    renumbered = sa.and_(leaving.c.action == "update", moves) if moves_keys(view) else sa.false()
+    frees = sa.or_(leaving.c.action == "delete", renumbered)
+    freed = sa.exists().where(leaving.c.target_id == target.c.id, frees)
+    entity = view.mapping.entity.entity
+    other = sa.func.concat(f"a key of its own: {target.fullname} ", target.c.id, f" is {entity} ", label, " already")
+    before = sa.literal("; this one was ") + view.paths.label_of(entity, work.c.target_id)
+    return blocking(work, sa.and_(which, same, sa.not_(freed)), sa.func.concat(other, before), CLASH)
+
+
+@built_once
+def parking(view: DesiredView, work: sa.TableClause) -> sa.Update:
+    """Records that trade keys among themselves: out of each other's way first, for a unique index checks row by row."""
+    target, holder = view.target, view.target.alias("holder")
+    names = [column.name for column in view.columns if column.is_key]
+    moves = sa.or_(*(fold(work.c[name]) != fold(target.c[name]) for name in names))
+    taken = sa.exists().where(
+        *(fold(holder.c[name]) == fold(work.c[name]) for name in names), holder.c.id != target.c.id
+    )
+    last = target.c[names[-1]]
+    parked = (
+        -target.c.id if isinstance(last.type, sa.BigInteger) else sa.literal("~").concat(sa.cast(target.c.id, sa.Text))
+    )
+    return (
+        sa.update(target)
+        .values({last.name: parked})
+        .where(target.c.id == work.c.target_id, work.c.action == "update", moves, taken)
+    )

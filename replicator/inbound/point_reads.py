@@ -1,0 +1,84 @@
+"""Records of one entity set read by their keys, into the mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.connectors.protocol import Connector, FieldProblem, Image, Row
+from replicator.core.fetch import Refusal, fetch_each
+from replicator.core.mirror import Seen, set_origin, store, take_turns
+from replicator.core.quarantine import Aside, Bad
+from replicator.hub.lease import leading
+from replicator.mapping.schema import EntitySet, column_name
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Records looked up by key, by their ids in the mirror: None where there is none; and those that were refused."""
+
+    rows: dict[int, Row | None] = field(default_factory=dict)
+    refused: dict[int, Refusal] = field(default_factory=dict)
+    versions: Mapping[int, str] = field(default_factory=dict)
+    """Of their mirror rows when they were asked for."""
+
+
+class ByKey:
+    """Looks records of one entity set up that the mirror holds."""
+
+    def __init__(
+        self, connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table, connector: Connector, aside: Aside
+    ) -> None:
+        self.connection, self.entity_set, self.mirror, self.connector = connection, entity_set, mirror, connector
+        self.aside = aside
+
+    def fetch(self, ids: Sequence[int]) -> Fetched:
+        """What the system holds of these mirror rows."""
+        names = self.entity_set.spec.key
+        with leading(self.connection):
+            known = self._mirror_rows(ids, *(self.mirror.c[column_name(name)] for name in names))
+        keys: list[Image] = [dict(zip(names, row[2:], strict=True)) for row in known]
+        fetched = Fetched(versions={row.id: row.version for row in known})
+        for row, answer in zip(known, fetch_each(self.connector, self.entity_set.spec, keys), strict=True):
+            if isinstance(answer, Exception):
+                fetched.refused[row.id] = answer
+            else:
+                fetched.rows[row.id] = answer
+        return fetched
+
+    def _mirror_rows(self, ids: Iterable[int], *more: sa.ColumnElement[Any]) -> Sequence[sa.Row[Any]]:
+        version = sa.cast(sa.literal_column(f"{self.mirror.name}.xmin"), sa.Text).label("version")
+        wanted = sa.select(self.mirror.c.id, version, *more).where(self.mirror.c.id.in_(list(ids)))
+        return self.connection.execute(wanted).all()
+
+    def store(self, fetched: Fetched) -> set[int]:
+        """Bring the mirror up to what was found, in the transaction that is open; rows that do not fit are put aside.
+
+        The ids of the records that this was about: others have been written since they were asked for, by an
+        acknowledgement for example, and nobody knows whether what was found is newer.
+        """
+        take_turns(self.connection, [self.mirror])
+        set_origin(self.connection, f"snapshot:{self.entity_set.system}")
+        now = self._mirror_rows(fetched.rows)
+        still = {row.id for row in now if row.version == fetched.versions[row.id]}
+        seen, bad = self._decoded(row for record, row in fetched.rows.items() if row is not None and record in still)
+        store(self.connection, self.mirror, self.entity_set, seen)
+        self.aside.put(bad)
+        return still
+
+    def _decoded(self, rows: Iterable[Row]) -> tuple[list[Seen], list[Bad]]:
+        decode = self.connector.decoder(self.entity_set.spec)
+        seen: list[Seen] = []
+        bad: list[Bad] = []
+        for row in rows:
+            try:
+                *values, etag = decode(row)
+            except FieldProblem as problem:
+                bad.append(Bad(row, problem))
+                continue
+            image = dict(zip(self.entity_set.spec.fields, values, strict=True))
+            seen.append((image, None if etag is None else str(etag)))
+        return seen, bad

@@ -1,0 +1,172 @@
+"""A Schema compiled: tables, desired views, markings, dependency ranks and a hash of all that."""
+
+from __future__ import annotations
+
+import graphlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from replicator.errors import ReplicatorError, SchemaError
+from replicator.mapping.dependency_paths import Marking, markings
+from replicator.mapping.desired_views import DesiredView, build_view
+from replicator.mapping.name_check import check
+from replicator.mapping.schema import Map, Schema, load
+from replicator.mapping.tables import Tables, build
+
+
+@dataclass(frozen=True)
+class CompiledMap:
+    """One map with everything the engine needs to run it."""
+
+    view: DesiredView
+    markings: tuple[Marking, ...]
+    rank: int
+    """Dependency rank: maps of a lower rank go first, deletes the other way round."""
+    parents: frozenset[str]
+    """The entities whose records have to be there before: those its entity requires, and those that these require."""
+    root: str | None
+    """For the outbound map of a part: the name of the map of its whole."""
+
+    @property
+    def mapping(self) -> Map:
+        return self.view.mapping
+
+    @property
+    def name(self) -> str:
+        return self.mapping.name
+
+    @cached_property
+    def hash(self) -> str:
+        """Changes when the compiled view changes, or who decides the conflicts of a field."""
+        policies = ",".join(sum(self.view.either.items(), ()))
+        return hashlib.sha256((view_text(self.view) + policies).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What the whole of ``schema/`` compiles to."""
+
+    schema: Schema
+    tables: Tables
+    maps: tuple[CompiledMap, ...]
+    """By rank; a part after its whole."""
+
+    def map(self, name: str) -> CompiledMap:
+        return next(found for found in self.maps if found.name == name)
+
+    def inbound(self) -> list[CompiledMap]:
+        return [found for found in self.maps if found.mapping.direction == "in"]
+
+    def outbound(self, system: str) -> list[CompiledMap]:
+        """The maps of roots to one system, by rank."""
+        return [m for m in self.maps if m.mapping.direction == "out" and m.mapping.system == system and m.root is None]
+
+    def parts(self, root: CompiledMap) -> list[CompiledMap]:
+        return [found for found in self.maps if found.root == root.name]
+
+    def beside(self, found: CompiledMap) -> list[CompiledMap]:
+        """The maps of the same direction and system."""
+        here = (found.mapping.direction, found.mapping.system)
+        return [each for each in self.maps if (each.mapping.direction, each.mapping.system) == here]
+
+    def mirror_of(self, link: sa.Table) -> sa.Table:
+        """The mirror that a crosswalk belongs to."""
+        system, set_name, _ = next(key for key, table in self.tables.links.items() if table is link)
+        return self.tables.mirrors[system, set_name]
+
+    def opposite(self, found: CompiledMap) -> CompiledMap | None:
+        """The map by which fields that either side may change go the other way."""
+        return None if found.view.opposite is None else self.map(found.view.opposite.name)
+
+    def marked(self, found: CompiledMap) -> CompiledMap:
+        """The map whose deliveries are marked when this one's records change."""
+        return self.map(found.root) if found.root else found
+
+
+def view_text(view: DesiredView) -> str:
+    """The SELECT of a desired view, as PostgreSQL reads it."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return str(view.definition.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def compile_folder(folder: Path) -> Compiled:
+    """Read, validate and compile a schema folder; raises SchemaError with every problem found."""
+    return compile_schema(load(folder))
+
+
+def compile_schema(schema: Schema) -> Compiled:
+    """Compile a Schema; raises SchemaError with every problem found."""
+    problems = list(check(schema))
+    if problems:
+        raise SchemaError("\n".join(problems))
+    parents = parents_of_entities(schema)
+    tables = build(schema)
+    maps = list(_compile_maps(schema, tables, parents, problems))
+    if problems:
+        raise SchemaError("\n".join(problems))
+    return Compiled(schema, tables, tuple(sorted(maps, key=lambda found: (found.rank, found.name))))
+
+
+def _compile_maps(
+    schema: Schema, tables: Tables, parents: dict[str, frozenset[str]], problems: list[str]
+) -> Iterator[CompiledMap]:
+    ranks = rank_entities(parents)
+    for mapping in schema.maps:
+        try:
+            view = build_view(schema, tables, mapping)
+        except ReplicatorError as problem:
+            problems.append(problem.message)
+            continue
+        root = schema.root_map(mapping)
+        entity = mapping.entity.entity
+        yield CompiledMap(
+            view, tuple(markings(view, tables)), ranks[entity], parents[entity], root.name if root else None
+        )
+
+
+def parents_of_entities(schema: Schema) -> dict[str, frozenset[str]]:
+    """For each entity those that it requires, and all that these require; raises SchemaError when they form a ring."""
+    required = {name: _required_by(schema, name) for name in schema.entities}
+    try:
+        order = list(graphlib.TopologicalSorter(required).static_order())
+    except graphlib.CycleError as cycle:
+        raise _ring(schema, list(reversed(cycle.args[1])), required) from None
+    parents: dict[str, frozenset[str]] = {}
+    for name in order:
+        parents[name] = frozenset(required[name]).union(*(parents[other] for other in required[name]))
+    return parents
+
+
+def _ring(schema: Schema, ring: list[str], required: dict[str, dict[str, str]]) -> ReplicatorError:
+    """The error about a ring, at the first of its references."""
+    first, second, *_ = ring
+    words = f"required references form a ring: {' > '.join(ring)}; make one of them 'need: later'"
+    return schema.documents[f"common.{first}"].problem(words, ("fields", required[first][second]))
+
+
+def rank_entities(parents: dict[str, frozenset[str]]) -> dict[str, int]:
+    """The dependency rank of each entity: one more than the highest of those it requires."""
+    ranks: dict[str, int] = {}
+    for name in sorted(parents, key=lambda name: len(parents[name])):  # fewer parents than any that requires it
+        ranks[name] = 1 + max((ranks[other] for other in parents[name]), default=-1)
+    return ranks
+
+
+def _required_by(schema: Schema, entity: str) -> dict[str, str]:
+    """The other entities that an entity requires, and the field by which it points at each."""
+    fields = schema.entities[entity].fields
+    later = {
+        name
+        for mapping in schema.maps
+        if mapping.entity.entity == entity and mapping.direction == "in"
+        for name, spec in mapping.spec.fields.items()
+        if spec.need == "later"
+    }
+    pointing = {name: field.reference for name, field in fields.items() if name not in later}
+    return {other: name for name, other in pointing.items() if other and other != entity}

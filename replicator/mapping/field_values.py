@@ -1,0 +1,378 @@
+"""What a map gives a target field: the expression, what may be wrong with it, and what it may have to wait for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from replicator.mapping.join_paths import Kind, Paths, Step
+from replicator.mapping.language import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
+from replicator.mapping.literals import as_text, word
+from replicator.mapping.schema import EntitySet, Map, column_name
+from replicator.mapping.suggestions import hint
+from replicator.mapping.tables import fold
+
+Expression = sa.ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class Value:
+    """``problem``, ``missing`` and ``later`` are texts, null where all is well."""
+
+    expression: Expression
+    problem: sa.ColumnElement[str] | None = None
+    missing: sa.ColumnElement[str] | None = None
+    """What the record waits for."""
+    later: sa.ColumnElement[str] | None = None
+    """What the record is written without, until it lands."""
+    points_at: tuple[sa.Column[Any], ...] = ()
+    """For a reference: the columns of the target's tables that its value may be found in."""
+
+
+def join_text(*parts: object) -> sa.ColumnElement[str]:
+    """The parts as one text; an empty part reads ``(empty)``."""
+    texts = [
+        sa.func.coalesce(sa.cast(part, sa.Text), "(empty)") if isinstance(part, sa.ColumnElement) else sa.literal(part)
+        for part in parts
+    ]
+    result: sa.ColumnElement[str] = sa.cast(texts[0], sa.Text)
+    for text in texts[1:]:
+        result = result.concat(text)
+    return result
+
+
+def when(condition: sa.ColumnElement[bool], text: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """``text`` where ``condition`` holds, else null."""
+    return sa.case((condition, text))
+
+
+class Values:
+    """Makes the Value of each field of one map."""
+
+    def __init__(self, paths: Paths, mapping: Map, target: Step) -> None:
+        self.paths = paths
+        self.mapping = mapping
+        self.target = target
+        self.filled: Kind = mapping.entity if mapping.direction == "in" else mapping.entity_set
+
+    def target_field(self, name: str) -> CommonField | SystemField:
+        self.paths.field(self.filled, name)
+        return self.paths.fields_of(self.filled)[name]
+
+    def make(self, name: str, spec: FieldMap) -> Value:
+        """The value of the target field ``name``."""
+        self.paths.where = ("fields", name)
+        field = self.target_field(name)
+        value = self._source(name, spec, field)
+        expression = value.expression
+        if spec.default is not None:
+            expression = sa.func.coalesce(expression, *self._default(name, spec, field))
+        if spec.truncate is not None:
+            expression = self._truncated(expression, spec.truncate)
+        if isinstance(field, SystemField):
+            expression = _nothing_as_null(expression, field, self._type(name))
+        problems = [
+            value.problem,
+            self._required(name, field, expression, value),
+            *self._limits(name, spec, field, expression),
+        ]
+        found = [problem for problem in problems if problem is not None]
+        problem = None if not found else found[0] if len(found) == 1 else sa.func.coalesce(*found)
+        if spec.need == "later" and (field.required or self._is_key(name)):
+            raise self.paths.problem(f"'{name}' is required, so it cannot come later")
+        return replace(value, expression=expression, problem=problem)
+
+    def _truncated(self, expression: Expression, length: int) -> Expression:
+        if not isinstance(expression.type, sa.Text):
+            raise self.paths.problem("'truncate' needs a text")
+        return sa.func.left(expression, length, type_=sa.Text)
+
+    def _source(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
+        if spec.copy_ is not None:
+            paths = (spec.copy_,) if isinstance(spec.copy_, str) else spec.copy_
+            sources = [self.paths.column(path) for path in paths]
+            for source in sources:
+                self._same_type(name, field, source)
+            return Value(_coalesce(sources))
+        if spec.not_ is not None:
+            expression = self.paths.column(spec.not_)
+            if not isinstance(expression.type, sa.Boolean) or field.type != "boolean":
+                raise self.paths.problem("'not' needs boolean fields on both sides")
+            return Value(sa.not_(expression))
+        if spec.value_map is not None:
+            return self._value_map(name, spec, spec.value_map)
+        if spec.reference is not None:
+            return self._reference(name, spec, field)
+        if spec.lookup is not None:
+            return self._lookup(name, spec)
+        if spec.sql is not None:
+            return Value(self.paths.plain_sql(spec.sql, self._type(name)))
+        self._check(name, spec, spec.constant, "constant")
+        return Value(sa.cast(sa.literal(spec.constant), self._type(name)))
+
+    def _check(self, name: str, spec: FieldMap, value: object, *at: str | int) -> None:
+        """A value from the file has to fit the target field, once it is cut."""
+        cut = value[: spec.truncate] if isinstance(value, str) else value
+        self.paths.check(cut, self.filled, name, *at)
+
+    def _type(self, name: str) -> sa.types.TypeEngine[Any]:
+        return self.target.table.c[self._column(name)].type
+
+    def _column(self, name: str) -> str:
+        if self.mapping.direction == "out":
+            return column_name(name)
+        return f"{name}_id" if self.mapping.entity.fields[name].reference else name
+
+    def _default(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> list[Expression]:
+        default = spec.default
+        if not isinstance(default, TodayPlusDays):
+            self._check(name, spec, default, "default")
+            return [sa.cast(sa.literal(default), self._type(name))]
+        if self.mapping.direction == "out" or field.type != "date":
+            raise self.paths.problem(
+                "a default relative to today belongs to a date field of an inbound map: the hub keeps it"
+            )
+        # Evaluated when the record is first merged; from then on the kept value wins.
+        kept = self.target.clause.c[self._column(name)]
+        return [kept, sa.func.sync.today(type_=sa.Date) + sa.cast(sa.literal(default.today_plus_days), sa.Integer)]
+
+    def _same_type(self, name: str, field: CommonField | SystemField, expression: Expression) -> None:
+        target = self._type(name)
+        source = expression.type
+        same = type(source) is type(target) or (isinstance(source, sa.BigInteger) and isinstance(target, sa.Numeric))
+        if not same or (isinstance(field, CommonField) and field.reference):
+            hint = "; use 'reference'" if isinstance(field, CommonField) and field.reference else ""
+            raise self.paths.problem(f"the source is {word(source)}, the target {word(target)}{hint}")
+
+    def _required(
+        self, name: str, field: CommonField | SystemField, expression: Expression, value: Value
+    ) -> sa.ColumnElement[str] | None:
+        if not field.required and not self._is_key(name):
+            return None
+        empty: sa.ColumnElement[bool] = expression.is_(None)
+        if value.missing is not None:
+            empty = sa.and_(empty, value.missing.is_(None))
+        return when(empty, join_text(f"{name}: required, and empty"))
+
+    def _is_key(self, name: str) -> bool:
+        spec = self.mapping.entity if self.mapping.direction == "in" else self.mapping.entity_set.spec
+        return name in spec.key
+
+    def _limits(
+        self, name: str, spec: FieldMap, field: CommonField | SystemField, expression: Expression
+    ) -> list[sa.ColumnElement[str]]:
+        """Texts too long, and texts that are none of the known values."""
+        found = []
+        cut = spec.truncate is not None and field.length is not None and spec.truncate <= field.length
+        if field.type == "text" and field.length and spec.constant is None and not cut:
+            length = sa.func.char_length(expression)
+            found.append(
+                when(length > field.length, join_text(f"{name}: ", length, f" characters, at most {field.length} fit"))
+            )
+        if isinstance(field, CommonField) and field.values and spec.copy_:
+            found.append(
+                when(expression.not_in(field.values), join_text(f"{name}: '", expression, "' is not a known value"))
+            )
+        return found
+
+    def _value_map(self, name: str, spec: FieldMap, path: str) -> Value:
+        source = self.paths.column(path)
+        values, ignore_case = self.translations(name, spec)
+        self._check_translations(name, spec, path, values)
+        target = self._type(name)
+        text = sa.cast(source, sa.Text)
+        folded = sa.func.sync.fold(text, type_=sa.Text) if ignore_case else text
+        table = {as_text(key).lower() if ignore_case else as_text(key): value for key, value in values.items()}
+        dictionary = sa.cast(
+            sa.literal(json.dumps({k: None if v is None else as_text(v) for k, v in table.items()})), JSONB
+        )
+        found: Expression = dictionary.op("->>", return_type=sa.Text())(folded)
+        known = dictionary.op("?", return_type=sa.Boolean())(folded)
+        problem = when(
+            sa.and_(source.is_not(None), sa.not_(known)),
+            join_text(f"{name}: no value for '", source, f"' of {path} in the value map; add it to the map"),
+        )
+        return Value(found if isinstance(target, sa.Text) else sa.cast(found, target), problem)
+
+    def _check_translations(self, name: str, spec: FieldMap, path: str, values: Mapping[Scalar, Scalar | None]) -> None:
+        _, kind, field = self.paths.end(path)
+        for source, target in values.items():
+            key = source if self.mapping.direction == "in" else target
+            at = ("using",) if spec.using else ("values", key if isinstance(key, int) else str(key))
+            self.paths.check(source, kind, field, *at)
+            if target is not None:
+                self._check(name, spec, target, *at)
+
+    def translations(self, name: str, spec: FieldMap) -> tuple[dict[Scalar, Scalar | None], bool]:
+        """Source value to target value in the direction of this map, and whether case matters."""
+        values, ignore_case = dict(spec.values), False
+        if spec.using is not None:
+            named = self.paths.schema.value_maps.get(spec.using)
+            if named is None:
+                self.paths.where = ("fields", name, "using")
+                more = hint(spec.using, self.paths.schema.value_maps)
+                raise self.paths.problem(f"there is no value map '{spec.using}'{more}")
+            values, ignore_case = dict(named.values), named.ignore_case
+        if self.mapping.direction == "out":
+            turned: dict[Scalar, Scalar | None] = {}
+            for system_value, common_value in values.items():
+                if common_value is not None:
+                    turned.setdefault(common_value, system_value)
+            values = turned
+        return values, ignore_case
+
+    def _reference(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
+        path = cast(str, spec.reference)
+        if isinstance(field, CommonField):
+            return self._reference_in(name, spec, field, path)
+        return self._reference_out(name, spec, field, path)
+
+    def _reference_in(self, name: str, spec: FieldMap, field: CommonField, path: str) -> Value:
+        kind = self.paths.kind
+        assert isinstance(kind, EntitySet)
+        if field.reference is None:
+            raise self.paths.problem(f"'{name}' is not a reference of the common model")
+        column = self.paths.field(kind, path)
+        ends = [
+            (target, found)
+            for target in self.paths.targets(kind, path)
+            if (found := self.paths.to_common(self.paths.row, target, column, field.reference))
+        ]
+        if not ends:
+            raise self.paths.problem(f"no map brings what '{path}' points at to {field.reference}")
+        if spec.need != "required" or len(ends) > 1:
+            self.paths.soft_links.update(link.table for _, (_, link) in ends)
+        expression = _coalesce([link.clause.c.common_id for _, (_, link) in ends])
+        source = self.paths.row[column]
+        labels = [self.paths.label(mirror.clause, target) for target, (mirror, _) in ends]
+        label = join_text(f"{field.reference} ", _coalesce([*labels, sa.cast(source, sa.Text)]))
+        missing = when(sa.and_(source.is_not(None), expression.is_(None)), label)
+        return _waiting(spec, expression, missing, (self.paths.tables.common[field.reference].c.id,))
+
+    def _reference_out(self, name: str, spec: FieldMap, field: SystemField, path: str) -> Value:
+        step, kind, last = self.paths.end(path)
+        entity = self.paths.entity_pointed_at(kind, last)
+        source = step[f"{last}_id"]
+        ends, points_at = [], []
+        for set_name, column in self._pointed(name, field):
+            target = self.paths.entity_set(self.mapping.system, set_name)
+            mirror = self.paths.to_mirror(source, target, entity)
+            if mirror is not None:
+                ends.append(mirror[column or column_name(target.spec.key[0])])
+                points_at.append(mirror.table.c[column or column_name(target.spec.key[0])])
+                link = self.paths.tables.link(target, entity)
+                if link is not None and (spec.need != "required" or len(field.targets) > 1):
+                    self.paths.soft_links.add(link)
+        if not ends:
+            raise self.paths.problem(f"no map joins {entity} with what '{name}' points at")
+        expression = _coalesce(ends)
+        label = join_text(f"{entity} ", self.paths.label_of(entity, source), f" in {self.mapping.system}")
+        missing = when(sa.and_(source.is_not(None), expression.is_(None)), label)
+        return _waiting(spec, expression, missing, tuple(points_at))
+
+    def _pointed(self, name: str, field: SystemField) -> list[tuple[str, str | None]]:
+        """The entity sets a field points at, and the column whose value it repeats (none: the key)."""
+        if field.repeats:
+            set_name, _, column = field.repeats.partition(".")
+            return [(set_name, column_name(column))]
+        if not field.targets:
+            raise self.paths.problem(f"'{name}' points at nothing: give it 'to' or 'repeats'")
+        return [(target, None) for target in field.targets]
+
+    def _lookup(self, name: str, spec: FieldMap) -> Value:
+        """The first record of an entity (inbound) or entity set (outbound) that matches."""
+        kind = self._searched(name, cast(str, spec.lookup))
+        table = self.paths.table_of(kind)
+        matches = [
+            (self.paths.field(kind, field), *self._wanted(kind, field, path)) for field, path in spec.match.items()
+        ]
+        for field, value in spec.where.items():
+            self.paths.check(value, kind, field, "where", field)
+        wheres = [(self.paths.field(kind, field), value) for field, value in spec.where.items()]
+        self._check_search(table, matches)
+
+        def on(alias: sa.FromClause) -> sa.ColumnElement[bool]:
+            return sa.and_(
+                *(fold(alias.c[column]) == fold(wanted) for column, wanted, _ in matches),
+                *(alias.c[column] == sa.cast(sa.literal(value), alias.c[column].type) for column, value in wheres),
+            )
+
+        order_by = self.paths.field(kind, spec.order_by) if spec.order_by else None
+        step = self.paths.first(table, on, order_by, (name, table))
+        expression = step["id" if isinstance(kind, CommonEntity) else column_name(kind.spec.key[0])]
+        described = join_text(
+            f"{spec.lookup} with ",
+            *(part for column, _, label in matches for part in (f"{column} '", label, "' ")),
+            *(f"{column} '{value}' " for column, value in wheres),
+        )
+        asked = sa.and_(sa.true(), *(label.is_not(None) for _, _, label in matches))
+        missing = when(sa.and_(expression.is_(None), asked), sa.func.rtrim(described))
+        if order_by is None and not self._is_unique(kind, spec):
+            other = table.alias(f"{step.alias.name}_other")
+            several = sa.exists().where(on(other), other.c.id != step.clause.c.id).correlate_except(other)
+            clash = when(several, join_text("one ", sa.func.rtrim(described), " instead of several"))
+            missing = sa.func.coalesce(missing, clash)
+        return _waiting(spec, expression, missing)
+
+    @staticmethod
+    def _is_unique(kind: Kind, spec: FieldMap) -> bool:
+        """Whether at most one record can match: the search names the whole key of an entity."""
+        return isinstance(kind, CommonEntity) and set(kind.key) <= {*spec.match, *spec.where}
+
+    def _check_search(self, table: sa.Table, matches: list[tuple[str, Expression, Expression]]) -> None:
+        for column, wanted, _ in matches:
+            if type(table.c[column].type) is not type(wanted.type):
+                raise self.paths.problem(f"'{column}' is {word(table.c[column].type)}, not {word(wanted.type)}")
+
+    def _searched(self, name: str, wanted: str) -> Kind:
+        if self.mapping.direction == "out":
+            return self.paths.entity_set(self.mapping.system, wanted)
+        if wanted != self.mapping.entity.fields[name].reference:
+            raise self.paths.problem(f"'{name}' does not point at {wanted}")
+        return self.paths.schema.entities[wanted]
+
+    def _wanted(self, kind: Kind, field: str, path: str) -> tuple[Expression, Expression]:
+        """The value the searched field has to have, and how a message calls it."""
+        searched = kind.spec.fields.get(field) if isinstance(kind, EntitySet) else None
+        if searched is None or searched.type != "reference":
+            expression = self.paths.column(path)
+            return expression, expression
+        step, owner, last = self.paths.end(path)
+        entity = self.paths.entity_pointed_at(owner, last)
+        target = self.paths.entity_set(self.mapping.system, searched.targets[0])
+        mirror = self.paths.to_mirror(step[f"{last}_id"], target, entity)
+        if mirror is None:
+            raise self.paths.problem(f"no map joins {entity} with {target}")
+        return mirror[column_name(target.spec.key[0])], self.paths.label_of(entity, step[f"{last}_id"])
+
+
+def _waiting(
+    spec: FieldMap,
+    expression: Expression,
+    missing: sa.ColumnElement[str],
+    points_at: tuple[sa.Column[Any], ...] = (),
+) -> Value:
+    """A value that may have no counterpart yet: whether the record waits for it, or is written without it."""
+    return Value(
+        expression,
+        missing=missing if spec.need == "required" else None,
+        later=missing if spec.need == "later" else None,
+        points_at=points_at,
+    )
+
+
+def _nothing_as_null(expression: Expression, field: SystemField, kind: sa.types.TypeEngine[Any]) -> Expression:
+    """What a system holds instead of nothing is null in its mirror, so it has to be null here too."""
+    empty = "" if field.type == "text" else field.empty
+    return expression if empty is None else sa.func.nullif(expression, sa.cast(sa.literal(empty), kind), type_=kind)
+
+
+def _coalesce(expressions: list[Expression]) -> Expression:
+    if len(expressions) == 1:
+        return expressions[0]
+    return sa.func.coalesce(*expressions, type_=expressions[0].type)

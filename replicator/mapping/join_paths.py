@@ -1,0 +1,253 @@
+"""From a record to what its map reads: the joins over references, crosswalks and look-ups, kept as steps.
+
+A desired view joins the steps forward; the marks walk them backward (``marks.py``). A step that is read remembers
+which of its columns were, so that a change of any other column marks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.selectable import NamedFromClause
+
+from replicator.errors import ReplicatorError
+from replicator.mapping.language import CommonEntity, CommonField, SystemField
+from replicator.mapping.literals import misfit
+from replicator.mapping.plain_sql import PlainSql, plain_sql, reads_tables
+from replicator.mapping.schema import EntitySet, Map, Schema, column_name, label_field
+from replicator.mapping.suggestions import hint
+from replicator.mapping.tables import Tables, common_column
+
+Kind = CommonEntity | EntitySet
+"""What a row is: a record of a common entity, or of an entity set's mirror."""
+
+
+@dataclass(eq=False)
+class Step:
+    """One join: ``alias`` of ``table`` on ``on``. A look-up joins only the first match, in ``lateral``."""
+
+    alias: NamedFromClause
+    table: sa.Table
+    on: sa.ColumnElement[bool]
+    lateral: sa.FromClause | None = None
+    columns: set[str] = field(default_factory=set)
+    """The columns the map reads here; none for a crosswalk, whose writes are marked by who writes them."""
+
+    @property
+    def clause(self) -> sa.FromClause:
+        return self.alias if self.lateral is None else self.lateral
+
+    def __getitem__(self, column: str) -> sa.ColumnElement[Any]:
+        """The column, remembered as read."""
+        self.columns.add(column)
+        return self.clause.c[column]
+
+
+class Paths:
+    """The steps from the rows of one kind outward. A child of the row has Paths of its own, with ``parent`` set."""
+
+    def __init__(self, schema: Schema, tables: Tables, mapping: Map, kind: Kind, name: str) -> None:
+        self.schema = schema
+        self.tables = tables
+        self.mapping = mapping
+        self.kind = kind
+        self.row = Step(self.table_of(kind).alias(name), self.table_of(kind), sa.true())
+        self.where: tuple[str | int, ...] = ()
+        """The place in the map's file that is being compiled, for errors."""
+        self._steps: dict[object, Step] = {}
+        self.soft_links: set[sa.Table] = set()
+        """Crosswalks read by what does not wait: a reference that is only used if known, or one of several targets."""
+
+        self.expressions: list[tuple[tuple[str | int, ...], PlainSql]] = []
+        """The plain SQL, and where it stands in the map."""
+
+    def problem(self, message: str, *at: str | int) -> ReplicatorError:
+        """An error that names file, line and field; ``at`` is a place within what is being compiled."""
+        return self.mapping.problem(message, *self.where, *at)
+
+    def check(self, value: object, kind: Kind, name: str, *at: str | int) -> None:
+        """A value from the file, which stands at ``at``, has to fit the field it is for or compared with."""
+        column = self.field(kind, name)
+        words = misfit(value, name, self.fields_of(kind)[name], self.table_of(kind).c[column].type)
+        if words:
+            raise self.problem(words, *at)
+
+    @staticmethod
+    def fields_of(kind: Kind) -> Mapping[str, CommonField | SystemField]:
+        """The fields of one kind, by name, as their file describes them."""
+        return kind.spec.fields if isinstance(kind, EntitySet) else kind.fields
+
+    def table_of(self, kind: Kind) -> sa.Table:
+        return self.tables.mirror(kind) if isinstance(kind, EntitySet) else self.tables.common[kind.entity]
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """All steps, each after those it builds on."""
+        yield from self._steps.values()
+
+    def join(self, start: sa.FromClause) -> sa.FromClause:
+        """``start`` with every step left joined."""
+        for step in self._steps.values():
+            start = start.outerjoin(step.clause, sa.true() if step.lateral is not None else step.on)
+        return start
+
+    def needed(self, step: Step) -> list[Step]:
+        """The steps, in order, that ``step`` needs to be joined to the row; without ``step`` itself."""
+        found: set[Step] = set()
+        self._collect(step, found)
+        return [other for other in self._steps.values() if other in found]
+
+    def _collect(self, step: Step, found: set[Step]) -> None:
+        tables = {part.table for part in visitors.iterate(step.on) if isinstance(part, sa.ColumnClause)}
+        for other in self._steps.values():
+            if other is not step and other.clause in tables and other not in found:
+                found.add(other)
+                self._collect(other, found)
+
+    def step(self, key: object, table: sa.Table, on: Callable[[sa.FromClause], sa.ColumnElement[bool]]) -> Step:
+        """The step of this key, made when first asked for."""
+        if key not in self._steps:
+            alias = table.alias(f"{self.row.alias.name}{len(self._steps) + 1}")
+            self._steps[key] = Step(alias, table, on(alias))
+        return self._steps[key]
+
+    def field(self, kind: Kind, name: str) -> str:
+        """The column of a field; an unknown field is an error of the map."""
+        fields = self.fields_of(kind)
+        if name not in fields:
+            owner = str(kind) if isinstance(kind, EntitySet) else kind.entity
+            more = hint(name, fields) or f" (it has {', '.join(fields)})"
+            raise self.problem(f"{owner} has no field '{name}'{more}")
+        return column_name(name) if isinstance(kind, EntitySet) else common_column(kind, name)
+
+    def column(self, path: str) -> sa.ColumnElement[Any]:
+        """The value at the end of a dotted path over references."""
+        step, kind, last = self.end(path)
+        return step[self.field(kind, last)]
+
+    def plain_sql(self, text: str, kind: sa.types.TypeEngine[Any]) -> sa.ColumnElement[Any]:
+        """A plain SQL expression of type ``kind``; what it read in other tables could change and mark nothing."""
+        if reads_tables(text):
+            words = "no sub-selects: a plain SQL expression sees its own record and what the paths in braces lead to"
+            raise self.problem(words, "sql")
+        expression = plain_sql(text, self.column, kind)
+        self.expressions.append(((*self.where, "sql"), expression))
+        return expression
+
+    def end(self, path: str) -> tuple[Step, Kind, str]:
+        """The row at the end of a dotted path: its step, its kind, and the field named last."""
+        step, kind = self.row, self.kind
+        *references, last = path.split(".")
+        for index, reference in enumerate(references):
+            following = references[index + 1] if index + 1 < len(references) else last
+            step, kind = self.follow(step, kind, reference, following)
+        return step, kind, last
+
+    def entity_pointed_at(self, kind: Kind, reference: str) -> str:
+        """The common entity that a reference of a common record points at."""
+        self.field(kind, reference)
+        entity = None if isinstance(kind, EntitySet) else kind.fields[reference].reference
+        if entity is None:
+            raise self.problem(f"'{reference}' is not a reference of the common model")
+        return entity
+
+    def follow(self, step: Step, kind: Kind, reference: str, following: str) -> tuple[Step, Kind]:
+        """The step to what ``reference`` points at; of several sets, the one that has the field ``following``."""
+        column = self.field(kind, reference)
+        if isinstance(kind, EntitySet):
+            target: Kind = self._pointed_at(kind, reference, following)
+            assert isinstance(target, EntitySet)
+            key = column_name(target.spec.key[0])
+        else:
+            target, key = self.schema.entities[self.entity_pointed_at(kind, reference)], "id"
+        source = step[column]
+        table = self.table_of(target)
+        found = self.step((step, column, table), table, lambda alias: alias.c[key] == source)
+        found.columns.update({key} - {"id"})
+        return found, target
+
+    def _pointed_at(self, kind: EntitySet, reference: str, following: str) -> EntitySet:
+        targets = self.targets(kind, reference)
+        for target in targets:
+            if following in target.spec.fields:
+                return target
+        raise self.problem(f"nothing that '{reference}' of {kind} points at has a field '{following}'")
+
+    def targets(self, kind: EntitySet, reference: str) -> list[EntitySet]:
+        """The entity sets a reference field may point at, in order."""
+        self.field(kind, reference)
+        spec = kind.spec.fields[reference]
+        if not spec.targets:
+            raise self.problem(f"'{reference}' of {kind} is not a reference")
+        return [self.entity_set(kind.system, name) for name in spec.targets]
+
+    def entity_set(self, system: str, name: str) -> EntitySet:
+        try:
+            return self.schema.entity_sets[system, name]
+        except KeyError:
+            known = [entity_set.name for entity_set in self.schema.sets_of(system)]
+            raise self.problem(f"{system} has no entity set '{name}'{hint(name, known)}") from None
+
+    def to_common(self, step: Step, target: EntitySet, column: str, entity: str) -> tuple[Step, Step] | None:
+        """Mirror row to common record: the steps over the mirror that ``column`` points at, and its crosswalk."""
+        link = self.tables.link(target, entity)
+        if link is None:
+            return None
+        mirror, key, source = self.tables.mirror(target), column_name(target.spec.key[0]), step[column]
+        pointed = self.step((step, column, mirror), mirror, lambda alias: alias.c[key] == source)
+        pointed[key]
+        return pointed, self._link(link, "mirror_id", pointed["id"], (pointed, link))
+
+    def to_mirror(self, source: sa.ColumnElement[Any], target: EntitySet, entity: str) -> Step | None:
+        """Common record to mirror row in the target system: the step over crosswalk and mirror."""
+        link = self.tables.link(target, entity)
+        if link is None:
+            return None
+        crosswalk = self._link(link, "common_id", source, (str(source), link))
+        mirror = self.tables.mirror(target)
+        return self.step((crosswalk, mirror), mirror, lambda alias: alias.c.id == crosswalk.clause.c.mirror_id)
+
+    def _link(self, link: sa.Table, side: str, source: sa.ColumnElement[Any], key: object) -> Step:
+        return self.step(
+            key, link, lambda alias: sa.and_(alias.c[side] == source, alias.c.ended_at.is_(None))
+        )  # fmt: skip
+
+    def first(
+        self,
+        table: sa.Table,
+        on: Callable[[sa.FromClause], sa.ColumnElement[bool]],
+        order_by: str | None,
+        key: object,
+    ) -> Step:
+        """A look-up: the first row of ``table`` that satisfies ``on``."""
+        step = self.step(key, table, on)
+        if step.lateral is None:
+            order = [step.alias.c[order_by]] if order_by else []
+            step.columns.update([order_by] if order_by else [])
+            chosen = sa.select(step.alias).where(step.on).order_by(*order, step.alias.c.id).limit(1)
+            step.lateral = chosen.lateral(f"{step.alias.name}_first")
+            step.columns.update(
+                part.name
+                for part in visitors.iterate(step.on)
+                if isinstance(part, sa.ColumnClause) and part.table is step.alias
+            )
+        return step
+
+    def label(self, source: sa.FromClause, kind: Kind) -> sa.ColumnElement[str]:
+        """What people call the record of this row; only for messages, so it is not remembered as read."""
+        if isinstance(kind, EntitySet):
+            own = [path for path in kind.spec.label if "." not in path]
+            columns = [column_name(name) for name in (*own, *kind.business_key[-1:], kind.spec.key[0])]
+            return sa.func.coalesce(*(sa.cast(source.c[column], sa.Text) for column in dict.fromkeys(columns)))
+        name = label_field(kind)
+        return sa.cast(source.c["id" if kind.fields[name].reference else name], sa.Text)
+
+    def label_of(self, entity: str, record_id: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+        """What people call the common record with this id, looked up only where a message needs it."""
+        kind = self.schema.entities[entity]
+        table = self.table_of(kind).alias("named")
+        return sa.select(self.label(table, kind)).where(table.c.id == record_id).scalar_subquery()

@@ -1,0 +1,74 @@
+"""Values written in files: whether they fit the type of a column, and how they go into SQL."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from replicator.mapping.language import CommonField, FieldType, SystemField
+
+_WORDS: dict[type, str] = {
+    sa.Text: "text", sa.Boolean: "boolean", sa.BigInteger: "integer", sa.Numeric: "decimal", sa.Date: "date",
+    TIMESTAMP: "timestamp", sa.Uuid: "uuid",
+}  # fmt: skip
+types: dict[FieldType, sa.types.TypeEngine[Any]] = {
+    "text": sa.Text(),
+    "integer": sa.BigInteger(),
+    "decimal": sa.Numeric(),
+    "boolean": sa.Boolean(),
+    "date": sa.Date(),
+    "timestamp": TIMESTAMP(timezone=True),
+    "uuid": sa.Uuid(),
+    "reference": sa.Uuid(),
+}
+"""The column type of each field type."""
+
+
+def word(kind: sa.types.TypeEngine[Any]) -> str:
+    """What ``schema/`` calls a column's type."""
+    return _WORDS.get(type(kind), type(kind).__name__)
+
+
+def fits(value: object, kind: sa.types.TypeEngine[Any]) -> bool:
+    """Whether a value from a file can stand in a column of this type as it is."""
+    if isinstance(kind, sa.Boolean) or isinstance(value, bool):
+        return isinstance(kind, sa.Boolean) and isinstance(value, bool)
+    if isinstance(kind, TIMESTAMP):
+        return isinstance(value, datetime.datetime)
+    if isinstance(kind, sa.Date):
+        return isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
+    if isinstance(kind, sa.BigInteger):
+        return isinstance(value, int) and abs(value) < 2**63
+    if isinstance(kind, sa.Numeric):
+        return isinstance(value, int | Decimal)
+    return isinstance(value, str) and (not isinstance(kind, sa.Uuid) or _is_uuid(value))
+
+
+def misfit(value: object, name: str, field: CommonField | SystemField, kind: sa.types.TypeEngine[Any]) -> str | None:
+    """Why a value from a file can never stand in the field ``name``, whose column is of type ``kind``."""
+    shown = repr(value) if isinstance(value, str) else as_text(value)
+    if not fits(value, kind):
+        return f"{shown} does not fit '{name}', which is {word(kind)}"
+    if isinstance(value, str) and field.length and len(value) > field.length:
+        return f"{shown} has {len(value)} characters, at most {field.length} fit '{name}'"
+    if isinstance(field, CommonField) and field.values and value not in field.values:
+        return f"{shown} is none of {', '.join(field.values)}, the values of '{name}'"
+    return None
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        uuid.UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+def as_text(value: object) -> str:
+    """A value as PostgreSQL writes it as text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,94 @@
+"""Checks that need the whole schema: that every name stands for something, before anything is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from replicator.mapping.language import CommonEntity, MapSpec
+from replicator.mapping.literals import misfit, types
+from replicator.mapping.masters import masters
+from replicator.mapping.schema import EntitySet, Schema, column_name
+from replicator.mapping.suggestions import hint
+
+
+def check(schema: Schema) -> Iterator[str]:
+    """Every problem found, as one line that names file, line and field."""
+    for entity in schema.entities.values():
+        yield from _entity(schema, entity)
+    for entity_set in schema.entity_sets.values():
+        yield from _entity_set(schema, entity_set)
+    for entity in schema.entities.values():
+        yield from masters(schema, entity)
+
+
+def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:
+    document = schema.documents[f"common.{entity.entity}"]
+    for name in (*entity.key, *([entity.part_of] if entity.part_of else []), *([entity.label] if entity.label else [])):
+        if name not in entity.fields:
+            yield document.told(f"'{name}' is not among the fields{hint(name, entity.fields)}", ("key",))
+    for name, field in entity.fields.items():
+        if field.reference and field.reference not in schema.entities:
+            unknown = f"there is no entity '{field.reference}'{hint(field.reference, schema.entities)}"
+            yield document.told(unknown, ("fields", name, "reference"))
+        if field.default is not None and (words := misfit(field.default, name, field, types[field.type])):
+            yield document.told(words, ("fields", name, "default"))
+        if name != name.lower():
+            yield document.told("names of common fields are lower case", ("fields", name))
+    if entity.part_of in entity.fields and not entity.fields[entity.part_of].required:
+        yield document.told("a part needs its whole: make the field required", ("fields", entity.part_of or ""))
+
+
+def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
+    spec, document = entity_set.spec, entity_set.document
+    for where, names in (("key", spec.key), ("business_key", spec.business_key)):
+        for name in names:
+            if name not in spec.fields:
+                yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,))
+    yield from _fields(schema, entity_set)
+    for index, mapping in enumerate(spec.maps):
+        yield from _map(schema, entity_set, index, mapping)
+
+
+def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
+    spec, document = entity_set.spec, entity_set.document
+    columns: dict[str, str] = {}
+    known = [other.name for other in schema.sets_of(entity_set.system)]
+    for name, field in spec.fields.items():
+        twin = columns.setdefault(column_name(name), name)
+        if twin != name:
+            yield document.told(f"reads as the same column as '{twin}'", ("fields", name))
+        if field.empty is not None and (words := misfit(field.empty, name, field, types[field.type])):
+            yield document.told(words, ("fields", name, "empty"))
+        for target in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
+            if (entity_set.system, target) not in schema.entity_sets:
+                yield document.told(
+                    f"{entity_set.system} has no entity set '{target}'{hint(target, known)}", ("fields", name)
+                )
+        if field.repeats and not _has_field(schema, entity_set, *field.repeats.split(".")):
+            yield document.told(f"there is no field '{field.repeats}'", ("fields", name, "repeats"))
+
+
+def _has_field(schema: Schema, entity_set: EntitySet, other: str, field: str) -> bool:
+    found = schema.entity_sets.get((entity_set.system, other))
+    return found is None or field in found.spec.fields
+
+
+def _map(schema: Schema, entity_set: EntitySet, index: int, mapping: MapSpec) -> Iterator[str]:
+    name = mapping.to or mapping.from_ or ""
+    at = ("maps", index, "to" if mapping.to else "from")
+    if name not in schema.entities:
+        yield entity_set.document.told(f"there is no entity '{name}'{hint(name, schema.entities)}", at)
+    twins = [other for other in entity_set.spec.maps[:index] if (other.to, other.from_) == (mapping.to, mapping.from_)]
+    if twins:
+        yield entity_set.document.told(f"a second map for '{name}' in the same direction", at)
+    if mapping.on_key_change == "recreate" and _parts(schema, name):
+        words = f"{name} has parts, which could not come anew with it: {', '.join(_parts(schema, name))}"
+        yield entity_set.document.told(words, ("maps", index, "on_key_change"))
+
+
+def _parts(schema: Schema, whole: str) -> list[str]:
+    return [
+        entity.entity
+        for entity in schema.entities.values()
+        if entity.part_of in entity.fields and entity.fields[entity.part_of].reference == whole
+    ]

@@ -1,0 +1,1 @@
+"""What people ask of a hub at work, and decide: plans, reconciliation, preflight, metrics, notifications."""

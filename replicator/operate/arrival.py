@@ -1,0 +1,57 @@
+"""Waits for a record to arrive in a system: it is there, nothing is on its way, and its sources were read since."""
+
+from __future__ import annotations
+
+import datetime
+
+import sqlalchemy as sa
+
+from replicator.operate import views
+
+
+class Waiting:
+    """Looks again and again, on one connection.
+
+    A read counts when it began after the waiting did. When a read began is known of those that changed something; of
+    the others it is the second that ends meanwhile, for the first may have been under way.
+    """
+
+    def __init__(self, connection: sa.Connection, kind: str, key: str, system: str) -> None:
+        self.connection = connection
+        self.record = (kind, key, system)
+        with connection.begin():
+            self.begun: datetime.datetime = connection.execute(sa.select(sa.func.sync.now())).scalar_one()
+        self._ended: dict[tuple[str, str], datetime.datetime] = {}
+        self._read = False
+        self._known: bool | None = None
+
+    def look(self) -> bool | None:
+        """Whether the record has arrived; None as long as nobody knows it."""
+        sources = views.called(self.connection, "sources", *self.record)
+        counted = [self._counts(row) for row in sources]  # of each: what it saw is kept
+        self._read = all(counted)
+        with self.connection.begin():
+            self._known = self.connection.execute(sa.select(sa.func.sync.arrived(*self.record))).scalar_one()
+        if self._known is None and not sources:
+            self._read = True  # no entity set could ever tell of it
+        return self._known and self._read if self._known is not None else None
+
+    @property
+    def unknown(self) -> bool:
+        """Nobody knows the record, and reading its entity sets has not changed that."""
+        return self._known is None and self._read
+
+    @property
+    def why(self) -> str:
+        """What is missing, in a few words."""
+        if self._known and not self._read:
+            return "it is there, but its entity sets have not been read since"
+        return "" if self._known else "it is not there as it is known now"
+
+    def _counts(self, row: views.Row) -> bool:
+        read_at, began_at = row["read_at"], row["began_at"]
+        if began_at is not None and began_at >= self.begun:
+            return True
+        if read_at is None or read_at <= self.begun:
+            return False
+        return bool(read_at > self._ended.setdefault((row["system"], row["entity_set"]), read_at))

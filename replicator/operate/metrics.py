@@ -1,0 +1,163 @@
+"""What monitoring reads: the views of schema ``sync`` as Prometheus metrics, asked anew at every scrape."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from replicator import __version__
+from replicator.operate import views
+from replicator.web_server import ConnectionLimits, WebServer
+
+STATES = (
+    "in_step", "pending", "in_flight", "blocked", "failed", "rejected", "not_eligible", "reported", "held", "observed",
+    "skipped",
+)  # fmt: skip
+_CAUSES = 50
+"""The causes with most records; more would make too many time series."""
+_LONGEST_SECONDS = 7.0
+"""For all of a scrape: with the wait for a session less than the ten seconds that Prometheus waits."""
+_LIMITS = ConnectionLimits(seconds=30, threads=4)
+
+
+class Measure(NamedTuple):
+    """A metric with one label set and value for each row of a view; rows without the value are left out."""
+
+    name: str
+    help: str
+    view: str
+    labels: tuple[str, ...]
+    value: str
+    family: type[GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily
+
+
+MEASURES = (
+    Measure("lag_seconds", "Age of the oldest change that is still on its way", "status", ("flow",), "lag_seconds"),
+    Measure("conflicts", "Fields changed on both sides that wait for a person", "status", ("flow",), "conflicts"),
+    Measure("mirrored_records", "Records known of the flow's entity set", "status", ("flow",), "mirrored"),
+    Measure("flow_paused", "Whether the flow stands still on purpose", "status", ("flow",), "paused"),
+    Measure("last_snapshot_timestamp_seconds", "When the flow's entity set was last read", "status", ("flow",),
+            "last_snapshot"),
+    Measure("last_success_timestamp_seconds", "When the flow last wrote something", "status", ("flow",),
+            "last_success"),
+    Measure("unreadable_since_timestamp_seconds", "Since when an entity set cannot be read", "problems",
+            ("system", "entity_set"), "since"),
+    Measure("held_deletes", "Proposed deletes that wait for a person", "held", ("system", "entity_set"), "records"),
+    Measure("requests", "Requests sent to a system since the replicator started", "systems", ("system",), "requests",
+            CounterMetricFamily),
+    Measure("request_budget_left", "Requests that the system said are left", "systems", ("system",), "budget_left"),
+    Measure("lease_expires_timestamp_seconds", "Until when the leader's lease holds; in the past: nobody leads",
+            "leader", ("holder",), "expires_at"),
+    Measure("window_holder_seconds", "Age of the transaction that holds the log's window back", "window_holder", (),
+            "age"),
+)  # fmt: skip
+
+
+class HubCollector(Collector):
+    """Reads the hub's views when it is asked; a hub that does not answer in time shows as ``replicator_hub_up 0``.
+
+    ``clock`` gives seconds that only grow.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, *, longest: float = _LONGEST_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.engine = engine
+        self._longest = longest
+        self._clock = clock
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics as of now."""
+        yield InfoMetricFamily("replicator_build", "The program", value={"version": __version__})
+        up = GaugeMetricFamily("replicator_hub_up", "Whether the hub's database answers")
+        try:
+            with self.engine.connect() as connection:
+                found = list(self._of_hub(connection))
+        except (SQLAlchemyError, TimeoutError):
+            found = []
+        up.add_metric([], float(bool(found)))
+        yield up
+        yield from found
+
+    def _of_hub(self, connection: sa.Connection) -> Iterator[Metric]:
+        until = self._clock() + self._longest
+        views = {
+            name: self._rows(connection, name, until)
+            for name in dict.fromkeys([*(each.view for each in MEASURES), "causes"])
+        }
+        # Held updates are among the records of their flow.
+        views["held"] = [row for row in views["held"] if row["operation"] == "delete"]
+        yield _records(views["status"])
+        for measure in MEASURES:
+            yield _measured(measure, views[measure.view])
+        yield _causes(views["causes"])
+
+    def _rows(self, connection: sa.Connection, view: str, until: float) -> views.Rows:
+        left = until - self._clock()
+        if left < 0.001:  # none for PostgreSQL, to which it would mean without end
+            raise TimeoutError
+        return views.rows(connection, view, within=left)
+
+
+def _records(status: views.Rows) -> Metric:
+    family = GaugeMetricFamily("replicator_records", "Records of a flow, by how they stand", labels=["flow", "state"])
+    for row in status:
+        for state in STATES:
+            family.add_metric([row["flow"], state], float(row[state]))
+    return family
+
+
+def _measured(measure: Measure, rows: views.Rows) -> Metric:
+    family = measure.family(f"replicator_{measure.name}", measure.help, labels=measure.labels)
+    for row in rows:
+        value = _number(row[measure.value])
+        if value is not None:
+            family.add_metric([str(row[label]) for label in measure.labels], value)
+    return family
+
+
+def _causes(rows: views.Rows) -> Metric:
+    labels = ["cause", "flow", "state", "field"]
+    family = GaugeMetricFamily("replicator_cause_records", "Records that one cause keeps from arriving", labels=labels)
+    for row in sorted(rows, key=_by_size)[:_CAUSES]:
+        family.add_metric([row["cause"], row["flow"], row["state"], row["field"] or ""], float(row["records"]))
+    return family
+
+
+def _by_size(row: Mapping[str, Any]) -> tuple[int, str]:
+    return -row["records"], row["cause"]
+
+
+def _number(value: Any) -> float | None:
+    """A number, a moment in seconds of the epoch, a span in seconds, or nothing."""
+    if value is None:
+        return None
+    if hasattr(value, "timestamp"):
+        return float(value.timestamp())
+    return float(value.total_seconds() if hasattr(value, "total_seconds") else value)
+
+
+def registry(engine: sa.Engine, *, longest: float = _LONGEST_SECONDS) -> CollectorRegistry:
+    """A registry of the hub's metrics alone, which takes ``longest`` seconds at most to ask for them."""
+    found = CollectorRegistry()
+    found.register(HubCollector(engine, longest=longest))
+    return found
+
+
+def text(engine: sa.Engine) -> str:
+    """All metrics in OpenMetrics text, for a textfile collector or to look at; nobody's scrape waits for it."""
+    encode, _ = choose_encoder("application/openmetrics-text")
+    return encode(registry(engine, longest=60)).decode()
+
+
+def serve(engine: sa.Engine, host: str, port: int, *, longest: float = _LONGEST_SECONDS) -> WebServer:
+    """Serve ``/metrics``, in the form that the scraper asks for."""
+    return WebServer(make_wsgi_app(registry(engine, longest=longest)), "metrics", host, port, limits=_LIMITS)

@@ -1,0 +1,92 @@
+"""A write as a plan tells it: where, in which order, which record, and by field what is there and what is wanted."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import simplejson
+
+from replicator.connectors.protocol import Operation, Reference
+from replicator.mapping.compiled import CompiledMap
+from replicator.outbound.decide import Delivery, Planned
+
+Fields = dict[str, list[object]]
+"""By field: what the target holds now, and what is written."""
+
+
+@dataclass(frozen=True)
+class PlannedWrite:
+    """One write. The writes of one ``request`` go together; those of one ``unit`` happen together or not at all."""
+
+    system: str
+    flow: str
+    """The map that writes the record; for a part, not that of its whole."""
+    root: str
+    operation: Operation
+    record: str | None
+    """What people call the record; a part by the name of its whole, then its own."""
+    key: Mapping[str, str]
+    fields: Fields
+    fingerprint: str = ""
+    """Of the whole unit, so that a record is written as it was planned with all its parts, or not at all."""
+    place: int = 0
+    request: int = 0
+
+
+def describe(delivery: Delivery) -> list[PlannedWrite]:
+    """The writes of a delivery, each with its fingerprint."""
+    root = _root(delivery.writes)
+    writes = [_describe(planned, root, delivery.record) for planned in delivery.writes]
+    told = _canonical([[each.flow, each.operation, each.key, each.fields] for each in writes])
+    return [replace(each, fingerprint=_digest(f"{number} {told}")) for number, each in enumerate(writes)]
+
+
+def _root(writes: Sequence[Planned]) -> str:
+    found: CompiledMap = writes[0].found
+    return found.root or found.name
+
+
+def _describe(planned: Planned, root: str, whole: str | None) -> PlannedWrite:
+    write, mapping = planned.write, planned.found.mapping
+    record = whole if planned.found.root is None else f"{whole or ''} {planned.record or ''}".strip()
+    key = {name: str(value) for name, value in write.key.items()}
+    return PlannedWrite(mapping.system, planned.found.name, root, write.operation, record, key, _fields(planned))
+
+
+def _fields(planned: Planned) -> Fields:
+    before = planned.before
+    if planned.write.operation == "delete":
+        return {name: [plain(value), None] for name, value in before.items() if value is not None}
+    return {name: [plain(before.get(name)), plain(value)] for name, value in planned.write.values.items()}
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it; one number is always the same number, however many zeros it was written with."""
+    match value:
+        case Reference():
+            return str(value.key)
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else value.normalize()
+        case datetime.datetime() | datetime.date():
+            return value.isoformat()
+        case None | bool() | int() | str():
+            return value
+        case _:
+            return str(value)
+
+
+def known_by(flow: str, values: Mapping[str, object]) -> str:
+    """What tells a record of a flow: its key, or its business key before it has one."""
+    return _canonical([flow, values])
+
+
+def _canonical(value: object) -> str:
+    return simplejson.dumps(value, use_decimal=True, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,140 @@
+"""The data at hand: values that no map knows, keys that clash, look-ups that find nothing or too much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.config import Configuration
+from replicator.hub.sql import prefer_whole_joins
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.field_values import Values
+from replicator.mapping.join_paths import Paths
+from replicator.mapping.language import FieldMap
+from replicator.mapping.literals import as_text
+from replicator.mapping.schema import column_name
+from replicator.mapping.tables import common_key, fold
+from replicator.operate.preflight.findings import Report
+from replicator.text import many
+
+_SHOWN_MAX = 20
+"""Of values or keys of one map; the rest is counted."""
+
+
+def check(connection: sa.Connection, compiled: Compiled, configuration: Configuration, notes: Report) -> None:
+    """Look at what the mirrors and common hold now."""
+    for found in compiled.maps:
+        with notes.looking(found.name), connection.begin():
+            prefer_whole_joins(connection)
+            for name, spec in found.mapping.spec.fields.items():
+                if spec.value_map is not None:
+                    _values(connection, compiled, found, name, spec, notes)
+                if spec.lookup is not None and spec.where:
+                    _lookup(connection, compiled, configuration, found, name, spec, notes)
+    for entity in compiled.schema.entities:
+        with notes.looking(entity), connection.begin():
+            prefer_whole_joins(connection)
+            _clashes(connection, compiled, entity, notes)
+    with notes.looking("keys"), connection.begin():
+        _doubles(connection, notes)
+
+
+def _values(
+    connection: sa.Connection, compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap, notes: Report
+) -> None:
+    """Values that no entry of the map covers."""
+    mapping = found.mapping
+    kind = mapping.entity_set if mapping.direction == "in" else mapping.entity
+    paths = Paths(compiled.schema, compiled.tables, mapping, kind, "s")
+    translations, ignore_case = Values(paths, mapping, paths.row).translations(name, spec)
+    value = sa.cast(paths.column(spec.value_map or ""), sa.Text)
+    compared = fold(value) if ignore_case else value
+    known = [as_text(each).lower() if ignore_case else as_text(each) for each in translations]
+    records = sa.func.count().label("records")
+    query = (
+        sa.select(sa.func.min(value).label("value"), records, sa.func.count().over().label("kinds"))
+        .select_from(paths.join(paths.row.alias))
+        .where(value.is_not(None), compared != sa.all_(sa.literal(known, sa.ARRAY(sa.Text))))
+        .group_by(compared)
+        .order_by(records.desc(), sa.literal_column("1"))
+        .limit(_SHOWN_MAX)
+    )
+    rows = connection.execute(query).all()
+    for row in rows:
+        what = f"the value map of '{name}' does not know '{row.value}' of {spec.value_map}"
+        notes.found(found.name, f"{what}: {many(row.records, 'record')}", "add it to the map, or mend the records")
+    if rows and rows[0].kinds > len(rows):
+        notes.found(found.name, f"the value map of '{name}' lacks {rows[0].kinds - len(rows)} values more")
+
+
+def _lookup(
+    connection: sa.Connection, compiled: Compiled, configuration: Configuration, found: CompiledMap, name: str,
+    spec: FieldMap, notes: Report,
+) -> None:  # fmt: skip
+    """A record that all records of the map look up: without it all wait, with two the choice would be a guess."""
+    mapping, searched = found.mapping, spec.lookup or ""
+    if spec.match:
+        return
+    if mapping.direction == "in":
+        table = compiled.tables.common[searched]
+        column = {field: table.c[field] for field in spec.where}
+    else:
+        table = compiled.tables.mirrors[mapping.system, searched]
+        column = {field: table.c[column_name(field)] for field in spec.where}
+    same = (column[field] == sa.cast(sa.literal(value), column[field].type) for field, value in spec.where.items())
+    count = connection.execute(sa.select(sa.func.count()).select_from(table).where(*same)).scalar_one()
+    words = " and ".join(f"{field} {as_text(value)}" for field, value in spec.where.items())
+    configured = _configured(configuration.records.get(searched, ()), spec.where) if mapping.direction == "in" else 0
+    if max(count, configured) == 0:
+        notes.found(found.name, f"there is no {searched} with {words}, and every record waits for it",
+                    f"see 'records: {searched}:' in the configuration" if mapping.direction == "in" else
+                    f"create it in {mapping.system}, or read {mapping.system}.{searched} first")  # fmt: skip
+    elif max(count, configured) > 1 and spec.order_by is None:
+        what = f"there are {max(count, configured)} {searched} with {words}, and '{name}' means one"
+        notes.found(found.name, what, "leave one of them")
+
+
+def _configured(records: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> int:
+    return sum(all(record.get(field) == value for field, value in where.items()) for record in records)
+
+
+def _clashes(connection: sa.Connection, compiled: Compiled, entity: str, notes: Report) -> None:
+    """Records of one system that want to be one common record."""
+    maps = [found for found in compiled.inbound() if found.mapping.entity.entity == entity]
+    key = common_key(compiled.schema.entities[entity])
+    for system, of_system in groupby(maps, key=lambda found: found.mapping.system):
+        arms = [_wanted(found, key) for found in of_system]
+        wanted = sa.union_all(*arms).subquery("wanted")
+        keys = [wanted.c[f"key_{place}"] for place in range(len(key))]
+        records = sa.func.string_agg(wanted.c.record, sa.literal(", ")).label("records")
+        query = (
+            sa.select(records, sa.func.count().over().label("keys"))
+            .where(*(each.is_not(None) for each in keys))
+            .group_by(*keys)
+            .having(sa.func.count() > 1)
+            .limit(_SHOWN_MAX)
+        )
+        rows = connection.execute(query).all()
+        for row in rows:
+            notes.found(f"{system} > {entity}", f"records bear one key: {row.records}", "renumber all but one of them")
+        if rows and rows[0].keys > len(rows):
+            notes.found(f"{system} > {entity}", f"{rows[0].keys - len(rows)} keys more are borne by several records")
+
+
+def _wanted(found: CompiledMap, key: Sequence[str]) -> sa.Select[Any]:
+    """The keys that a map wants, as keys are compared."""
+    v = found.view.view.alias("v")
+    columns: list[sa.ColumnElement[Any]] = [fold(v.c[name]).label(f"key_{place}") for place, name in enumerate(key)]
+    named = sa.literal(f"{found.mapping.entity_set.name} ") + v.c.record
+    return sa.select(named.label("record"), *columns).where(v.c.verdict == "present")
+
+
+def _doubles(connection: sa.Connection, notes: Report) -> None:
+    """Records of targets that bear one key."""
+    view = sa.table("duplicates", *map(sa.column, ("system", "entity_set", "key", "mirror_ids")), schema="sync")
+    for row in connection.execute(sa.select(view).limit(_SHOWN_MAX)):
+        what = f"{len(row.mirror_ids)} records bear the key {row.key}"
+        notes.found(f"{row.system}.{row.entity_set}", what, "delete or rename all but one of them in the system")

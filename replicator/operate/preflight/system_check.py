@@ -1,0 +1,89 @@
+"""The systems: whether they answer, and whether their entity sets are what ``schema/`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from replicator.connectors.protocol import Connector, Description, Property
+from replicator.mapping.compiled import Compiled
+from replicator.mapping.language import SystemField
+from replicator.mapping.schema import EntitySet
+from replicator.operate.preflight.findings import Report
+
+
+def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
+    """Look at one system."""
+    sets = compiled.schema.sets_of(connector.name)
+    described: list[Description | None] = []
+    with notes.looking(connector.name):
+        described = connector.describe([entity_set.spec for entity_set in sets])
+    for entity_set, description in zip(sets, described, strict=False):
+        if description is None:
+            notes.found(entity_set, "the system knows no such entity set", "is its solution installed?")
+            continue
+        told = (
+            *_fields(entity_set, description),
+            *_unmapped(compiled, entity_set, description),
+            *_keys(compiled, entity_set, description),
+        )
+        for what, next_ in told:
+            notes.found(entity_set, what, next_)
+        if description.tracks_changes is False:
+            notes.found(entity_set, "change tracking is off, so every read is whole", "switch it on for the table")
+    for entity_set in sets if described else ():
+        if described[sets.index(entity_set)] is not None:
+            _read(entity_set, connector, notes)
+    skew = connector.clock_skew()
+    if skew is not None:
+        notes.tell(connector.name, f"its clock is {skew:+.0f} s from this machine's")
+
+
+def _read(entity_set: EntitySet, connector: Connector, notes: Report) -> None:
+    """One page: are the fields readable with these credentials?"""
+    with notes.looking(entity_set):
+        next(iter(connector.read(entity_set.spec, None)), None)
+
+
+def _fields(entity_set: EntitySet, description: Description) -> Iterator[tuple[str, str]]:
+    spec = entity_set.spec
+    if set(spec.key) != set(description.key):
+        yield f"its key is {', '.join(description.key)}, not {', '.join(spec.key)}", _mend(entity_set, "key")
+    for name, field in spec.fields.items():
+        held = description.fields.get(name)
+        if held is None:
+            yield f"there is no field '{name}'", _mend(entity_set, name)
+        else:
+            yield from _field(entity_set, name, field, held)
+
+
+def _keys(compiled: Compiled, entity_set: EntitySet, description: Description) -> Iterator[tuple[str, str]]:
+    """A target whose records are found by a key that the system lets two of them bear."""
+    maps = [each for each in compiled.schema.maps if each.direction == "out" and each.entity_set is entity_set]
+    constant = {name for each in maps for name, spec in each.spec.fields.items() if spec.constant is not None}
+    unique = [set(each) - constant for each in (description.key, *description.other_keys)]
+    if maps and not any(each <= set(entity_set.business_key) for each in unique):
+        words = ", ".join(entity_set.business_key)
+        yield f"two records may bear the same {words}", "make it an alternate key of the table"
+
+
+def _field(entity_set: EntitySet, name: str, field: SystemField, held: Property) -> Iterator[tuple[str, str]]:
+    if field.type not in held.types:
+        yield f"'{name}' is {held.kind}, and schema/ says {field.type}", _mend(entity_set, name)
+    if field.length and held.length and field.length != held.length:
+        yield f"'{name}' takes {held.length} characters, and schema/ says {field.length}", _mend(entity_set, name)
+
+
+def _unmapped(compiled: Compiled, entity_set: EntitySet, description: Description) -> Iterator[tuple[str, str]]:
+    """Fields that the system wants filled in new records, and no map fills."""
+    for mapping in compiled.schema.maps:
+        if mapping.direction != "out" or mapping.entity_set is not entity_set:
+            continue
+        for name, held in description.fields.items():
+            if held.required and held.writable and name not in {*mapping.spec.fields, *entity_set.spec.key}:
+                yield f"the system requires '{name}', and {mapping.name} does not fill it", "map it"
+
+
+def _mend(entity_set: EntitySet, what: str) -> str:
+    document = entity_set.document
+    at = ("fields", what) if what in entity_set.spec.fields else (what,)
+    return f"see {document.path.name}:{document.line(at)}"

@@ -1,0 +1,152 @@
+"""One reconciliation from the reading to the last comparison, and what it found, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.cycle import Cycle, World
+from replicator.errors import ReplicatorError, Terminal, Transient
+from replicator.inbound.snapshot import SnapshotResult
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.operate.reconciliation.comparison import Comparison, Rows
+
+_REPAIRS: Mapping[str, str] = {
+    "create": "it is created in the target",
+    "recreate": "it is created again in the target",
+    "delete": "it is deleted in the target",
+    "set": "the target's record gets the values that stand for a delete",
+    "unlink": "the two are parted, and the target's record stays",
+    "update": "the target's fields are written",
+    "drift": "the target's fields are put back",
+    "rekey": "nothing, for the target cannot change a key; with on_key_change: recreate it comes anew",
+}
+_BY_KIND: Mapping[str, str] = {
+    "unpaired": "it is paired with the record that bears its key, then the fields are written",
+    "duplicate": "nothing: decide in the target which record stays, and delete or rename the others there",
+}
+MERGED = "it is merged into common"
+
+
+@dataclass
+class ReconcileResult:
+    """What a reconciliation found. ``records`` are the first of the differences; the counts are of all."""
+
+    read: Rows = field(default_factory=list)
+    """By entity set: what the whole read showed that the hub did not know."""
+    not_read: Rows = field(default_factory=list)
+    differences: dict[str, int] = field(default_factory=dict)
+    records: Rows = field(default_factory=list)
+    explained: dict[str, int] = field(default_factory=dict)
+    """What a row says already, or what is under way: counts by what it says."""
+    held_deletes: dict[str, int] = field(default_factory=dict)
+    rejected_deletes: dict[str, int] = field(default_factory=dict)
+    """Records that stay in the hub although their system shows them no more: a person rejected their delete."""
+    unlinked: Rows = field(default_factory=list)
+    unlinked_records: Rows = field(default_factory=list)
+    left: dict[str, int] | None = None
+    """After a repair: what is still different. None where nothing was to be repaired."""
+    left_records: Rows = field(default_factory=list)
+    transient: bool = False
+    """A part of a system could not be looked at, and may be later."""
+
+    @property
+    def in_step(self) -> bool:
+        """Whether nothing differs, or nothing any more."""
+        return not any((self.differences if self.left is None else self.left).values()) and not self.not_read
+
+
+def concerned(compiled: Compiled, entity: str | None) -> list[CompiledMap]:
+    """The maps of an entity and of its parts; of all, where none is named."""
+    if entity is None:
+        return list(compiled.maps)
+    entities = compiled.schema.entities
+    if entity not in entities:
+        raise Terminal(f"there is no entity '{entity}'", hint=f"one of {', '.join(sorted(entities))}")
+    wholes = {name: compiled.schema.parent_field(each) for name, each in entities.items()}
+    wanted = {entity, *(name for name, whole in wholes.items() if whole and whole[1].reference == entity)}
+    return [found for found in compiled.maps if found.mapping.entity.entity in wanted]
+
+
+class Reconciliation:
+    """Reads, compares, repairs; the caller holds the lead."""
+
+    def __init__(self, world: World, connection: sa.Connection, entity: str | None = None) -> None:
+        self.world = world
+        self.maps = concerned(world.compiled, entity)
+        self.comparison = Comparison(connection, world.compiled, self.maps)
+        self.cycle = Cycle(world, connection)
+        self.only = None if entity is None else {str(each.mapping.entity_set) for each in self.maps}
+
+    def run(self, *, repair: bool, limit: int) -> ReconcileResult:
+        """Everything; without ``repair`` nothing is sent."""
+        self.comparison.prepare()
+        self.cycle.prepare()
+        self.cycle.read(whole=True, only=self.only)
+        self.cycle.merge()
+        found = self._read()
+        self._compare(found, limit)
+        if repair and (found.differences or found.explained):
+            self._repair(found, limit)
+        return found
+
+    def _read(self) -> ReconcileResult:
+        found = ReconcileResult()
+        for name, read in self.cycle.reads.items():
+            if isinstance(read, ReplicatorError):
+                found.not_read.append({"entity_set": name, "problem": read.message})
+                found.transient |= isinstance(read, Transient)
+            else:
+                found.read.append({"entity_set": name, **_news(read)})
+        return found
+
+    def _compare(self, found: ReconcileResult, limit: int) -> None:
+        self.comparison.compare(self.world.watcher.comparing)
+        found.differences = self.comparison.counts(explained=False)
+        found.explained = self.comparison.counts(explained=True)
+        found.held_deletes = self.comparison.absent("held")
+        found.rejected_deletes = self.comparison.absent("rejected")
+        found.records = [explain(row) for row in self.comparison.records(limit)]
+        found.unlinked = self.comparison.strangers()
+        found.unlinked_records = self.comparison.some_strangers(limit)
+
+    def _repair(self, found: ReconcileResult, limit: int) -> None:
+        """By the path of every change: mark, merge, deliver, within the budgets; then look again."""
+        self.comparison.ask()
+        self.cycle.settle()
+        self.comparison.compare(self.world.watcher.comparing)
+        found.left = self.comparison.counts(explained=False)
+        found.left_records = [explain(row) for row in self.comparison.records(limit)]
+        found.explained = self.comparison.counts(explained=True)
+
+
+def _news(taken: SnapshotResult) -> dict[str, Any]:
+    return {
+        "rows": taken.rows, "new": taken.inserted, "changed": taken.updated, "gone": taken.deleted,
+        "held": taken.held, "rejected": taken.rejected,
+    }  # fmt: skip
+
+
+def explain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A difference in the words of the report: where it is, what differs, and what will mend it."""
+    inward = row["direction"] == "in"
+    where = "common" if inward else f"{row['system']}.{row['entity_set']}" if row["system"] else row["flow"]
+    repair = _BY_KIND.get(row["kind"]) or (MERGED if inward else _REPAIRS.get(row["action"], "nothing; see the reason"))
+    waits = ", ".join(row["waits_for"] or ())
+    return {
+        "kind": row["kind"],
+        "entity": row["entity"],
+        "record": row["record"],
+        "where": where,
+        "key": row["system_key"],
+        "map": row["map"] or row["flow"],
+        "action": row["action"],
+        "fields": {name: {"held": pair[0], "wanted": pair[1]} for name, pair in (row["fields"] or {}).items()},
+        "version": None if row["version"] is None else {"known": row["version"][0], "now": row["version"][1]},
+        "repair": repair,
+        "state": row["state"],
+        "reason": row["reason"] or (f"waits for {waits}" if waits else None),
+    }

@@ -1,0 +1,303 @@
+"""From the diff of claimed records to the writes of each: what is sent, in which order, and what need not be."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from replicator.connectors.protocol import Operation, Reference, Unit, Write
+from replicator.core.claim import Shown
+from replicator.core.diff import INCOMPLETE, LEFT, SETTLED, compared
+from replicator.core.outcome import shown
+from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.language import SetFields
+from replicator.mapping.schema import column_name
+from replicator.mapping.tables import ETAG
+
+KeyFor = Callable[[CompiledMap, Any], uuid.UUID]
+"""The key of a record that is to be created: the one sent or planned before, or a fresh one."""
+
+_ASKED = {"recreate": "create", "drift": "update"}
+"""What a person who tries again means."""
+_WRITTEN_WITHOUT = (INCOMPLETE, "create", "recreate", "update", "drift", "rekey")
+"""Actions that leave out what comes later."""
+_LAST = 3
+_OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", "delete": "delete", "set": "update"}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of earlier tries: records a person asked for, and the keys that were sent, by record."""
+
+    asked: frozenset[int]
+    identities: Mapping[int, Sequence[Mapping[str, Any]]]
+
+    def keys(self, record_id: int, new_key: KeyFor) -> KeyFor:
+        """A create that is repeated bears the key of its first request: should that one arrive late, it is the same."""
+        sent = {
+            (each["map"], each["record_id"]): next(iter(each["key"].values()))
+            for each in self.identities.get(record_id, ())
+            if each["operation"] == "create" and len(each["key"]) == 1
+        }
+
+        def key(found: CompiledMap, row: Any) -> uuid.UUID:
+            known = sent.get((found.name, row.source_id))
+            return new_key(found, row) if known is None else uuid.UUID(known)
+
+        return key
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One write, and the record it is for. ``sent`` holds the values as the diff had them, by column."""
+
+    found: CompiledMap
+    record_id: int
+    target_id: int | None
+    root_id: int | None
+    """For a part: the common record of its whole."""
+    ends: bool
+    """With this write the old pair is parted: the source is gone, or the target was and comes anew."""
+    write: Write
+    sent: Mapping[str, object]
+    """By column, also what a create leaves out because it is empty."""
+    agreed: Mapping[str, str | None] = field(default_factory=dict)
+    """The values of common behind it that either side may change, as text."""
+    version: str | None = None
+    """The version of the mirror row that the write is based on; None where there was none."""
+    row: Any = field(default=None, compare=False, repr=False)
+    """The row of the diff."""
+
+    def identity(self, *, applied: bool = False) -> dict[str, object]:
+        """What is stored of the write before it is sent, to look the record up by when no answer comes.
+
+        ``applied``: the system said that it did it, and what it stored has to be read.
+        """
+        return {
+            "map": self.found.name, "record_id": self.record_id, "root_id": self.root_id,
+            "operation": self.write.operation, "key": {name: str(value) for name, value in self.write.key.items()},
+            **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
+        }  # fmt: skip
+
+    @property
+    def record(self) -> str | None:
+        """What people call the record."""
+        return None if self.row is None else self.row.record
+
+    @property
+    def before(self) -> dict[str, object]:
+        """What the target holds now, by field, as far as the mirror knows."""
+        names = self.found.mapping.entity_set.spec.fields
+        if self.row is None or self.write.operation == "create":
+            return dict.fromkeys(names)
+        return {name: getattr(self.row, f"now_{column_name(name)}") for name in names}
+
+
+@dataclass
+class Delivery:
+    """One claimed record with all that is to be written for it and its parts, as one unit."""
+
+    record_id: int
+    record: str | None
+    marked: int
+    writes: list[Planned] = field(default_factory=list)
+    shown: Shown | None = None
+    incomplete: bool = False
+    """Sent without a reference that comes later, or let go to come again: it has to be looked at once more."""
+    unlink: list[tuple[CompiledMap, int]] = field(default_factory=list)
+    """Mirror rows to part without a write: both records are gone, or the map does nothing on a delete."""
+
+    @property
+    def unit(self) -> Unit:
+        return tuple(planned.write for planned in self.writes)
+
+    @property
+    def identity(self) -> list[dict[str, object]]:
+        """The keys that are about to be written, to look the records up by when no answer comes."""
+        return [each.identity() for each in self.writes]
+
+    @property
+    def operation(self) -> str:
+        """The operation of the whole, in a word."""
+        return self.writes[0].write.operation if self.writes else ""
+
+
+def plan_delivery(
+    root: CompiledMap,
+    row: Any,
+    parts: Sequence[tuple[CompiledMap, Any]],
+    marked: int,
+    new_key: KeyFor,
+    *,
+    asked: bool = False,
+) -> Delivery:
+    """The delivery of one record from its row of the diff and the rows of its parts.
+
+    ``asked``: a person asked for it, so that records which the target lost are created again.
+    """
+    delivery = Delivery(row.record_id, row.record, marked)
+    if row.action in (LEFT, "silent"):
+        delivery.shown = _left_behind(row, parts)
+        return delivery
+    trouble = _trouble(root, row, asked=asked) or _first_trouble(row, parts, asked=asked)
+    if trouble is not None:
+        delivery.shown = trouble
+        return delivery
+    rows = [(root, row), *parts]
+    for found, each in rows:
+        if each.action == "unlink":
+            delivery.unlink.append((found, each.target_id))
+        elif each.action not in (*SETTLED, INCOMPLETE):
+            delivery.writes.extend(
+                _planned(found, each, action, new_key, asked=asked) for action in _actions(found, each)
+            )
+    delivery.writes = _in_order(delivery.writes)
+    missing = _missing(rows)
+    delivery.incomplete = bool(missing) or row.action == "rekey"
+    if missing and not delivery.writes:
+        delivery.shown = Shown(row.record_id, "blocked", row.record, None, missing, "update")
+    return delivery
+
+
+def _left_behind(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | None:
+    """What is said of a whole that its map leaves out now: why, if its parts are no longer what was delivered."""
+    if row.reason is None or all(part.action in SETTLED for _, part in parts):
+        return None
+    return Shown(row.record_id, "not_eligible", row.record, row.reason)
+
+
+def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
+    """What a record and its parts are sent without."""
+    return [
+        each if found.root is None else named_part(found, row.record, each)
+        for found, row in rows
+        if row.action in _WRITTEN_WITHOUT
+        for each in row.later or ()
+    ]
+
+
+def _trouble(found: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
+    """Why a record is not written; None when it is, or need not be."""
+    writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and _comes_anew(found))
+    key = [column.field for column in found.view.columns if column.is_key]
+    return None if writable or row.action == INCOMPLETE else shown(row, key)
+
+
+def _comes_anew(found: CompiledMap) -> bool:
+    """Whether a record whose key in the target would have to change goes there and comes again."""
+    return found.root is not None or found.mapping.spec.on_key_change == "recreate"
+
+
+def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:
+    """One part in trouble holds its whole, which says so."""
+    for found, part in parts:
+        trouble = _trouble(found, part, asked=asked)
+        if trouble is not None:
+            named = named_part(found, part.record, trouble.reason or "").rstrip(": ")
+            waits = [named_part(found, part.record, each) for each in trouble.waits_for or ()]
+            told = trouble.code, trouble.field
+            return Shown(row.record_id, trouble.state, row.record, named, waits or None, None, *told)
+    return None
+
+
+def named_part(found: CompiledMap, record: str | None, words: str) -> str:
+    """What is said of a part, where it is said of its whole."""
+    return f"{found.mapping.entity.entity} {record}: {words}"
+
+
+def _in_order(writes: Sequence[Planned]) -> list[Planned]:
+    """The whole first, as long as it is as it was read: a system that adds up its parts changes it with each of them.
+
+    A whole that goes, goes last, and then whatever version it has by then.
+    """
+    ordered = sorted(writes, key=_place)
+    if len(ordered) > 1 and _place(ordered[-1]) == _LAST:
+        ordered[-1] = replace(ordered[-1], write=replace(ordered[-1].write, etag=None))
+    return ordered
+
+
+def _place(planned: Planned) -> int:
+    """The whole, then deletes of parts, then what is new or other in them; a whole that goes, goes last."""
+    part = planned.found.root is not None
+    if planned.write.operation == "delete":
+        return 1 if part else _LAST
+    return 2 if part else 0
+
+
+def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
+    """A part whose key changed goes and comes again, in the same unit: its number is no more than its place.
+
+    Another record goes as if its source were gone. Once it is, what remains under its new key is linked, or created.
+    """
+    if row.action == "rekey":
+        gone = "set" if isinstance(found.mapping.spec.on_delete, SetFields) else "delete"
+        return ("delete", "create") if found.root else (gone,)
+    return (_ASKED.get(row.action, row.action),)
+
+
+def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor, *, asked: bool) -> Planned:
+    operation = _OPERATIONS[action]
+    sent = dict(_sent(found, row, action, asked=asked))
+    fields = _by_field(found, action, sent)
+    values = _filled(found, fields) if operation == "create" else fields
+    write = Write(
+        found.mapping.entity_set.spec,
+        operation,
+        _key(found, row, operation, new_key),
+        {name: _wire(found, name, value) for name, value in values.items()},
+        None if operation == "create" else getattr(row, f"now_{ETAG}"),
+    )
+    ends = action in ("delete", "set") or row.action == "recreate"
+    open_fields = (name for column in found.view.columns if column.name in sent for name in column.either)
+    agreed = {name: getattr(row, f"common_{name}") for name in open_fields}
+    version = None if operation == "create" else row.now_xmin
+    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version, row)
+
+
+def _sent(found: CompiledMap, row: Any, action: str, *, asked: bool) -> Iterator[tuple[str, object]]:
+    """The columns that are written, with their values. What drifted is written only where a person asked for it."""
+    if action == "create":
+        for column in found.view.columns:
+            if column.write != "never":
+                yield column.name, getattr(row, column.name)
+    elif action == "update":
+        changed = {*row.changed, *(row.drifted if asked else ())}
+        for column in compared(found.view):
+            if column.name in changed:
+                yield column.name, getattr(row, column.name)
+
+
+def _by_field(found: CompiledMap, action: str, sent: Mapping[str, object]) -> dict[str, object]:
+    policy = found.mapping.spec.on_delete
+    if action == "set" and isinstance(policy, SetFields):
+        return dict(policy.set)
+    fields = {column.name: column.field for column in found.view.columns}
+    return {fields[name]: value for name, value in sent.items()}
+
+
+def _filled(found: CompiledMap, values: Mapping[str, object]) -> dict[str, object]:
+    """What a create says. Where the target has a value that stands for nothing it is told so: 0 is a value, and a
+    target that is told none may take one of its own."""
+    declared = found.mapping.entity_set.spec.fields
+    return {
+        name: value for name, value in values.items() if value is not None or declared[name].empty is not None
+    }  # fmt: skip
+
+
+def _key(found: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> dict[str, object]:
+    """The target's own key: what it has, or for a create what is mapped or freshly made."""
+    spec = found.mapping.entity_set.spec
+    if operation != "create":
+        return {name: getattr(row, f"now_{column_name(name)}") for name in spec.key}
+    mapped = {column.field for column in found.view.columns}
+    return {name: getattr(row, column_name(name)) if name in mapped else new_key(found, row) for name in spec.key}
+
+
+def _wire(found: CompiledMap, name: str, value: object) -> object:
+    """References go out as references; everything else is already what its type says."""
+    field_spec = found.mapping.entity_set.spec.fields[name]
+    if field_spec.type == "reference" and isinstance(value, uuid.UUID):
+        return Reference(field_spec.targets[0], value)
+    return value

@@ -1,0 +1,167 @@
+"""References that come later, at a target that refuses rings and the delete of what is still pointed at.
+
+A record goes under another only when that one, and all above it, stand in the target where they belong: until then it
+is written without. So no order of requests makes a ring that the new tree does not have, and two passes do for any
+depth. A record is deleted when none points at it any more; those that are to go let go of each other first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.core.claim import claim_selected
+from replicator.core.deferred_deletes import joined_to_go
+from replicator.core.diff import INCOMPLETE, desired_of_claim, is_to_go
+from replicator.hub.lease import leading
+from replicator.hub.replication_tables import delivery
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.desired_views import ReferenceColumn
+from replicator.mapping.tables import fold
+
+
+class Later:
+    """Says of one system's records what has to be left out of a write for now, or deleted later."""
+
+    def __init__(self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> None:
+        self.connection, self.compiled, self.ids = connection, compiled, ids
+        self._moving: dict[str, dict[object, str]] = {}
+        """By column: keys of records that have to move, or stand below one that has, and what they are called."""
+
+    def begin(self, found: CompiledMap) -> None:
+        """Before a pass over a map: note what has still to move. Our own writes only make that less."""
+        self._moving.clear()
+        for reference in _to_itself(found):
+            with leading(self.connection):
+                self._moving[reference.column] = self._below_moving(found, reference)
+
+    def hold(self, found: CompiledMap, rows: Sequence[Any]) -> list[Any]:
+        """The rows of a diff, changed where something has to wait."""
+        pointed = self._pointed_at(found, [row.target_id for row in rows if row.action == "delete"])
+        apart = self._to_let_go(found, list(pointed)) if pointed else {}
+        return [
+            _without(row, apart.get(row.target_id, []), pointed[row.target_id])
+            if row.action == "delete" and row.target_id in pointed
+            else self._without_moving(found, row)
+            for row in rows
+        ]
+
+    def _without_moving(self, found: CompiledMap, row: Any) -> Any:
+        """The row without references to what has still to move."""
+        if row.action != "update":
+            return row
+        waits = {
+            column: f"{below[getattr(row, column)]} in {found.mapping.system} to stand in its new place"
+            for column, below in self._moving.items()
+            if column in row.changed and getattr(row, column) in below
+        }
+        return _without(row, list(waits), list(waits.values())) if waits else row
+
+    def _below_moving(self, found: CompiledMap, reference: ReferenceColumn) -> dict[object, str]:
+        """Records of the target whose reference has to change, and all that point at them, directly or not."""
+        (key,) = (column.name for column in reference.points_at if column.table is found.view.target)
+        moving = self._to_move(found, reference)
+        if not moving:
+            return {}
+        target = found.view.target
+        start = sa.select(target.c.id).where(target.c.id == sa.any_(sa.literal(moving, sa.ARRAY(sa.BigInteger))))
+        below = start.cte("below", recursive=True)
+        child, parent = target.alias("child"), target.alias("parent")
+        pointing = fold(child.c[reference.column]) == fold(parent.c[key])
+        below = below.union(
+            sa.select(child.c.id).select_from(below.join(parent, parent.c.id == below.c.id).join(child, pointing))
+        )
+        called = found.view.paths.label(target, found.mapping.entity_set)
+        named = sa.select(target.c[key], called.label("called")).join(below, below.c.id == target.c.id)
+        entity = found.mapping.entity.entity
+        return {row[0]: f"{entity} {row.called}" for row in self.connection.execute(named)}
+
+    def _to_move(self, found: CompiledMap, reference: ReferenceColumn) -> list[int]:
+        """Ids of the target's records that point somewhere else than they should."""
+        view, t = found.view, found.view.target.alias("t")
+        linked = view.link.join(t, t.c.id == view.link.c.mirror_id)
+        here = sa.and_(view.link.c.common_id == delivery.c.record_id, view.link.c.ended_at.is_(None))
+        under_way = sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state).where(
+            delivery.c.map_id == self.ids[found.name],
+            sa.exists().select_from(linked).where(here, t.c[reference.column].is_not(None)),
+        )
+        claimed = claim_selected(self.connection, under_way)
+        if not claimed.records:
+            return []
+        span = None if claimed.few else (claimed.first, claimed.last)
+        joined, v = desired_of_claim(view, span, by_root=False, outer=False)
+        followed = sa.or_(v.c.verdict != "not eligible", is_to_go(view, v))
+        differs = t.c[reference.column].is_distinct_from(v.c[reference.column])
+        statement = sa.select(t.c.id).select_from(joined.join(t, t.c.id == v.c.target_id)).where(differs, followed)
+        return list(self.connection.execute(statement).scalars())
+
+    def _pointed_at(self, found: CompiledMap, ids: Sequence[int]) -> dict[int, list[str]]:
+        """Which of these records of the target others point at, and who has to let go.
+
+        Looked at where a reference that comes later is involved; everything else goes by the order of dependency.
+        """
+        waits: dict[int, list[str]] = defaultdict(list)
+        knotted = any(reference.later for reference in found.view.references)
+        for other in self.compiled.beside(found) if ids else ():
+            for reference in other.view.references:
+                for column in reference.points_at if reference.later or knotted else ():
+                    if column.table is found.view.target:
+                        self._name_pointing(other, reference, column, ids, waits)
+        return waits
+
+    def _name_pointing(
+        self,
+        other: CompiledMap,
+        reference: ReferenceColumn,
+        column: sa.Column[Any],
+        ids: Sequence[int],
+        waits: dict[int, list[str]],
+    ) -> None:
+        child, parent = other.view.target.alias("child"), column.table.alias("parent")
+        label = other.view.paths.label(child, other.mapping.entity_set)
+        pointing = fold(child.c[reference.column]) == fold(parent.c[column.name])
+        itself = child.c.id == parent.c.id if other.view.target is column.table else sa.false()
+        found = (
+            sa.select(parent.c.id, sa.func.min(label).label("first"), sa.func.count().label("children"))
+            .join_from(parent, child, pointing)
+            .where(parent.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.BigInteger))), sa.not_(itself))
+            .group_by(parent.c.id)
+        )
+        for row in self.connection.execute(found):
+            more = f" and {row.children - 1} more" if row.children > 1 else ""
+            mapping = other.mapping
+            waits[row.id].append(f"{mapping.entity.entity} {row.first}{more} in {mapping.system} to let go of it")
+
+    def _to_let_go(self, found: CompiledMap, ids: Sequence[int]) -> dict[int, list[str]]:
+        """The columns by which these records, which are to go, point at others that are to go."""
+        columns: dict[int, list[str]] = defaultdict(list)
+        for reference in found.view.references:
+            for joined in joined_to_go(self.compiled, found, reference) if reference.later else ():
+                held = joined.where(joined.selected_columns.id == sa.any_(sa.literal(ids, sa.ARRAY(sa.BigInteger))))
+                for record in self.connection.execute(held).scalars():
+                    columns[record].append(reference.column)
+        return columns
+
+
+def _to_itself(found: CompiledMap) -> list[ReferenceColumn]:
+    """The references that come later and point at records of the same entity set."""
+    return [
+        reference
+        for reference in found.view.references
+        if reference.later and any(column.table is found.view.target for column in reference.points_at)
+    ]
+
+
+def _without(row: Any, columns: Sequence[str], waits: Sequence[str]) -> Any:
+    """The row of a diff with these columns empty for now; what the target holds of them goes."""
+    cleared = [column for column in columns if getattr(row, f"now_{column}") is not None]
+    kept = [column for column in row.changed if column not in columns] if row.action == "update" else []
+    changed = [*kept, *cleared]
+    if row.action == "delete" and not changed:
+        return SimpleNamespace(**{**row._mapping, "action": "blocked", "waits_for": list(waits)})
+    values = {**dict.fromkeys(columns), "changed": changed, "action": "update" if changed else INCOMPLETE}
+    return SimpleNamespace(**{**row._mapping, **values, "later": [*(row.later or ()), *waits]})

@@ -1,0 +1,74 @@
+"""The first delivery of a map, or the first after the map itself changed: many updates are held for a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from replicator.config import Budget
+from replicator.core.claim import Claimed, Shown, claim_records, each_half, show
+from replicator.core.diff import INCOMPLETE, diff, linking
+from replicator.core.mark import mark_through
+from replicator.hub.lease import leading
+from replicator.hub.replication_tables import delivery
+from replicator.hub.sql import statements
+from replicator.mapping.compiled import Compiled, CompiledMap
+
+_sql = statements(__name__, "claim")
+ALWAYS_ALLOWED = 5
+"""Updates that are never held for their share alone."""
+_ALL = 2**31 - 1
+_WRITES = ("create", "update", "delete", "set", "rekey")
+
+
+def hold_first_updates(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, budget: Budget
+) -> None:
+    """Count what a first delivery would update; over the budget those records are held, new records go on."""
+    map_id = ids[found.name]
+    with leading(connection):
+        opening = connection.execute(_sql["unopened"], {"map_id": map_id}).one()
+        if not opening.closed:
+            return
+        claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
+        if not claimed.records:
+            return
+
+        def work(some: Claimed) -> list[tuple[int, str | None]]:
+            return _updates(connection, compiled, ids, found, some)
+
+        none: list[tuple[int, str | None]] = []
+        updates = [row for rows in each_half(connection, map_id, claimed, work, rejected=none) for row in rows]
+        size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()
+        reason = too_many(len(updates) + opening.held, size, budget)
+        if reason is None:
+            connection.execute(_sql["open"], {"map_id": map_id})
+            return
+        show(connection, map_id, [Shown(id_, "held", record, reason, None, "update") for id_, record in updates])
+
+
+def _updates(
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, claimed: Claimed
+) -> list[tuple[int, str | None]]:
+    """Claimed records that are in the target and would be written, and what they are called; a whole for its parts."""
+    for each in (found, *compiled.parts(found)):
+        linked = connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars()
+        mark_through(connection, compiled, ids, each.view.link, list(linked))
+    rows = diff(found.view, ids[found.name], claimed).subquery("d")
+    written = [rows.c.action == "update"]
+    for part in compiled.parts(found):
+        own = diff(part.view, ids[part.name], claimed, by_root=True).subquery(f"part_{len(written)}")
+        of_it = sa.select(own.c.record_id).where(own.c.action.in_(_WRITES))
+        written.append(sa.and_(rows.c.action.in_(["none", INCOMPLETE]), rows.c.record_id.in_(of_it)))
+    approved = sa.select(delivery.c.record_id).where(delivery.c.map_id == ids[found.name], delivery.c.asked)
+    updates = sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written), rows.c.record_id.not_in(approved))
+    return [(row.record_id, row.record) for row in connection.execute(updates)]
+
+
+def too_many(updates: int, size: int, budget: Budget) -> str | None:
+    """Why so many updates are held, or None."""
+    allowed = min(budget.count, max(ALWAYS_ALLOWED, int(budget.share * size)))
+    if updates <= allowed:
+        return None
+    return f"the first delivery would update {updates} of {size} records, and at most {allowed} go ahead unasked"

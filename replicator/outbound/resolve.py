@@ -1,0 +1,238 @@
+"""Looks records up by their keys: after a request without an answer, and after a write that was not shown back.
+
+Until that has come to its end the delivery stays *unknown*, with the keys that were written: whatever happens in
+between, the next look-up goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import simplejson
+import sqlalchemy as sa
+
+from replicator.connectors.odata.addresses import from_text
+from replicator.connectors.protocol import Connector, FieldProblem, Image
+from replicator.core.crosswalk import Pair, link, part_from_others
+from replicator.core.fetch import Found, fetch_each
+from replicator.core.merge_base import agree
+from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
+from replicator.core.quarantine import Aside, Bad
+from replicator.errors import OF_THE_SYSTEM, CredentialsRefused, ReplicatorError, Stopping, Throttled, Transient
+from replicator.hub.lease import leading
+from replicator.hub.sql import statements
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.schema import EntitySet
+
+_sql = statements(__name__, "claim")
+_outcomes = statements(__name__, "acknowledge")
+_BATCH = 200
+Pause = Callable[[int], float]
+
+
+@dataclass
+class Resolved:
+    """One record that was written to, or not, and what the system says of it."""
+
+    delivery: int
+    identity: Mapping[str, Any]
+    key: Mapping[str, object]
+    before: Known | None = None
+    """What the mirror held of it before the system was asked."""
+    answer: Found = None
+    image: Image | None = None
+    etag: str | None = None
+    mirror_id: int | None = None
+    gone: bool = False
+
+    @property
+    def operation(self) -> str:
+        return str(self.identity["operation"])
+
+    @property
+    def there(self) -> bool:
+        """Whether the system holds it."""
+        return self.answer is not None
+
+    @property
+    def pair(self) -> Pair:
+        """The pair that a create makes."""
+        assert self.mirror_id is not None
+        return self.identity["record_id"], self.mirror_id, self.identity["root_id"]
+
+
+@dataclass
+class Looked:
+    """Records of one map that were looked up, and those that were in vain, with what is said of them."""
+
+    attempts: Mapping[int, int]
+    asked: dict[str, list[Resolved]] = field(default_factory=lambda: defaultdict(list))
+    troubles: dict[int, dict[str, object]] = field(default_factory=dict)
+
+    def of(self, delivery: int) -> Iterator[Resolved]:
+        return (each for some in self.asked.values() for each in some if each.delivery == delivery)
+
+
+class LookUp:
+    """Brings mirrors up to what the system holds, for single records."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        compiled: Compiled,
+        ids: Mapping[str, int],
+        connector: Connector,
+        pause: Pause,
+    ) -> None:
+        self.connection, self.compiled, self.ids, self.connector = connection, compiled, ids, connector
+        self.pause = pause
+
+    def look_up(self, found: CompiledMap) -> int:
+        """Look up the records of a map whose outcome is unknown, and make them pending again; how many there were.
+
+        Raises what concerns the system as a whole, after the records were given a pause.
+        """
+        count, full = 0, True
+        while full:
+            looked = self._claim(found)
+            full = len(looked.attempts) == _BATCH
+            if looked.attempts:
+                count += self._look_up(found, looked)
+        return count
+
+    def _claim(self, found: CompiledMap) -> Looked:
+        with leading(self.connection):
+            values = {"map_id": self.ids[found.name], "limit": _BATCH}
+            rows = self.connection.execute(_sql["unknown"], values).all()
+            looked = Looked({row.record_id: row.attempts for row in rows})
+            for row in rows:
+                for each in row.identity or ():
+                    entity_set = self.compiled.map(each["map"]).mapping.entity_set
+                    looked.asked[each["map"]].append(Resolved(row.record_id, each, typed_key(entity_set, each["key"])))
+            for name, some in looked.asked.items():
+                for each, before in zip(some, self._known(name, some), strict=True):
+                    each.before = before
+        return looked
+
+    def _known(self, name: str, some: Sequence[Resolved]) -> list[Known | None]:
+        mapping = self.compiled.map(name).mapping
+        mirror = self.compiled.tables.mirror(mapping.entity_set)
+        return known(self.connection, mirror, mapping.entity_set, [each.key for each in some])
+
+    def _look_up(self, found: CompiledMap, looked: Looked) -> int:
+        of_the_system: ReplicatorError | None = None
+        try:
+            for name, some in looked.asked.items():
+                spec = self.compiled.map(name).mapping.entity_set.spec
+                answers = fetch_each(self.connector, spec, [each.key for each in some])
+                for each, answer in zip(some, answers, strict=True):
+                    each.answer = answer
+        except Stopping:
+            raise  # they stay as they are
+        except (Transient, CredentialsRefused) as problem:
+            looked.troubles |= {record: self._later(looked, record, problem) for record in looked.attempts}
+            of_the_system = problem if isinstance(problem, OF_THE_SYSTEM) else None
+        with leading(self.connection):
+            set_origin(self.connection, f"deliver:{self.connector.name}")
+            if not looked.troubles:
+                self._take_in(looked)
+            self._tell(found, looked)
+        if of_the_system is not None:
+            raise of_the_system
+        return len(looked.attempts) - len(looked.troubles)
+
+    def _later(self, looked: Looked, record: int, problem: Exception) -> dict[str, object]:
+        """The record stays unknown, and is looked up after a pause."""
+        asked = problem.retry_after if isinstance(problem, Throttled) else None
+        said = f"not looked up yet: {problem}; it is looked up again after a pause, at once with 'replicator retry'"
+        return {"record_id": record, "state": "unknown", "reason": said,
+                "pause": asked or self.pause(looked.attempts[record])}  # fmt: skip
+
+    def _tell(self, found: CompiledMap, looked: Looked) -> None:
+        values: dict[str, object] = {"map_id": self.ids[found.name]}
+        if looked.troubles:
+            told = simplejson.dumps(list(looked.troubles.values()))
+            self.connection.execute(_outcomes["not_applied"], values | {"outcomes": told})
+        done = [record for record in looked.attempts if record not in looked.troubles]
+        self.connection.execute(_sql["looked_up"], values | {"ids": done})
+
+    def _take_in(self, looked: Looked) -> None:
+        """Everything that was found goes into the mirrors; what that means for pairs is asked unit by unit."""
+        take_turns(self.connection, {self._mirror(name) for name in looked.asked})
+        for name, some in looked.asked.items():
+            self._sort_out(name, some, looked)
+        for name, some in looked.asked.items():
+            self._remove(name, some)
+            self._store(name, [each for each in some if each.image is not None])
+        whole = {record for record in looked.attempts if _was_done(list(looked.of(record)))}
+        for name, some in looked.asked.items():
+            found = self.compiled.map(name)
+            created = [each for each in some if each.operation == "create" and each.mirror_id is not None]
+            part_from_others(self.connection, found, [each.pair for each in created if each.delivery in whole])
+            link(self.connection, self.compiled, self.ids, found, [each.pair for each in created])
+            for certain in (True, False):
+                agreed = [
+                    (each.identity["record_id"], each.identity.get("agreed", {}))
+                    for each in some
+                    if each.mirror_id is not None and each.identity.get("applied", False) == certain
+                ]
+                agree(self.connection, found.view, agreed, certain=certain)
+
+    def _sort_out(self, name: str, some: Sequence[Resolved], looked: Looked) -> None:
+        """Decode what was found; note what was refused, cannot be read, or is older than what a read has shown."""
+        entity_set = self.compiled.map(name).mapping.entity_set
+        decode = self.connector.decoder(entity_set.spec)
+        bad: list[Bad] = []
+        for each, now in zip(some, self._known(name, some), strict=True):
+            if isinstance(each.answer, Exception):
+                looked.troubles[each.delivery] = self._later(looked, each.delivery, each.answer)
+            elif now != each.before:
+                problem = Transient("the record was read in the meantime")
+                looked.troubles[each.delivery] = self._later(looked, each.delivery, problem) | {"pause": 0}
+            elif each.answer is None:
+                each.gone = True
+            else:
+                try:
+                    *values, etag = decode(each.answer)
+                except FieldProblem as misfit:
+                    bad.append(Bad(each.answer, misfit))
+                    looked.troubles[each.delivery] = _rejection(each, misfit)
+                    continue
+                each.image = dict(zip(entity_set.spec.fields, values, strict=True))
+                each.etag = None if etag is None else str(etag)
+        Aside(self.connection, entity_set, self.connector, self.compiled, self.ids).put(bad)
+
+    def _store(self, name: str, there: Sequence[Resolved]) -> None:
+        entity_set = self.compiled.map(name).mapping.entity_set
+        seen: list[Seen] = [(each.image, each.etag) for each in there if each.image is not None]
+        ids = store(self.connection, self._mirror(name), entity_set, seen)
+        for each, mirror_id in zip(there, ids, strict=True):
+            each.mirror_id = mirror_id
+
+    def _remove(self, name: str, some: Sequence[Resolved]) -> None:
+        gone = [each.before.id for each in some if each.before and each.gone]
+        remove(self.connection, self._mirror(name), gone)
+
+    def _mirror(self, name: str) -> sa.Table:
+        return self.compiled.map(name).view.target
+
+
+def _was_done(unit: Sequence[Resolved]) -> bool:
+    """Whether the unit has happened: all that it creates is there, and nothing that it only deletes."""
+    keys = {(each.identity["map"], *each.key.values()) for each in unit if each.operation == "create"}
+    created = all(each.there for each in unit if each.operation == "create")
+    kept = (each for each in unit if each.operation == "delete" and each.there)
+    return created and all((each.identity["map"], *each.key.values()) in keys for each in kept)
+
+
+def _rejection(each: Resolved, problem: FieldProblem) -> dict[str, object]:
+    reason = f"what the system holds of it cannot be read: {problem}"
+    return {"record_id": each.delivery, "state": "rejected", "reason": reason, "field": problem.field}
+
+
+def typed_key(entity_set: EntitySet, key: Mapping[str, str]) -> dict[str, object]:
+    """A stored key with the types of its fields."""
+    return {name: from_text(entity_set.spec.fields[name].type, value) for name, value in key.items()}

@@ -1,0 +1,141 @@
+"""Where a record is and was: captured tables, the parts of a whole, what is not in its mirror, what was deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from replicator.hub.replication_tables import change
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.dependency_paths import REGCLASS
+from replicator.mapping.language import CommonEntity
+from replicator.mapping.schema import column_name
+from replicator.solution.record_names import find, whole_of
+
+FIND_GONE = (
+    "create function sync.find_gone(kind text, key text) returns table "
+    "(entity text, common_id bigint, system text, entity_set text, mirror_id bigint, record text) "
+    "language sql stable as"
+)
+
+
+def captured(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """The captured tables: what people call the place, its table, its before-images, and the column of its label."""
+    rows: list[tuple[str | None, ...]] = [
+        (f"common.{name}", None, None, name, f"common.{name}", f"common_{name}", _label(entity))
+        for name, entity in compiled.schema.entities.items()
+    ]
+    for (system, name), table in compiled.tables.mirrors.items():
+        label = column_name(compiled.schema.entity_sets[system, name].business_key[-1])
+        rows.append((f"{system}.{name}", system, name, None, table.fullname, compiled.tables.image(table).name, label))
+    names = ("place", "system", "entity_set", "entity", "relation", "image", "label")
+    return sa.union_all(
+        *(sa.select(*(_text(value).label(name) for name, value in zip(names, row, strict=True))) for row in rows)
+    )
+
+
+def _label(entity: CommonEntity) -> str:
+    name = entity.label or entity.key[-1]
+    return f"{name}_id" if entity.fields[name].reference else name
+
+
+def _text(value: str | None) -> sa.ColumnElement[Any]:
+    return sa.cast(sa.null() if value is None else sa.literal(value, sa.Text()), sa.Text)
+
+
+def missing(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """Inbound references to records that are not in their mirror: not shown by the system, or put aside."""
+    arms = []
+    for found in compiled.inbound():
+        for name, spec in found.mapping.spec.fields.items():
+            if spec.reference is not None:
+                arms.append(_missing(compiled, found, name, spec.reference))
+    texts = [_text(None).label(name) for name in ("flow", "field", "system", "key")]
+    sets = sa.cast(sa.null(), sa.ARRAY(sa.Text)).label("entity_sets")
+    nothing = sa.select(texts[0], sa.cast(sa.null(), sa.BigInteger).label("record_id"), *texts[1:3], sets, texts[3])
+    return sa.union_all(nothing.where(sa.false()), *arms)
+
+
+def _missing(compiled: Compiled, found: CompiledMap, name: str, reference: str) -> sa.Select[Any]:
+    mapping, source = found.mapping, found.view.source.alias("s")
+    column = source.c[column_name(reference)]
+    targets = mapping.entity_set.spec.fields[reference].targets
+    absent: list[sa.ColumnElement[bool]] = [column.is_not(None)]
+    for each in targets:
+        target = compiled.schema.entity_sets[mapping.system, each]
+        there = compiled.tables.mirror(target).alias(f"p_{each}".lower())
+        absent.append(sa.not_(sa.exists().where(there.c[column_name(target.spec.key[0])] == column)))
+    return sa.select(
+        _text(found.root or found.name).label("flow"), source.c.id.label("record_id"), _text(name).label("field"),
+        _text(mapping.system).label("system"), sa.literal(list(targets), sa.ARRAY(sa.Text)).label("entity_sets"),
+        sa.cast(column, sa.Text).label("key"),
+    ).where(*absent)  # fmt: skip
+
+
+def parts(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """The parts of each common record, wherever they are: in common, in the mirrors, or on their way to or from there.
+
+    A part that was deleted in common is one still while its pair lasts.
+    """
+    arms: list[sa.Select[Any]] = []
+    for entity in compiled.schema.entities.values():
+        whole = compiled.schema.parent_field(entity)
+        if whole is not None and whole[1].reference is not None:
+            arms += _parts_of(compiled, entity, whole[1].reference, f"{whole[0]}_id")
+    for found in compiled.maps:
+        for part in compiled.schema.maps if found.mapping.direction == "out" and found.root is None else ():
+            for wholes, field in whole_of(compiled, part, found.mapping):
+                mirror, shown = compiled.tables.mirror(wholes).alias("w"), compiled.tables.mirror(part.entity_set)
+                link, child = (
+                    compiled.tables.links[wholes.system, wholes.name, found.mapping.entity.entity],
+                    shown.alias("p"),
+                )
+                points = child.c[column_name(field)] == mirror.c[column_name(wholes.spec.key[0])]
+                joined = link.join(mirror, mirror.c.id == link.c.mirror_id).join(child, points)
+                row = _part(found.mapping.entity.entity, link.c.common_id, shown, child.c.id)
+                arms.append(sa.select(*row).select_from(joined).where(link.c.ended_at.is_(None)))
+    nothing = sa.select(*_part("", sa.null(), compiled.tables.captured[0], sa.null())).where(sa.false())
+    return sa.union_all(nothing, *arms)
+
+
+def _parts_of(compiled: Compiled, entity: CommonEntity, whole: str, column: str) -> Iterator[sa.Select[Any]]:
+    table = compiled.tables.common[entity.entity]
+    row = table.alias("c")
+    yield sa.select(*_part(whole, row.c[column], table, row.c.id))
+    for (system, name, of), link in compiled.tables.links.items():
+        if of != entity.entity:
+            continue
+        mirror = compiled.tables.mirrors[system, name]
+        pairs = row.join(link, sa.and_(link.c.common_id == row.c.id, link.c.ended_at.is_(None)))
+        yield sa.select(*_part(whole, row.c[column], mirror, link.c.mirror_id)).select_from(pairs)
+        if "root_id" in link.c:
+            written = link.c.root_id.is_not(None), link.c.ended_at.is_(None)
+            yield sa.select(*_part(whole, link.c.root_id, table, link.c.common_id)).where(*written)
+
+
+def _part(whole: str, whole_id: Any, table: sa.Table, record: Any) -> list[sa.ColumnElement[Any]]:
+    return [
+        _text(whole).label("entity"),
+        sa.cast(whole_id, sa.BigInteger).label("whole_id"),
+        _text(table.fullname).label("relation"),
+        sa.cast(record, sa.BigInteger).label("record_id"),
+    ]
+
+
+def find_gone(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """What ``sync.find`` would have found: the before-images of deleted records, by the same keys."""
+
+    def images(table: sa.Table, name: str, *, leads: bool) -> sa.FromClause:
+        image = compiled.tables.image(table)
+        if not leads:
+            return image.alias(name)
+        kept = [image.c[column.name] for column in table.columns if column.name in image.c]
+        deleted = sa.and_(
+            change.c.seq == image.c.seq, change.c.at == image.c.at, change.c.operation == "D",
+            change.c.relation == sa.cast(sa.literal(table.fullname, sa.Text), REGCLASS),
+        )  # fmt: skip
+        return sa.select(*kept).select_from(image.join(change, deleted)).subquery(name)
+
+    return find(compiled, images)

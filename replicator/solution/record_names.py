@@ -1,0 +1,252 @@
+"""How a person names a record, and what a record points at: ``sync.find``, ``sync.pair``, ``sync.parents``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.join_paths import Paths
+from replicator.mapping.language import CommonEntity, FieldMap
+from replicator.mapping.schema import EntitySet, Map, column_name
+from replicator.mapping.tables import common_column, fold
+from replicator.solution.union import union_all
+
+_kind: sa.ColumnElement[str] = sa.literal_column("$1", sa.Text)
+_key: sa.ColumnElement[str] = sa.literal_column("$2", sa.Text)
+_Source = sa.FromClause
+FIND = (
+    "create function sync.find(kind text, key text) returns table "
+    "(entity text, common_id bigint, system text, entity_set text, mirror_id bigint, record text) "
+    "language sql stable as"
+)
+
+
+class Rows(Protocol):
+    """Where records are looked for: in the tables themselves, or in what they held before."""
+
+    def __call__(self, table: sa.Table, name: str, *, leads: bool) -> sa.FromClause:
+        """The rows under an alias; ``leads``: those looked for themselves, not their wholes."""
+
+
+def _live(table: sa.Table, name: str, *, leads: bool) -> sa.FromClause:
+    return table.alias(name)
+
+
+def find(compiled: Compiled, rows: Rows = _live) -> sa.CompoundSelect[Any]:
+    """The records that somebody means by an entity (or ``system.EntitySet``) and a key; each arm goes by an index."""
+    arms = [_common(compiled, entity, rows) for entity in compiled.schema.entities.values()]
+    for entity_set in compiled.schema.entity_sets.values():
+        arms += _mirror(compiled, entity_set, rows)
+    return sa.union(*arms)
+
+
+def _row(entity: str | None, common: Any, entity_set: EntitySet | None, mirror: Any, record: Any) -> list[Any]:
+    def text(value: str | None) -> sa.ColumnElement[Any]:
+        return sa.cast(sa.null() if value is None else sa.literal(value), sa.Text)
+
+    return [
+        text(entity).label("entity"),
+        sa.cast(common, sa.BigInteger).label("common_id"),
+        text(entity_set.system if entity_set else None).label("system"),
+        text(entity_set.name if entity_set else None).label("entity_set"),
+        sa.cast(mirror, sa.BigInteger).label("mirror_id"),
+        sa.cast(record, sa.Text).label("record"),
+    ]
+
+
+def _common(compiled: Compiled, entity: CommonEntity, rows: Rows) -> sa.Select[Any]:
+    """Common records by the plain fields of their business key; a part by those of its whole before its own."""
+    table = rows(compiled.tables.common[entity.entity], "s", leads=True)
+    wanted, label = _by_key(compiled, entity, table, 1, rows)
+    row = _row(entity.entity, table.c.id, None, sa.null(), label)
+    return sa.select(*row).where(_kind == entity.entity, *wanted)
+
+
+def _by_key(
+    compiled: Compiled, entity: CommonEntity, table: _Source, first: int, rows: Rows
+) -> tuple[list[sa.ColumnElement[bool]], sa.ColumnElement[Any]]:
+    """The conditions, and what people call the record. ``first`` is the place in the key of its first own field."""
+    whole = compiled.schema.parent_field(entity)
+    wanted: list[sa.ColumnElement[bool]] = []
+    label: sa.ColumnElement[Any] = sa.cast(table.c[common_column(entity, entity.label or entity.key[-1])], sa.Text)
+    place = first
+    for name in entity.key:
+        column = table.c[common_column(entity, name)]
+        reference = entity.fields[name].reference
+        if whole is not None and name == whole[0] and reference is not None:
+            above = compiled.schema.entities[reference]
+            parent = rows(compiled.tables.common[reference], f"w{first}", leads=False)
+            conditions, called = _by_key(compiled, above, parent, place, rows)
+            wanted.append(column.in_(sa.select(parent.c.id).where(*conditions)))
+            named = sa.select(called).where(parent.c.id == column).limit(sa.literal_column("1")).scalar_subquery()
+            label = sa.func.concat_ws(" ", named, label)
+            place += sum(1 for each in above.key if not above.fields[each].reference)
+        elif reference is not None:  # a few of them lead the unique index: any will do
+            few = compiled.tables.common[reference].alias(f"r{first}_{name}")
+            if rows is _live:
+                wanted.append(column.in_(sa.select(few.c.id)))
+        else:
+            wanted.append(_equals(column, _part(place, compiled, entity)))
+            place += 1
+    return wanted, label
+
+
+def _part(place: int, compiled: Compiled, entity: CommonEntity) -> sa.ColumnElement[str]:
+    """A part of the key; a key of one field may hold commas."""
+    plain = [name for name in entity.key if not entity.fields[name].reference]
+    if compiled.schema.parent_field(entity) is None and len(plain) == 1 and place == 1:
+        return sa.case((_kind == entity.entity, _key), else_=sa.func.split_part(_key, ",", 1))
+    return sa.func.split_part(_key, ",", place)
+
+
+def _equals(column: sa.ColumnElement[Any], text: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Compared as keys are, by the index on the column."""
+    if isinstance(column.type, sa.Uuid):
+        return column == sa.func.sync.as_uuid(text, type_=sa.Uuid)
+    if isinstance(column.type, sa.Text):
+        return fold(column) == fold(sa.type_coerce(text, sa.Text))
+    return sa.cast(column, sa.Text) == sa.func.btrim(text)
+
+
+def _mirror(compiled: Compiled, entity_set: EntitySet, rows: Rows) -> Iterator[sa.Select[Any]]:
+    """A system's records by its own key, by their business key, and by that of the entity they become."""
+    table = rows(compiled.tables.mirror(entity_set), "m", leads=True)
+    spec = entity_set.spec
+    label = table.c[column_name(entity_set.business_key[-1])]
+    row = _row(None, sa.null(), entity_set, table.c.id, label)
+    own = [table.c[column_name(name)] for name in spec.key]
+    texts = [sa.func.split_part(_key, ",", place) for place in range(1, len(own) + 1)] if len(own) > 1 else [_key]
+    by_own = [_equals(column, text) for column, text in zip(own, texts, strict=True)]
+    yield sa.select(*row).where(_kind == str(entity_set), *by_own)
+    inbound = (each for each in compiled.schema.maps if each.direction == "in" and each.entity_set == entity_set)
+    entities = sorted({each.entity.entity for each in inbound})
+    if len(entity_set.business_key) == 1 and entity_set.business_key != spec.key:
+        kinds = [sa.literal(each) for each in (str(entity_set), *entities)]
+        yield sa.select(*row).where(_kind.in_(kinds), _equals(label, _key))
+
+
+def pairs(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """All crosswalks as one, the keys left out: so that a look by either side goes by its index."""
+    return sa.union_all(
+        *(
+            sa.select(
+                sa.literal(entity).label("entity"), link.c.common_id, sa.literal(system).label("system"),
+                sa.literal(name).label("entity_set"), link.c.mirror_id, link.c.ended_at,
+            )
+            for (system, name, entity), link in compiled.tables.links.items()
+        )
+    )  # fmt: skip
+
+
+def parents(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """What each record points at, by map: the record, the field, the parent, and whether the parent has landed."""
+    arms: list[sa.Select[Any]] = []
+    for found in compiled.maps:
+        for name, spec in found.mapping.spec.fields.items():
+            if spec.reference is not None:
+                arms += (_inward if found.mapping.direction == "in" else _outward)(compiled, found, name, spec)
+            elif spec.lookup is not None and found.mapping.direction == "out":
+                arms += _searched(compiled, found, name, spec)
+        if found.mapping.direction == "out" and found.root is None:
+            arms += _parts(compiled, found)
+    types: dict[str, Any] = {"flow": sa.Text, "record_id": sa.BigInteger, "field": sa.Text, "parent_table": sa.Text,
+                             "parent_id": sa.BigInteger, "need": sa.Text, "landed": sa.Boolean}  # fmt: skip
+    return union_all(arms, types)
+
+
+def _edge(
+    found: CompiledMap, record: Any, name: str, table: sa.Table, parent: Any, need: str, landed: sa.ColumnElement[bool]
+) -> list[sa.ColumnElement[Any]]:
+    return [
+        sa.literal(found.root or found.name).label("flow"),
+        record.label("record_id"),
+        sa.literal(name).label("field"),
+        sa.literal(table.fullname).label("parent_table"),
+        parent.label("parent_id"),
+        sa.literal(need).label("need"),
+        landed.label("landed"),
+    ]
+
+
+def _inward(compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
+    """Inbound: a record of the system that this one points at, and that has to become a common record."""
+    mapping, source = found.mapping, found.view.source.alias("s")
+    reference = mapping.entity.fields[name].reference
+    column = source.c[column_name(spec.reference or "")]
+    for set_name in mapping.entity_set.spec.fields[spec.reference or ""].targets:
+        target = compiled.schema.entity_sets[mapping.system, set_name]
+        link = compiled.tables.link(target, reference or "")
+        if link is None:
+            continue
+        mirror = compiled.tables.mirror(target)
+        pointed = mirror.alias("p")
+        landed = sa.exists().where(link.c.mirror_id == pointed.c.id, link.c.ended_at.is_(None))
+        edge = _edge(found, source.c.id, name, mirror, pointed.c.id, spec.need, landed)
+        yield sa.select(*edge).join_from(source, pointed, pointed.c[column_name(target.spec.key[0])] == column)
+
+
+def _outward(compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
+    """Outbound: a common record that this one points at, and that has to be in the system."""
+    field = found.mapping.entity_set.spec.fields[name]
+    sets = [field.repeats.partition(".")[0]] if field.repeats else field.targets
+    yield from _pointing(compiled, found, name, spec.reference or "", sets, spec.need)
+
+
+def _searched(compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
+    """Outbound: a look-up by the counterpart of a common record."""
+    fields = compiled.schema.entity_sets[found.mapping.system, spec.lookup or ""].spec.fields
+    for searched, path in spec.match.items():
+        if fields[searched].type == "reference":
+            yield from _pointing(compiled, found, name, path, fields[searched].targets[:1], spec.need)
+
+
+def _pointing(
+    compiled: Compiled, found: CompiledMap, name: str, path: str, sets: tuple[str, ...] | list[str], need: str
+) -> Iterator[sa.Select[Any]]:
+    mapping = found.mapping
+    paths = Paths(compiled.schema, compiled.tables, mapping, mapping.entity, "s")
+    step, kind, last = paths.end(path)
+    entity = paths.entity_pointed_at(kind, last)
+    parent = step[f"{last}_id"]
+    found_links = (compiled.tables.links.get((mapping.system, each, entity)) for each in sets)
+    links = [link for link in found_links if link is not None]
+    there = [sa.exists().where(link.c.common_id == parent, link.c.ended_at.is_(None)) for link in links]
+    record = paths.row.alias.c[found.view.root_column or "id"]
+    landed = sa.or_(sa.false(), *there)
+    edge = _edge(found, record, name, compiled.tables.common[entity], parent, need, landed)
+    yield sa.select(*edge).select_from(paths.join(paths.row.alias)).where(parent.is_not(None))
+
+
+def _parts(compiled: Compiled, found: CompiledMap) -> Iterator[sa.Select[Any]]:
+    """A whole waits for those of its parts that its own system shows and that are not merged yet."""
+    for part in compiled.schema.maps:
+        ends = whole_of(compiled, part, found.mapping)
+        for whole, field in ends:
+            wholes, parts = compiled.tables.mirror(whole).alias("w"), compiled.tables.mirror(part.entity_set)
+            child, link = parts.alias("p"), compiled.tables.links[whole.system, whole.name, found.mapping.entity.entity]
+            own = compiled.tables.link_of(part)
+            landed = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
+            edge = _edge(found, link.c.common_id, part.entity.entity, parts, child.c.id, "required", landed)
+            yield (
+                sa.select(*edge)
+                .select_from(
+                    link.join(wholes, wholes.c.id == link.c.mirror_id)
+                    .join(child, child.c[column_name(field)] == wholes.c[column_name(whole.spec.key[0])])
+                )
+                .where(link.c.ended_at.is_(None))
+            )  # fmt: skip
+
+
+def whole_of(compiled: Compiled, part: Map, whole: Map) -> Iterator[tuple[EntitySet, str]]:
+    """For the inbound map of a part: the entity sets of its whole, and the field that points there."""
+    parent = compiled.schema.parent_field(part.entity)
+    if part.direction == "out" or part.spec.when or parent is None or parent[1].reference != whole.entity.entity:
+        return
+    field = part.spec.fields[parent[0]].reference
+    for set_name in part.entity_set.spec.fields[field].targets if field else ():
+        target = compiled.schema.entity_sets[part.system, set_name]
+        if field and compiled.tables.link(target, whole.entity.entity) is not None:
+            yield target, field
