@@ -99,16 +99,16 @@ def print_details(console: Console, found: Mapping[str, Rows]) -> None:
     """The records that are not in step, one a line."""
     for row in found["blocked"]:
         print_line(
-            console, f"blocked       {row['map']}  {row['record']}  waits for {', '.join(row['waits_for'] or ())}"
+            console, f"blocked       {row['flow']}  {row['record']}  waits for {', '.join(row['waits_for'] or ())}"
         )
     for row in found["failed"]:
-        print_line(console, f"{row['state']:<13} {row['map']}  {row['record'] or '(unknown)'}  {row['reason']}")
+        print_line(console, f"{row['state']:<13} {row['flow']}  {row['record'] or '(unknown)'}  {row['reason']}")
     for row in found["not_eligible"]:
-        print_line(console, f"not eligible  {row['map']}  {row['record']}  {row['reason']}")
+        print_line(console, f"not eligible  {row['flow']}  {row['record']}  {row['reason']}")
     for row in found["skipped"]:
-        print_line(console, f"skipped       {row['map']}  {row['record']}  {row['state_before']}: {row['reason']}")
+        print_line(console, f"skipped       {row['flow']}  {row['record']}  {row['state_before']}: {row['reason']}")
     for row in found["observed"]:
-        print_line(console, f"observed      {row['map']}  {row['record']}  {row['reason']}")
+        print_line(console, f"observed      {row['flow']}  {row['record']}  {row['reason']}")
 
 
 def print_causes(console: Console, found: Rows) -> None:

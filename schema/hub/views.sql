@@ -1,7 +1,7 @@
 -- The views of schema sync that people read.
 
 create view sync.blocked as
-select m.name as map, d.record, d.waits_for, d.operation, d.since, d.tried_at, d.record_id, d.code, d.field,
+select m.name as flow, d.record, d.waits_for, d.operation, d.since, d.tried_at, d.record_id, d.code, d.field,
        sync.cause_of(m, d) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'blocked';
@@ -9,7 +9,7 @@ comment on view sync.blocked is
     'Records that wait, and what each of them waits for; operation update: it is there, but not complete yet';
 
 create view sync.failed as
-select m.name as map, d.record, d.state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,
+select m.name as flow, d.record, d.state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,
        d.since, d.record_id,
        sync.cause_of(m, d) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
@@ -23,7 +23,7 @@ comment on column sync.failed.operation is
     'What was to be done: create, update, delete; snapshot: a row that could not be taken in';
 
 create view sync.not_eligible as
-select m.name as map, d.record, d.reason, d.since, d.record_id
+select m.name as flow, d.record, d.reason, d.since, d.record_id
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'not_eligible';
 comment on view sync.not_eligible is 'Records that a map leaves out, and why';
@@ -43,7 +43,7 @@ comment on column sync.held.operation is 'What waits: delete or update';
 comment on column sync.held.since is 'When the first of them was proposed or marked';
 
 create view sync.skipped as
-select m.name as map, d.record, substr(d.operation, 5) as state_before, d.field, d.code,
+select m.name as flow, d.record, substr(d.operation, 5) as state_before, d.field, d.code,
        coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.since, d.record_id
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'skipped';
@@ -51,7 +51,7 @@ comment on view sync.skipped is 'Records that somebody decided to leave as they 
 comment on column sync.skipped.state_before is 'How it stood when it was skipped';
 
 create view sync.observed as
-select m.name as map, d.record, d.operation, d.reason, d.since, d.record_id
+select m.name as flow, d.record, d.operation, d.reason, d.since, d.record_id
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'observed';
 comment on view sync.observed is 'What flows in mode observe would write';
@@ -123,7 +123,7 @@ comment on column sync.put_aside.reason is 'In words; of one of the records';
 comment on column sync.put_aside.since is 'When the first of them was read';
 
 create view sync.amended as
-select m.name as map, a.record_id, a.field, a.sent, a.stored, a.at
+select m.name as flow, a.record_id, a.field, a.sent, a.stored, a.at
 from sync.accepted a join sync.map m on m.id = a.map_id
 where a.sent is distinct from a.stored;
 comment on view sync.amended is 'What a target made of the values it was sent';

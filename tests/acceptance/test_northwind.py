@@ -97,7 +97,7 @@ def test_another_run_sends_not_one_write(story: Story) -> None:
 def test_each_draft_is_left_out_with_its_reason(story: Story) -> None:
     drafts = {quote["quotenumber"] for quote in snapshot("sales", "quotes") if quote["statecode"] == 0}
     assert len(drafts) == 21
-    left_out = [row for row in story.status.json["not_eligible"] if "CDSSalesQuotationHeaders" in row["map"]]
+    left_out = [row for row in story.status.json["not_eligible"] if "CDSSalesQuotationHeaders" in row["flow"]]
     assert {row["record"] for row in left_out} == drafts
     assert {row["reason"] for row in left_out} == {"only active quotes go out, this one is Draft"}
 

@@ -287,8 +287,8 @@ def test_a_price_that_sales_rounds_settles_in_one_round_and_is_shown(systems: Sy
     systems.product("P-2", SalesPrice=10.123456)
     systems.settle()
     (product,) = systems.held("sales", "products", productnumber="P-2")
-    (amended,) = systems.rows("select map, field, sent, stored from sync.amended")
-    assert (amended["map"], amended["field"], amended["sent"]) == ("product > sales.products", "price", "10.123456")
+    (amended,) = systems.rows("select flow, field, sent, stored from sync.amended")
+    assert (amended["flow"], amended["field"], amended["sent"]) == ("product > sales.products", "price", "10.123456")
     assert amended["stored"].rstrip("0") == str(product["price"]) == "10.12"
     systems.product("P-2", SalesPrice=10.5)
     systems.settle()

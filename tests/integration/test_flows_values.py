@@ -19,7 +19,7 @@ def reference_data(systems: Systems) -> None:
 
 def rejected(systems: Systems) -> dict[str, Any]:
     """The one record that did not arrive."""
-    (found,) = systems.rows("select map, record, state, field, reason from sync.failed")
+    (found,) = systems.rows("select flow, record, state, field, reason from sync.failed")
     return found
 
 
@@ -39,7 +39,7 @@ def test_a_country_that_the_value_map_does_not_know_is_rejected_by_name_and_heal
     account = systems.account("A-1", address1_country="Atlantis")
     systems.settle()
     found = rejected(systems)
-    assert (found["map"], found["record"], found["state"]) == ("sales.accounts > account", "A-1", "rejected")
+    assert (found["flow"], found["record"], found["state"]) == ("sales.accounts > account", "A-1", "rejected")
     assert found["reason"].startswith("mailing_country: no value for 'Atlantis' of address1_country")
     assert systems.ops.records(CUSTOMERS) == []
     systems.sales.put("accounts", {"accountid": account["accountid"], "address1_country": "austria"})
@@ -128,7 +128,7 @@ def test_a_choice_that_nobody_mapped_is_rejected_by_field_and_value(systems: Sys
     systems.contact("C-1", systems.account("A-1"), gendercode=7)
     systems.settle()
     found = rejected(systems)
-    assert (found["map"], found["record"]) == ("sales.contacts > contact", "C-1")
+    assert (found["flow"], found["record"]) == ("sales.contacts > contact", "C-1")
     assert found["reason"].startswith("gender: no value for '7' of gendercode in the value map")
     assert systems.ops.records(PERSONS) == []
 
@@ -180,9 +180,9 @@ def test_an_account_without_a_number_stays_out_and_says_why(systems: Systems) ->
     systems.sales.put("accounts", {"accountid": account["accountid"], "accountnumber": None})
     systems.settle()
     assert systems.ops.records(CUSTOMERS) == []
-    said = systems.rows("select map, reason from sync.not_eligible")
+    said = systems.rows("select flow, reason from sync.not_eligible")
     why = "an account without an account number is not synchronised; give it one"
-    assert said == [{"map": "sales.accounts > account", "reason": why}]
+    assert said == [{"flow": "sales.accounts > account", "reason": why}]
     systems.sales.put("accounts", {"accountid": account["accountid"], "accountnumber": "A-1"})
     systems.settle()
     assert customer(systems)["OrganizationName"] == "Nameless"

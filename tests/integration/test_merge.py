@@ -38,10 +38,10 @@ def failed(filling: Filling) -> list[tuple[str, str, str]]:
     with filling.connection.begin():
         rows = filling.connection.execute(
             sa.text(
-                "select f.map, a.accountnumber, f.reason from sync.failed f join sales.accounts a on a.id = record_id"
+                "select f.flow, a.accountnumber, f.reason from sync.failed f join sales.accounts a on a.id = record_id"
             )
         )
-        return [(row.map, row.accountnumber, row.reason) for row in rows]
+        return [(row.flow, row.accountnumber, row.reason) for row in rows]
 
 
 def merge(filling: Filling) -> MergeResult:
@@ -114,7 +114,7 @@ def test_a_parent_that_is_rejected_holds_back_its_children_alone(strict: Filling
     with strict.connection.begin():
         contacts = strict.connection.execute(sa.text("select number from common.contact where number like 'D-%'"))
         assert contacts.scalars().all() == ["D-2"]
-        blocked = strict.connection.execute(sa.text("select map, record, waits_for from sync.blocked")).all()
+        blocked = strict.connection.execute(sa.text("select flow, record, waits_for from sync.blocked")).all()
     assert blocked == [("sales.contacts > contact", "D-1", ["account B-1"])]
 
 

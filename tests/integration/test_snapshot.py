@@ -283,8 +283,8 @@ def test_a_bad_row_is_put_aside_and_the_others_load(reads: Reads, field: str, va
 def test_what_was_put_aside_is_shown_with_what_failed(reads: Reads) -> None:
     reads.tampered("A-2", name="a\0b")
     reads.take("sales", "accounts")
-    (failed,) = reads.systems.rows("select map, record, state, field from sync.failed")
-    assert failed == {"map": "sales.accounts", "record": "A-2", "state": "rejected", "field": "name"}
+    (failed,) = reads.systems.rows("select flow, record, state, field from sync.failed")
+    assert failed == {"flow": "sales.accounts", "record": "A-2", "state": "rejected", "field": "name"}
 
 
 def test_the_row_itself_is_kept(reads: Reads) -> None:

@@ -167,9 +167,9 @@ def missing_parents(simulation: Simulation) -> Iterator[str]:
 def rejections(simulation: Simulation) -> Iterator[str]:
     """Only what people did wrong is rejected, and nothing that the hub should have known better."""
     with simulation.hub.connect() as connection:
-        for row in connection.execute(sa.text("select map, record, reason from sync.failed where state = 'rejected'")):
+        for row in connection.execute(sa.text("select flow, record, reason from sync.failed where state = 'rejected'")):
             if not any(words in row.reason for words in _DESERVED):
-                yield f"{row.map} {row.record}: {row.reason}"
+                yield f"{row.flow} {row.record}: {row.reason}"
 
 
 def deletes(simulation: Simulation) -> Iterator[str]:

@@ -47,7 +47,7 @@ def printed(print_: Any, *values: Any) -> str:
 
 ROW: dict[str, Any] = {
     "cause": "c1", "records": 1, "flow": "a > b", "state": "rejected", "code": NASTY, "field": None, "since": NOW,
-    "record": NASTY, "reason": NASTY, "map": "a > b", "waits_for": [NASTY], "topic": "a", "depth": 0, "said": NASTY,
+    "record": NASTY, "reason": NASTY, "waits_for": [NASTY], "topic": "a", "depth": 0, "said": NASTY,
     "next": None, "at": NOW, "by": NASTY, "action": "skip", "what": "a", "held": {"sales": NASTY}, "entity": "a",
     "id": 1, "base": None, "place": "a", "operation": "changed", "before": None, "after": NASTY, "origin": None,
     "known": True, "key": NASTY,
