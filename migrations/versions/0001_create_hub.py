@@ -50,7 +50,7 @@ STATE = (
     "lease",
     "map",
     "proposed_delete",
-    "rejected",
+    "quarantine",
     "run",
     "snapshot",
     "accepted",
@@ -154,7 +154,7 @@ def upgrade() -> None:
     sa.Column('source', sa.Text(), nullable=False, comment='The table its records come from'),
     sa.Column('target', sa.Text(), nullable=False, comment='The table that holds what they become'),
     sa.Column('rank', sa.SmallInteger(), nullable=False, comment='Dependency rank: lower goes first'),
-    sa.Column('root', sa.Text(), nullable=True, comment='For a part: the map of its whole'),
+    sa.Column('root', sa.Text(), nullable=True, comment='For a part: the map of its root'),
     sa.Column('hash', sa.Text(), nullable=False, comment='Of the compiled view; a new one marks every record'),
     sa.Column('marked_hash', sa.Text(), nullable=True, comment='The hash for which every record was last marked'),
     sa.Column('opened_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When the first delivery was let through; until then updates are counted'),
@@ -180,7 +180,7 @@ def upgrade() -> None:
     comment='Records that a system no longer shows: deleted within the budget, held over it'
     )
     op.create_index('ix_proposed_delete_record', 'proposed_delete', ['system', 'entity_set', 'record_id'], unique=False, schema='sync')
-    op.create_table('rejected',
+    op.create_table('quarantine',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('system', sa.Text(), nullable=False),
     sa.Column('entity_set', sa.Text(), nullable=False),
@@ -190,11 +190,11 @@ def upgrade() -> None:
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('row', sa.Text(), nullable=True, comment='The row as JSON, control characters escaped'),
     sa.Column('at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_rejected')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_quarantine')),
     schema='sync',
     comment='Rows of snapshots that could not be taken in, with the reason; replaced by the next read of the row'
     )
-    op.create_index('ix_rejected_key', 'rejected', ['system', 'entity_set', 'key'], unique=False, schema='sync')
+    op.create_index('ix_quarantine_key', 'quarantine', ['system', 'entity_set', 'key'], unique=False, schema='sync')
     op.create_table('run',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False, comment='window: one window of the log read'),
@@ -218,7 +218,7 @@ def upgrade() -> None:
     sa.Column('updated', sa.BigInteger(), nullable=True),
     sa.Column('deleted', sa.BigInteger(), nullable=True),
     sa.Column('held', sa.BigInteger(), nullable=True, comment="Proposed deletes held for a person's decision"),
-    sa.Column('rejected', sa.BigInteger(), nullable=True, comment='Rows that could not be taken in'),
+    sa.Column('quarantined', sa.BigInteger(), nullable=True, comment='Rows that could not be taken in'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_snapshot')),
     schema='sync',
     comment='The reads that changed something'
@@ -1254,7 +1254,7 @@ def upgrade() -> None:
     sa.Column('mirror_id', sa.BigInteger(), nullable=False),
     sa.Column('common_id', sa.BigInteger(), nullable=False),
     sa.Column('ended_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When the pair was parted; null while it lives'),
-    sa.Column('root_id', sa.BigInteger(), nullable=True, comment='The common record of the whole this part was written with'),
+    sa.Column('root_id', sa.BigInteger(), nullable=True, comment='The common record of the root this part was written with'),
     schema='sync',
     comment='Which record of ops.CDSSalesQuotationLines is which common quote_line'
     )

@@ -1,4 +1,4 @@
-"""remember what a person asked for, and pair a moved part in both wholes
+"""remember what a person asked for, and pair a moved part in both aggregates
 
 Why: a wish to try again was forgotten at the first pause that a system asked for. And a line that moved from a quote
 that is left alone could not be paired in its new quote, which stopped all deliveries to the system. Expands only.
@@ -22,7 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Pairs of parts that their old whole still holds are parted."""
+    """Pairs of parts that their old root still holds are parted."""
     op.execute(f"""
         update sync.{PAIRS} l set ended_at = now()
         from common.quote_line c where c.id = l.common_id and c.quote_id <> l.root_id and l.ended_at is null

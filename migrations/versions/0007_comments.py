@@ -50,7 +50,7 @@ COMMENTS = {
         "updated": "Records that differed from the mirror",
         "deleted": "Records that were gone, and within the budget",
     },
-    "sync.rejected": {
+    "sync.quarantine": {
         "id": "Number of the row",
         "system": "The system it was read from",
         "entity_set": "The entity set it was read from",

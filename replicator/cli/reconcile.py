@@ -87,7 +87,7 @@ def told(found: ReconcileResult) -> Iterator[str]:
 
 def _read(found: ReconcileResult) -> Iterator[str]:
     for row in found.read:
-        news = [f"{row[name]} {name}" for name in ("new", "changed", "gone", "held", "rejected") if row[name]]
+        news = [f"{row[name]} {name}" for name in ("new", "changed", "gone", "held", "quarantined") if row[name]]
         if news:
             yield f"read {row['entity_set']}: {many(row['rows'], 'record')}; not known before: {', '.join(news)}"
     for row in found.not_read:

@@ -48,9 +48,9 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
         print_line(console, f"      decide with: replicator approve|reject --flow {shlex.quote(row['flow'])}")
     if any(row["conflicts"] for row in found["flows"]):
         print_line(console, "conflicts: list them with: replicator conflicts; decide with: replicator resolve")
-    for row in found["put_aside"]:
+    for row in found["quarantined"]:
         records = many(row["records"], "record")
-        print_line(console, f"put aside: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
+        print_line(console, f"quarantined: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
     for line in _not_read(found["problems"]):
         print_line(console, line)
     _print_surroundings(console, found)

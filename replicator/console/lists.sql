@@ -64,7 +64,7 @@ from sync.entity_set e order by e.system, e.entity_set limit 200;
 -- name: snapshots
 -- The reads that changed something.
 select s.id, s.system, s.entity_set, s.kind, s.started_at, s.finished_at, s.finished_at - s.started_at as took, s.rows,
-       s.inserted, s.updated, s.deleted, s.held, s.rejected
+       s.inserted, s.updated, s.deleted, s.held, s.quarantined
 from sync.snapshot s order by s.id desc limit :limit offset :offset;
 
 -- name: windows

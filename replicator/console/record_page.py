@@ -123,8 +123,8 @@ def _page(look: PageContext, found: FoundRecord, kind: str, key: str, others: Se
         "is_there": bool(common), "sides": sides, "rows": rows, "deliveries": list(_deliveries(look, found)),
         "conflicts": conflicts,
         "held": [row for place in found.mirrors for row in look.rows(_sql["held"], **_place(*place))],
-        "rejected": [row for side in sides if side.key for row in look.rows(
-            _sql["rejected"], system=side.entity_set.system, entity_set=side.entity_set.name, key=side.key)],
+        "quarantined": [row for side in sides if side.key for row in look.rows(
+            _sql["quarantined"], system=side.entity_set.system, entity_set=side.entity_set.name, key=side.key)],
         "parts_of": list(_parts(look, found)),
         "others": [name for name in (name_of(look, each) for each in others) if name],
         "explained": look.rows(_sql["explain"], kind=kind, key=key),

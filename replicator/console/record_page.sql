@@ -36,9 +36,9 @@ select p.system || '.' || p.entity_set as entity_set, p.record, p.reason, p.prop
 from sync.proposed_delete p
 where p.state = 'held' and p.system = :system and p.entity_set = :entity_set and p.record_id = :mirror_id;
 
--- name: rejected
+-- name: quarantined
 -- Rows of the record that a read could not take in.
-select r.field, r.reason, r.at from sync.rejected r
+select r.field, r.reason, r.at from sync.quarantine r
 where r.system = :system and r.entity_set = :entity_set and r.key = :key;
 
 -- name: explain

@@ -88,7 +88,7 @@ def mirror_key(look: PageContext, entity_set: EntitySet, number: int) -> str | N
 
 
 def _common_key(look: PageContext, entity: CommonEntity, number: int, depth: int = 0) -> str | None:
-    """The plain fields of the business key, those of the whole before those of the part."""
+    """The plain fields of the business key, those of the root before those of the part."""
     table = look.compiled.tables.common[entity.entity]
     columns = [table.c[common_column(entity, name)] for name in entity.key]
     row = look.connection.execute(sa.select(*columns).where(table.c.id == number)).first()

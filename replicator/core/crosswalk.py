@@ -11,7 +11,7 @@ from replicator.core.mark import mark_through
 from replicator.mapping.compiled import Compiled, CompiledMap
 
 Pair = tuple[int, int, int | None]
-"""A common record, the mirror row of its counterpart, and for a part the common record of its whole."""
+"""A common record, the mirror row of its counterpart, and for a part the common record of its root."""
 
 
 def link(

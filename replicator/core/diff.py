@@ -72,7 +72,7 @@ def desired_of_claim(
 def diff(view: DesiredView, map_id: int, claimed: Claimed, *, by_root: bool = False) -> sa.Select[Any]:
     """A row per claimed record: all of the desired view, ``action``, ``changed`` columns and the target's own image.
 
-    ``by_root`` claims by the whole instead of the record itself. The target's columns are called ``now_<column>``.
+    ``by_root`` claims by the root instead of the record itself. The target's columns are called ``now_<column>``.
     """
     if claimed.few:
         return _diff_of_few(view, map_id, by_root)
@@ -96,10 +96,10 @@ def _diff(view: DesiredView, map_id: int, span: Span | None, by_root: bool) -> s
     return sa.select(claim.c.record_id, *values, *both.told, *image, *decision).select_from(both.joined)
 
 
-def differences(view: DesiredView, map_id: sa.ColumnElement[int], whole: DesiredView | None) -> sa.Select[Any]:
-    """The same over all records of a map, those only that are not in step: record_id (of the whole), record, action.
+def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredView | None) -> sa.Select[Any]:
+    """The same over all records of a map, those only that are not in step: record_id (of the root), record, action.
 
-    ``fields`` holds by field the value there now and the one wanted. ``whole`` is the map of a part's whole: what is
+    ``fields`` holds by field the value there now and the one wanted. ``root`` is the map of a part's root: what is
     left alone there is left alone with its parts.
     """
     v, t = view.view.alias("v"), view.target.alias("t")
@@ -109,8 +109,8 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], whole: Desired
         _record(view, v).label("record_id"), v.c.record, action, v.c.source_id, v.c.target_id,
         _fields(view, map_id, v, t, both).label("fields"), v.c.reason, v.c.waits_for,
     ).select_from(both.joined)  # fmt: skip
-    if whole is not None:
-        w = whole.view.alias("w")
+    if root is not None:
+        w = root.view.alias("w")
         left = w.c.verdict == sa.literal_column("'not eligible'")
         rows = rows.where(sa.not_(sa.exists().where(w.c.source_id == _record(view, v), left)))
     decided = rows.subquery("decided")
@@ -154,7 +154,7 @@ def _pair(column: TargetColumn, v: sa.FromClause, t: sa.FromClause, both: Sides)
 
 
 def _record(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[int]:
-    """The record that is marked and claimed: for a part its whole."""
+    """The record that is marked and claimed: for a part its root."""
     return sa.func.coalesce(v.c.root_id, v.c.source_id) if view.root_column else v.c.source_id
 
 
@@ -256,7 +256,7 @@ def _action(
 
 
 def _says_why(view: DesiredView, v: sa.FromClause, differs: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """A linked record that is left out now is shown once it differs from its counterpart; a part holds no whole."""
+    """A linked record that is left out now is shown once it differs from its counterpart; a part holds no root."""
     return sa.false() if view.root_column else sa.and_(v.c.reason.is_not(None), differs)
 
 
@@ -298,7 +298,7 @@ def _rekeyed(view: DesiredView, v: sa.FromClause, t: sa.FromClause) -> Iterator[
 def _taken(view: DesiredView, v: sa.FromClause) -> Iterator[sa.ColumnElement[bool]]:
     """Outbound: the target holds this business key already, and linking did not pair the two.
 
-    (The lines of a whole trade places among themselves: their keys are free again when the whole is written.)
+    (The parts of a root trade places among themselves: their keys are free again when the root is written.)
     """
     if view.mapping.direction == "out" and view.root_column is None:
         other = view.target.alias("taken")

@@ -17,7 +17,7 @@ from replicator.hub.replication_tables import delivery, map_, run
 from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.desired_views import DesiredView
-from replicator.mapping.missing_parts import wholes
+from replicator.mapping.missing_parts import roots_of
 from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
@@ -121,7 +121,7 @@ def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, in
 def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
     """Mark all records of the maps whose compiled text is not the one they were last marked for.
 
-    Their updates are counted anew before they go out; those of a part with its whole.
+    Their updates are counted anew before they go out; those of a part with its root.
     """
     with leading(connection):
         rows = connection.execute(
@@ -144,10 +144,10 @@ def _everything(view: DesiredView) -> sa.Select[Any]:
     return sa.select(both.c.record_id)
 
 
-def mark_wholes(
+def mark_roots(
     connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], entity_set: EntitySet, keys: Sequence[str]
 ) -> None:
-    """Mark the wholes of these keys: a part of theirs in this entity set could not be taken in, or can be now."""
+    """Mark the roots of these keys: a part of theirs in this entity set could not be taken in, or can be now."""
     for part in compiled.schema.part_sets:
         parent = compiled.schema.parent_field(part.mapping.entity)
         entity = parent[1].reference if parent else None
@@ -155,7 +155,7 @@ def mark_wholes(
             continue
         for found in compiled.maps:
             if found.mapping.direction == "out" and found.mapping.entity.entity == entity:
-                records = wholes(compiled.tables, part, entity, keys)
+                records = roots_of(compiled.tables, part, entity, keys)
                 connection.execute(marking_of(ids[compiled.marked(found).name], records))
 
 

@@ -11,7 +11,7 @@ from replicator.core.diff import INCOMPLETE
 _STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked"}
 
 
-INVALID, CLASH, KEY_CHANGED = "invalid", "clash", "key changed"
+INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"
 """Codes of what the hub itself found out."""
 
 
@@ -21,8 +21,8 @@ def shown(row: Any, key: Sequence[str] = ()) -> Shown | None:
     if row.action == "invalid":
         field, told, _ = (row.reason or "").partition(": ")
         return Shown(row.record_id, "rejected", row.record, row.reason, None, None, INVALID, field if told else None)
-    if row.action == CLASH:
-        return Shown(row.record_id, "blocked", row.record, None, row.waits_for, None, CLASH, fields)
+    if row.action == KEY_CONFLICT:
+        return Shown(row.record_id, "blocked", row.record, None, row.waits_for, None, KEY_CONFLICT, fields)
     if row.action in _STATES:
         return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for)
     if row.action == INCOMPLETE:
@@ -41,7 +41,7 @@ def shown(row: Any, key: Sequence[str] = ()) -> Shown | None:
     if row.action == "taken":
         holder = row.holder or "more than one, or of no known record"
         words = f"a key of its own in the target: there it is that of {holder}"
-        return Shown(row.record_id, "blocked", row.record, None, [words], None, CLASH, fields)
+        return Shown(row.record_id, "blocked", row.record, None, [words], None, KEY_CONFLICT, fields)
     if row.action == "rekey":
         return Shown(
             row.record_id,

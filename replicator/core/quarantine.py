@@ -1,4 +1,4 @@
-"""Rows of a system that do not fit their entity set: put aside with the reason; the wholes of such parts are marked."""
+"""Rows of a system that do not fit their entity set: quarantined, with the reason; roots of such parts are marked."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import simplejson
 import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Row
-from replicator.core.mark import mark_wholes
-from replicator.hub.replication_tables import rejected
+from replicator.core.mark import mark_roots
+from replicator.hub.replication_tables import quarantine
 from replicator.hub.sql import statements
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.schema import EntitySet
 
 KEY_SEPARATOR = "\x1f"
-_ROW_CHARACTERS = 10_000  # of a rejected row that are kept
+_ROW_CHARACTERS = 10_000  # of a quarantined row that are kept
 _sql = statements(__name__)
 
 
@@ -29,7 +29,7 @@ class Bad:
 
 
 @dataclass(frozen=True)
-class Aside:
+class Quarantine:
     """What becomes of the rows of one entity set that do not fit it, within the caller's transaction."""
 
     connection: sa.Connection
@@ -47,12 +47,14 @@ class Aside:
         if not bad:
             return
         rows = [self._noted(found) for found in bad]
-        mine = sa.and_(rejected.c.system == self.entity_set.system, rejected.c.entity_set == self.entity_set.name)
-        earlier = sa.true() if since is None else rejected.c.at < since
-        same = rejected.c.key == sa.any_(sa.literal([row["key"] for row in rows], sa.ARRAY(sa.Text)))
-        before = self.connection.execute(sa.delete(rejected).where(mine, same, earlier).returning(rejected.c.whole))
-        self._mark([*before.scalars(), *(row["whole"] for row in rows)])
-        self.connection.execute(rejected.insert(), rows)
+        mine = sa.and_(quarantine.c.system == self.entity_set.system, quarantine.c.entity_set == self.entity_set.name)
+        earlier = sa.true() if since is None else quarantine.c.at < since
+        same = quarantine.c.key == sa.any_(sa.literal([row["key"] for row in rows], sa.ARRAY(sa.Text)))
+        before = self.connection.execute(
+            sa.delete(quarantine).where(mine, same, earlier).returning(quarantine.c.root_key)
+        )
+        self._mark([*before.scalars(), *(row["root_key"] for row in rows)])
+        self.connection.execute(quarantine.insert(), rows)
 
     def _noted(self, found: Bad) -> dict[str, str | None]:
         return {
@@ -60,14 +62,14 @@ class Aside:
             "entity_set": self.entity_set.name,
             "record": record_of(self.entity_set, found.row),
             "key": key_of(self.entity_set, found.row),
-            "whole": self._whole_of(found.row),
+            "root_key": self._root_key_of(found.row),
             "field": found.problem.field,
             "reason": str(found.problem),
             "row": _as_text(found.row),
         }
 
     def forget(self, started: object, keys: Sequence[str] | None) -> None:
-        """Rows that earlier reads put aside: those of these keys have been read since, or all (None: a whole read)."""
+        """Drop what earlier reads quarantined: rows of these keys, read since, or all of them (None: a whole read)."""
         values = {"system": self.entity_set.system, "entity_set": self.entity_set.name, "started": started}
         if keys is None:
             gone = self.connection.execute(_sql["forget_all"], values)
@@ -78,10 +80,10 @@ class Aside:
     def _mark(self, keys: Sequence[str | None]) -> None:
         known = sorted({key for key in keys if key is not None})
         if known and self.compiled is not None and self.ids is not None:
-            mark_wholes(self.connection, self.compiled, self.ids, self.entity_set, known)
+            mark_roots(self.connection, self.compiled, self.ids, self.entity_set, known)
 
-    def _whole_of(self, row: Row) -> str | None:
-        """The key of the whole that the row is a part of; None where it is no part, or that cannot be read either."""
+    def _root_key_of(self, row: Row) -> str | None:
+        """The key of the root that the row is a part of; None where it is no part, or that cannot be read either."""
         reference = self._reference
         if reference is None:
             return None

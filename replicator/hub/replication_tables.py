@@ -80,7 +80,7 @@ map_ = sa.Table(
     sa.Column("source", sa.Text, nullable=False, comment="The table its records come from"),
     sa.Column("target", sa.Text, nullable=False, comment="The table that holds what they become"),
     sa.Column("rank", sa.SmallInteger, nullable=False, comment="Dependency rank: lower goes first"),
-    sa.Column("root", sa.Text, comment="For a part: the map of its whole"),
+    sa.Column("root", sa.Text, comment="For a part: the map of its root"),
     sa.Column("hash", sa.Text, nullable=False, comment="Of the compiled view; a new one marks every record"),
     sa.Column("marked_hash", sa.Text, comment="The hash for which every record was last marked"),
     sa.Column("opened_at", _time, comment="When the first delivery was let through; until then updates are counted"),
@@ -199,20 +199,20 @@ snapshot = sa.Table(
     sa.Column("updated", sa.BigInteger, comment="Records that differed from the mirror"),
     sa.Column("deleted", sa.BigInteger, comment="Records that were gone, and within the budget"),
     sa.Column("held", sa.BigInteger, comment="Proposed deletes held for a person's decision"),
-    sa.Column("rejected", sa.BigInteger, comment="Rows that could not be taken in"),
+    sa.Column("quarantined", sa.BigInteger, comment="Rows that could not be taken in"),
     schema="sync",
     comment="The reads that changed something",
 )
 
-rejected = sa.Table(
-    "rejected",
+quarantine = sa.Table(
+    "quarantine",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True, comment="Number of the row"),
     sa.Column("system", sa.Text, nullable=False, comment="The system it was read from"),
     sa.Column("entity_set", sa.Text, nullable=False, comment="The entity set it was read from"),
     sa.Column("record", sa.Text, comment="What people call the record, where it could be read"),
     sa.Column("key", sa.Text, comment="The system's key fields, where they could be read"),
-    sa.Column("whole", sa.Text, comment="For a part: the key of the whole it belongs to, where it could be read"),
+    sa.Column("root_key", sa.Text, comment="For a part: the key of the root it belongs to, where it could be read"),
     sa.Column("field", sa.Text, comment="The field that does not fit, where it is a single one"),
     sa.Column("reason", sa.Text, nullable=False, comment="What does not fit, in words"),
     sa.Column("row", sa.Text, comment="The row as JSON, control characters escaped"),
@@ -220,8 +220,8 @@ rejected = sa.Table(
     schema="sync",
     comment="Rows of snapshots that could not be taken in, with the reason; replaced by the next read of the row",
 )
-sa.Index("ix_rejected_key", rejected.c.system, rejected.c.entity_set, rejected.c.key)
-sa.Index("ix_rejected_whole", rejected.c.whole, postgresql_where=rejected.c.whole.is_not(None))
+sa.Index("ix_quarantine_key", quarantine.c.system, quarantine.c.entity_set, quarantine.c.key)
+sa.Index("ix_quarantine_root_key", quarantine.c.root_key, postgresql_where=quarantine.c.root_key.is_not(None))
 
 proposed_delete = sa.Table(
     "proposed_delete",

@@ -12,10 +12,10 @@ from replicator.mapping.schema import EntitySet, column_name
 from replicator.mapping.tables import key_expressions, mirror_key
 
 
-def clashing(
+def duplicate_keys(
     connection: sa.Connection, entity_set: EntitySet, stage: sa.TableClause, mirror: sa.Table
 ) -> dict[str, Bad]:
-    """The staged records to be put aside, by their place in the stage; each says which records bear the key.
+    """The staged records to be quarantined, by their place in the stage; each says which records bear the key.
 
     The record stays that the mirror knows in this writing, else the one that was read first: a read changes no owner.
     """
@@ -35,10 +35,10 @@ def clashing(
     groups: dict[str, list[Any]] = {}
     for row in rows:
         groups.setdefault(row.key_group, []).append(row)
-    return {row.place: _aside(entity_set, row, same) for same in groups.values() for row in same[1:]}
+    return {row.place: _as_bad(entity_set, row, same) for same in groups.values() for row in same[1:]}
 
 
-def _aside(entity_set: EntitySet, row: Any, same: list[Any]) -> Bad:
+def _as_bad(entity_set: EntitySet, row: Any, same: list[Any]) -> Bad:
     fields = entity_set.spec.fields
     (*_, differing) = [name for name in entity_set.spec.key if len({getattr(r, column_name(name)) for r in same}) > 1]
     written = ", ".join(ascii(getattr(each, column_name(differing))) for each in same)

@@ -1,4 +1,4 @@
-"""Clashes: records that bear the same business key. None overwrites another; each says who the others are."""
+"""Key conflicts: records that bear the same business key. None overwrites another; each says who the others are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from replicator.core.outcome import CLASH
+from replicator.core.outcome import KEY_CONFLICT
 from replicator.hub.sql import built_once
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.tables import fold
@@ -16,13 +16,13 @@ from replicator.mapping.tables import fold
 def blocking(
     work: sa.TableClause, which: sa.ColumnElement[bool], why: sa.ColumnElement[str], action: str = "blocked"
 ) -> sa.Update:
-    """Turn the action of some of the records under way into ``blocked``, or ``clash``, for a reason."""
+    """Turn the action of some of the records under way into ``blocked``, or ``key conflict``, for a reason."""
     nothing = sa.cast(sa.text("'{}'"), sa.ARRAY(sa.Text))
     return sa.update(work).where(which).values(action=action, waits_for=sa.func.array_append(nothing, why))
 
 
 @built_once
-def clashes(view: DesiredView, work: sa.TableClause) -> list[sa.Update]:
+def key_conflicts(view: DesiredView, work: sa.TableClause) -> list[sa.Update]:
     """Statements that block records under way whose business key another record has, before anything is written.
 
     Records that are to be created are only compared among themselves: whether common has their key already is what
@@ -55,18 +55,18 @@ def _among_themselves(
     """Several new records with one key: none of them is created, for any choice would be a guess."""
     named = {f"key_{place}": key for place, key in enumerate(keys)}
     doubled = sa.select(*keys).where(create).group_by(*keys).having(sa.func.count() > 1)
-    twins = (  # the names are put together for those few only
+    sharing = (  # the names are put together for those few only
         sa.select(
             *(key.label(name) for name, key in named.items()),
             sa.func.string_agg(work.c.record, sa.literal(", ")).label("records"),
         )
         .where(create, sa.tuple_(*keys).in_(doubled))
         .group_by(*keys)
-        .subquery("twins")
+        .subquery("sharing")
     )
-    same = sa.and_(*(twins.c[name] == key for name, key in named.items()))
-    words = sa.literal("a key of its own: one business key is that of ") + twins.c.records
-    return blocking(work, sa.and_(create, same), words, CLASH)
+    same = sa.and_(*(sharing.c[name] == key for name, key in named.items()))
+    words = sa.literal("a key of its own: one business key is that of ") + sharing.c.records
+    return blocking(work, sa.and_(create, same), words, KEY_CONFLICT)
 
 
 def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElement[bool]) -> sa.Update:
@@ -83,7 +83,7 @@ def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElemen
     entity = view.mapping.entity.entity
     other = sa.func.concat(f"a key of its own: {target.fullname} ", target.c.id, f" is {entity} ", label, " already")
     before = sa.literal("; this one was ") + view.paths.label_of(entity, work.c.target_id)
-    return blocking(work, sa.and_(which, same, sa.not_(freed)), sa.func.concat(other, before), CLASH)
+    return blocking(work, sa.and_(which, same, sa.not_(freed)), sa.func.concat(other, before), KEY_CONFLICT)
 
 
 @built_once

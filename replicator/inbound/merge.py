@@ -21,7 +21,7 @@ from replicator.core.outcome import shown
 from replicator.hub.lease import leading
 from replicator.hub.sql import analyze, built_once, enough_memory, prefer_whole_joins, thought_small
 from replicator.inbound.field_conflicts import Conflicts, told_columns
-from replicator.inbound.key_conflicts import blocking, clashes, moves_keys, parking, refused
+from replicator.inbound.key_conflicts import blocking, key_conflicts, moves_keys, parking, refused
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import DesiredView
 
@@ -188,7 +188,7 @@ class _MapMerge:
         self.conflicts.prepare()
         actions = self._make_work()
         if actions & {"create", "update"}:
-            for statement in clashes(self.view, self.work):
+            for statement in key_conflicts(self.view, self.work):
                 self.connection.execute(statement)
         gone = self._remove(actions)
         updated = self._update() if "update" in actions else 0

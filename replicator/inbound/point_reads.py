@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from replicator.connectors.protocol import Connector, FieldProblem, Image, Row
 from replicator.core.fetch import Refusal, fetch_each
 from replicator.core.mirror import Seen, set_origin, store, take_turns
-from replicator.core.quarantine import Aside, Bad
+from replicator.core.quarantine import Bad, Quarantine
 from replicator.hub.lease import leading
 from replicator.mapping.schema import EntitySet, column_name
 
@@ -30,10 +30,15 @@ class ByKey:
     """Looks records of one entity set up that the mirror holds."""
 
     def __init__(
-        self, connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table, connector: Connector, aside: Aside
+        self,
+        connection: sa.Connection,
+        entity_set: EntitySet,
+        mirror: sa.Table,
+        connector: Connector,
+        quarantine: Quarantine,
     ) -> None:
         self.connection, self.entity_set, self.mirror, self.connector = connection, entity_set, mirror, connector
-        self.aside = aside
+        self.quarantine = quarantine
 
     def fetch(self, ids: Sequence[int]) -> Fetched:
         """What the system holds of these mirror rows."""
@@ -55,7 +60,7 @@ class ByKey:
         return self.connection.execute(wanted).all()
 
     def store(self, fetched: Fetched) -> set[int]:
-        """Bring the mirror up to what was found, in the transaction that is open; rows that do not fit are put aside.
+        """Bring the mirror up to what was found, in the transaction that is open; rows that do not fit are quarantined.
 
         The ids of the records that this was about: others have been written since they were asked for, by an
         acknowledgement for example, and nobody knows whether what was found is newer.
@@ -66,7 +71,7 @@ class ByKey:
         still = {row.id for row in now if row.version == fetched.versions[row.id]}
         seen, bad = self._decoded(row for record, row in fetched.rows.items() if row is not None and record in still)
         store(self.connection, self.mirror, self.entity_set, seen)
-        self.aside.put(bad)
+        self.quarantine.put(bad)
         return still
 
     def _decoded(self, rows: Iterable[Row]) -> tuple[list[Seen], list[Bad]]:

@@ -18,14 +18,14 @@ from replicator.config import Budget
 from replicator.connectors.protocol import Connector, Page
 from replicator.core.fetch import Refusal
 from replicator.core.mirror import remove, set_origin, take_turns
-from replicator.core.quarantine import KEY_SEPARATOR, Aside, key_of
+from replicator.core.quarantine import KEY_SEPARATOR, Quarantine, key_of
 from replicator.errors import ReplicatorError, RequestRefused, Stopping, TokenExpired
 from replicator.hub.lease import leading
 from replicator.hub.replication_tables import proposed_delete, snapshot
 from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
 from replicator.inbound import resync_requests, stage
 from replicator.inbound.delete_budget import over_budget
-from replicator.inbound.duplicate_keys import clashing
+from replicator.inbound.duplicate_keys import duplicate_keys
 from replicator.inbound.point_reads import ByKey
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.schema import EntitySet, column_name
@@ -45,12 +45,12 @@ class SnapshotResult:
     updated: int = 0
     deleted: int = 0
     held: int = 0
-    rejected: int = 0
+    quarantined: int = 0
 
     @property
     def anything(self) -> bool:
         """Whether the mirror, or what is shown of it, changed."""
-        return bool(self.inserted or self.updated or self.deleted or self.held or self.rejected)
+        return bool(self.inserted or self.updated or self.deleted or self.held or self.quarantined)
 
 
 class Snapshots:
@@ -64,14 +64,14 @@ class Snapshots:
         compiled: Compiled | None = None,
         ids: Mapping[str, int] | None = None,
     ) -> None:
-        """With ``compiled`` and the ids of its maps, wholes are marked whose parts were put aside."""
+        """With ``compiled`` and the ids of its maps, roots are marked whose parts were quarantined."""
         self.connection = connection
         self.tables = tables
         self.connector = connector
         self.compiled, self.ids = compiled, ids
 
-    def _aside(self, entity_set: EntitySet) -> Aside:
-        return Aside(self.connection, entity_set, self.connector, self.compiled, self.ids)
+    def _quarantine(self, entity_set: EntitySet) -> Quarantine:
+        return Quarantine(self.connection, entity_set, self.connector, self.compiled, self.ids)
 
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> SnapshotResult:
         """Read the set (only what changed, where its system can tell) and bring the mirror up to it."""
@@ -106,12 +106,12 @@ class Snapshots:
         with leading(self.connection):
             moment = self.connection.execute(_sql["moment"]).scalar_one()
             started = self.connection.execute(sa.select(sa.func.sync.now())).scalar_one()
-        aside = self._aside(entity_set)
-        read = _Reading(self.connection, entity_set, mirror, self.connector, aside, started)
+        quarantine = self._quarantine(entity_set)
+        read = _Reading(self.connection, entity_set, mirror, self.connector, quarantine, started)
         for page in self.connector.read(entity_set.spec, token):
             read.add(page)
         kind: Literal["whole", "changed"] = "changed" if token else "whole"
-        load = _Loading(self.connection, entity_set, mirror, kind, moment, aside)
+        load = _Loading(self.connection, entity_set, mirror, kind, moment, quarantine)
         with leading(self.connection):
             taken = load.load(read, budget, started, token)
         if load.touched and self._read_again(entity_set, mirror, load.touched):
@@ -135,7 +135,7 @@ class Snapshots:
         """Read records by key into their mirror; those that are not there, and whether nothing is known of any."""
         gone: list[int] = []
         unsure = False
-        by_key = ByKey(self.connection, entity_set, mirror, self.connector, self._aside(entity_set))
+        by_key = ByKey(self.connection, entity_set, mirror, self.connector, self._quarantine(entity_set))
         for part in _slices(ids):
             found = by_key.fetch(part)
             with leading(self.connection):
@@ -150,7 +150,7 @@ class Snapshots:
         with leading(self.connection):
             decided = {row.record_id: row.id for row in self.connection.execute(_sql["decided"], names)}
         gone = 0
-        by_key = ByKey(self.connection, entity_set, mirror, self.connector, self._aside(entity_set))
+        by_key = ByKey(self.connection, entity_set, mirror, self.connector, self._quarantine(entity_set))
         refused: dict[int, Refusal] = {}
         for part in _slices(list(decided)):
             found = by_key.fetch(part)
@@ -183,16 +183,16 @@ class _Reading:
         entity_set: EntitySet,
         mirror: sa.Table,
         connector: Connector,
-        aside: Aside,
+        quarantine: Quarantine,
         started: object,
     ) -> None:
         self.connection, self.entity_set, self.started = connection, entity_set, started
         self.decode = connector.decoder(entity_set.spec)
-        self.rows = self.rejected = 0
+        self.rows = self.quarantined = 0
         self.deleted: list[object] = []
         self.bad_keys: list[str] = []
         self.token: str | None = None
-        self.mirror, self.aside = mirror, aside
+        self.mirror, self.quarantine = mirror, quarantine
         self.staged = False
 
     def add(self, page: Page) -> None:
@@ -208,8 +208,8 @@ class _Reading:
             bad = stage.copy_rows(self.connection, self.entity_set, self.mirror, self.decode, page.rows)
         if bad:
             with leading(self.connection):
-                self.aside.put(bad, self.started)
-        self.rejected += len(bad)
+                self.quarantine.put(bad, self.started)
+        self.quarantined += len(bad)
         self.bad_keys += [key_of(self.entity_set, found.row) for found in bad]
 
     def stage(self) -> None:
@@ -224,10 +224,10 @@ class _Loading:
 
     def __init__(
         self, connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table,
-        kind: Literal["whole", "changed"], moment: str, aside: Aside,
+        kind: Literal["whole", "changed"], moment: str, quarantine: Quarantine,
     ) -> None:  # fmt: skip
         self.connection, self.entity_set, self.mirror = connection, entity_set, mirror
-        self.kind, self.moment, self.aside = kind, moment, aside
+        self.kind, self.moment, self.quarantine = kind, moment, quarantine
         self.stage = stage.stage_table(mirror)
         self.names = {"system": entity_set.system, "entity_set": entity_set.name}
         self.touched: list[int] = []
@@ -244,7 +244,7 @@ class _Loading:
             return SnapshotResult(self.kind)
         taken = self._load(read, budget)
         self.keep_position(before if self.touched else read.token)
-        self.aside.forget(started, None if self.kind == "whole" else self._read_keys(read))
+        self.quarantine.forget(started, None if self.kind == "whole" else self._read_keys(read))
         if read.rows >= MANY:
             stage.drop_stage(self.connection, self.mirror)
         if taken.anything:
@@ -258,7 +258,7 @@ class _Loading:
             prefer_whole_joins(self.connection)
         read.stage()
         stage.analyze_stage(self.connection, self.entity_set, self.mirror)
-        aside = self._sort_out_twins()
+        same_keys = self._keep_one_per_key()
         self.touched = list(
             self.connection.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()
         )
@@ -268,7 +268,7 @@ class _Loading:
         self._withdraw()
         analyze(self.connection, inserted, self.mirror)
         held, proposed = self._propose(self._absent(read), read.rows, budget)
-        return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.rejected + aside)
+        return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.quarantined + same_keys)
 
     def propose(self, absent: list[int], budget: Budget) -> None:
         """Propose to delete records that were asked for by key and are not there."""
@@ -279,21 +279,21 @@ class _Loading:
         pairs = zip(key_expressions(left, keys), key_expressions(right, keys), strict=True)
         return sa.and_(*(one == other for one, other in pairs))
 
-    def _sort_out_twins(self) -> int:
-        """One row for each key; how many records were put aside, because others have their key in another writing."""
+    def _keep_one_per_key(self) -> int:
+        """One row for each key; how many records were quarantined, because others have their key in another writing."""
         keys = key_expressions(self.stage, mirror_key(self.entity_set))
-        twins = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
-        if self.connection.execute(twins).first() is None:
+        repeated = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
+        if self.connection.execute(repeated).first() is None:
             return 0
         other = self.stage.alias("other")
         written = sa.and_(*(other.c[name] == self.stage.c[name] for name in mirror_key(self.entity_set)))
         # A record read twice (a page moved under the read): the later image counts.
         later = sa.exists().where(self._same(other, self.stage), written, other.c.ctid > self.stage.c.ctid)
         self.connection.execute(sa.delete(self.stage).where(later))
-        aside = clashing(self.connection, self.entity_set, self.stage, self.mirror)
-        self.connection.execute(sa.delete(self.stage).where(sa.cast(self.stage.c.ctid, sa.Text).in_(list(aside))))
-        self.aside.put(list(aside.values()))
-        return len(aside)
+        duplicates = duplicate_keys(self.connection, self.entity_set, self.stage, self.mirror)
+        self.connection.execute(sa.delete(self.stage).where(sa.cast(self.stage.c.ctid, sa.Text).in_(list(duplicates))))
+        self.quarantine.put(list(duplicates.values()))
+        return len(duplicates)
 
     def _leave_out_touched(self) -> None:
         if self.touched:
@@ -339,11 +339,11 @@ class _Loading:
             if count == staged:
                 return []
             shown = sa.exists().where(self._same(self.mirror, self.stage))
-            unread = sa.not_(self._put_aside(read.bad_keys))
+            unread = sa.not_(self._quarantined(read.bad_keys))
             found = self.connection.execute(sa.select(self.mirror.c.id).where(sa.not_(shown), unread)).scalars()
         return [record for record in found if record not in set(self.touched)]
 
-    def _put_aside(self, bad_keys: list[str]) -> sa.ColumnElement[bool]:
+    def _quarantined(self, bad_keys: list[str]) -> sa.ColumnElement[bool]:
         """Rows that were shown but could not be taken in: they are there, whatever is wrong with them."""
         texts = sa.func.unnest(sa.literal(bad_keys, sa.ARRAY(sa.Text))).column_valued("bad_key")
         keys = [sa.cast(self.mirror.c[name], sa.Text) for name in mirror_key(self.entity_set)]
@@ -351,7 +351,7 @@ class _Loading:
         return sa.exists().where(fold(sa.type_coerce(texts, sa.Text)) == fold(joined)) if bad_keys else sa.false()
 
     def _propose(self, absent: list[int], rows: int, budget: Budget) -> tuple[int, int]:
-        """Store proposed deletes: (held, going ahead). Rows put aside are there, so they are not absent."""
+        """Store proposed deletes: (held, going ahead). Quarantined rows are there, so they are not absent."""
         if not absent:
             return 0, 0
         size = self.connection.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
@@ -383,7 +383,7 @@ class _Loading:
         return set(rows.scalars())
 
     def _read_keys(self, read: _Reading) -> list[str]:
-        """The keys of all that a read of changes told of: taken in, put aside, or deleted."""
+        """The keys of all that a read of changes told of: taken in, quarantined, or deleted."""
         keys = [sa.cast(self.stage.c[name], sa.Text) for name in mirror_key(self.entity_set)]
         good = self.connection.execute(sa.select(sa.func.concat_ws(KEY_SEPARATOR, *keys))).scalars()
         return [*good, *read.bad_keys, *map(str, read.deleted)]

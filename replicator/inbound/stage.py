@@ -1,4 +1,4 @@
-"""Stage: the rows of a snapshot as they come, in a temporary table; rows that do not fit are put aside."""
+"""Stage: the rows of a snapshot as they come, in a temporary table; rows that do not fit are quarantined."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def _link_table(metadata: sa.MetaData, mapping: Map, *, part: bool) -> sa.Table:
     )
     if part:
         table.append_column(
-            sa.Column("root_id", sa.BigInteger, comment="The common record of the whole this part was written with")
+            sa.Column("root_id", sa.BigInteger, comment="The common record of the root this part was written with")
         )
         sa.Index(f"ix_{name}_root", table.c.root_id)
     live = table.c.ended_at.is_(None)

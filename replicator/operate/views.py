@@ -40,7 +40,7 @@ def status(connection: sa.Connection) -> dict[str, Rows]:
     return {
         "flows": sorted(rows(connection, "status"), key=lambda row: (row["rank"], row["flow"])),
         "held": rows(connection, "held"),
-        "put_aside": rows(connection, "put_aside"),
+        "quarantined": rows(connection, "quarantined"),
         "problems": rows(connection, "problems"),
         "pauses": rows(connection, "pause"),
         "systems": rows(connection, "systems"),

@@ -57,7 +57,7 @@ class Planned:
     record_id: int
     target_id: int | None
     root_id: int | None
-    """For a part: the common record of its whole."""
+    """For a part: the common record of its root."""
     ends: bool
     """With this write the old pair is parted: the source is gone, or the target was and comes anew."""
     write: Write
@@ -120,7 +120,7 @@ class Delivery:
 
     @property
     def operation(self) -> str:
-        """The operation of the whole, in a word."""
+        """The operation of the root, in a word."""
         return self.writes[0].write.operation if self.writes else ""
 
 
@@ -162,7 +162,7 @@ def plan_delivery(
 
 
 def _left_behind(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | None:
-    """What is said of a whole that its map leaves out now: why, if its parts are no longer what was delivered."""
+    """What is said of a root that its map leaves out now: why, if its parts are no longer what was delivered."""
     if row.reason is None or all(part.action in SETTLED for _, part in parts):
         return None
     return Shown(row.record_id, "not_eligible", row.record, row.reason)
@@ -191,7 +191,7 @@ def _comes_anew(found: CompiledMap) -> bool:
 
 
 def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:
-    """One part in trouble holds its whole, which says so."""
+    """One part in trouble holds its root, which says so."""
     for found, part in parts:
         trouble = _trouble(found, part, asked=asked)
         if trouble is not None:
@@ -203,14 +203,14 @@ def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked:
 
 
 def named_part(found: CompiledMap, record: str | None, words: str) -> str:
-    """What is said of a part, where it is said of its whole."""
+    """What is said of a part, where it is said of its root."""
     return f"{found.mapping.entity.entity} {record}: {words}"
 
 
 def _in_order(writes: Sequence[Planned]) -> list[Planned]:
-    """The whole first, as long as it is as it was read: a system that adds up its parts changes it with each of them.
+    """The root first, as long as it is as it was read: a system that adds up its parts changes it with each of them.
 
-    A whole that goes, goes last, and then whatever version it has by then.
+    A root that goes, goes last, and then whatever version it has by then.
     """
     ordered = sorted(writes, key=_place)
     if len(ordered) > 1 and _place(ordered[-1]) == _LAST:
@@ -219,7 +219,7 @@ def _in_order(writes: Sequence[Planned]) -> list[Planned]:
 
 
 def _place(planned: Planned) -> int:
-    """The whole, then deletes of parts, then what is new or other in them; a whole that goes, goes last."""
+    """The root, then deletes of parts, then what is new or other in them; a root that goes, goes last."""
     part = planned.found.root is not None
     if planned.write.operation == "delete":
         return 1 if part else _LAST

@@ -51,7 +51,7 @@ def hold_first_updates(
 def _updates(
     connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, claimed: Claimed
 ) -> list[tuple[int, str | None]]:
-    """Claimed records that are in the target and would be written, and what they are called; a whole for its parts."""
+    """Claimed records that are in the target and would be written, and what they are called; a root for its parts."""
     for each in (found, *compiled.parts(found)):
         linked = connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars()
         mark_through(connection, compiled, ids, each.view.link, list(linked))

@@ -44,7 +44,7 @@ def observed(delivery: Delivery) -> Shown:
 
 
 def _words(writes: Sequence[Planned]) -> Iterator[str]:
-    """The whole with its fields, then how many of its parts."""
+    """The root with its fields, then how many of its parts."""
     ordered = sorted(writes, key=lambda each: each.found.root is not None)
     for part, some in groupby(ordered, key=lambda each: each.found.root is not None):
         if part:

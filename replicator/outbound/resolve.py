@@ -20,7 +20,7 @@ from replicator.core.crosswalk import Pair, link, part_from_others
 from replicator.core.fetch import Found, fetch_each
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
-from replicator.core.quarantine import Aside, Bad
+from replicator.core.quarantine import Bad, Quarantine
 from replicator.errors import OF_THE_SYSTEM, CredentialsRefused, ReplicatorError, Stopping, Throttled, Transient
 from replicator.hub.lease import leading
 from replicator.hub.sql import statements
@@ -203,7 +203,7 @@ class LookUp:
                     continue
                 each.image = dict(zip(entity_set.spec.fields, values, strict=True))
                 each.etag = None if etag is None else str(etag)
-        Aside(self.connection, entity_set, self.connector, self.compiled, self.ids).put(bad)
+        Quarantine(self.connection, entity_set, self.connector, self.compiled, self.ids).put(bad)
 
     def _store(self, name: str, there: Sequence[Resolved]) -> None:
         entity_set = self.compiled.map(name).mapping.entity_set

@@ -28,14 +28,14 @@ def rows_of(found: CompiledMap) -> sa.TableClause:
 
 
 def of_map(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
-    """The records of one map that are not in step; ``record_id`` is that of the whole."""
-    whole = compiled.marked(found)
+    """The records of one map that are not in step; ``record_id`` is that of the root."""
+    root = compiled.marked(found)
     map_id = sa.select(map_.c.id).where(map_.c.name == found.name).scalar_subquery()
-    return differences(found.view, map_id, None if whole is found else whole.view)
+    return differences(found.view, map_id, None if root is found else root.view)
 
 
 def of_all(compiled: Compiled) -> sa.CompoundSelect[Any]:
-    """Those of all maps; a part's are those of its whole's flow."""
+    """Those of all maps; a part's are those of its root's flow."""
     arms = []
     for found in compiled.maps:
         rows = rows_of(found)

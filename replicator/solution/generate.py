@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
-from replicator.hub.replication_tables import conflict, delivery, hub, map_, rejected
+from replicator.hub.replication_tables import conflict, delivery, hub, map_, quarantine
 from replicator.hub.replication_tables import entity_set as read_state
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import column_name
@@ -238,7 +238,8 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             count("in_flight", "unknown").label("in_flight"),
             count("blocked").label("blocked"),
             count("failed").label("failed"),
-            (count("rejected") + _put_aside(found)).label("rejected"),
+            count("rejected").label("rejected"),
+            _quarantined(found).label("quarantined"),
             count("not_eligible").label("not_eligible"),
             count("reported").label("reported"),
             count("held").label("held"),
@@ -259,13 +260,13 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
     )  # fmt: skip
 
 
-def _put_aside(found: CompiledMap) -> sa.ColumnElement[int]:
+def _quarantined(found: CompiledMap) -> sa.ColumnElement[int]:
     """Records that an inbound map has never seen as they are: a snapshot could not take them in."""
     if found.mapping.direction == "out":
         return sa.literal_column("0")
     entity_set = found.mapping.entity_set
-    own = sa.and_(rejected.c.system == entity_set.system, rejected.c.entity_set == entity_set.name)
-    record = sa.func.coalesce(rejected.c.key, sa.cast(rejected.c.id, sa.Text))
+    own = sa.and_(quarantine.c.system == entity_set.system, quarantine.c.entity_set == entity_set.name)
+    record = sa.func.coalesce(quarantine.c.key, sa.cast(quarantine.c.id, sa.Text))
     return sa.select(sa.func.count(record.distinct())).where(own).scalar_subquery()
 
 

@@ -1,4 +1,4 @@
-"""Where a record is and was: captured tables, the parts of a whole, what is not in its mirror, what was deleted."""
+"""Where a record is and was: captured tables, the parts of a root, what is not in its mirror, what was deleted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _text(value: str | None) -> sa.ColumnElement[Any]:
 
 
 def missing(compiled: Compiled) -> sa.CompoundSelect[Any]:
-    """Inbound references to records that are not in their mirror: not shown by the system, or put aside."""
+    """Inbound references to records that are not in their mirror: not shown by the system, or quarantined."""
     arms = []
     for found in compiled.inbound():
         for name, spec in found.mapping.spec.fields.items():
@@ -86,13 +86,13 @@ def parts(compiled: Compiled) -> sa.CompoundSelect[Any]:
             arms += _parts_of(compiled, entity, whole[1].reference, f"{whole[0]}_id")
     for found in compiled.maps:
         for part in compiled.schema.maps if found.mapping.direction == "out" and found.root is None else ():
-            for wholes, field in whole_of(compiled, part, found.mapping):
-                mirror, shown = compiled.tables.mirror(wholes).alias("w"), compiled.tables.mirror(part.entity_set)
+            for roots, field in whole_of(compiled, part, found.mapping):
+                mirror, shown = compiled.tables.mirror(roots).alias("w"), compiled.tables.mirror(part.entity_set)
                 link, child = (
-                    compiled.tables.links[wholes.system, wholes.name, found.mapping.entity.entity],
+                    compiled.tables.links[roots.system, roots.name, found.mapping.entity.entity],
                     shown.alias("p"),
                 )
-                points = child.c[column_name(field)] == mirror.c[column_name(wholes.spec.key[0])]
+                points = child.c[column_name(field)] == mirror.c[column_name(roots.spec.key[0])]
                 joined = link.join(mirror, mirror.c.id == link.c.mirror_id).join(child, points)
                 row = _part(found.mapping.entity.entity, link.c.common_id, shown, child.c.id)
                 arms.append(sa.select(*row).select_from(joined).where(link.c.ended_at.is_(None)))
@@ -100,25 +100,25 @@ def parts(compiled: Compiled) -> sa.CompoundSelect[Any]:
     return sa.union_all(nothing, *arms)
 
 
-def _parts_of(compiled: Compiled, entity: CommonEntity, whole: str, column: str) -> Iterator[sa.Select[Any]]:
+def _parts_of(compiled: Compiled, entity: CommonEntity, root: str, column: str) -> Iterator[sa.Select[Any]]:
     table = compiled.tables.common[entity.entity]
     row = table.alias("c")
-    yield sa.select(*_part(whole, row.c[column], table, row.c.id))
+    yield sa.select(*_part(root, row.c[column], table, row.c.id))
     for (system, name, of), link in compiled.tables.links.items():
         if of != entity.entity:
             continue
         mirror = compiled.tables.mirrors[system, name]
         pairs = row.join(link, sa.and_(link.c.common_id == row.c.id, link.c.ended_at.is_(None)))
-        yield sa.select(*_part(whole, row.c[column], mirror, link.c.mirror_id)).select_from(pairs)
+        yield sa.select(*_part(root, row.c[column], mirror, link.c.mirror_id)).select_from(pairs)
         if "root_id" in link.c:
             written = link.c.root_id.is_not(None), link.c.ended_at.is_(None)
-            yield sa.select(*_part(whole, link.c.root_id, table, link.c.common_id)).where(*written)
+            yield sa.select(*_part(root, link.c.root_id, table, link.c.common_id)).where(*written)
 
 
-def _part(whole: str, whole_id: Any, table: sa.Table, record: Any) -> list[sa.ColumnElement[Any]]:
+def _part(root: str, root_id: Any, table: sa.Table, record: Any) -> list[sa.ColumnElement[Any]]:
     return [
-        _text(whole).label("entity"),
-        sa.cast(whole_id, sa.BigInteger).label("whole_id"),
+        _text(root).label("entity"),
+        sa.cast(root_id, sa.BigInteger).label("root_id"),
         _text(table.fullname).label("relation"),
         sa.cast(record, sa.BigInteger).label("record_id"),
     ]

@@ -28,7 +28,7 @@ class Rows(Protocol):
     """Where records are looked for: in the tables themselves, or in what they held before."""
 
     def __call__(self, table: sa.Table, name: str, *, leads: bool) -> sa.FromClause:
-        """The rows under an alias; ``leads``: those looked for themselves, not their wholes."""
+        """The rows under an alias; ``leads``: those looked for themselves, not their roots."""
 
 
 def _live(table: sa.Table, name: str, *, leads: bool) -> sa.FromClause:
@@ -58,7 +58,7 @@ def _row(entity: str | None, common: Any, entity_set: EntitySet | None, mirror: 
 
 
 def _common(compiled: Compiled, entity: CommonEntity, rows: Rows) -> sa.Select[Any]:
-    """Common records by the plain fields of their business key; a part by those of its whole before its own."""
+    """Common records by the plain fields of their business key; a part by those of its root before its own."""
     table = rows(compiled.tables.common[entity.entity], "s", leads=True)
     wanted, label = _by_key(compiled, entity, table, 1, rows)
     row = _row(entity.entity, table.c.id, None, sa.null(), label)
@@ -221,11 +221,11 @@ def _pointing(
 
 
 def _parts(compiled: Compiled, found: CompiledMap) -> Iterator[sa.Select[Any]]:
-    """A whole waits for those of its parts that its own system shows and that are not merged yet."""
+    """A root waits for those of its parts that its own system shows and that are not merged yet."""
     for part in compiled.schema.maps:
         ends = whole_of(compiled, part, found.mapping)
         for whole, field in ends:
-            wholes, parts = compiled.tables.mirror(whole).alias("w"), compiled.tables.mirror(part.entity_set)
+            roots, parts = compiled.tables.mirror(whole).alias("w"), compiled.tables.mirror(part.entity_set)
             child, link = parts.alias("p"), compiled.tables.links[whole.system, whole.name, found.mapping.entity.entity]
             own = compiled.tables.link_of(part)
             landed = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
@@ -233,15 +233,15 @@ def _parts(compiled: Compiled, found: CompiledMap) -> Iterator[sa.Select[Any]]:
             yield (
                 sa.select(*edge)
                 .select_from(
-                    link.join(wholes, wholes.c.id == link.c.mirror_id)
-                    .join(child, child.c[column_name(field)] == wholes.c[column_name(whole.spec.key[0])])
+                    link.join(roots, roots.c.id == link.c.mirror_id)
+                    .join(child, child.c[column_name(field)] == roots.c[column_name(whole.spec.key[0])])
                 )
                 .where(link.c.ended_at.is_(None))
             )  # fmt: skip
 
 
 def whole_of(compiled: Compiled, part: Map, whole: Map) -> Iterator[tuple[EntitySet, str]]:
-    """For the inbound map of a part: the entity sets of its whole, and the field that points there."""
+    """For the inbound map of a part: the entity sets of its root, and the field that points there."""
     parent = compiled.schema.parent_field(part.entity)
     if part.direction == "out" or part.spec.when or parent is None or parent[1].reference != whole.entity.entity:
         return

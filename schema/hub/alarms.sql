@@ -30,7 +30,7 @@ left join lateral (
     -- A record that waits has nothing wrong with it: say what it waits for in the end. What that is told for itself
     -- need not be told again for everything behind it.
     select string_agg(distinct e.record || ' (' || e.state || '): ' || e.said, '; ') as said,
-           bool_and(e.state in ('rejected', 'failed', 'unknown', 'reported', 'held', 'put aside')) as told
+           bool_and(e.state in ('rejected', 'failed', 'unknown', 'reported', 'held', 'quarantined')) as told
     from sync.map m cross join lateral sync.explain_flow(m, w.record_id, 0, '{}') e
     where w.state = 'blocked' and m.id = w.map_id and e.cause
 ) deeper on true

@@ -12,15 +12,15 @@ comment on column sync.missing.field is 'The field that points at it';
 comment on column sync.missing.entity_sets is 'Where it may be';
 comment on column sync.missing.key is 'The value of the field: its key in the system';
 
-comment on column sync.parents.field is 'The field that points at the parent, or the parts that a whole waits for';
+comment on column sync.parents.field is 'The field that points at the parent, or the parts that a root waits for';
 comment on column sync.parents.parent_table is 'The table that holds the parent';
 comment on column sync.parents.parent_id is 'id in that table';
 comment on column sync.parents.need is
     'required: the record waits for it; later: it goes without; if known: it does not matter';
 comment on column sync.parents.landed is 'Whether the parent is where the record goes';
 
-comment on column sync.part.entity is 'The entity of the whole';
-comment on column sync.part.whole_id is 'id of the whole in its common table';
+comment on column sync.part.entity is 'The entity of the root';
+comment on column sync.part.root_id is 'id of the root in its common table';
 comment on column sync.part.relation is 'The table that holds the part';
 comment on column sync.part.record_id is 'id in that table';
 
@@ -30,10 +30,10 @@ comment on column sync.status.mirrored is 'Records of the entity set in its mirr
 comment on column sync.status.in_step is 'Linked records with nothing to do';
 comment on column sync.status.pending is 'Marked, and taken up with the next cycle';
 comment on column sync.status.in_flight is 'Sent and not answered yet, or without an answer';
-comment on column sync.status.blocked is 'They wait for parents, or clash with a record of the same key';
+comment on column sync.status.blocked is 'They wait for parents, or another record has their business key';
 comment on column sync.status.failed is 'A passing failure; tried again by themselves';
-comment on column sync.status.rejected is
-    'They do not fit, or the target said no; inbound also rows that could not be taken in';
+comment on column sync.status.rejected is 'They do not fit, or the target said no';
+comment on column sync.status.quarantined is 'Inbound: rows that the last read of their entity set could not take in';
 comment on column sync.status.not_eligible is 'A condition of the map leaves them out';
 comment on column sync.status.reported is
     'Somebody changed or removed them in the target, and the map only reports that';
@@ -70,7 +70,7 @@ begin
             ('entity_set', 'The entity set, as its system calls it'),
             ('field', 'The field that is to blame, where it is a single one'),
             ('fields', 'By field: the value that the target holds, and the one that it should hold'),
-            ('flow', 'The way the record goes: source > target; a part goes with its whole'),
+            ('flow', 'The way the record goes: source > target; a part goes with its root'),
             ('later', 'References that are filled in when what they point at has arrived'),
             ('map', 'The map, source > target; of a part its own'),
             ('map_id', 'The map in sync.map'),
@@ -79,10 +79,10 @@ begin
             ('operation', 'What is to be done: create, update, delete, ...'),
             ('reason', 'Why, in words; for a rejection the system''s own'),
             ('record', 'What people call the record'),
-            ('record_id', 'Inbound: id in the mirror; outbound: id in common; of a part that of its whole'),
+            ('record_id', 'Inbound: id in the mirror; outbound: id in common; of a part that of its root'),
             ('records', 'How many records'),
             ('relation', 'The table that holds it'),
-            ('root_id', 'For a part: id of its whole'),
+            ('root_id', 'For a part: id of its root'),
             ('since', 'When it was first marked'),
             ('source_id', 'id in the table it comes from'),
             ('state', 'How it stands, as in sync.delivery'),

@@ -4,17 +4,17 @@ create function sync.flow_names() returns setof text language sql stable as $$
     select m.name from sync.map m where m.in_use and m.root is null
     union select m.system || '.' || m.entity_set from sync.map m where m.in_use
     union select e.system || '.' || e.entity_set from sync.entity_set e
-    union select r.system || '.' || r.entity_set from sync.rejected r
+    union select r.system || '.' || r.entity_set from sync.quarantine r
 $$;
 comment on function sync.flow_names is 'What a decision may be narrowed to: flows, and entity sets that are read';
 
 create function sync.check_selection(of_flow text, of_cause text) returns void language plpgsql stable as $$
 declare
-    whole text := (select m.root from sync.map m where m.name = of_flow and m.in_use);
+    root text := (select m.root from sync.map m where m.name = of_flow and m.in_use);
 begin
-    if whole is not null then
-        raise exception 'the records of ''%'' go with those of ''%''', of_flow, whole
-            using hint = 'decide about the whole';
+    if root is not null then
+        raise exception 'the records of ''%'' go with those of ''%''', of_flow, root
+            using hint = 'decide about the root';
     elsif of_flow is not null and of_flow not in (select sync.flow_names()) then
         raise exception 'there is no flow ''%''', of_flow
             using hint = 'there are: ' || (select string_agg(name, '; ' order by name) from sync.flow_names() name);
@@ -100,9 +100,9 @@ begin
     )
     select count(*) into tried from marked;
     with rows as (
-        select r.system, r.entity_set from sync.rejected r
+        select r.system, r.entity_set from sync.quarantine r
         where sync.is_meant(of_flow, of_record, of_records, r.system || '.' || r.entity_set, r.record)
-          and (of_cause is null or of_cause = sync.cause(r.system, r.system || '.' || r.entity_set, 'rejected',
+          and (of_cause is null or of_cause = sync.cause(r.system, r.system || '.' || r.entity_set, 'quarantined',
                                                          'snapshot', r.field, r.reason, null))
     ), asked as (
         insert into sync.refetch (system, entity_set, record_id, at)
@@ -360,7 +360,7 @@ comment on function sync.resync_set is 'Has whole sets read again and all their 
 create function sync.resync_record(of_kind text, of_key text) returns bigint language plpgsql as $$
 declare
     each record;
-    whole bigint;
+    root bigint;
     concerned bigint;
 begin
     create temporary table meant on commit drop as
@@ -393,8 +393,8 @@ begin
         join sync.map w on w.name = m.root
     loop
         execute format('select root_id from %s where common_id = $1 and ended_at is null', each.link)
-            into whole using each.common_id;
-        perform sync.mark(each.id, array[whole]);
+            into root using each.common_id;
+        perform sync.mark(each.id, array[root]);
     end loop;
     select count(distinct (r.entity, r.common_id)) filter (where r.common_id is not null)
          + count(distinct (r.system, r.entity_set, r.mirror_id)) filter (where r.common_id is null and not exists (

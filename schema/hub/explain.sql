@@ -16,11 +16,11 @@ create function sync.explain_place(of_place text, of_system text, of_entity_set 
            || coalesce(to_char(e.read_at at time zone 'UTC', '"; read last at "YYYY-MM-DD HH24:MI:SS UTC'), ''), null, false
     from (select) one left join last l on true
     left join sync.entity_set e on e.system = of_system and e.entity_set = of_entity_set
-    where stands <> 'put aside'
+    where stands <> 'quarantined'
     union all
-    select 'seen', of_place || ' ' || called, stands, noted, 'the row was put aside: ' || why,
+    select 'seen', of_place || ' ' || called, stands, noted, 'the row was quarantined: ' || why,
            format('never by itself: correct it in %s', of_system), true
-    where stands = 'put aside'
+    where stands = 'quarantined'
     union all
     select 'reading', of_place, 'unreadable', e.problem_since,
            format('%s cannot be read, so it may have changed there: %s', of_place, e.problem), 'with the next read that succeeds', true
@@ -56,16 +56,16 @@ create function sync.explain_conflicts(of_entity text, of_common bigint)
 $$;
 comment on function sync.explain_conflicts is 'The open conflicts of a common record, in words';
 
--- The flows a row takes part in: as their record, or as a part with its whole.
+-- The flows a row takes part in: as their record, or as a part with its root.
 create function sync.flows_of(of_relation text, of_record bigint)
     returns table (map sync.map, record_id bigint) language sql stable as $$
     select m, of_record from sync.map m where m.in_use and m.root is null and m.source = of_relation
     union
-    select m, p.whole_id from sync.part p
+    select m, p.root_id from sync.part p
     join sync.map m on m.in_use and m.root is null and m.direction = 'out' and m.source = 'common.' || p.entity
-    where p.relation = of_relation and p.record_id = of_record and p.whole_id is not null
+    where p.relation = of_relation and p.record_id = of_record and p.root_id is not null
 $$;
-comment on function sync.flows_of is 'The flows of a row, and the record they mark for it: a part goes out with its whole';
+comment on function sync.flows_of is 'The flows of a row, and the record they mark for it: a part goes out with its root';
 
 create function sync.explain(kind text, key text)
     returns table (place integer, depth integer, topic text, record text, state text, at timestamptz, said text, next text,
@@ -131,10 +131,10 @@ comment on function sync.root_causes is 'The lines of sync.explain at which the 
 create function sync.sources(kind text, key text, into_system text)
     returns table (system text, entity_set text, read_at timestamptz, began_at timestamptz) language sql stable as $$
     with places as materialized (select * from sync.places(sources.kind, sources.key) p),
-    whole as (
+    aggregate as (
         select p.relation from places p where p.system is not null
         union
-        select x.relation from places p join sync.part x on x.entity = p.entity and x.whole_id = p.record_id
+        select x.relation from places p join sync.part x on x.entity = p.entity and x.root_id = p.record_id
         union
         select m.source from sync.map m
         where m.in_use and m.direction = 'in' and m.entity = sources.kind and not exists (select from places p where p.entity is not null)
@@ -143,7 +143,7 @@ create function sync.sources(kind text, key text, into_system text)
     )
     select distinct m.system, m.entity_set, e.read_at,
            (select max(s.started_at) from sync.snapshot s where s.system = m.system and s.entity_set = m.entity_set)
-    from whole w join sync.map m on m.in_use and m.direction = 'in' and m.source = w.relation
+    from aggregate w join sync.map m on m.in_use and m.direction = 'in' and m.source = w.relation
     left join sync.entity_set e on e.system = m.system and e.entity_set = m.entity_set
     where m.system <> sources.into_system
 $$;
@@ -158,14 +158,14 @@ create function sync.arrived(kind text, key text, into_system text) returns bool
         select p.relation, p.record_id, p.entity from places p where p.record_id is not null
         union
         select x.relation, x.record_id, null from places p
-        join sync.part x on x.entity = p.entity and x.whole_id = p.record_id
+        join sync.part x on x.entity = p.entity and x.root_id = p.record_id
     ), flows as materialized (
         select distinct (f.map).id, f.record_id from known k, sync.flows_of(k.relation, k.record_id) f
         where (f.map).direction = 'in' or (f.map).system = into_system
     )
     select case when not exists (select from places) then null else
         exists (select from places p where p.system = into_system and p.state = 'here')
-        and not exists (select from places p where p.state in ('put aside', 'deleted'))
+        and not exists (select from places p where p.state in ('quarantined', 'deleted'))
         and not exists (select from known k where sync.unread(k.relation, k.record_id))
         and not exists (select from flows f join sync.delivery d on d.map_id = f.id and d.record_id = f.record_id)
         and not exists (select from sync.conflict k join places p on p.entity = k.entity and p.record_id = k.common_id

@@ -17,7 +17,7 @@ create function sync.explain_next(d sync.delivery, m sync.map) returns text lang
             when d.next_at <= sync.now() then 'by itself, with the next cycle'
             else format('by itself, not before %s', to_char(d.next_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')) end
         when 'blocked' then case d.code
-            when 'clash' then 'never by itself: give one of the records another key, or delete it'
+            when 'key conflict' then 'never by itself: give one of the records another key, or delete it'
             when 'key changed' then 'never by itself: give it its former key, or let its map say on_key_change: recreate'
             else 'by itself, as soon as what it waits for is there; tested in every cycle' end
         when 'not_eligible' then 'by itself, when the record or what the condition reads changes'
@@ -80,18 +80,18 @@ create function sync.explain_standstill(m sync.map)
 $$;
 comment on function sync.explain_standstill is 'Why nothing moves in a flow: paused, never read whole, throttled, nobody leads';
 
--- Rows an inbound record points at that never came in: put aside, or not shown by the system.
+-- Rows an inbound record points at that never came in: quarantined, or not shown by the system.
 create function sync.explain_missing(of_flow text, of_record bigint)
     returns table (record text, state text, at timestamptz, said text, next text) language sql stable as $$
     select format('%s.%s %s', n.system, coalesce(r.entity_set, array_to_string(n.entity_sets, '|')), coalesce(r.record, n.key)),
-           case when r.id is null then 'not there' else 'put aside' end, coalesce(r.at, e.problem_since),
+           case when r.id is null then 'not there' else 'quarantined' end, coalesce(r.at, e.problem_since),
            case when r.id is null then format('%s has not shown it', n.system)
                || coalesce(format('; %s cannot be read: %s', e.entity_set, e.problem), '')
-               else 'its row was put aside: ' || r.reason end,
+               else 'its row was quarantined: ' || r.reason end,
            case when r.id is null then format('with a read that shows it; or correct %s', n.field)
                 else format('never by itself: correct it in %s', n.system) end
     from sync.missing n
-    left join sync.rejected r on r.system = n.system and r.entity_set = any(n.entity_sets) and r.key = n.key
+    left join sync.quarantine r on r.system = n.system and r.entity_set = any(n.entity_sets) and r.key = n.key
     left join sync.entity_set e on e.system = n.system and e.entity_set = any(n.entity_sets) and e.problem is not null
     where n.flow = of_flow and n.record_id = of_record
 $$;

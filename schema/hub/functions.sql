@@ -69,7 +69,7 @@ comment on function sync.without_values is 'A message with quoted values, GUIDs 
 
 create function sync.kinds_of_parents(waits_for text[]) returns text language sql immutable as $$
     select string_agg(distinct substring(what from '^\w+') || coalesce(substring(what from ' in \w+$'), ''), ', ')
-    from unnest(waits_for) as w (whole), regexp_replace(whole, '^\w+ [^:'']*: ', '') as r (what)
+    from unnest(waits_for) as w (parent), regexp_replace(parent, '^\w+ [^:'']*: ', '') as r (what)
 $$;
 comment on function sync.kinds_of_parents is 'What kinds of records somebody waits for, without saying which';
 

@@ -87,22 +87,22 @@ begin
         order by case when n.entity is not null then 2
                       when exists (select from sync.map m where m.in_use and m.direction = 'in' and m.source = n.relation) then 1
                       else 3 end, n.place, n.id;
-    return query select * from sync.put_aside(places.kind, places.key);
+    return query select * from sync.quarantined_places(places.kind, places.key);
 end
 $$;
 comment on function sync.places is
-    'Every row that is meant by an entity (or system.EntitySet) and a key: here, deleted, or put aside; past: earlier ones, too';
+    'Every row that is meant by an entity (or system.EntitySet) and a key: here, deleted, or quarantined; past: earlier ones, too';
 
-create function sync.put_aside(kind text, key text)
+create function sync.quarantined_places(kind text, key text)
     returns table (place text, system text, entity_set text, entity text, relation text, image text, record_id bigint,
                    record text, state text, reason text, at timestamptz)
     language sql stable as $$
-    select p.place, p.system, p.entity_set, null, p.relation, p.image, null::bigint, r.record, 'put aside', r.reason, r.at
+    select p.place, p.system, p.entity_set, null, p.relation, p.image, null::bigint, r.record, 'quarantined', r.reason, r.at
     from sync.captured p
-    join sync.rejected r on r.system = p.system and r.entity_set = p.entity_set
-    where (p.place = put_aside.kind
-           or exists (select from sync.map m where m.direction = 'in' and m.source = p.relation and m.entity = put_aside.kind))
-      and sync.fold(put_aside.key) in (sync.fold(r.record), sync.fold(r.key))
+    join sync.quarantine r on r.system = p.system and r.entity_set = p.entity_set
+    where (p.place = quarantined_places.kind
+           or exists (select from sync.map m where m.direction = 'in' and m.source = p.relation and m.entity = quarantined_places.kind))
+      and sync.fold(quarantined_places.key) in (sync.fold(r.record), sync.fold(r.key))
     order by r.id
 $$;
-comment on function sync.put_aside is 'Rows of the record that the last read of their entity set could not take in';
+comment on function sync.quarantined_places is 'Rows of the record that the last read of their entity set could not take in';

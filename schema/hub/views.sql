@@ -9,15 +9,15 @@ comment on view sync.blocked is
     'Records that wait, and what each of them waits for; operation update: it is there, but not complete yet';
 
 create view sync.failed as
-select m.name as flow, d.record, d.state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,
+select m.name as flow, d.record, d.state::text as state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,
        d.since, d.record_id,
        sync.cause_of(m, d) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held')
 union all
-select r.system || '.' || r.entity_set, r.record, 'rejected', 'snapshot', r.field, 'snapshot', r.reason, 1, r.at, null,
-       r.at, null, sync.cause(r.system, r.system || '.' || r.entity_set, 'rejected', 'snapshot', r.field, r.reason, null)
-from sync.rejected r;
+select r.system || '.' || r.entity_set, r.record, 'quarantined', 'snapshot', r.field, 'snapshot', r.reason, 1, r.at, null,
+       r.at, null, sync.cause(r.system, r.system || '.' || r.entity_set, 'quarantined', 'snapshot', r.field, r.reason, null)
+from sync.quarantine r;
 comment on view sync.failed is 'Records that did not arrive, with the reason; retried by itself where next_at is set';
 comment on column sync.failed.operation is
     'What was to be done: create, update, delete; snapshot: a row that could not be taken in';
@@ -64,10 +64,10 @@ select sync.cause_of(m, d) as cause, m.system, m.name as flow, d.state::text as 
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held', 'blocked', 'skipped')
 union all
-select sync.cause(r.system, r.system || '.' || r.entity_set, 'rejected', 'snapshot', r.field, r.reason, null),
-       r.system, r.system || '.' || r.entity_set, 'rejected', 'rejected', 'snapshot', 'snapshot', r.field, r.reason,
+select sync.cause(r.system, r.system || '.' || r.entity_set, 'quarantined', 'snapshot', r.field, r.reason, null),
+       r.system, r.system || '.' || r.entity_set, 'quarantined', 'quarantined', 'snapshot', 'snapshot', r.field, r.reason,
        null, r.record, r.at, r.at, null, 1, null, null
-from sync.rejected r
+from sync.quarantine r
 union all
 select sync.cause(p.system, p.system || '.' || p.entity_set, 'held', 'deletes', null, p.reason, null),
        p.system, p.system || '.' || p.entity_set, 'held', 'held', 'delete', 'deletes', null, p.reason, null,
@@ -114,13 +114,13 @@ comment on column sync.systems.budget_left is 'Requests that the system said are
 comment on column sync.systems.paused_until is 'The system asked for a pause until then';
 comment on column sync.systems.at is 'When this was noted';
 
-create view sync.put_aside as
+create view sync.quarantined as
 select system, entity_set, count(distinct coalesce(key, id::text)) as records, min(reason) as reason, min(at) as since
-from sync.rejected
+from sync.quarantine
 group by system, entity_set;
-comment on view sync.put_aside is 'Records that snapshots could not take in, by entity set; sync.rejected has the rows';
-comment on column sync.put_aside.reason is 'In words; of one of the records';
-comment on column sync.put_aside.since is 'When the first of them was read';
+comment on view sync.quarantined is 'Records that snapshots could not take in, by entity set; sync.quarantine has the rows';
+comment on column sync.quarantined.reason is 'In words; of one of the records';
+comment on column sync.quarantined.since is 'When the first of them was read';
 
 create view sync.amended as
 select m.name as flow, a.record_id, a.field, a.sent, a.stored, a.at

@@ -265,15 +265,15 @@ def test_a_record_that_a_snapshot_could_not_take_in_is_counted_and_the_exit_code
     workplace.configure(systems.urls)
     once = workplace.run("once")
     assert once.code == 3, once.told
-    assert f"put aside: 1 record of sales.{entity_set}: " in once.out
+    assert f"quarantined: 1 record of sales.{entity_set}: " in once.out
     for _ in range(2):
         assert workplace.tell("once", "--whole").code == 3
     status = workplace.tell("status", "--json")
     assert status.code == 3
-    assert {row["flow"]: row["rejected"] for row in status.json["flows"] if row["rejected"]} == (
+    assert {row["flow"]: row["quarantined"] for row in status.json["flows"] if row["quarantined"]} == (
         {} if flow is None else {"sales.contacts > account": 1, flow: 1}
     )
-    assert [(row["entity_set"], row["records"]) for row in status.json["put_aside"]] == [(entity_set, 1)]
+    assert [(row["entity_set"], row["records"]) for row in status.json["quarantined"]] == [(entity_set, 1)]
 
 
 def test_a_record_is_explained_waited_for_and_looked_at_over_time(systems: Systems, workplace: Workplace) -> None:

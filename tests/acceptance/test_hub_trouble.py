@@ -72,7 +72,7 @@ class Story:
         assert not stands_still or self.sql(CURSORS) == cursors
 
     def is_over(self) -> None:
-        """The change arrives without help, nothing was put aside for the trouble, and nothing is left to do."""
+        """The change arrives without help, nothing was quarantined for the trouble, and nothing is left to do."""
         until(lambda: self.customers == {"A-1", "A-2"}, what="the change made during the trouble")
         until(lambda: self.place.tell("status").code == 0, what="everything in step")
         assert self.daemon.popen.poll() is None
@@ -148,7 +148,7 @@ def test_a_disk_that_is_full_for_a_while(story: Story) -> None:
     ("table", "thread"),
     [("sales.accounts", "read sales"), ("common.account", "merge"), ("sync.delivery", "merge")],
 )
-def test_a_table_that_cannot_grow_for_a_while_puts_no_record_aside(story: Story, table: str, thread: str) -> None:
+def test_a_table_that_cannot_grow_for_a_while_quarantines_no_record(story: Story, table: str, thread: str) -> None:
     fill(story, table)
     story.lasts("No space left", "make room", thread=thread, stands_still=False)
     story.sql("drop function public.no_room cascade")

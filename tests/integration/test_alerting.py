@@ -99,7 +99,7 @@ def watched_hub(hub_url: str) -> Iterator[sa.Engine]:
 def locked(engine: sa.Engine) -> Iterator[None]:
     """Somebody works on a table that metrics read, and does not end."""
     with engine.connect() as connection, connection.begin():
-        connection.execute(sa.text("lock table sync.rejected in access exclusive mode"))
+        connection.execute(sa.text("lock table sync.quarantine in access exclusive mode"))
         yield
 
 

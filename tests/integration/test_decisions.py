@@ -272,9 +272,9 @@ def test_records_with_one_business_key_say_so_with_code_and_field(systems: Syste
     systems.settle()
     systems.account(" a-1", name="Two")
     systems.once()
-    (clash,) = systems.rows("select flow, state, code, field, reason from sync.causes")
-    assert clash == {
-        "flow": INBOUND, "state": "blocked", "code": "clash", "field": "organization_id, number",
+    (found,) = systems.rows("select flow, state, code, field, reason from sync.causes")
+    assert found == {
+        "flow": INBOUND, "state": "blocked", "code": "key conflict", "field": "organization_id, number",
         "reason": "a key of its own: common.account 1 is account A-1 already",
     }  # fmt: skip
 
@@ -283,7 +283,7 @@ def test_a_row_that_a_read_could_not_take_in_has_a_cause_and_is_read_again_when_
     account = systems.account("A-1", creditlimit="many")
     systems.once()
     (found,) = systems.rows("select cause, flow, state, code, record from sync.causes")
-    assert (found["flow"], found["state"], found["code"]) == ("sales.accounts", "rejected", "snapshot")
+    assert (found["flow"], found["state"], found["code"]) == ("sales.accounts", "quarantined", "snapshot")
     assert call(systems, f"retry(of_cause => '{found['cause']}')") == 1
     systems.sales.put("accounts", {"accountid": account["accountid"], "creditlimit": 5})
     systems.settle()

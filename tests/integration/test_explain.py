@@ -168,18 +168,18 @@ def test_a_line_waits_for_a_quote_that_waits_for_an_account_that_waits_for_a_cur
     (line,) = systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"])
     told = chain(systems, "sales.quotedetails", line["quotedetailid"])
     links = [(row["depth"], row["state"]) for row in told if row["topic"] != "difference"]
-    assert links[-4:] == [(0, "blocked"), (1, "blocked"), (2, "blocked"), (3, "put aside")]
+    assert links[-4:] == [(0, "blocked"), (1, "blocked"), (2, "blocked"), (3, "quarantined")]
     ((_, state, said),) = causes(systems, "sales.quotedetails", line["quotedetailid"])
-    assert state == "put aside"
+    assert state == "quarantined"
     assert "currencyname" in said
 
 
-def test_a_row_put_aside_is_found_by_its_key_though_it_was_never_taken_in(systems: Systems) -> None:
+def test_a_quarantined_row_is_found_by_its_key_though_it_was_never_taken_in(systems: Systems) -> None:
     account = systems.account("A-1", name="bad\0")
     systems.once()
     for kind, key in (("account", "A-1"), ("sales.accounts", account["accountid"])):
         found = cause(systems, kind, key)
-        assert found["state"] == "put aside"
+        assert found["state"] == "quarantined"
         assert "name" in found["said"]
         assert "correct it in sales" in found["next"]
 

@@ -62,7 +62,7 @@ def test_a_bad_line_that_is_deleted_releases_its_quote(
     systems.sales.delete("quotedetails", line["quotedetailid"])
     systems.cycle.once(whole=whole)
     assert lines(systems) == [("Q-1", 1, 1)]
-    assert systems.rows("select * from sync.rejected") == []
+    assert systems.rows("select * from sync.quarantine") == []
 
 
 def test_a_delivered_line_that_turns_bad_keeps_its_quotation_as_it_was(

@@ -1,4 +1,4 @@
-"""Snapshots: what a read brings into the mirror, what it puts aside, and what it leaves alone."""
+"""Snapshots: what a read brings into the mirror, what it quarantines, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from replicator.mapping.language import EntitySetSpec
 from tests.fixtures.world import Systems
 
 ACCOUNTS = "select accountnumber, name from sales.accounts order by accountnumber"
-REJECTED = "select record, field, reason from sync.rejected order by record"
+QUARANTINED = "select record, field, reason from sync.quarantine order by record"
 
 
 class Between:
@@ -150,7 +150,7 @@ def test_writes_say_which_snapshot_they_came_from(reads: Reads) -> None:
     assert [row["origin"] for row in origins] == ["snapshot:sales"]
 
 
-# Twins
+# Duplicate keys
 
 
 def test_of_a_record_read_twice_the_later_image_counts(reads: Reads) -> None:
@@ -169,7 +169,7 @@ def test_of_a_record_read_twice_the_later_image_counts(reads: Reads) -> None:
     assert names == {"Account A-1 later", "Account A-2 later", "Account A-3"}
 
 
-def test_records_of_one_page_that_bear_one_key_are_put_aside_unless_they_are_the_same(reads: Reads) -> None:
+def test_records_of_one_page_that_bear_one_key_are_quarantined_unless_they_are_the_same(reads: Reads) -> None:
     reads.take("sales", "accounts")
 
     def doubled(rows: list[Row]) -> list[Row]:
@@ -178,14 +178,14 @@ def test_records_of_one_page_that_bear_one_key_are_put_aside_unless_they_are_the
 
     reads.between["sales"].change = doubled
     taken = reads.take("sales", "accounts", whole=True)
-    assert (taken.rejected, taken.deleted, taken.held) == (2, 0, 0)
+    assert (taken.quarantined, taken.deleted, taken.held) == (2, 0, 0)
     assert [row["name"] for row in reads.systems.rows(ACCOUNTS)] == [f"Account A-{n}" for n in (1, 2, 3)]
-    told = reads.systems.rows(REJECTED)
+    told = reads.systems.rows(QUARANTINED)
     assert [row["record"] for row in told] == ["A-2", "A-2"]
     assert all("more than once on one page, with other values" in row["reason"] for row in told)
     reads.between["sales"].change = lambda rows: rows
     reads.take("sales", "accounts", whole=True)
-    assert reads.systems.rows(REJECTED) == []
+    assert reads.systems.rows(QUARANTINED) == []
 
 
 def test_of_records_whose_keys_differ_in_blanks_case_or_form_alone_one_is_taken_in_and_all_are_named(
@@ -202,7 +202,7 @@ def test_of_records_whose_keys_differ_in_blanks_case_or_form_alone_one_is_taken_
         names = reads.systems.rows("select product_name from ops.sellable_released_products")
         assert [row["product_name"] for row in names] == ["Product P-1\u00e9"]
         reads.between["ops"].change = thrice  # from now on; the record that is known keeps its place
-    told = reads.systems.rows(REJECTED)
+    told = reads.systems.rows(QUARANTINED)
     assert [row["field"] for row in told] == ["ProductNumber"] * 2
     for row in told:
         assert all(ascii(key) in row["reason"] for key in ("P-1\u00e9", "p-1\u00e9", " P-1e\u0301"))
@@ -224,7 +224,7 @@ def test_a_read_that_fails_again_and_again_keeps_its_bad_rows_once(reads: Reads)
     for _ in range(3):
         with pytest.raises(SystemUnavailable):
             reads.take("sales", "accounts", whole=True)
-    assert [row["record"] for row in reads.systems.rows(REJECTED)] == ["A-2"]
+    assert [row["record"] for row in reads.systems.rows(QUARANTINED)] == ["A-2"]
 
 
 @pytest.mark.parametrize("error", [AccessDenied, RequestRefused])
@@ -269,28 +269,28 @@ BAD = [
 
 
 @pytest.mark.parametrize(("field", "value", "why"), BAD)
-def test_a_bad_row_is_put_aside_and_the_others_load(reads: Reads, field: str, value: object, why: str) -> None:
+def test_a_bad_row_is_quarantined_and_the_others_load(reads: Reads, field: str, value: object, why: str) -> None:
     reads.tampered("A-2", **{field: value})
     taken = reads.take("sales", "accounts")
-    assert (taken.rows, taken.inserted, taken.rejected) == (3, 2, 1)
+    assert (taken.rows, taken.inserted, taken.quarantined) == (3, 2, 1)
     assert numbers(reads.systems) == ["A-1", "A-3"]
-    (rejected,) = reads.systems.rows(REJECTED)
-    assert rejected["record"] == "A-2"
-    assert rejected["field"] == field.removeprefix("_").removesuffix("_value")
-    assert why in rejected["reason"]
+    (quarantined,) = reads.systems.rows(QUARANTINED)
+    assert quarantined["record"] == "A-2"
+    assert quarantined["field"] == field.removeprefix("_").removesuffix("_value")
+    assert why in quarantined["reason"]
 
 
-def test_what_was_put_aside_is_shown_with_what_failed(reads: Reads) -> None:
+def test_what_was_quarantined_is_shown_with_what_failed(reads: Reads) -> None:
     reads.tampered("A-2", name="a\0b")
     reads.take("sales", "accounts")
     (failed,) = reads.systems.rows("select flow, record, state, field from sync.failed")
-    assert failed == {"flow": "sales.accounts", "record": "A-2", "state": "rejected", "field": "name"}
+    assert failed == {"flow": "sales.accounts", "record": "A-2", "state": "quarantined", "field": "name"}
 
 
 def test_the_row_itself_is_kept(reads: Reads) -> None:
     reads.tampered("A-2", name="a\0b")
     reads.take("sales", "accounts")
-    (row,) = reads.systems.rows("select row from sync.rejected")
+    (row,) = reads.systems.rows("select row from sync.quarantine")
     assert '"accountnumber": "A-2"' in row["row"]
     assert "a\\u0000b" in row["row"]
 
@@ -302,15 +302,15 @@ def test_a_corrected_row_is_forgotten(reads: Reads, whole: bool) -> None:
     reads.tampered("A-2")
     reads.systems.account("A-2", name="Good")
     taken = reads.take("sales", "accounts", whole=whole)
-    assert (taken.inserted, taken.rejected) == (1, 0)
-    assert reads.systems.rows(REJECTED) == []
+    assert (taken.inserted, taken.quarantined) == (1, 0)
+    assert reads.systems.rows(QUARANTINED) == []
 
 
 def test_a_bad_row_that_is_read_again_is_noted_once(reads: Reads) -> None:
     reads.tampered("A-2", name="a\0b")
     for whole in (False, True, True):
         reads.take("sales", "accounts", whole=whole)
-    assert len(reads.systems.rows(REJECTED)) == 1
+    assert len(reads.systems.rows(QUARANTINED)) == 1
 
 
 def test_a_bad_row_that_was_not_read_again_stays_noted(reads: Reads) -> None:
@@ -318,7 +318,7 @@ def test_a_bad_row_that_was_not_read_again_stays_noted(reads: Reads) -> None:
     reads.take("sales", "accounts")
     reads.systems.account("A-3", name="New")
     reads.take("sales", "accounts")
-    assert len(reads.systems.rows(REJECTED)) == 1
+    assert len(reads.systems.rows(QUARANTINED)) == 1
 
 
 @pytest.mark.parametrize(
@@ -332,20 +332,20 @@ def test_a_corrected_row_is_forgotten_whatever_its_number_was(reads: Reads, bad:
     """A number beyond ASCII, and a number that is itself what was wrong."""
     reads.tampered("A-2", accountnumber=bad, name="a\0b")
     reads.take("sales", "accounts")
-    assert len(reads.systems.rows(REJECTED)) == 1
+    assert len(reads.systems.rows(QUARANTINED)) == 1
     reads.systems.account("A-2", name="Good")
     reads.tampered("A-2", **({"accountnumber": bad} if "\0" not in bad else {}))
     reads.take("sales", "accounts")
-    assert reads.systems.rows(REJECTED) == []
+    assert reads.systems.rows(QUARANTINED) == []
 
 
 def test_a_record_that_turns_bad_keeps_its_last_good_image(reads: Reads) -> None:
     reads.take("sales", "accounts")
     reads.tampered("A-2", name="a\0b")
     taken = reads.take("sales", "accounts", whole=True)
-    assert (taken.rejected, taken.deleted, taken.held) == (1, 0, 0)
+    assert (taken.quarantined, taken.deleted, taken.held) == (1, 0, 0)
     assert numbers(reads.systems) == ["A-1", "A-2", "A-3"]
-    assert len(reads.systems.rows(REJECTED)) == 1
+    assert len(reads.systems.rows(QUARANTINED)) == 1
     assert reads.systems.rows("select * from sync.proposed_delete where state <> 'withdrawn'") == []
 
 
@@ -357,9 +357,9 @@ def test_many_records_that_turn_bad_are_no_proposed_deletes(systems: Systems) ->
     reads.take("sales", "accounts")
     reads.between["sales"].alter = lambda row: {**row, "name": "a\0b"}
     taken = reads.take("sales", "accounts", whole=True)
-    assert (taken.rejected, taken.deleted, taken.held) == (20, 0, 0)
+    assert (taken.quarantined, taken.deleted, taken.held) == (20, 0, 0)
     assert systems.rows("select * from sync.held") == []
-    assert len(systems.rows(REJECTED)) == 20
+    assert len(systems.rows(QUARANTINED)) == 20
     assert len(numbers(systems)) == 20
 
 

@@ -38,7 +38,7 @@ def problems(simulation: Simulation) -> list[str]:
 
 
 def mirrors(simulation: Simulation) -> Iterator[str]:
-    """Each mirror holds what its system holds; a record put aside or about to be deleted is told elsewhere."""
+    """Each mirror holds what its system holds; a record quarantined or about to be deleted is told elsewhere."""
     for (system, _), entity_set in simulation.compiled.schema.entity_sets.items():
         held = _held(simulation, system, entity_set)
         known = _mirrored(simulation, entity_set)

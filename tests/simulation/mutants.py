@@ -276,7 +276,7 @@ def the_token_moves_first(patching: pytest.MonkeyPatch) -> None:
 
 
 @mutant
-def clashes_pass_for_done(patching: pytest.MonkeyPatch) -> None:
+def key_conflicts_pass_for_done(patching: pytest.MonkeyPatch) -> None:
     """A record whose key another one has is settled as if it had been created."""
     patching.setattr(merge, "refused", lambda view, work: sa.text("select 1"))
 

@@ -24,11 +24,11 @@ class PlannedWrite:
 
     system: str
     flow: str
-    """The map that writes the record; for a part, not that of its whole."""
+    """The map that writes the record; for a part, not that of its root."""
     root: str
     operation: Operation
     record: str | None
-    """What people call the record; a part by the name of its whole, then its own."""
+    """What people call the record; a part by the name of its root, then its own."""
     key: Mapping[str, str]
     fields: Fields
     fingerprint: str = ""
@@ -50,11 +50,11 @@ def _root(writes: Sequence[Planned]) -> str:
     return found.root or found.name
 
 
-def _describe(planned: Planned, root: str, whole: str | None) -> PlannedWrite:
+def _describe(planned: Planned, flow: str, of_root: str | None) -> PlannedWrite:
     write, mapping = planned.write, planned.found.mapping
-    record = whole if planned.found.root is None else f"{whole or ''} {planned.record or ''}".strip()
+    record = of_root if planned.found.root is None else f"{of_root or ''} {planned.record or ''}".strip()
     key = {name: str(value) for name, value in write.key.items()}
-    return PlannedWrite(mapping.system, planned.found.name, root, write.operation, record, key, _fields(planned))
+    return PlannedWrite(mapping.system, planned.found.name, flow, write.operation, record, key, _fields(planned))
 
 
 def _fields(planned: Planned) -> Fields:

@@ -260,7 +260,7 @@ def what_differs(planned: PlannedWrite, now: PlannedWrite) -> str:
             words.append(f"{name} is to become {shown(here[1])}, planned was {shown(then[1])}")
         elif then[0] != here[0]:
             words.append(f"{name} is {shown(here[0])} there, and was {shown(then[0])}")
-    return "; ".join(words) or "another record of the same whole is not as it was planned"
+    return "; ".join(words) or "another record of the same root is not as it was planned"
 
 
 _doing = {"create": "created", "update": "updated", "delete": "deleted"}

@@ -30,7 +30,7 @@ from jsonb_to_recordset(cast(:outcomes as jsonb)) as o(place integer, outcome te
 where p.plan_id = :plan and p.place = o.place;
 
 -- name: stands
--- How the record of a planned write, or its whole, stands now.
+-- How the record of a planned write, or its root, stands now.
 select cast(d.state as text) as state, coalesce(nullif(array_to_string(d.waits_for, '; '), ''), d.reason) as reason
 from sync.delivery d join sync.map m on m.id = d.map_id
 where m.name = :flow and (d.record = :record or starts_with(:record, d.record || ' '))

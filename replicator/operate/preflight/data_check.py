@@ -1,4 +1,4 @@
-"""The data at hand: values that no map knows, keys that clash, look-ups that find nothing or too much."""
+"""The data at hand: values that no map knows, key conflicts, look-ups that find nothing or too much."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check(connection: sa.Connection, compiled: Compiled, configuration: Configur
     for entity in compiled.schema.entities:
         with notes.looking(entity), connection.begin():
             prefer_whole_joins(connection)
-            _clashes(connection, compiled, entity, notes)
+            _key_conflicts(connection, compiled, entity, notes)
     with notes.looking("keys"), connection.begin():
         _doubles(connection, notes)
 
@@ -101,7 +101,7 @@ def _configured(records: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) 
     return sum(all(record.get(field) == value for field, value in where.items()) for record in records)
 
 
-def _clashes(connection: sa.Connection, compiled: Compiled, entity: str, notes: Report) -> None:
+def _key_conflicts(connection: sa.Connection, compiled: Compiled, entity: str, notes: Report) -> None:
     """Records of one system that want to be one common record."""
     maps = [found for found in compiled.inbound() if found.mapping.entity.entity == entity]
     key = common_key(compiled.schema.entities[entity])

@@ -86,7 +86,7 @@ class Comparison:
                     self.connection.execute(_sort_rivals(found))
             prefer_whole_joins(self.connection)
             self.connection.execute(_sql["duplicates"], {"sets": self.sets})
-            self.connection.execute(_sql["strangers"], {"sets": self.sets})
+            self.connection.execute(_sql["unmatched"], {"sets": self.sets})
 
     def ask(self) -> None:
         """Mark all that differs, as if a person had asked for each record."""
@@ -103,11 +103,11 @@ class Comparison:
         """The first differences that nothing explains."""
         return self._rows("list", limit=limit)
 
-    def strangers(self) -> Rows:
+    def unmatched(self) -> Rows:
         """How many records of each target are paired with nothing."""
         return self._rows("stranger_counts")
 
-    def some_strangers(self, limit: int) -> Rows:
+    def some_unmatched(self, limit: int) -> Rows:
         """The first of them."""
         return self._rows("stranger_list", limit=limit)
 

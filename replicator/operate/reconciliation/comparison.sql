@@ -6,7 +6,7 @@ create temporary table if not exists difference (
     version jsonb, state text, reason text, waits_for text[], others bigint[],
     system_key text
 );
-create temporary table if not exists stranger (
+create temporary table if not exists unmatched (
     entity_set text not null, mirror_id bigint not null, record text, system_key text, parted_at timestamptz
 );
 create temporary table if not exists known_version (entity_set text not null, id bigint not null, etag text);
@@ -15,7 +15,7 @@ truncate known_version, asked;
 
 -- name: clear
 -- Before a comparison.
-truncate difference, stranger;
+truncate difference, unmatched;
 
 -- name: duplicates
 -- Keys that several records of a target bear, unless the source record that finds them so says it already.
@@ -28,9 +28,9 @@ from (select system || '.' || entity_set as entity_set, record, key, mirror_ids,
 where s.entity_set = any(:sets)
   and not exists (select from difference d where d.kind = 'duplicate' and d.others && s.mirror_ids);
 
--- name: strangers
+-- name: unmatched
 -- Records of targets that were never paired, and are no duplicates and no candidates either.
-insert into stranger
+insert into unmatched
 select s.entity_set, s.mirror_id, s.record, s.system_key, s.parted_at
 from (select system || '.' || entity_set as entity_set, mirror_id, record, system_key, parted_at from sync.unlinked) s
 where s.entity_set = any(:sets) and s.mirror_id not in (
@@ -67,11 +67,11 @@ order by m.rank nulls last, d.flow, d.id limit :limit;
 
 -- name: stranger_counts
 -- Records of targets that were never paired, by entity set; those that were once apart.
-select entity_set, count(*) as records, count(parted_at) as parted from stranger group by entity_set order by entity_set;
+select entity_set, count(*) as records, count(parted_at) as parted from unmatched group by entity_set order by entity_set;
 
 -- name: stranger_list
 -- Some of them.
-select entity_set, record, system_key, parted_at from stranger order by entity_set, mirror_id limit :limit;
+select entity_set, record, system_key, parted_at from unmatched order by entity_set, mirror_id limit :limit;
 
 -- name: absent
 -- Records that their system shows no more, and that stay in the hub: their delete waits for a decision, or was rejected.

@@ -66,8 +66,8 @@ def concerned(compiled: Compiled, entity: str | None) -> list[CompiledMap]:
     entities = compiled.schema.entities
     if entity not in entities:
         raise Terminal(f"there is no entity '{entity}'", hint=f"one of {', '.join(sorted(entities))}")
-    wholes = {name: compiled.schema.parent_field(each) for name, each in entities.items()}
-    wanted = {entity, *(name for name, whole in wholes.items() if whole and whole[1].reference == entity)}
+    roots = {name: compiled.schema.parent_field(each) for name, each in entities.items()}
+    wanted = {entity, *(name for name, root in roots.items() if root and root[1].reference == entity)}
     return [found for found in compiled.maps if found.mapping.entity.entity in wanted]
 
 
@@ -110,8 +110,8 @@ class Reconciliation:
         found.held_deletes = self.comparison.absent("held")
         found.rejected_deletes = self.comparison.absent("rejected")
         found.records = [explain(row) for row in self.comparison.records(limit)]
-        found.unlinked = self.comparison.strangers()
-        found.unlinked_records = self.comparison.some_strangers(limit)
+        found.unlinked = self.comparison.unmatched()
+        found.unlinked_records = self.comparison.some_unmatched(limit)
 
     def _repair(self, found: ReconcileResult, limit: int) -> None:
         """By the path of every change: mark, merge, deliver, within the budgets; then look again."""
@@ -126,7 +126,7 @@ class Reconciliation:
 def _news(taken: SnapshotResult) -> dict[str, Any]:
     return {
         "rows": taken.rows, "new": taken.inserted, "changed": taken.updated, "gone": taken.deleted,
-        "held": taken.held, "rejected": taken.rejected,
+        "held": taken.held, "quarantined": taken.quarantined,
     }  # fmt: skip
 
 
