@@ -11,24 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
+from replicator.hub.states import COLUMNS
 from replicator.operate.views import Row, Rows, to_json
 from replicator.text import many, visible
 
-_COUNTS = (
-    "mirrored",
-    "in_step",
-    "pending",
-    "in_flight",
-    "blocked",
-    "failed",
-    "rejected",
-    "not_eligible",
-    "reported",
-    "held",
-    "conflicts",
-    "skipped",
-    "observed",
-)
+_COUNTS = ("mirrored", "in_step", *COLUMNS)
 
 
 def print_status(console: Console, found: Mapping[str, Rows]) -> None:

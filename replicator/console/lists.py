@@ -5,8 +5,8 @@ from __future__ import annotations
 from werkzeug.exceptions import NotFound
 
 from replicator.console.page_context import ConsolePage, PageContext
-from replicator.hub.replication_tables import states
 from replicator.hub.sql import statements
+from replicator.hub.states import DELIVERY, NAMES
 
 _sql = statements(__name__)
 _FEW = 20
@@ -27,10 +27,10 @@ def cause(look: PageContext, name: str) -> ConsolePage:
 def records(look: PageContext) -> ConsolePage:
     """The records in one state, of all flows or of one."""
     state, flow = look.arguments.get("state", "failed"), look.arguments.get("flow") or None
-    if state not in states:
+    if state not in NAMES:
         raise NotFound("There is no such state.")
     found = look.paged(_sql["records"], state=state, flow=flow)
-    return ConsolePage("records.html", {"state": state, "flow": flow, "records": found})
+    return ConsolePage("records.html", {"state": state, "delivery_states": DELIVERY, "flow": flow, "records": found})
 
 
 def held(look: PageContext) -> ConsolePage:

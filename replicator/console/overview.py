@@ -8,11 +8,9 @@ from typing import Any
 
 from replicator.console.page_context import ConsolePage, PageContext, Row
 from replicator.hub.sql import statements
+from replicator.hub.states import COLUMNS, MOVING, STUCK
 
 _sql = statements(__name__)
-MOVING = ("pending", "in_flight", "failed")
-STUCK = ("blocked", "rejected", "reported", "held", "conflicts")
-ASIDE = ("skipped", "observed", "not_eligible")
 _MINUTES = 60
 _LIVE_SECONDS = 5
 
@@ -57,7 +55,7 @@ def overview(look: PageContext) -> ConsolePage:
     known: dict[str, object] = {
         "flows": flows,
         "lanes": lanes(flows),
-        "columns": [name for name in (*MOVING, *STUCK, *ASIDE) if any(flow[name] for flow in flows)],
+        "columns": [name for name in COLUMNS if any(flow[name] for flow in flows)],
         "common": {flow["entity"]: flow["records"] for flow in flows if flow["direction"] == "out"},
         "mirrored": mirrored(flows),
         "bars": list(bars(movement)),

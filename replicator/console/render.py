@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -11,10 +11,13 @@ from urllib.parse import quote, urlencode
 import simplejson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
+
+from replicator.hub.states import BY_NAME, MOVING, STUCK
 
 FOLDER = Path(__file__).parent
 _LONGEST = 300
+_CODE = Markup("<code>{}</code>")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -38,9 +41,12 @@ def make_environment(clock: Callable[[], datetime.datetime]) -> Environment:
 
     environment.filters |= {
         "ago": ago, "moment": moment, "span": span, "value": shown, "count": count, "words": words, "path": path,
-        "plural": plural,
+        "plural": plural, "prose": prose, "total": total,
     }  # fmt: skip
-    environment.globals |= {"with_page": with_page, "record_path": record_path}
+    environment.globals |= {
+        "with_page": with_page, "record_path": record_path, "states": BY_NAME, "moving_columns": MOVING,
+        "stuck_columns": STUCK,
+    }  # fmt: skip
     return environment
 
 
@@ -97,6 +103,18 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 def words(name: object) -> str:
     """A state or column as words."""
     return str(name).replace("_", " ")
+
+
+def prose(text: str) -> Markup:
+    """A clause as the beginning of a sentence; what stands between backticks is code."""
+    words_and_code = (text[:1].upper() + text[1:]).split("`")
+    pieces = (_CODE.format(each) if place % 2 else escape(each) for place, each in enumerate(words_and_code))
+    return Markup("").join(pieces)
+
+
+def total(flow: Mapping[str, int], columns: Sequence[str]) -> int:
+    """How many records these columns of a flow count."""
+    return sum(flow[name] for name in columns)
 
 
 def path(text: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import simplejson
 import sqlalchemy as sa
@@ -13,14 +13,11 @@ from sqlalchemy.exc import DataError, IntegrityError
 from replicator.hub.lease import leading
 from replicator.hub.replication_tables import delivery, delivery_state
 from replicator.hub.sql import statements
+from replicator.hub.states import State as State
 
 _sql = statements(__name__)
 _claim = sa.table("claim", *(sa.column(name) for name in ("record_id", "marked", "state")))
 T = TypeVar("T")
-State = Literal[
-    "pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held", "observed",
-    "skipped",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)

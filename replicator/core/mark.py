@@ -15,6 +15,7 @@ from replicator.hub.changefeed import OpenWindow, Window, open_window
 from replicator.hub.lease import leading
 from replicator.hub.replication_tables import delivery, map_, run
 from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
+from replicator.hub.states import KEPT
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.missing_parts import roots_of
@@ -22,8 +23,6 @@ from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
 CONSUMER = "replicator"
-UNMOVED = ("in_flight", "unknown", "skipped")
-"""States that a mark does not change: what is under way, and what a person decided to leave alone."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _first_marking(map_id: int, records: sa.Select[Any]) -> Insert:
 def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
     """The statement that marks these records."""
     statement = _first_marking(map_id, records)
-    busy = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in UNMOVED])
+    busy = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in KEPT])
     remarked = {
         "marked": delivery.c.marked + 1,
         "state": sa.case((busy, delivery.c.state), else_=sa.literal_column("'pending'::sync.delivery_state")),

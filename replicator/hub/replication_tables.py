@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSONB, TIMESTAMP
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
+from replicator.hub.states import NAMES
 from replicator.mapping.dependency_paths import REGCLASS as REGCLASS
 from replicator.mapping.tables import NAMING
 
@@ -34,11 +35,7 @@ metadata = sa.MetaData(naming_convention=NAMING)
 _time = TIMESTAMP(timezone=True)
 _now = sa.text("now()")
 
-states = (
-    "pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held", "observed",
-    "skipped",
-)  # fmt: skip
-delivery_state = ENUM(*states, name="delivery_state", schema="sync", metadata=metadata)
+delivery_state = ENUM(*NAMES, name="delivery_state", schema="sync", metadata=metadata)
 
 change = sa.Table(
     "change",

@@ -14,13 +14,11 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from replicator import __version__
+from replicator.hub.states import COLUMNS, CONFLICT
 from replicator.operate import views
 from replicator.web_server import ConnectionLimits, WebServer
 
-STATES = (
-    "in_step", "pending", "in_flight", "blocked", "failed", "rejected", "not_eligible", "reported", "held", "observed",
-    "skipped",
-)  # fmt: skip
+STATES = ("in_step", *(name for name in COLUMNS if name != CONFLICT.counted))
 _CAUSES = 50
 """The causes with most records; more would make too many time series."""
 _LONGEST_SECONDS = 7.0

@@ -9,6 +9,8 @@ from typing import Any
 import simplejson
 import sqlalchemy as sa
 
+from replicator.hub.states import MOVING, STUCK
+
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 _LONG_SECONDS = 5
@@ -74,15 +76,14 @@ def decided(connection: sa.Connection, limit: int) -> Rows:
         return [dict(row) for row in connection.execute(query.order_by(sa.column("id").desc()).limit(limit)).mappings()]
 
 
-def needs_attention(found: Mapping[str, Rows]) -> bool:
-    """Whether anything is blocked, failed, rejected, put aside, reported, held or in conflict, was not read, or stands.
+def needs_attention(status: Mapping[str, Rows]) -> bool:
+    """Whether anything moves, waits or is in trouble (``hub.states``), is held, was not read, or stands.
 
     What was never read may hold anything.
     """
-    troubled = ("blocked", "failed", "rejected", "reported", "held", "conflicts", "in_flight", "pending")
-    aside = found["held"] or found["put_aside"] or found["problems"] or found["lock_holders"]
-    unread = any(row["last_snapshot"] is None for row in found["flows"])
-    return unread or bool(aside) or any(row[name] for row in found["flows"] for name in troubled)
+    beside = status["held"] or status["quarantined"] or status["problems"] or status["lock_holders"]
+    unread = any(row["last_snapshot"] is None for row in status["flows"])
+    return unread or bool(beside) or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
 
 
 def to_json(value: object) -> str:

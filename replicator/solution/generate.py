@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
+from replicator.hub import states
 from replicator.hub.replication_tables import conflict, delivery, hub, map_, quarantine
 from replicator.hub.replication_tables import entity_set as read_state
 from replicator.mapping.compiled import Compiled, CompiledMap
@@ -25,8 +26,6 @@ from replicator.solution.sql_text import body, create_view, execute
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _quote = _dialect.identifier_preparer.quote
 
-ON_THE_WAY = ("pending", "in_flight", "failed", "unknown")
-"""Deliveries that are going to move by themselves."""
 DROP = """
 do $drop$
 declare
@@ -83,7 +82,7 @@ def _base_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     """The SQL of what the views are made on, in order: schema, functions and triggers."""
     yield "create schema desired"
     yield "comment on schema desired is 'What common and each system should hold, by map'"
-    yield (hub_folder / "functions.sql").read_text(encoding="utf-8")
+    yield _text(hub_folder, "functions")
     yield "set local client_min_messages = warning"
     yield "select log.make_partitions()"
     template = (hub_folder / "capture.sql").read_text(encoding="utf-8")
@@ -105,8 +104,10 @@ def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
         name = f"desired.{_quote(differences.view_name(found))}"
         yield create_view(name, differences.of_map(compiled, found))
         yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
-    yield (hub_folder / "views.sql").read_text(encoding="utf-8")
-    yield (hub_folder / "decisions.sql").read_text(encoding="utf-8")
+    yield create_view("sync.state", _states())
+    yield "comment on view sync.state is 'How a record may stand that is not in step, and what follows from it'"
+    yield _text(hub_folder, "views")
+    yield _text(hub_folder, "decisions")
     yield create_view("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
     yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
@@ -129,7 +130,7 @@ def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     yield " ".join((record_names.FIND, "$find$", body(record_names.find(compiled)), "$find$"))
     yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
     yield from _explaining(compiled, hub_folder)
-    yield (hub_folder / "comments.sql").read_text(encoding="utf-8")
+    yield _text(hub_folder, "comments")
     yield roles(compiled, hub_folder)
 
 
@@ -144,7 +145,31 @@ def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     yield " ".join((record_locations.FIND_GONE, "$find$", body(record_locations.find_gone(compiled)), "$find$"))
     yield "comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant'"
     for name in ("places", "explain_flow", "explain", "history", "alarms"):
-        yield (hub_folder / f"{name}.sql").read_text(encoding="utf-8")
+        yield _text(hub_folder, name)
+
+
+def _text(hub_folder: Path, name: str) -> str:
+    """A file of the hub's SQL, with what it says of states filled in."""
+    return fill((hub_folder / f"{name}.sql").read_text(encoding="utf-8"), states.sql_values())
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "")
+
+
+def _states() -> sa.CompoundSelect[Any]:
+    """The table of states, for people with SQL."""
+    rows = (
+        sa.select(
+            sa.literal(each.name).label("state"), sa.literal(_plain(each.meaning)).label("meaning"),
+            sa.literal(_plain(each.todo)).label("todo"), sa.literal(each.next).label("next"),
+            sa.literal(each.moves).label("moves"), sa.literal(each.needs_person).label("needs_person"),
+            sa.literal(each.may_retry).label("may_retry"), sa.literal(each.may_skip).label("may_skip"),
+            sa.literal(each.settled).label("settled"),
+        )
+        for each in states.ALL
+    )  # fmt: skip
+    return sa.union_all(*rows)
 
 
 def roles(compiled: Compiled, hub_folder: Path) -> str:
@@ -210,8 +235,8 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
     )
     linked = sa.select(sa.func.count()).select_from(view.link).where(view.link.c.ended_at.is_(None), sa.not_(waiting))
 
-    def count(*states: str) -> sa.ColumnElement[int]:
-        wanted = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in states])
+    def count(*names: str) -> sa.ColumnElement[int]:
+        wanted = delivery.c.state.in_([sa.literal_column(f"'{name}'") for name in names])
         return (
             sa.select(sa.func.count()).where(delivery.c.map_id == map_.c.id, wanted).correlate(map_).scalar_subquery()
         )
@@ -221,10 +246,14 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
         .where(conflict.c.map_id == map_.c.id, conflict.c.state == sa.literal_column("'open'"))
         .correlate(map_).scalar_subquery()
     )  # fmt: skip
-    on_the_way = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in ON_THE_WAY])
+    counts = {column: count(*states.counted_in(column)) for column in states.COLUMNS}
+    counts |= {states.QUARANTINED.counted: _quarantined(found), states.CONFLICT.counted: conflicts}
+    moving: list[sa.ColumnElement[str]] = [
+        sa.literal_column(f"'{each.name}'") for each in states.DELIVERY if each.moves
+    ]
     oldest = (
         sa.select(sa.func.min(delivery.c.since))
-        .where(delivery.c.map_id == map_.c.id, on_the_way)
+        .where(delivery.c.map_id == map_.c.id, delivery.c.state.in_(moving))
         .correlate(map_).scalar_subquery()
     )  # fmt: skip
     return (
@@ -234,18 +263,7 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
             sa.select(sa.func.count()).select_from(view.source).scalar_subquery().label("records"),
             sa.select(sa.func.count()).select_from(compiled.tables.mirror(mapping.entity_set)).scalar_subquery().label("mirrored"),
             linked.correlate(map_).scalar_subquery().label("in_step"),
-            count("pending").label("pending"),
-            count("in_flight", "unknown").label("in_flight"),
-            count("blocked").label("blocked"),
-            count("failed").label("failed"),
-            count("rejected").label("rejected"),
-            _quarantined(found).label("quarantined"),
-            count("not_eligible").label("not_eligible"),
-            count("reported").label("reported"),
-            count("held").label("held"),
-            count("skipped").label("skipped"),
-            count("observed").label("observed"),
-            conflicts.label("conflicts"),
+            *(how_many.label(column) for column, how_many in counts.items()),
             read_state.c.read_at.label("last_snapshot"),
             read_state.c.problem,
             oldest.label("oldest"),

@@ -9,7 +9,7 @@ with example as (
     from sync.causes c join example e using (cause)
     union all
     select 'not read ' || p.system || '.' || p.entity_set,
-           format('%s.%s cannot be read: %s', p.system, p.entity_set, p.problem), 1, p.since, null, null, null, 'not read',
+           format('%s.%s cannot be read: %s', p.system, p.entity_set, p.problem), 1, p.since, null, null, null, 'not_read',
            p.problem
     from sync.problems p
     union all
@@ -20,17 +20,16 @@ with example as (
 )
 select w.cause, w.title, w.records, w.since, w.record,
        coalesce(deeper.said, w.reason) as root_cause,
-       case w.state when 'failed' then 'tried again by itself' when 'unknown' then 'looked up by itself'
-            when 'not read' then 'read again by itself' when 'blocked' then 'goes on by itself when the cause is gone'
-            when 'held' then 'replicator approve or reject --cause ' || w.cause
-            when 'conflict' then 'replicator conflicts; replicator resolve'
+       case when w.state in (@{states_moving}, 'blocked', 'not_read') then case w.state @{next_by_state} end
+            when w.state = 'held' then 'replicator approve or reject --cause ' || w.cause
+            when w.state = 'conflict' then 'replicator conflicts; replicator resolve'
             else 'replicator causes ' || w.cause || '; correct the records, or replicator retry or skip' end as next
 from wrong w
 left join lateral (
     -- A record that waits has nothing wrong with it: say what it waits for in the end. What that is told for itself
     -- need not be told again for everything behind it.
     select string_agg(distinct e.record || ' (' || e.state || '): ' || e.said, '; ') as said,
-           bool_and(e.state in ('rejected', 'failed', 'unknown', 'reported', 'held', 'quarantined')) as told
+           bool_and(e.state in (@{states_failures}, 'quarantined')) as told
     from sync.map m cross join lateral sync.explain_flow(m, w.record_id, 0, '{}') e
     where w.state = 'blocked' and m.id = w.map_id and e.cause
 ) deeper on true

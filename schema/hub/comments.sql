@@ -24,6 +24,16 @@ comment on column sync.part.root_id is 'id of the root in its common table';
 comment on column sync.part.relation is 'The table that holds the part';
 comment on column sync.part.record_id is 'id in that table';
 
+comment on column sync.state.state is 'As in sync.delivery; quarantined, conflict and not_read have no delivery';
+comment on column sync.state.meaning is 'What it means';
+comment on column sync.state.todo is 'What a person does about it';
+comment on column sync.state.next is 'What happens next; sync.explain says more where it knows more';
+comment on column sync.state.moves is 'Whether it goes on by itself';
+comment on column sync.state.needs_person is 'Whether it stays until somebody decides or corrects something';
+comment on column sync.state.may_retry is 'Whether sync.retry takes it';
+comment on column sync.state.may_skip is 'Whether sync.skip takes it: yes, by name, or no';
+comment on column sync.state.settled is 'Whether nothing is left to do: status ends with 0 all the same';
+
 comment on column sync.status.rank is 'Dependency rank: lower goes first';
 comment on column sync.status.records is 'Rows of the table that they come from';
 comment on column sync.status.mirrored is 'Records of the entity set in its mirror';

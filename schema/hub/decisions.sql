@@ -69,9 +69,9 @@ create function sync.mark(of_map smallint, of_records bigint[]) returns bigint l
         select of_map, each, sync.now() from unnest(of_records) as each where each is not null
         on conflict (map_id, record_id) do update
         set marked = d.marked + 1,
-            state = case when d.state in ('in_flight', 'unknown', 'skipped') then d.state else 'pending' end,
-            next_at = case when d.state in ('in_flight', 'unknown', 'skipped') then d.next_at end,
-            attempts = case when d.state in ('in_flight', 'unknown', 'skipped') then d.attempts else 0 end
+            state = case when d.state in (@{states_kept}) then d.state else 'pending' end,
+            next_at = case when d.state in (@{states_kept}) then d.next_at end,
+            attempts = case when d.state in (@{states_kept}) then d.attempts else 0 end
         returning 1
     )
     select count(*) from marked
@@ -94,7 +94,7 @@ begin
         set state = case when d.state = 'unknown' then d.state else 'pending' end,
             asked = true, marked = marked + 1, next_at = null, attempts = 0
         from sync.map m
-        where m.id = d.map_id and d.state in ('failed', 'rejected', 'reported', 'unknown', 'skipped')
+        where m.id = d.map_id and d.state in (@{states_may_retry})
           and sync.is_selected(m, d, of_flow, of_record, of_cause, of_records)
         returning 1
     )
@@ -129,8 +129,8 @@ begin
         set state = 'skipped', operation = 'was ' || d.state, next_at = null
         from sync.map m
         where m.id = d.map_id
-          and (d.state in ('failed', 'rejected', 'reported', 'held', 'blocked')
-               or d.state in ('pending', 'observed') and num_nonnulls(of_record, of_records) > 0)
+          and (d.state in (@{states_may_skip})
+               or d.state in (@{states_may_skip_by_name}) and num_nonnulls(of_record, of_records) > 0)
           and sync.is_selected(m, d, of_flow, of_record, of_cause, of_records)
         returning 1
     )

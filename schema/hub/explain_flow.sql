@@ -9,24 +9,19 @@ comment on function sync.explain_fields is 'Fields of a difference in words: wha
 
 -- What a person can expect or has to do, by the state of a delivery.
 create function sync.explain_next(d sync.delivery, m sync.map) returns text language sql stable as $$
-    select case d.state
-        when 'pending' then 'with the next cycle'
-        when 'in_flight' then 'with the answer; after a crash it is looked up'
-        when 'unknown' then 'it is looked up by its key before anything else is sent'
-        when 'failed' then case when d.next_at is null then 'never by itself: replicator retry'
-            when d.next_at <= sync.now() then 'by itself, with the next cycle'
-            else format('by itself, not before %s', to_char(d.next_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')) end
-        when 'blocked' then case d.code
-            when 'key conflict' then 'never by itself: give one of the records another key, or delete it'
-            when 'key changed' then 'never by itself: give it its former key, or let its map say on_key_change: recreate'
-            else 'by itself, as soon as what it waits for is there; tested in every cycle' end
-        when 'not_eligible' then 'by itself, when the record or what the condition reads changes'
-        when 'rejected' then format('never by itself: correct the record%s, or replicator retry',
-            case when d.field is null then '' else format(' (%s)', d.field) end)
-        when 'reported' then 'never by itself: change it on either side, or replicator retry'
-        when 'held' then format('never by itself: replicator approve|reject --flow "%s"', m.name)
-        when 'observed' then 'never while the flow is only observed (mode: observe)'
-        when 'skipped' then 'never by itself: replicator retry' end
+    select case
+        when d.state = 'failed' and d.next_at is null then 'never by itself: replicator retry'
+        when d.state = 'failed' and d.next_at <= sync.now() then 'by itself, with the next cycle'
+        when d.state = 'failed' then
+            format('by itself, not before %s', to_char(d.next_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC'))
+        when d.state = 'blocked' and d.code = 'key conflict' then
+            'never by itself: give one of the records another key, or delete it'
+        when d.state = 'blocked' and d.code = 'key changed' then
+            'never by itself: give it its former key, or let its map say on_key_change: recreate'
+        when d.state = 'rejected' and d.field is not null then
+            format('never by itself: correct the record (%s), or replicator retry', d.field)
+        when d.state = 'held' then format('never by itself: replicator approve|reject --flow "%s"', m.name)
+        else case d.state::text @{next_by_state} end end
 $$;
 comment on function sync.explain_next is 'What happens next with a delivery, and what a person can do';
 
@@ -166,7 +161,7 @@ begin
     if level = 0 then
         return query select * from sync.explain_difference(m, of_record, called);
     end if;
-    if d.state in ('pending', 'in_flight', 'unknown', 'failed') then
+    if d.state in (@{states_moving}) then
         return query select level + 1, s.topic, called, s.state, s.at, s.said, s.next,
             d.state = 'pending' or s.topic = 'paused'
         from sync.explain_standstill(m) s where d.state = 'pending' or s.topic <> 'reading';

@@ -13,7 +13,7 @@ select m.name as flow, d.record, d.state::text as state, d.operation, d.field, d
        d.since, d.record_id,
        sync.cause_of(m, d) as cause
 from sync.delivery d join sync.map m on m.id = d.map_id
-where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held')
+where d.state in (@{states_failures})
 union all
 select r.system || '.' || r.entity_set, r.record, 'quarantined', 'snapshot', r.field, 'snapshot', r.reason, 1, r.at, null,
        r.at, null, sync.cause(r.system, r.system || '.' || r.entity_set, 'quarantined', 'snapshot', r.field, r.reason, null)
@@ -62,7 +62,7 @@ select sync.cause_of(m, d) as cause, m.system, m.name as flow, d.state::text as 
        d.code, d.field, coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.waits_for, d.record,
        d.since, d.tried_at, d.next_at, d.attempts, d.map_id, d.record_id
 from sync.delivery d join sync.map m on m.id = d.map_id
-where d.state in ('failed', 'unknown', 'rejected', 'reported', 'held', 'blocked', 'skipped')
+where d.state in (@{states_trouble}, 'skipped')
 union all
 select sync.cause(r.system, r.system || '.' || r.entity_set, 'quarantined', 'snapshot', r.field, r.reason, null),
        r.system, r.system || '.' || r.entity_set, 'quarantined', 'quarantined', 'snapshot', 'snapshot', r.field, r.reason,
