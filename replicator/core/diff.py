@@ -342,7 +342,7 @@ def _linking(view: DesiredView, span: Span | None, by_root: bool) -> sa.Insert:
     joined, v = desired_of_claim(view, span, by_root=by_root, outer=False)
     link = view.link
     source_side, target_side = sides(view)
-    twin = sa.exists().where(same_key(view, other, v), other.c.id != t.c.id)
+    ambiguous = sa.exists().where(same_key(view, other, v), other.c.id != t.c.id)
     paired = sa.or_(
         *(
             sa.exists().where(other_link.c[target_side] == t.c.id, other_link.c.ended_at.is_(None))
@@ -355,7 +355,7 @@ def _linking(view: DesiredView, span: Span | None, by_root: bool) -> sa.Insert:
     chosen = (
         sa.select(*columns.values())
         .select_from(joined.join(t, same_key(view, t, v)))
-        .where(v.c.target_id.is_(None), v.c.eligible, sa.not_(paired), sa.not_(twin))
+        .where(v.c.target_id.is_(None), v.c.eligible, sa.not_(paired), sa.not_(ambiguous))
     )
     rivals = sa.func.count().over(partition_by=list(columns.values())[1])
     ranked = chosen.add_columns(rivals.label("rivals")).subquery("ranked")

@@ -105,11 +105,11 @@ class Comparison:
 
     def unmatched(self) -> Rows:
         """How many records of each target are paired with nothing."""
-        return self._rows("stranger_counts")
+        return self._rows("unmatched_counts")
 
     def some_unmatched(self, limit: int) -> Rows:
         """The first of them."""
-        return self._rows("stranger_list", limit=limit)
+        return self._rows("unmatched_list", limit=limit)
 
     def absent(self, state: Literal["held", "rejected"]) -> dict[str, int]:
         """Records that stay although their system shows them no more, by entity set: what was decided about them."""

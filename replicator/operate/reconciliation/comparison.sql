@@ -65,11 +65,11 @@ from difference d left join sync.map m on m.name = d.map
 where not d.explained
 order by m.rank nulls last, d.flow, d.id limit :limit;
 
--- name: stranger_counts
+-- name: unmatched_counts
 -- Records of targets that were never paired, by entity set; those that were once apart.
 select entity_set, count(*) as records, count(parted_at) as parted from unmatched group by entity_set order by entity_set;
 
--- name: stranger_list
+-- name: unmatched_list
 -- Some of them.
 select entity_set, record, system_key, parted_at from unmatched order by entity_set, mirror_id limit :limit;
 
