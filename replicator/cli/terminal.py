@@ -38,6 +38,10 @@ def print_status(console: Console, found: Mapping[str, Rows]) -> None:
     for row in found["quarantined"]:
         records = many(row["records"], "record")
         print_line(console, f"quarantined: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
+    for row in found["under_way"]:
+        print_line(
+            console, f"under way: {many(row['records'], row['what'])} since {_time(row['since'])}, {row['next']}"
+        )
     for line in _not_read(found["problems"]):
         print_line(console, line)
     _print_surroundings(console, found)

@@ -44,6 +44,7 @@ def status(connection: sa.Connection) -> dict[str, Rows]:
         "held": rows(connection, "held"),
         "quarantined": rows(connection, "quarantined"),
         "problems": rows(connection, "problems"),
+        "under_way": rows(connection, "under_way"),
         "pauses": rows(connection, "pause"),
         "systems": rows(connection, "systems"),
         "leader": rows(connection, "leader"),
@@ -81,9 +82,9 @@ def needs_attention(status: Mapping[str, Rows]) -> bool:
 
     What was never read may hold anything.
     """
-    beside = status["held"] or status["quarantined"] or status["problems"] or status["lock_holders"]
+    beside = any(status[name] for name in ("held", "quarantined", "problems", "under_way", "lock_holders"))
     unread = any(row["last_snapshot"] is None for row in status["flows"])
-    return unread or bool(beside) or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
+    return unread or beside or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
 
 
 def to_json(value: object) -> str:

@@ -173,6 +173,23 @@ comment on column sync.lock_holders.usename is 'The login';
 comment on column sync.lock_holders.application_name is 'What the program calls itself';
 comment on column sync.lock_holders.state is 'What its session is doing';
 
+-- Work that is no delivery yet. No more is counted than tells few from many.
+create view sync.under_way as
+select 'change' as what, count(*) as records, min(c.at) as since, 'looked at with the next cycle' as next
+from sync.consumer k cross join lateral (
+    select l.at from log.change l
+    where l.txid >= pg_snapshot_xmin(k.snapshot) and not pg_visible_in_snapshot(l.txid, k.snapshot) limit 10000
+) c
+where k.name = 'replicator' having count(*) > 0
+union all
+select 'delete', count(*), min(coalesce(p.decided_at, p.proposed_at)), 'goes ahead with the next read'
+from sync.proposed_delete p where p.state in ('proposed', 'approved') having count(*) > 0;
+comment on view sync.under_way is 'What is to be done and has no delivery yet';
+comment on column sync.under_way.what is 'change: of the log, and nobody has looked at it; delete: approved or within the budget';
+comment on column sync.under_way.records is 'How many; of changes 10000 at most';
+comment on column sync.under_way.since is 'When the first of them was made, proposed or decided';
+comment on column sync.under_way.next is 'What becomes of it';
+
 create view sync.problems as
 select system, entity_set, problem, problem_since as since, read_at as last_read
 from sync.entity_set where problem is not null;

@@ -1,4 +1,7 @@
-"""For records with any fault, in chains of up to three records, ``explain`` names the fault as the root cause."""
+"""For records with any fault, in chains of up to three records, ``explain`` names the fault as the root cause.
+
+And exit code, status, reconcile and the balance say the same of the hub.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 from replicator import opening
 from replicator.cli import explain
 from replicator.mapping.compiled import Compiled
+from tests.fixtures.agreement import disagreements, reconciled
 from tests.fixtures.commands import Result, Workplace
 from tests.fixtures.scenarios import Scenario, Scenarios
 from tests.fixtures.world import Systems
@@ -58,6 +62,9 @@ def check(systems: Systems, place: Workplace, seed: int) -> None:
         scenarios.add()
     scenarios.finish()
     wrong = [each for scenario in scenarios.made for each in unnamed(place, scenario)]
+    wrong += disagreements(systems.connection, [(each.kind, each.key) for each in scenarios.made])
+    wrong += reconciled(systems.cycle.world, systems.connection)
+    wrong += disagreements(systems.connection, [(each.kind, each.key) for each in scenarios.made])
     assert len(scenarios.made) == AT_ONCE
     assert not wrong, "\n\n".join([f"seed {seed}: {len(wrong)}", *wrong])
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import sqlalchemy as sa
 
 from replicator.mapping.schema import EntitySet, column_name
+from tests.fixtures.agreement import disagreements, reconciled, some_records
+from tests.fixtures.transitions import wrong_transitions
 from tests.simulation.simulation import Simulation
 
 Record = Mapping[str, Any]
 _DESERVED = ("'Atlantis'", "Inventory dimension Site is mandatory")
 """A country that is in no value map; a quotation for a customer that was in ops before, without a site."""
+_EXPLAINED = 3
+"""Of so many records explain is asked in each world."""
 _A_CENT = Decimal("0.01")
 """Sales rounds prices when it recalculates."""
 
@@ -24,6 +30,7 @@ def problems(simulation: Simulation) -> list[str]:
     checks = (
         mirrors,
         balance,
+        transitions,
         customers,
         products,
         quotations,
@@ -70,6 +77,12 @@ def balance(simulation: Simulation) -> Iterator[str]:
     with simulation.hub.connect() as connection:
         for row in connection.execute(sa.text("select map, record, action from sync.unexplained")):
             yield f"{row.map} {row.record}: {row.action}, and no row says why it is not done"
+
+
+def transitions(simulation: Simulation) -> Iterator[str]:
+    """No delivery went from one state to another that the table of states does not know."""
+    with simulation.hub.connect() as connection:
+        yield from wrong_transitions(connection)
 
 
 def explained(simulation: Simulation) -> Counter[str]:
@@ -201,6 +214,17 @@ def imagined(simulation: Simulation) -> Iterator[str]:
         for row in connection.execute(sa.text(query)):
             if row.entity_set not in ours:
                 yield f"{row.entity_set} {row.record} was taken for deleted, and nobody has deleted anything"
+
+
+def disagreeing(simulation: Simulation) -> Iterator[str]:
+    """Exit code, status, explain, reconcile and balance say the same; last, for a reconciliation reads and merges."""
+    world = replace(simulation.world, lease=simulation.lease)
+    with simulation.hub.connect() as connection:
+        pairs = some_records(connection)
+        some = Random(simulation.seed).sample(pairs, min(_EXPLAINED, len(pairs)))
+        yield from disagreements(connection, some)
+        yield from reconciled(world, connection)
+        yield from disagreements(connection, [])
 
 
 def waiting(simulation: Simulation) -> Iterator[str]:

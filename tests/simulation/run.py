@@ -12,7 +12,7 @@ import pytest
 from replicator.inbound import merge
 from replicator.mapping.compiled import Compiled
 from replicator.outbound import deliver
-from tests.simulation.checks import problems
+from tests.simulation.checks import disagreeing, problems
 from tests.simulation.simulation import Simulation
 
 _BEFORE = 8
@@ -62,6 +62,7 @@ def _live(simulation: Simulation) -> Story:
         simulation.run(lambda cycle: cycle.once())
         if simulation.systems.writes() > before:
             _check(seed, ["a further round wrote something"])
+        _check(seed, list(disagreeing(simulation)))
         return _story(simulation)
     finally:
         simulation.close()

@@ -22,6 +22,7 @@ from replicator.hub.connection import connect
 from replicator.hub.lease import Lease, acquire
 from replicator.mapping.compiled import Compiled
 from replicator.sandbox.system import Options, Sandbox
+from tests.fixtures.transitions import watch_transitions
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
 from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, NeverQuietError, Weather, make_moody
 from tests.simulation.people import People
@@ -52,6 +53,7 @@ class Simulation:
         self._interruptions = 0
         self._overtaken = False
         self.hub = connect(hub_url)
+        watch_transitions(self.hub)
         self._faulty = connect(hub_url)
         self.weather = Weather(Random(seed + 1))
         FaultyHub(self._faulty, self.weather)
