@@ -20,23 +20,22 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from replicator import __version__
-from replicator.cli import check, console, explain, monitoring, plan, reconcile, status, steward
+from replicator.cli import check, console, explain, migrations, monitoring, plan, reconcile, status, steward
 from replicator.cli.options import answer, config_option, json_option, say, say_json
 from replicator.cli.progress import TerminalWatcher
-from replicator.config import FILE, commented_file, load, load_hub, split_address
+from replicator.config import load, load_hub, split_address
 from replicator.cycle import Cycle, World
 from replicator.daemon import Daemon, LogWatcher, why_unclean
 from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub import embedded, psql
-from replicator.hub.connection import CONSOLE, DAEMON, METRICS, shown_url
+from replicator.hub.connection import CONSOLE, DAEMON, METRICS
 from replicator.hub.remedies import passes, remedy, words_of
 from replicator.hub.server import open_hub
 from replicator.mapping.compiled import compile_folder
-from replicator.opening import engine_of, hub_of, leading, log_as_json, this_process, world_of
+from replicator.opening import engine_of, leading, log_as_json, this_process, world_of
 from replicator.operate import views
 from replicator.operate.metrics import serve
 from replicator.signals import stop_on_signals
-from replicator.solution.migrate import OWNER, migrate, owner_of
 from replicator.text import many
 
 if TYPE_CHECKING:
@@ -95,40 +94,9 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-for module in (status, explain, plan, steward, reconcile, check, monitoring, console):
+for module in (migrations, status, explain, plan, steward, reconcile, check, monitoring, console):
     for command in module.commands:
         main.add_command(command)
-
-
-@main.command()
-@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=FILE)
-@json_option
-def init(path: Path, force: bool, as_json: bool) -> None:
-    """Write a commented configuration to PATH (default: replicator.yaml)."""
-    if path.exists() and not force:
-        raise ReplicatorError(f"{path} exists", hint="give another path, or --force")
-    path.write_text(commented_file(), encoding="utf-8")
-    told = f"wrote {path}: fill in the addresses of both systems, then run 'replicator migrate'"
-    answer(told, as_json, written=str(path))
-
-
-@main.command("migrate")
-@config_option
-@json_option
-def migrate_command(config_path: Path | None, as_json: bool) -> None:
-    """Bring the hub's database to this version: tables, triggers, views. Safe to repeat.
-
-    The same as 'alembic upgrade head'. Everything happens in one transaction.
-    """
-    with hub_of(load(config_path)) as hub:
-        migrate(hub)
-        where = shown_url(hub.engine)
-        owner = owner_of(hub.engine)
-    if owner != OWNER:
-        say(f"warning: the roles of the hub could not be set up, {owner} owns it and does everything", err=True)
-        say(f"  next: let {owner} create roles; where they are there: grant {OWNER} to it. Then again", err=True)
-    answer(f"the hub is ready: {where}", as_json, hub=where)
 
 
 @main.command()
