@@ -22,7 +22,7 @@ from replicator.core.configured_records import write_records
 from replicator.core.flows import map_ids, set_modes
 from replicator.core.mark import mark_changed_maps, mark_window
 from replicator.core.rate_limits import note_usage
-from replicator.errors import OF_THE_SYSTEM, LeaseLost, ReplicatorError, SchemaError, Stopping, Throttled, Transient
+from replicator.errors import OF_THE_LEAD, OF_THE_SYSTEM, ReplicatorError, SchemaError, Stopping, Throttled, Transient
 from replicator.hub.changefeed import OpenWindow, open_window
 from replicator.hub.lease import Lease, lead_on, leading
 from replicator.inbound.merge import MergeResult, Merges
@@ -96,6 +96,8 @@ class World:
     """Lets so many seconds pass until something may be tried again; False: nobody waits for it."""
     lease: Lease | None = None
     """Checked in every transaction and before each request; without one nobody else may work on the hub."""
+    made_from: str | None = None
+    """What the hub is made from that everything here was checked with; a lead is taken on that hub only."""
     window: OpenWindow = open_window
     """How the log is read; a plan also reads what it did itself."""
     admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
@@ -208,7 +210,7 @@ class Cycle:
         budget = self.world.configuration.delete_budget(entity_set.system, entity_set.name)
         try:
             taken = snapshots.take(entity_set, budget, whole=whole)
-        except LeaseLost:
+        except OF_THE_LEAD:
             raise
         except Stopping:
             return None
@@ -260,7 +262,7 @@ class Cycle:
             deliveries = self._deliveries[name]
             try:
                 total.add(deliveries.deliver(again=again))
-            except LeaseLost:
+            except OF_THE_LEAD:
                 raise
             except Stopping:
                 return total

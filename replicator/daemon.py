@@ -11,14 +11,22 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from replicator.cycle import Cycle, Watcher, World
-from replicator.errors import AccessDenied, LeaseLost, ReplicatorError, SystemUnavailable, Transient
+from replicator.errors import (
+    OF_THE_LEAD,
+    AccessDenied,
+    HubMigrated,
+    LeaseLost,
+    ReplicatorError,
+    SystemUnavailable,
+    Transient,
+)
 from replicator.hub.lease import Lease, acquire, holder
 from replicator.hub.remedies import remedy, words_of
 from replicator.hub.wake_up import Listener, notify
@@ -73,6 +81,14 @@ def _ids(found: CompiledMap, became: WriteOutcome) -> dict[str, object]:
     return {name: value for name, value in told.items() if (name, value) != ("flow", found.name)}
 
 
+@dataclass(frozen=True)
+class DaemonEnd:
+    """How a daemon ended: the threads that did not end in time, and whether because the hub was migrated."""
+
+    unfinished: Sequence[str] = ()
+    migrated: bool = False
+
+
 class Daemon:
     """Runs until ``stop``, and works while it leads. ``stop`` may be called from any thread and a signal handler."""
 
@@ -93,15 +109,19 @@ class Daemon:
         if self._leader is not None:
             self._leader.read_now()
 
-    def run(self) -> list[str]:
-        """Work until stopped; the threads that did not end in time.
+    def run(self) -> DaemonEnd:
+        """Work until stopped, or until the hub was migrated.
 
         Where the lead is lost, or given up because a thread died, it waits for the lead again. A thread that is stuck
         in a request meanwhile does no harm: it belongs to the old lease, under which nothing can be written any more.
         """
         unfinished: list[str] = []
         while not self._stop.is_set():
-            lease = self._take_lead()
+            try:
+                lease = self._take_lead()
+            except HubMigrated as problem:
+                self.world.watcher.problem("hub", problem)
+                return DaemonEnd(unfinished, migrated=True)
             if lease is None:
                 break
             self._leader = Leader(self.world, lease, self._stop)
@@ -109,17 +129,17 @@ class Daemon:
             if unfinished and not self._stop.is_set():
                 words = f"a thread of the old lead has not ended yet: {', '.join(unfinished)}"
                 self.world.watcher.problem("lead", Transient(words))
-        return unfinished
+        return DaemonEnd(unfinished)
 
     def _take_lead(self) -> Lease | None:
-        """Wait until the lead is free; None when stopped meanwhile."""
+        """Wait until the lead is free; None when stopped meanwhile. Raises HubMigrated."""
         seconds = self.world.configuration.daemon.lease_seconds
         told = False
         attempts = 0
         while not self._stop.is_set():
             try:
                 with self.world.engine.connect() as connection:
-                    lease = acquire(connection, self._holder, seconds)
+                    lease = acquire(connection, self._holder, seconds, self.world.made_from)
                     if lease is not None:
                         return lease
                     if not told:
@@ -139,7 +159,7 @@ class Leader:
 
     def __init__(self, world: World, lease: Lease, stop: threading.Event) -> None:
         self._stop, self._lease = stop, lease
-        self._lost = threading.Event()
+        self._lost, self._woken = threading.Event(), threading.Event()
         stopping = world.stopping
         self.world = replace(world, lease=lease, stopping=lambda: stop.is_set() or self._lost.is_set() or stopping())
         self._to_deliver = {name: threading.Event() for name in world.connectors}
@@ -153,6 +173,7 @@ class Leader:
 
     def wake(self) -> None:
         """Let every thread look whether it has to stop."""
+        self._woken.set()
         self._deliver_now()
         self.read_now()
 
@@ -170,44 +191,43 @@ class Leader:
         self._with_connection("start", lambda cycle: cycle.prepare(), once=True)
         for thread in self._threads:
             thread.start()
-        held = self._keep_lead()
+        self._keep_lead()
         self._lost.set()
         self.wake()
         until = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         unfinished = [thread.name for thread in self._threads if thread.is_alive()]
-        if held and not unfinished:
+        if not unfinished:  # nor is a lead that somebody else has given up
             with suppress(DBAPIError), self.world.engine.connect() as connection:
                 self._lease.release(connection)
         return unfinished
 
-    def _keep_lead(self) -> bool:
-        """Renew the lease until stopped, lost, or a thread is found dead; whether it is still held.
+    def _keep_lead(self) -> None:
+        """Renew the lease until stopped, lost, or a thread is found dead.
 
         While the hub is down nothing can be written, so it is only tried.
         """
         renewals = 0
-        while not self._stop.wait(self._lease.seconds / 3) and not self._lost.is_set():
+        while not (self._woken.wait(self._lease.seconds / 3) or self.world.stopping()):
             dead = [thread.name for thread in self._threads if not (thread.is_alive() or self.world.stopping())]
             if dead:
                 words = f"the thread '{dead[0]}' has ended of itself"
                 self.world.watcher.problem("lead", Transient(words, hint="all threads are started anew"))
-                return True
+                return
             try:
                 with self.world.engine.connect() as connection:
                     if not self._lease.renew(connection):
-                        return False
+                        return
                     renewals += 1
                     if renewals % _RENEWALS_PER_MAINTENANCE == 0:
                         Cycle(self.world, connection).maintain()
-            except LeaseLost:
-                return False
+            except OF_THE_LEAD:
+                return
             except DBAPIError:
                 continue
             except Exception as problem:
                 self.world.watcher.defect("lead", problem)
-        return not self._lost.is_set()
 
     def _with_connection(self, where: str, work: Callable[[Cycle], object], *, once: bool = False) -> None:
         """Run ``work`` on a connection of its own; after a failure again, on a fresh one.
@@ -223,9 +243,11 @@ class Leader:
                     if once:
                         return
                     continue
-            except LeaseLost as problem:
-                self.world.watcher.problem(where, problem)
+            except OF_THE_LEAD as problem:
+                if isinstance(problem, LeaseLost):
+                    self.world.watcher.problem(where, problem)
                 self._lost.set()
+                self._woken.set()
                 return
             except (DBAPIError, psycopg.Error) as problem:
                 self.world.watcher.problem(where, hub_trouble(problem))

@@ -14,6 +14,7 @@ ReplicatorError
     ├── ConfigurationError    the configuration file or a setting is wrong
     ├── SchemaError           a file of schema/ is wrong
     ├── HubMismatch           the hub's schema is older, newer or other than this program's
+    │   └── HubMigrated           it became so while this program worked on it
     ├── AccessDenied          a system refuses the right to read or write (403)
     │   └── CredentialsRefused    a system, or who issues its tokens, refuses the credentials (401)
     └── RequestRefused        a system refuses a request as such: unknown entity set or field, bad query
@@ -110,6 +111,14 @@ class HubMismatch(Terminal):
     """The hub's schema does not fit this program."""
 
 
+class HubMigrated(HubMismatch):
+    """The hub was migrated while this program worked on it: it does not know what it would write into."""
+
+    usual_hint = (
+        "start it again with the version and the schema/ that the hub was migrated with; systemd's Restart= does that"
+    )
+
+
 class AccessDenied(Terminal):
     """A system refuses the credentials or the right to read or write."""
 
@@ -122,5 +131,7 @@ class RequestRefused(Terminal):
     """A system refuses a request as such."""
 
 
+OF_THE_LEAD = LeaseLost, HubMigrated
+"""Whoever led does not any more: nothing may be written from here on, and nothing but the lead has failed."""
 OF_THE_SYSTEM = CredentialsRefused, NotSent, Throttled
 """Problems of a system as a whole: whatever else it is asked for would fare the same."""

@@ -23,7 +23,7 @@ from replicator.core.flows import check_flows
 from replicator.cycle import Watcher, World
 from replicator.errors import ConfigurationError, LeaseLost
 from replicator.hub.connection import DAEMON, WORK, Sessions
-from replicator.hub.lease import Lease, acquire, holder
+from replicator.hub.lease import Lease, acquire, holder, made_from
 from replicator.hub.server import open_hub
 from replicator.mapping.compiled import Compiled, compile_folder
 from replicator.mapping.yaml_source import Location
@@ -60,6 +60,8 @@ def world_of(
 ) -> Iterator[World]:
     """Everything that the replicator needs to work; raises when the hub or the configuration does not fit."""
     with hub_of(configuration, role=DAEMON) as hub:
+        with hub.engine.connect() as connection:
+            known = made_from(connection)  # first: a migration between the two is noticed
         check_hub(hub)
         check_systems(configuration, hub.compiled)
         check_names_and_records(configuration, hub.compiled)
@@ -71,7 +73,7 @@ def world_of(
         parallel = sum(settings.parallel_requests for settings in configuration.systems.values())
         workers = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="request")
         try:
-            yield World(configuration, hub.compiled, hub.engine, connectors, workers, watcher)
+            yield World(configuration, hub.compiled, hub.engine, connectors, workers, watcher, made_from=known)
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
             for connector in connectors.values():
@@ -91,9 +93,12 @@ class Lead:
 
 
 @contextmanager
-def leading(connection: sa.Connection, configuration: Configuration) -> Iterator[Lead]:
-    """Hold the lead while a command works; a daemon that leads has to be stopped first."""
-    lease = acquire(connection, this_process(), configuration.daemon.lease_seconds)
+def leading(connection: sa.Connection, configuration: Configuration, known: str | None = None) -> Iterator[Lead]:
+    """Hold the lead while a command works; a daemon that leads has to be stopped first.
+
+    ``known``: what the hub was made from when the command began.
+    """
+    lease = acquire(connection, this_process(), configuration.daemon.lease_seconds, known)
     if lease is None:
         raise LeaseLost(f"somebody else works on this hub: {holder(connection)}", hint="stop it, or let it do the work")
     lead, renewing = Lead(lease), threading.Event()
@@ -110,7 +115,8 @@ def leading(connection: sa.Connection, configuration: Configuration) -> Iterator
     try:
         yield lead
         if lead.lost.is_set():
-            raise LeaseLost("another replicator has taken over", hint="it does the work from here on")
+            with connection.begin():
+                lease.check(connection)
     finally:
         renewing.set()
         thread.join()

@@ -26,7 +26,7 @@ from replicator.cli.progress import TerminalWatcher
 from replicator.config import load, load_hub, split_address
 from replicator.cycle import Cycle, World
 from replicator.daemon import Daemon, LogWatcher, why_unclean
-from replicator.errors import ReplicatorError, Terminal, Transient
+from replicator.errors import HubMigrated, ReplicatorError, Terminal, Transient
 from replicator.hub import embedded, psql
 from replicator.hub.connection import CONSOLE, DAEMON, METRICS
 from replicator.hub.remedies import passes, remedy, words_of
@@ -50,7 +50,18 @@ Exit codes:
   3  once, status and plan: something is or stays pending, blocked, failed, rejected, reported, held or in conflict,
      or was not read; run --plan: something of the plan was refused; wait: the time is over
   4  a passing failure: the hub or a system could not be reached
+  5  the hub was migrated while this command worked on it; started again it goes on, if it is what the hub was made with
 """
+
+
+MIGRATED = 5
+
+
+def exit_code(problem: ReplicatorError) -> int:
+    """By which a script tells what kind of problem it was."""
+    if isinstance(problem, HubMigrated):
+        return MIGRATED
+    return 4 if isinstance(problem, Transient) else 1
 
 
 @contextmanager
@@ -62,7 +73,7 @@ def told_errors() -> Iterator[None]:
         say(f"error: {problem.message}", err=True, keep="\n\t")
         if problem.hint:
             say(f"  next: {problem.hint}", err=True)
-        sys.exit(4 if isinstance(problem, Transient) else 1)
+        sys.exit(exit_code(problem))
     except BrokenPipeError:
         raise  # click's own: whoever read the output has seen enough
     except OSError as problem:
@@ -114,7 +125,7 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
     with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
-        with leading(connection, world.configuration) as lead, watcher.progress():
+        with leading(connection, world.configuration, world.made_from) as lead, watcher.progress():
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set, wait=lead.wait)
             Cycle(led, connection).once(whole=whole)
         found = views.status(connection)
@@ -147,11 +158,13 @@ def run(config_path: Path | None, number: int | None) -> None:
         log = structlog.get_logger("replicator")
         log.info("start", version=__version__, systems=list(world.connectors))
         _open_doors(world, stack)
-        unfinished = daemon.run()
-        log.info("stop", clean=not unfinished, **why_unclean(unfinished))
-    if unfinished:
+        end = daemon.run()
+        log.info("stop", clean=not end.unfinished, **why_unclean(end.unfinished))
+    code = MIGRATED if end.migrated else 0
+    if end.unfinished:
         # A request that does not end would hold the interpreter; its record is looked up at the next start.
-        os._exit(0)
+        os._exit(code)
+    sys.exit(code)
 
 
 def _open_doors(world: World, stack: ExitStack) -> None:

@@ -89,7 +89,7 @@ def plan_command(
         number = None
         if keep:
             with world.engine.connect() as connection:
-                number = save(connection, plan, entity)
+                number = save(connection, plan, entity, world.made_from)
     for where, problem in plan.problems:
         watcher.problem(where, problem)
     if as_json:
@@ -122,7 +122,7 @@ def _refresh(world: World) -> str | None:
     """Read both systems, or say who is at it."""
     with world.engine.connect() as connection:
         try:
-            with leading(connection, world.configuration) as lead:
+            with leading(connection, world.configuration, world.made_from) as lead:
                 cycle = Cycle(replace(world, lease=lead.lease), connection)
                 cycle.maintain()
                 cycle.read()
@@ -191,7 +191,7 @@ def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool
     with (
         world_of(load(config_path), watcher) as world,
         world.engine.connect() as connection,
-        leading(connection, world.configuration) as lead,
+        leading(connection, world.configuration, world.made_from) as lead,
         watcher.progress(),
     ):
         ran = run_plan(replace(world, lease=lead.lease, stopping=stopping), connection, number)

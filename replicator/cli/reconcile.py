@@ -55,7 +55,7 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
     watcher = TerminalWatcher(console)
     with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
         concerned(world.compiled, entity)  # a wrong name is told before anything is done
-        with leading(connection, world.configuration) as lead, watcher.progress():
+        with leading(connection, world.configuration, world.made_from) as lead, watcher.progress():
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set)
             found = Reconciliation(led, connection, entity).run(repair=repair, limit=limit)
     if as_json:

@@ -3,17 +3,20 @@
 The lease has an epoch that every takeover raises. Whatever the leader writes, it writes in a transaction opened by
 ``leading``, which asks for the epoch first and holds off a takeover until its end. So a replicator that froze and woke
 finds another epoch and writes nothing more; one that froze within a transaction loses that to the server's timeout.
+
+A migration waits for these transactions too, and the next one finds that the hub was made from something else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import psycopg
 import sqlalchemy as sa
 
-from replicator.errors import LeaseLost
+from replicator.errors import HubMigrated, LeaseLost
 from replicator.hub.sql import statements
 
 _sql = statements(__name__)
@@ -24,21 +27,30 @@ _SHORTEST_IDLE = 10.0
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that was taken. ``seconds`` is how long it holds without being renewed, by the hub's clock."""
+    """A lease that was taken. ``seconds`` is how long it holds without being renewed, by the hub's clock;
+    ``made_from`` is the hub that it was taken on, in the words of ``made_from``.
+    """
 
     epoch: int
     seconds: float
+    made_from: str
 
     def check(self, connection: sa.Connection) -> None:
-        """Raise LeaseLost unless this is still the epoch; holds off a takeover until the transaction ends."""
+        """Raise LeaseLost unless this is still the epoch, HubMigrated unless it is still the hub.
+
+        Holds off a takeover and a migration until the transaction ends.
+        """
         connection.execute(_sql["hold_off"])
         # A statement of its own: it has to see what was committed while the lock was waited for.
-        if connection.execute(_sql["check"], {"name": NAME, "epoch": self.epoch}).first() is None:
+        with _no_hub_is_migrated():
+            row = connection.execute(_sql["check"], {"name": NAME, "epoch": self.epoch}).one()
+        _compare(row.made_from, self.made_from)
+        if not row.leads:
             raise LeaseLost("another replicator has taken over", hint="this one waits until it may lead again")
 
     def renew(self, connection: sa.Connection) -> bool:
         """Keep the lead; False when it is lost."""
-        values = {"name": NAME, "epoch": self.epoch, "seconds": self.seconds}
+        values = {"name": NAME, "epoch": self.epoch, "seconds": self.seconds, "made_from": self.made_from}
         with connection.begin():
             return connection.execute(_sql["renew"], values).rowcount == 1
 
@@ -49,17 +61,23 @@ class Lease:
 
 
 def lead_on(connection: sa.Connection, lease: Lease | None) -> None:
-    """From now on ``leading`` asks for this lease on the connection; None: nobody else may work on the hub."""
+    """From now on ``leading`` asks for this lease on the connection; None: nobody else may work on the hub.
+
+    Raises what ``leading`` raises.
+    """
     connection.execution_options(lease=lease)
     if lease is not None:
         with connection.begin():
+            lease.check(connection)
             milliseconds = round(1000 * max(lease.seconds, _SHORTEST_IDLE))
             connection.execute(_sql["end_when_idle"], {"milliseconds": str(milliseconds)})
 
 
 @contextmanager
 def leading(connection: sa.Connection) -> Iterator[None]:
-    """A transaction of the leader. Raises LeaseLost when another replicator has taken over."""
+    """A transaction of the leader. Raises LeaseLost when another replicator has taken over, HubMigrated when the hub
+    was migrated.
+    """
     with connection.begin():
         lease: Lease | None = connection.get_execution_options().get("lease")
         if lease is not None:
@@ -68,18 +86,65 @@ def leading(connection: sa.Connection) -> Iterator[None]:
 
 
 def check_lead(connection: sa.Connection) -> None:
-    """Raise LeaseLost when another replicator has taken over: right before a request."""
+    """Raise what ``leading`` raises: right before a request."""
     with leading(connection):
         pass
 
 
-def acquire(connection: sa.Connection, holder: str, seconds: float) -> Lease | None:
-    """Take the lead if it is free, and no transaction of the last leader is still under way."""
+def made_from(connection: sa.Connection) -> str:
+    """What the hub was made from, to be compared later; empty where there is none."""
+    with suppress(HubMigrated), connection.begin(), _no_hub_is_migrated():
+        return _made_from(connection)
+    return ""
+
+
+def check_made_from(connection: sa.Connection, known: str | None) -> None:
+    """Raise HubMigrated unless the hub is still the one that was made from this; None: it may be any."""
+    _compare(made_from(connection), known)
+
+
+@contextmanager
+def holding_off(connection: sa.Connection, known: str | None) -> Iterator[None]:
+    """A transaction of somebody who does not lead, which holds off a migration. Raises HubMigrated after one."""
     with connection.begin():
+        connection.execute(_sql["hold_off"])
+        with _no_hub_is_migrated():
+            _compare(_made_from(connection), known)
+        yield
+
+
+def acquire(connection: sa.Connection, holder: str, seconds: float, known: str | None = None) -> Lease | None:
+    """Take the lead if it is free, and no transaction of the last leader and no migration is under way.
+
+    Raises HubMigrated when the hub was made from something else than what is ``known``; None: it may be any.
+    """
+    with connection.begin(), _no_hub_is_migrated():
         free = all(connection.execute(_sql[ask], {"name": NAME}).scalar_one() for ask in ("is_free", "is_quiet"))
+        found = _made_from(connection)  # if it is quiet, no migration comes in between from here on
+        _compare(found, known)
         values = {"name": NAME, "holder": holder, "seconds": seconds}
         row = connection.execute(_sql["acquire"], values).first() if free else None
-    return None if row is None else Lease(row.epoch, seconds)
+    return None if row is None else Lease(row.epoch, seconds, found)
+
+
+def _compare(found: str, known: str | None) -> None:
+    if known is not None and found != known:
+        raise HubMigrated("the hub was migrated meanwhile")
+
+
+def _made_from(connection: sa.Connection) -> str:
+    return str(connection.execute(_sql["made_from"]).scalar() or "")
+
+
+@contextmanager
+def _no_hub_is_migrated() -> Iterator[None]:
+    """Raise HubMigrated where the tables of a hub are not there any more, for it was taken down."""
+    try:
+        yield
+    except sa.exc.ProgrammingError as problem:
+        if not isinstance(problem.orig, psycopg.errors.UndefinedTable):
+            raise
+        raise HubMigrated("the hub was taken down meanwhile") from problem
 
 
 def holder(connection: sa.Connection) -> str:

@@ -4,11 +4,15 @@ select not exists (select from sync.lease where name = :name and expires_at >= s
 
 -- name: hold_off
 -- Transactions of the leader share this lock until they end; it is no lock of the row, so that renewing never waits.
-select pg_advisory_xact_lock_shared(cast(cast('sync.lease' as regclass) as bigint));
+select pg_advisory_xact_lock_shared(cast(cast(to_regclass('sync.lease') as oid) as bigint));
 
 -- name: is_quiet
--- Is no transaction of the leader under way?
-select pg_try_advisory_xact_lock(cast(cast('sync.lease' as regclass) as bigint)) as free;
+-- Is no transaction of the leader, and no migration, under way?
+select pg_try_advisory_xact_lock(cast(cast(to_regclass('sync.lease') as oid) as bigint)) as free;
+
+-- name: made_from
+-- What the hub was made from: schema, objects and program.
+select cast(to_jsonb(hub) - 'at' as text) as made_from from sync.hub hub;
 
 -- name: acquire
 -- Take the lead when nobody has it, or whoever had it has let it run out.
@@ -20,13 +24,15 @@ where lease.expires_at < sync.now()
 returning epoch;
 
 -- name: renew
--- Keep the lead.
+-- Keep the lead, on the hub that it was taken on.
 update sync.lease set expires_at = sync.now() + make_interval(secs => :seconds)
-where name = :name and epoch = :epoch;
+where name = :name and epoch = :epoch
+  and :made_from = (select cast(to_jsonb(hub) - 'at' as text) from sync.hub hub);
 
 -- name: check
--- Still leading?
-select true from sync.lease where name = :name and epoch = :epoch;
+-- Still leading, and on which hub?
+select exists (select from sync.lease where name = :name and epoch = :epoch) as leads,
+       (select cast(to_jsonb(hub) - 'at' as text) from sync.hub hub) as made_from;
 
 -- name: release
 -- Give up the lead at once.

@@ -55,6 +55,8 @@ class MigrationTarget:
             )
         connection.execute(sa.text("select set_config('lock_timeout', :seconds, true)"), {"seconds": _PATIENCE})
         connection.execute(sa.text("select pg_advisory_xact_lock('sync'::regnamespace::oid::bigint)"))
+        # Shared by the transactions of whoever leads; those that come later find what is made here.
+        connection.execute(sa.text("select pg_advisory_xact_lock(to_regclass('sync.lease')::oid::bigint)"))
         drop_objects(connection)
 
     def after(self, connection: sa.Connection) -> None:

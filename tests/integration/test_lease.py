@@ -1,4 +1,4 @@
-"""The lease: one leads, a takeover waits for its transactions, and under an old lease nothing is written any more."""
+"""The lease: one leads, a takeover and a migration wait for its transactions, and then nothing is written any more."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ import sqlalchemy as sa
 
 from replicator.config import Configuration
 from replicator.cycle import Cycle
-from replicator.errors import LeaseLost
-from replicator.hub.lease import Lease, acquire, lead_on, leading
+from replicator.errors import HubMigrated, HubUnavailable, LeaseLost, ReplicatorError
+from replicator.hub.lease import Lease, acquire, lead_on, leading, made_from
+from replicator.mapping.compiled import Compiled
 from replicator.opening import leading as holding
+from replicator.operate.planning.rehearse import make_plan
+from replicator.operate.planning.saved_plans import save
+from replicator.solution import migrate as migrations
+from replicator.solution.migrate import MigrationTarget, migrate
+from tests.fixtures.hub import SCHEMA
 from tests.fixtures.world import Systems
 
 SECONDS = 30.0
@@ -95,8 +101,35 @@ STEPS: dict[str, Callable[[Cycle], object]] = {
 }
 
 
+def take_over(connection: sa.Connection) -> None:
+    """Another replicator takes the lead."""
+    expire(connection)
+    assert acquire(connection, "two", SECONDS) is not None
+
+
+def make_anew(connection: sa.Connection) -> None:
+    """What a migration with another ``schema/`` leaves of itself."""
+    with connection.begin():
+        connection.execute(sa.text("update sync.hub set schema_hash = 'another', objects_hash = 'another'"))
+
+
+def take_down(connection: sa.Connection) -> None:
+    """What a downgrade to nothing leaves of the tables that are asked."""
+    with connection.begin():
+        connection.execute(sa.text("drop table sync.hub, sync.lease cascade"))
+
+
+ENDS: dict[str, tuple[Callable[[sa.Connection], object], type[ReplicatorError], str]] = {
+    "taken over": (take_over, LeaseLost, "taken over"),
+    "migrated": (make_anew, HubMigrated, "migrated meanwhile.*start it again"),
+    "taken down": (take_down, HubMigrated, "taken down meanwhile"),
+}
+"""How a lead ends without the leader's doing, and what it is told."""
+
+
+@pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("step", STEPS)
-def test_under_an_old_lease_nothing_is_written(systems: Systems, hub: sa.Engine, step: str) -> None:
+def test_under_an_old_lease_nothing_is_written(systems: Systems, hub: sa.Engine, step: str, end: str) -> None:
     """In the hub, whatever there is to do: something to read, to mark, to send, and an answer that was lost."""
     systems.reference_data()
     systems.account("A-1")
@@ -112,10 +145,10 @@ def test_under_an_old_lease_nothing_is_written(systems: Systems, hub: sa.Engine,
     with hub.connect() as own, hub.connect() as other:
         lease = taken(own)
         stale = Cycle(replace(systems.cycle.world, lease=lease), own)
-        expire(other)
-        assert acquire(other, "two", SECONDS) is not None
+        happen, told, words = ENDS[end]
+        happen(other)
         before, writes = systems.rows(HELD), systems.writes()
-        with pytest.raises(LeaseLost):
+        with pytest.raises(told, match=words):
             STEPS[step](stale)
         assert systems.rows(HELD) == before
         assert systems.writes() == writes
@@ -152,3 +185,67 @@ def test_a_command_keeps_the_lead_through_a_failure_of_the_hub(
     with holding(connection, Configuration.model_validate({"daemon": {"lease_seconds": 0.3}})) as lead:
         assert renewed.wait(20)
         assert not lead.lost.is_set()
+
+
+def test_a_migration_waits_for_the_transactions_of_the_leader(
+    hub: sa.Engine, connection: sa.Connection, compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has done nothing yet but to ask whether it may write."""
+    monkeypatch.setattr(migrations, "_PATIENCE", "300ms")
+    target = MigrationTarget(hub, compiled, SCHEMA)
+    lead_on(connection, taken(connection))
+    with leading(connection), pytest.raises(HubUnavailable, match=r"in use.*process"):
+        migrate(target)
+    migrate(target)
+    with leading(connection):
+        assert connection.execute(sa.text("select 1")).scalar_one() == 1, "made from the same, it goes on"
+
+
+def test_the_lead_is_neither_kept_nor_taken_on_a_hub_that_was_migrated_meanwhile(
+    hub: sa.Engine, connection: sa.Connection
+) -> None:
+    known, lease = made_from(connection), taken(connection)
+    with hub.connect() as other:
+        make_anew(other)
+        assert not lease.renew(connection)
+        with pytest.raises(HubMigrated):
+            acquire(other, "two", SECONDS, known)
+        expire(other)
+        with pytest.raises(HubMigrated):
+            acquire(other, "two", SECONDS, known)
+        assert acquire(other, "two", SECONDS, made_from(other)) is not None
+
+
+def test_a_daemon_does_not_wait_for_the_lead_on_a_hub_that_is_taken_down(connection: sa.Connection) -> None:
+    known = made_from(connection)
+    take_down(connection)
+    assert made_from(connection) == ""
+    with pytest.raises(HubMigrated, match="taken down"):
+        acquire(connection, "one", SECONDS, known)
+
+
+def test_nothing_is_planned_on_a_hub_that_was_migrated_meanwhile(systems: Systems, hub: sa.Engine) -> None:
+    systems.reference_data()
+    systems.account("A-1")
+    systems.cycle.read()
+    world = replace(systems.cycle.world, made_from=made_from(systems.connection))
+    plan = make_plan(world)
+    with hub.connect() as other:
+        make_anew(other)
+    with pytest.raises(HubMigrated):
+        make_plan(world)
+    with pytest.raises(HubMigrated):
+        save(systems.connection, plan, None, world.made_from)
+    assert systems.rows("select from sync.plan") == []
+
+
+def test_a_command_that_works_when_the_hub_is_migrated_says_so(hub: sa.Engine, connection: sa.Connection) -> None:
+    configuration = Configuration.model_validate({"daemon": {"lease_seconds": 0.3}})
+
+    def work() -> None:
+        with holding(connection, configuration) as lead, hub.connect() as other:
+            make_anew(other)
+            assert lead.lost.wait(20)
+
+    with pytest.raises(HubMigrated):
+        work()

@@ -16,6 +16,7 @@ from replicator.connectors.protocol import Applied, Connector, Image, Outcome, R
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle, Watcher, World
 from replicator.errors import ReplicatorError, Transient
+from replicator.hub.lease import check_made_from
 from replicator.hub.rehearsal import OwnWindow, rehearsal
 from replicator.hub.sql import statements
 from replicator.mapping.language import EntitySetSpec
@@ -178,6 +179,7 @@ def make_plan(world: World, *, led: bool = False, too_long: Callable[[], bool] =
     """
     recorder, watcher = Recorder(), Hearing(world.watcher)
     with rehearsal(world.engine) as connection:
+        check_made_from(connection, world.made_from)
         imagined = replace(
             world,
             connectors={name: Stage(connector, recorder) for name, connector in world.connectors.items()},

@@ -15,6 +15,7 @@ from replicator.connectors.protocol import Applied, Connector, Outcome, Unit
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle, World
 from replicator.errors import ReplicatorError, Terminal, Transient
+from replicator.hub.lease import holding_off, leading
 from replicator.hub.sql import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import column_name
@@ -31,9 +32,9 @@ _TRIES = 5
 _LONGEST_WAIT = 1.0
 
 
-def save(connection: sa.Connection, plan: Plan, entity: str | None) -> int:
-    """Keep a plan; its number."""
-    with connection.begin():
+def save(connection: sa.Connection, plan: Plan, entity: str | None, made_from: str | None = None) -> int:
+    """Keep a plan in the hub that it was made on; its number."""
+    with holding_off(connection, made_from):
         number: int = connection.execute(_sql["save"], {"entity": entity}).scalar_one()
         for first in range(0, len(plan.writes), _AT_ONCE):
             rows = [vars(each) for each in plan.writes[first : first + _AT_ONCE]]
@@ -182,7 +183,7 @@ def run_plan(world: World, connection: sa.Connection, number: int, wait: Callabl
     """
     writes = load(connection, world.compiled, number)
     _read(world, connection)
-    with connection.begin():
+    with leading(connection):
         connection.execute(_sql["begin"], {"plan": number})
     gate = Gate({each.fingerprint: each for each in writes})
     connectors: dict[str, Connector] = {name: Guarded(each, gate) for name, each in world.connectors.items()}
@@ -222,7 +223,7 @@ def _due_in(connection: sa.Connection, gate: Gate) -> float | None:
 
 def _keep(connection: sa.Connection, number: int, ran: Ran) -> None:
     told = [{"place": write.place, "outcome": outcome} for write, outcome in ran.writes]
-    with connection.begin():
+    with leading(connection):
         connection.execute(_sql["outcomes"], {"plan": number, "outcomes": simplejson.dumps(told)})
 
 
