@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import change, explain, load, reconcile, tps
+from benchmarks import change, commands, explain, load, reconcile, tps
 from benchmarks.hub import server
 from benchmarks.report import Line, result
 
@@ -19,6 +19,7 @@ PARTS: Mapping[str, Callable[[str, int], list[Line]]] = {
     "tps": tps.measure,
     "explain": explain.measure,
     "reconcile": reconcile.measure,
+    "commands": commands.measure,
 }
 _MEGABYTES_MAX = 300
 
@@ -29,7 +30,7 @@ _MEGABYTES_MAX = 300
 @click.option("--quick", is_flag=True, help="The same with 100,000 rows.")
 @click.option("--plans", type=click.Path(dir_okay=False, path_type=Path), help="File for the plans of slow statements.")
 def main(parts: Sequence[str], records: int, quick: bool, plans: Path | None) -> None:
-    """Measure PARTS: load, change, tps, explain, reconcile; all of them when none is named."""
+    """Measure PARTS: load, change, tps, explain, reconcile, commands; all of them when none is named."""
     lines: list[Line] = []
     with server(plans) as url:
         for name in parts or PARTS:

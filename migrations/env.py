@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from replicator.config import load
-from replicator.hub.server import open_hub
+from replicator.hub.server import open_engine
 from replicator.mapping.compiled import compile_folder
 from replicator.solution.migrate import MigrationTarget, include_object, render_item, target_metadata
 
@@ -16,7 +16,7 @@ def from_configuration() -> MigrationTarget:
     configuration = load()
     compiled = compile_folder(configuration.schema_folder)
     return MigrationTarget(
-        open_hub(configuration.hub.url, configuration.hub.folder), compiled, configuration.schema_folder
+        open_engine(configuration.hub.url, configuration.hub.folder), compiled, configuration.schema_folder
     )
 
 

@@ -23,10 +23,11 @@ from pydantic import (
 
 from replicator.connectors.settings import Secret, Settings, SystemSettings
 from replicator.errors import ConfigurationError, ReplicatorError
+from replicator.hub.address import FILE as FILE
+from replicator.hub.address import FOLDER, configuration_file
 from replicator.mapping.language import Scalar
 from replicator.mapping.yaml_source import Document, Location, read
 
-FILE = Path("replicator.yaml")
 SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
 """The schema folder beside the program."""
 
@@ -39,7 +40,7 @@ class HubSettings(Settings):
     """Where the hub's database is: a server by ``url``, else an embedded one kept in ``folder``."""
 
     url: str | None = Field(default=None, repr=False, description="It may hold a password, so it is never shown")
-    folder: Path = Path("hub")
+    folder: Path = FOLDER
 
 
 class Budget(Settings):
@@ -226,12 +227,12 @@ class Configuration(Settings):
         return self.delete_budgets.get(f"{system}.{entity_set}", self.deletes)
 
 
-class _HubAlone(Settings):
-    """What the file says of the hub; the rest is not looked at."""
+class _NotifyAlone(Settings):
+    """What the file says of who is told; the rest is not looked at."""
 
     model_config = ConfigDict(extra="ignore")
 
-    hub: HubSettings = HubSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 def commented_file() -> str:
@@ -249,23 +250,15 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
     return _resolve(found, document.path.resolve().parent, environment)
 
 
-def load_hub(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> HubSettings:
-    """Only where the hub is: the rest of the file may be wrong, and no secret has to be there."""
+def load_notify(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> NotifySettings:
+    """Only who is told: the rest of the file may be wrong, and no other secret has to be there."""
     document = _document(path, environment)
-    if document is None:
-        return _resolve_hub(HubSettings(), Path.cwd(), environment)
-    return _resolve_hub(document.parse(_HubAlone).hub, document.path.resolve().parent, environment)
+    return document.parse(_NotifyAlone).notify if document is not None else NotifySettings()
 
 
 def _document(path: Path | None, environment: Mapping[str, str]) -> Document | None:
-    if path is None and environment.get("REPLICATOR_CONFIG"):
-        path = Path(environment["REPLICATOR_CONFIG"])
-    if path is None and not FILE.exists():
-        return None
-    file = path or FILE
-    if not file.exists():
-        raise ConfigurationError(f"there is no file {file}", hint="'replicator init' writes one")
-    return read(file, ConfigurationError)
+    file = configuration_file(path, environment)
+    return None if file is None else read(file, ConfigurationError)
 
 
 def _resolve_hub(hub: HubSettings, base: Path, environment: Mapping[str, str]) -> HubSettings:

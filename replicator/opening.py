@@ -22,9 +22,10 @@ from replicator.core.configured_records import records_problems
 from replicator.core.flows import check_flows
 from replicator.cycle import Watcher, World
 from replicator.errors import ConfigurationError, LeaseLost
-from replicator.hub.connection import DAEMON, WORK, Sessions
+from replicator.hub.connection import DAEMON
 from replicator.hub.lease import Lease, acquire, holder, made_from
-from replicator.hub.server import open_hub
+from replicator.hub.server import open_engine
+from replicator.hub.session import WORK, Sessions
 from replicator.mapping.compiled import Compiled, compile_folder
 from replicator.mapping.yaml_source import Location
 from replicator.solution.migrate import MigrationTarget, check_hub
@@ -35,7 +36,7 @@ def engine_of(
     configuration: Configuration, *, role: str | None = None, sessions: Sessions = WORK
 ) -> Iterator[sa.Engine]:
     """An engine for the hub of a configuration, whose sessions take on this role."""
-    engine = open_hub(configuration.hub.url, configuration.hub.folder, role=role, sessions=sessions)
+    engine = open_engine(configuration.hub.url, configuration.hub.folder, role=role, sessions=sessions)
     try:
         yield engine
     finally:
@@ -53,7 +54,7 @@ def hub_of(
 
 
 @contextmanager
-def world_of(
+def open_world(
     configuration: Configuration,
     watcher: Watcher,
     transports: Mapping[str, httpx2.BaseTransport] | None = None,

@@ -60,6 +60,3 @@ def lines(notes: Report) -> Iterator[str]:
         yield f"{'':<14} {note.where}: {note.what}"
     words = f"{len(notes.findings)} problems found" if notes.findings else "no problem found"
     yield words + (f"; {len(notes.errors)} could not be looked at" if notes.errors else "")
-
-
-commands: tuple[click.Command, ...] = (check,)

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from replicator.cli.options import config_option
 from replicator.config import ConsoleSettings, load
 from replicator.errors import ConfigurationError
-from replicator.hub.connection import CONSOLE, DAEMON
+from replicator.hub.connection import DAEMON
+from replicator.hub.session import CONSOLE
 from replicator.opening import hub_of, log_as_json
 from replicator.signals import stop_on_signals
 from replicator.solution.migrate import check_hub
@@ -47,6 +48,3 @@ def console(config_path: Path | None, listen: str | None) -> None:
             click.echo(f"console: {url}")
             while not stop.wait(0.5):
                 pass
-
-
-commands: tuple[click.Command, ...] = (console,)

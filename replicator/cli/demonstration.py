@@ -26,7 +26,7 @@ from replicator.config import SHIPPED_SCHEMA, Configuration, commented_file, loa
 from replicator.daemon import Daemon
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub import embedded
-from replicator.opening import hub_of, world_of
+from replicator.opening import hub_of, open_world
 from replicator.operate import views
 from replicator.sandbox.host import Host
 from replicator.sandbox.sample import generate
@@ -76,7 +76,7 @@ class Demo:
         with hub_of(configuration) as hub:
             migrate(hub)
         self.watcher = TerminalWatcher(self.console)
-        world = self._stack.enter_context(world_of(configuration, self.watcher))
+        world = self._stack.enter_context(open_world(configuration, self.watcher))
         self.engine = world.engine
         self.daemon = Daemon(world, "demo")
         self._thread = threading.Thread(target=self.daemon.run, name="daemon")

@@ -6,23 +6,18 @@ import datetime
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
-from rich.console import Console
 
 from replicator.cli import terminal
-from replicator.cli.options import answer, config_option, json_option, say_json
-from replicator.config import load
+from replicator.cli.options import answer, config_option, connected, json_option, say_json
+from replicator.cli.terminal import Plain
 from replicator.errors import Terminal
-from replicator.opening import hub_of
+from replicator.hub.session import Session
 from replicator.operate import views
 from replicator.operate.arrival import Waiting
-from replicator.solution.migrate import check_hub
 
 NAMES = """
 \b
@@ -58,14 +53,6 @@ class Moment(click.ParamType[datetime.datetime]):
         return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
-@contextmanager
-def _connected(config_path: Path | None) -> Iterator[sa.Connection]:
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            yield connection
-
-
 def unknown(kind: str, key: str) -> Terminal:
     """What to say of a record that the hub has never heard of."""
     return Terminal(
@@ -74,7 +61,7 @@ def unknown(kind: str, key: str) -> Terminal:
     )
 
 
-def _asked(connection: sa.Connection, function: str, kind: str, key: str, *more: object) -> views.Rows:
+def _asked(connection: Session, function: str, kind: str, key: str, *more: object) -> views.Rows:
     found = views.called(connection, function, kind, key, *more)
     if not found:
         raise unknown(kind, key)
@@ -91,13 +78,13 @@ def explain(config_path: Path | None, kind: str, key: str, as_json: bool) -> Non
 
     Lines marked with > are root causes. The same as: select * from sync.explain(KIND, KEY).
     """
-    with _connected(config_path) as connection:
+    with connected(config_path) as connection:
         found = _asked(connection, "explain", kind, key)
     if as_json:
         causes = [row for row in found if row["cause"]]
         say_json({"kind": kind, "key": key, "chain": found, "root_causes": causes})
     else:
-        terminal.print_chain(Console(), found)
+        terminal.print_chain(Plain(), found)
 
 
 @click.command(epilog="Example: replicator history quote QU-0012 --limit 20\n" + NAMES)
@@ -111,13 +98,13 @@ def history(config_path: Path | None, kind: str, key: str, limit: int | None, as
 
     The log keeps keep_log_days; what is older shows as 'known'. The same as: select * from sync.history(KIND, KEY).
     """
-    with _connected(config_path) as connection:
+    with connected(config_path) as connection:
         found = _asked(connection, "history", kind, key)
     found = found[-limit:] if limit else found
     if as_json:
         say_json({"kind": kind, "key": key, "history": found})
     else:
-        terminal.print_history(Console(), found)
+        terminal.print_history(Plain(), found)
 
 
 @click.command("as-of", epilog="Example: replicator as-of quote QU-0012 2026-11-23T08:00:00Z\n" + NAMES)
@@ -131,14 +118,14 @@ def as_of(config_path: Path | None, kind: str, key: str, moment: datetime.dateti
 
     The same as: select * from sync.as_of(KIND, KEY, MOMENT).
     """
-    with _connected(config_path) as connection:
+    with connected(config_path) as connection:
         found = views.called(connection, "as_of", kind, key, moment)
         if not found:
             _asked(connection, "history", kind, key)
     if as_json:
         say_json({"kind": kind, "key": key, "moment": moment, "places": found})
     else:
-        terminal.print_as_of(Console(), found)
+        terminal.print_as_of(Plain(), found)
 
 
 @click.command(epilog="Example: replicator wait quote QU-0012 --in ops --timeout 2m\n" + NAMES)
@@ -155,7 +142,7 @@ def wait(config_path: Path | None, kind: str, key: str, system: str, timeout: fl
     does not count. Exits with 0 when it has arrived, with 3 at the timeout (and shows the root cause), with 1 when
     nobody knows the record.
     """
-    with _connected(config_path) as connection:
+    with connected(config_path) as connection:
         waiting = Waiting(connection, kind, key, system)
         until = time.monotonic() + timeout
         while not (arrived := waiting.look()) and not waiting.unknown and time.monotonic() < until:
@@ -170,8 +157,5 @@ def wait(config_path: Path | None, kind: str, key: str, system: str, timeout: fl
     )
     answer(text, as_json, kind=kind, key=key, system=system, arrived=arrived, why=waiting.why, root_causes=causes)
     if not as_json and not arrived:
-        terminal.print_root_causes(Console(), causes)
+        terminal.print_root_causes(Plain(), causes)
     sys.exit(0 if arrived else 3)
-
-
-commands: tuple[click.Command, ...] = (explain, history, as_of, wait)

@@ -43,6 +43,3 @@ def migrate_command(config_path: Path | None, as_json: bool) -> None:
         say(f"warning: the roles of the hub could not be set up, {owner} owns it and does everything", err=True)
         say(f"  next: let {owner} create roles; where they are there: grant {OWNER} to it. Then again", err=True)
     answer(f"the hub is ready: {where}", as_json, hub=where)
-
-
-commands: tuple[click.Command, ...] = (init, migrate_command)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from replicator.cli.options import answer, config_option, json_option
-from replicator.config import load
+from replicator.cli.options import answer, config_option, connected, json_option
 from replicator.errors import ConfigurationError
-from replicator.opening import hub_of
-from replicator.operate.metrics import text
-from replicator.operate.notify import Message, senders
-from replicator.solution.migrate import check_hub
+from replicator.hub.session import Session
 
 
 @click.command()
@@ -24,9 +22,21 @@ def metrics(config_path: Path | None) -> None:
     'run' serves the same at /metrics with 'metrics:' in the configuration. docs/monitoring has alert rules and a
     dashboard.
     """
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        click.echo(text(hub.engine), nl=False)
+    from replicator.operate.metrics import text
+
+    with connected(config_path) as connection:
+        click.echo(text(OpenSession(connection)), nl=False)
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """The one session of a command, where several could be asked for."""
+
+    connection: Session
+
+    def connect(self) -> AbstractContextManager[Session]:
+        """The session, which stays open."""
+        return nullcontext(self.connection)
 
 
 @click.command("notify")
@@ -37,7 +47,10 @@ def notify_command(config_path: Path | None, as_json: bool) -> None:
 
     Whom 'run' tells, and when, is said under 'notify:' in the configuration.
     """
-    settings = load(config_path).notify
+    from replicator.config import load_notify
+    from replicator.operate.notify import Message, senders
+
+    settings = load_notify(config_path)
     if not settings.anybody:
         raise ConfigurationError("nobody is told of anything", hint="see 'notify:' in docs/configuration.md")
     now = datetime.datetime.now(datetime.UTC)
@@ -46,6 +59,3 @@ def notify_command(config_path: Path | None, as_json: bool) -> None:
     for send in receivers:
         send(message)
     answer(f"sent to {len(receivers)}", as_json, sent=len(receivers))
-
-
-commands: tuple[click.Command, ...] = (metrics, notify_command)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from replicator.config import FILE
+from replicator.hub.address import FILE, load_hub
+from replicator.hub.session import Session, open_hub
 from replicator.operate import views
 from replicator.text import visible
 
@@ -15,6 +18,13 @@ config_option = click.option(
     help=f"Configuration file (default: {FILE}; environment: REPLICATOR_CONFIG).",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+@contextmanager
+def connected(config_path: Path | None) -> Iterator[Session]:
+    """A session on the hub, for a command that needs nothing else."""
+    with open_hub(load_hub(config_path)) as connection:
+        yield connection
 
 
 def say(text: str, *, err: bool = False, keep: str = "") -> None:

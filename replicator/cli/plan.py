@@ -22,7 +22,7 @@ from replicator.inbound.merge import MergeResult
 from replicator.inbound.snapshot import SnapshotResult
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import EntitySet
-from replicator.opening import leading, world_of
+from replicator.opening import leading, open_world
 from replicator.operate.planning.planned_writes import PlannedWrite
 from replicator.operate.planning.rehearse import Plan, Standing, make_plan
 from replicator.operate.planning.saved_plans import Ran, run_plan, save, shown
@@ -77,7 +77,7 @@ def plan_command(
     Exits with 3 when something would stay blocked, rejected or held, with 0 when all would be in step.
     """
     watcher = PlanWatcher(Console(stderr=True))
-    with world_of(load(config_path), watcher) as world:
+    with open_world(load(config_path), watcher) as world:
         flows = flows_of(world.compiled, entity)
         with watcher.progress():
             beside = _at_work(world) if no_read else _refresh(world)
@@ -189,7 +189,7 @@ def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool
     """Run a saved plan and end the process: 0 when all of it was sent, 3 when something was refused."""
     watcher = TerminalWatcher(Console())
     with (
-        world_of(load(config_path), watcher) as world,
+        open_world(load(config_path), watcher) as world,
         world.engine.connect() as connection,
         leading(connection, world.configuration, world.made_from) as lead,
         watcher.progress(),
@@ -204,6 +204,3 @@ def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool
 def _refusals(ran: Ran) -> Iterable[str]:
     for write, outcome in ran.refused:
         yield f"refused  {write.operation} {_named(write)} in {write.system}: {outcome}"
-
-
-commands = (plan_command,)

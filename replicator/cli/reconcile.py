@@ -14,7 +14,7 @@ from rich.console import Console
 from replicator.cli.options import config_option, json_option, say_json
 from replicator.cli.progress import TerminalWatcher
 from replicator.config import load
-from replicator.opening import leading, world_of
+from replicator.opening import leading, open_world
 from replicator.operate.reconciliation import ReconcileResult, Reconciliation, concerned
 from replicator.text import many
 
@@ -53,7 +53,7 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
     """
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
-    with world_of(load(config_path), watcher) as world, world.engine.connect() as connection:
+    with open_world(load(config_path), watcher) as world, world.engine.connect() as connection:
         concerned(world.compiled, entity)  # a wrong name is told before anything is done
         with leading(connection, world.configuration, world.made_from) as lead, watcher.progress():
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set)
@@ -137,6 +137,3 @@ def _apart(found: ReconcileResult) -> Iterator[str]:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()) if count)
-
-
-commands: tuple[click.Command, ...] = (reconcile,)

@@ -6,21 +6,20 @@ import io
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import sqlalchemy as sa
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from replicator.cli import terminal
-from replicator.cli.options import config_option, json_option, say_json
-from replicator.config import load
+from replicator.cli.options import config_option, connected, json_option, say_json
+from replicator.cli.terminal import Plain
 from replicator.errors import Terminal
-from replicator.opening import hub_of
+from replicator.hub.session import Session
 from replicator.operate import views
 from replicator.signals import stop_on_signals
-from replicator.solution.migrate import check_hub
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 @click.command()
@@ -39,15 +38,13 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
     """
     if watch is not None and as_json:
         raise click.UsageError("--watch is for people; ask for --json again and again")
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            if watch is not None:
-                _watch(connection, watch, limit if details else None)
-                return
-            found = views.status(connection)
-            if details or as_json:
-                found |= views.details(connection, limit)
+    with connected(config_path) as connection:
+        if watch is not None:
+            _watch(connection, watch, limit if details else None)
+            return
+        found = views.status(connection)
+        if details or as_json:
+            found |= views.details(connection, limit)
     tell(found, as_json)
     sys.exit(3 if views.needs_attention(found) else 0)
 
@@ -57,14 +54,17 @@ def tell(found: dict[str, views.Rows], as_json: bool) -> None:
     if as_json:
         say_json(found)
         return
-    console = Console()
+    console = Plain()
     terminal.print_status(console, found)
     if "blocked" in found:
         terminal.print_details(console, found)
 
 
-def _watch(connection: sa.Connection, seconds: float, limit: int | None) -> None:
+def _watch(connection: Session, seconds: float, limit: int | None) -> None:
     """The status again and again: in place on a terminal, else one after the other."""
+    from rich.console import Console
+    from rich.live import Live
+
     console, stop = Console(), threading.Event()
     stop_on_signals(stop.set)
     if not console.is_terminal:
@@ -78,7 +78,10 @@ def _watch(connection: sa.Connection, seconds: float, limit: int | None) -> None
             stop.wait(seconds)
 
 
-def _rendered(connection: sa.Connection, width: int, limit: int | None) -> Text:
+def _rendered(connection: Session, width: int, limit: int | None) -> Text:
+    from rich.console import Console
+    from rich.text import Text
+
     found = views.status(connection)
     page = Console(file=io.StringIO(), width=width)
     terminal.print_status(page, found)
@@ -99,18 +102,16 @@ def causes(config_path: Path | None, cause: str | None, limit: int, as_json: boo
     Records have one cause when system, flow, state, code, field and the words agree, values aside. Decide about all of
     them with 'retry --cause ID', 'skip --cause ID', or, if they are held, 'approve' or 'reject'.
     """
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            found = views.rows(connection, "causes") if cause is None else views.behind(connection, cause, limit)
+    with connected(config_path) as connection:
+        found = views.rows(connection, "causes") if cause is None else views.behind(connection, cause, limit)
     if cause is not None and not found:
         raise Terminal(f"there is no cause '{cause}'", hint="'replicator causes' lists them")
     if as_json:
         say_json({"causes" if cause is None else "records": found})
     elif cause is None:
-        terminal.print_causes(Console(), found)
+        terminal.print_causes(Plain(), found)
     else:
-        terminal.print_behind(Console(), found)
+        terminal.print_behind(Plain(), found)
 
 
 @click.command()
@@ -118,14 +119,12 @@ def causes(config_path: Path | None, cause: str | None, limit: int, as_json: boo
 @json_option
 def conflicts(config_path: Path | None, as_json: bool) -> None:
     """List the fields that were changed on both sides and wait for a decision."""
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            found = views.rows(connection, "conflicts")
+    with connected(config_path) as connection:
+        found = views.rows(connection, "conflicts")
     if as_json:
         say_json({"conflicts": found})
     else:
-        terminal.print_conflicts(Console(), found)
+        terminal.print_conflicts(Plain(), found)
 
 
 @click.command()
@@ -134,14 +133,9 @@ def conflicts(config_path: Path | None, as_json: bool) -> None:
 @json_option
 def decisions(config_path: Path | None, limit: int, as_json: bool) -> None:
     """List what people decided: who, when, about what, how many records it concerned, and why."""
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            found = views.decided(connection, limit)
+    with connected(config_path) as connection:
+        found = views.decided(connection, limit)
     if as_json:
         say_json({"decisions": found})
     else:
-        terminal.print_decisions(Console(), found)
-
-
-commands: tuple[click.Command, ...] = (status, causes, conflicts, decisions)
+        terminal.print_decisions(Plain(), found)

@@ -8,15 +8,11 @@ from typing import Any, TypeVar
 
 import click
 import psycopg
-import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from replicator.cli.options import answer, config_option, json_option
-from replicator.config import load
+from replicator.cli.options import answer, config_option, connected, json_option
 from replicator.errors import Terminal
 from replicator.hub.wake_up import notify
-from replicator.opening import hub_of
-from replicator.solution.migrate import check_hub
+from replicator.operate import views
 from replicator.text import many
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -26,20 +22,14 @@ reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept w
 
 def _decide(config_path: Path | None, function: str, *of: object) -> int:
     """Call a function of schema sync, and wake the daemon; the number of records concerned."""
-    with hub_of(load(config_path)) as hub:
-        check_hub(hub)
-        with hub.engine.connect() as connection:
-            try:
-                with connection.begin():
-                    call = getattr(sa.func.sync, function)(*of)
-                    count = connection.execute(sa.select(call)).scalar_one()
-            except DBAPIError as problem:
-                if not isinstance(problem.orig, _REFUSED):
-                    raise
-                told = problem.orig.diag
-                raise Terminal(told.message_primary or str(problem.orig), hint=told.message_hint or "") from problem
-            notify(connection)
-            return int(count)
+    with connected(config_path) as connection:
+        try:
+            count = views.value(connection, function, *of)
+        except _REFUSED as problem:
+            told = problem.diag
+            raise Terminal(told.message_primary or str(problem), hint=told.message_hint or "") from problem
+        notify(connection)
+        return int(count)
 
 
 def _records(count: int, what: str) -> str:
@@ -71,8 +61,8 @@ def _select(
     if not (flow or records or cause or everything):
         raise click.UsageError("say which records: --flow, --record, --cause, or --all")
     one = records[0] if len(records) == 1 else None
-    many = sa.cast(list(records) if len(records) > 1 else None, sa.ARRAY(sa.Text))
-    count = _decide(config_path, action, flow, one, cause, many, reason)
+    several = list(records) if len(records) > 1 else None
+    count = _decide(config_path, action, flow, one, cause, several, reason)
     answer(_records(count, done), as_json, action=action, records=count)
 
 
@@ -205,6 +195,3 @@ def resync(config_path: Path | None, kind: str, key: str | None, reason: str | N
         told = _records(count, "will be read again")
         told += "" if count else f": the hub knows no {kind} '{key}'"
     answer(told, as_json, action="resync", records=count)
-
-
-commands: tuple[click.Command, ...] = (retry, skip, approve, reject, resolve, pause, resume, resync)

@@ -7,9 +7,9 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
-from rich.console import Console
+import click
 
 from replicator.hub.states import COLUMNS
 from replicator.operate.views import Row, Rows, to_json
@@ -18,7 +18,22 @@ from replicator.text import many, visible
 _COUNTS = ("mirrored", "in_step", *COLUMNS)
 
 
-def print_status(console: Console, found: Mapping[str, Rows]) -> None:
+class Output(Protocol):
+    """Where lines go: a rich Console with a bar below them, or standard output as it is."""
+
+    def print(self, text: str, /, *, highlight: bool, soft_wrap: bool, markup: bool) -> None:
+        """A line."""
+
+
+class Plain:
+    """Standard output, for commands that show nothing but lines."""
+
+    def print(self, text: str, /, **_: bool) -> None:
+        """A line."""
+        click.echo(text)
+
+
+def print_status(console: Output, found: Mapping[str, Rows]) -> None:
     """The flows as a table of what is not zero, and below it what is held and what could not be read."""
     names = [name for name in _COUNTS if name in ("mirrored", "in_step") or any(row[name] for row in found["flows"])]
     lines = [["flow", *(name.replace("_", " ") for name in names), "read", "arrived", "lag"]]
@@ -60,7 +75,7 @@ def _not_read(problems: Rows) -> Iterator[str]:
             yield f"          {len(names)} entity sets: {', '.join(names)}"
 
 
-def _print_surroundings(console: Console, found: Mapping[str, Rows]) -> None:
+def _print_surroundings(console: Output, found: Mapping[str, Rows]) -> None:
     """What stands still on purpose, the systems' patience, who leads, and who holds back the log's window."""
     for row in found["pauses"]:
         why = f": {row['reason']}" if row["reason"] else ""
@@ -86,7 +101,7 @@ def _session(row: Mapping[str, Any]) -> str:
     return f"process {row['pid']} of {row['usename']} ({row['application_name'] or 'no name'}, {row['state']})"
 
 
-def print_details(console: Console, found: Mapping[str, Rows]) -> None:
+def print_details(console: Output, found: Mapping[str, Rows]) -> None:
     """The records that are not in step, one a line."""
     for row in found["blocked"]:
         print_line(
@@ -102,7 +117,7 @@ def print_details(console: Console, found: Mapping[str, Rows]) -> None:
         print_line(console, f"observed      {row['flow']}  {row['record']}  {row['reason']}")
 
 
-def print_causes(console: Console, found: Rows) -> None:
+def print_causes(console: Output, found: Rows) -> None:
     """Failures by cause, the one with most records first."""
     for row in sorted(found, key=lambda row: (-row["records"], row["cause"])):
         of = " ".join(str(row[name]) for name in ("state", "code", "field") if row[name])
@@ -112,13 +127,13 @@ def print_causes(console: Console, found: Rows) -> None:
         print_line(console, "the records behind one: replicator causes ID; decide: replicator retry|skip --cause ID")
 
 
-def print_behind(console: Console, found: Rows) -> None:
+def print_behind(console: Output, found: Rows) -> None:
     """The records behind a cause, one a line."""
     for row in found:
         print_line(console, f"{row['state']:<13} {row['flow']}  {row['record'] or '(unknown)'}  {row['reason']}")
 
 
-def print_decisions(console: Console, found: Rows) -> None:
+def print_decisions(console: Output, found: Rows) -> None:
     """What was decided, one a line."""
     for row in found:
         record = f" {row['record']}" if row["record"] else ""
@@ -128,7 +143,7 @@ def print_decisions(console: Console, found: Rows) -> None:
         print_line(console, f"{at}  {row['by']}  {row['action']} {row['what']}{record}{count}{why}")
 
 
-def print_conflicts(console: Console, found: Rows) -> None:
+def print_conflicts(console: Output, found: Rows) -> None:
     """The open conflicts, one a line: which field of which record, and every value."""
     for row in found:
         held = ", ".join(f"{name} {_shown(value)}" for name, value in sorted(row["held"].items()))
@@ -138,7 +153,7 @@ def print_conflicts(console: Console, found: Rows) -> None:
         print_line(console, "decide with: replicator resolve ID --take SIDE, or --value TEXT")
 
 
-def print_chain(console: Console, found: Rows) -> None:
+def print_chain(console: Output, found: Rows) -> None:
     """A chain of reasons, indented by depth; root causes are marked, and what happens next stands below."""
     for row in found:
         mark = "> " if row["cause"] else "  "
@@ -150,7 +165,7 @@ def print_chain(console: Console, found: Rows) -> None:
             print_line(console, f"  {'    ' * row['depth']}    next: {row['next']}")
 
 
-def print_root_causes(console: Console, found: Rows) -> None:
+def print_root_causes(console: Output, found: Rows) -> None:
     """Root causes, and what happens next."""
     for row in found:
         print_line(console, f"> {row['record']}: {row['state']}: {row['said']}")
@@ -158,7 +173,7 @@ def print_root_causes(console: Console, found: Rows) -> None:
             print_line(console, f"      next: {row['next']}")
 
 
-def print_history(console: Console, found: Rows) -> None:
+def print_history(console: Output, found: Rows) -> None:
     """Changes, one a line."""
     for row in found:
         head = f"{_moment(row['at'])}  {row['place']}  {row['operation']}"
@@ -170,7 +185,7 @@ def print_history(console: Console, found: Rows) -> None:
         print_line(console, f"{head}  {what}" + (f"  ({row['origin']})" if row["origin"] else ""))
 
 
-def print_as_of(console: Console, found: Rows) -> None:
+def print_as_of(console: Output, found: Rows) -> None:
     """What each place held, the empty fields left out."""
     if not found:
         print_line(console, "it was nowhere at that moment")
@@ -199,7 +214,7 @@ def _shown(value: str | None) -> str:
     return "(empty)" if value is None else f"'{value}'"
 
 
-def print_line(console: Console, text: str, *, keep: str = "") -> None:
+def print_line(console: Output, text: str, *, keep: str = "") -> None:
     """One line, whatever words from elsewhere it holds; more only where ``keep`` has the line end."""
     console.print(visible(text, keep=keep), highlight=False, soft_wrap=True, markup=False)
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import simplejson
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.util import LRUCache
 
-from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
-
-OLDEST = 15
-"""The oldest PostgreSQL that the hub works on."""
+from replicator.errors import ConfigurationError
+from replicator.hub.session import OPTIONS, WORK, Sessions, exact_dumps, exact_loads, unreachable
+from replicator.hub.session import check_server as check_version
 
 
 class _SharedCache(LRUCache[Any, Any]):
@@ -36,8 +32,8 @@ _compiled = _SharedCache(1000)
 
 
 EXACT_JSON: dict[str, Any] = {
-    "json_serializer": partial(simplejson.dumps, use_decimal=True),
-    "json_deserializer": partial(simplejson.loads, use_decimal=True),
+    "json_serializer": exact_dumps,
+    "json_deserializer": exact_loads,
 }
 """For engines: every digit of a number in JSON is kept."""
 DAEMON = "replicator_daemon"
@@ -48,24 +44,6 @@ select set_config('role', rolname, false) from pg_catalog.pg_roles
 where rolname = %s and pg_has_role(session_user, oid,
     case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end)
 """
-
-
-@dataclass(frozen=True)
-class Sessions:
-    """The sessions of one engine: what they call themselves, how many are kept and how many may be added to them, and
-    how many seconds somebody waits for one, or for the server to let one in.
-    """
-
-    name: str
-    kept: int
-    added: int
-    wait_seconds: int
-
-
-WORK = Sessions("replicator", 8, 8, 30)
-CONSOLE = Sessions("replicator console", 2, 4, 5)
-METRICS = Sessions("replicator metrics", 1, 1, 2)
-"""Apart from those of the work: whatever people ask for, the work goes on."""
 
 
 def connect(url: str, *, role: str | None = None, now: str | None = None, sessions: Sessions = WORK) -> sa.Engine:
@@ -83,10 +61,7 @@ def connect(url: str, *, role: str | None = None, now: str | None = None, sessio
         raise ConfigurationError(
             f"the hub has to be PostgreSQL, not {parsed.get_backend_name()}", hint="postgresql://user@host/database"
         )
-    # Index driven where few rows are wanted of many: the hub's hot pages are in memory, whatever the disk is like.
-    options = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB" + (
-        f" -c sync.now={now}" if now else ""
-    )
+    options = OPTIONS + (f" -c sync.now={now}" if now else "")
     engine = sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         connect_args={
@@ -130,12 +105,5 @@ def check_server(engine: sa.Engine) -> None:
         with engine.connect() as connection:
             version = connection.execute(sa.text("show server_version_num")).scalar_one()
     except OperationalError as problem:
-        raise HubUnavailable(
-            f"the hub at {shown_url(engine)} cannot be reached: {str(problem.orig).strip()}",
-            hint="check HUB_URL or hub.url, and that the server is up",
-        ) from problem
-    if int(version) // 10_000 < OLDEST:
-        raise HubMismatch(
-            f"the hub's server is PostgreSQL {int(version) // 10_000}, and at least {OLDEST} is needed",
-            hint="set HUB_URL or hub.url to a newer server, or to none: then the replicator runs one of its own",
-        )
+        raise unreachable(shown_url(engine), problem.orig) from problem
+    check_version(int(version))

@@ -29,7 +29,6 @@ from typing import Literal
 
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
 from replicator.hub.privileges import WAY_OUT, Privileges, give
-from replicator.hub.sql import statements
 
 _OLDEST_MAJOR = 15
 _PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else
@@ -42,7 +41,6 @@ _LOGINS = """\
 local all postgres reject
 local all all trust
 """
-_sql = statements(__name__)
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]{1,80}")  # as a part of a URL and of a list, and within the 100 bytes of a socket
 
 _children: dict[Path, tuple[int, subprocess.Popen[bytes]]] = {}  # home -> (pid of the process that started it, server)
@@ -182,6 +180,9 @@ def _made(home: Path, *, synced: bool) -> tuple[Path, Privileges]:
 
 def _initialise(home: Path, programs: Path, privileges: Privileges, *, synced: bool) -> None:
     """Make the cluster with its database under another name, so that ``data`` is whole or not there at all."""
+    from replicator.hub.sql import statements  # what most who start the server do not need takes its time
+
+    made_with = statements(__name__)
     for rest in home.glob("data.tmp*"):
         shutil.rmtree(rest, ignore_errors=True)
     fresh = home / f"data.tmp{os.getpid()}"  # an initdb that outlived its killed caller writes to its own folder
@@ -194,7 +195,7 @@ def _initialise(home: Path, programs: Path, privileges: Privileges, *, synced: b
     sync, quick = ([], []) if synced else (["--no-sync"], ["-F"])
     _run(privileges, programs / "initdb", "-D", fresh, "--encoding=UTF8", *locale, *access, *sync)
     for block in ("login", "since_16" if _major(programs) >= 16 else "before_16"):
-        _single(programs, privileges, fresh, "template1", f"{_sql[block]}\n", *quick)
+        _single(programs, privileges, fresh, "template1", f"{made_with[block]}\n", *quick)
     (fresh / "pg_hba.conf").write_text(_LOGINS)
     with (fresh / "postgresql.conf").open("a") as file:
         file.write("\ninclude_if_exists = '../hub.conf'  # written anew at every start\n")

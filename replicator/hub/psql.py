@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import sqlalchemy as sa
 from psycopg.pq import Conninfo
 
 from replicator.errors import ConfigurationError
@@ -24,8 +25,7 @@ def program(url: str | None) -> Path:
     return packaged
 
 
-def environment(engine: sa.Engine) -> dict[str, str]:
-    """The variables by which libpq connects as the engine does; on a command line everybody could read a password."""
-    _, parameters = engine.dialect.create_connect_args(engine.url)
+def environment(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The variables by which libpq connects with these; on a command line everybody could read a password."""
     variables = {each.keyword.decode(): each.envvar.decode() for each in Conninfo.get_defaults() if each.envvar}
     return {variables[name]: str(value) for name, value in parameters.items() if name in variables}

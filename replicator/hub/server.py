@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from replicator.errors import ReplicatorError
 from replicator.hub import embedded
-from replicator.hub.connection import WORK, Sessions, check_server, connect
+from replicator.hub.connection import check_server, connect
+from replicator.hub.session import WORK, Sessions
 
 
-def open_hub(url: str | None, folder: Path, *, role: str | None = None, sessions: Sessions = WORK) -> sa.Engine:
+def open_engine(url: str | None, folder: Path, *, role: str | None = None, sessions: Sessions = WORK) -> sa.Engine:
     """An engine for the hub at ``url``, or for the embedded server kept in ``folder``, started when it is down."""
     engine = connect(url or embedded.start(folder).url, role=role, sessions=sessions)
     try:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import psycopg
-import sqlalchemy as sa
+
+from replicator.hub.session import Session, driver
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 CHANNEL = "replicator"
 
 
-def notify(connection: sa.Connection) -> None:
+def notify(connection: Session | sa.Connection) -> None:
     """Wake whoever waits for the hub to change."""
-    with connection.begin():
-        connection.execute(sa.text("select pg_notify(:channel, '')"), {"channel": CHANNEL})
+    own = driver(connection)
+    with own.transaction():
+        own.execute("select pg_notify(%s, '')", (CHANNEL,))
 
 
 class Listener:
@@ -19,9 +26,7 @@ class Listener:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        driver = self._connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        self._driver: psycopg.Connection[object] = driver
+        self._driver = driver(self._connection)
         self._driver.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(CHANNEL)))
 
     def __enter__(self) -> Listener:

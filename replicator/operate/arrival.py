@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 
-import sqlalchemy as sa
-
 from replicator.operate import views
 
 
@@ -16,11 +14,10 @@ class Waiting:
     the others it is the second that ends meanwhile, for the first may have been under way.
     """
 
-    def __init__(self, connection: sa.Connection, kind: str, key: str, system: str) -> None:
+    def __init__(self, connection: views.Asked, kind: str, key: str, system: str) -> None:
         self.connection = connection
         self.record = (kind, key, system)
-        with connection.begin():
-            self.begun: datetime.datetime = connection.execute(sa.select(sa.func.sync.now())).scalar_one()
+        self.begun: datetime.datetime = views.value(connection, "now")
         self._ended: dict[tuple[str, str], datetime.datetime] = {}
         self._read = False
         self._known: bool | None = None
@@ -30,8 +27,7 @@ class Waiting:
         sources = views.called(self.connection, "sources", *self.record)
         counted = [self._counts(row) for row in sources]  # of each: what it saw is kept
         self._read = all(counted)
-        with self.connection.begin():
-            self._known = self.connection.execute(sa.select(sa.func.sync.arrived(*self.record))).scalar_one()
+        self._known = views.value(self.connection, "arrived", *self.record)
         if self._known is None and not sources:
             self._read = True  # no entity set could ever tell of it
         return self._known and self._read if self._known is not None else None

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, make_wsgi_app
+import psycopg
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
 
 from replicator import __version__
 from replicator.hub.states import COLUMNS, CONFLICT
 from replicator.operate import views
-from replicator.web_server import ConnectionLimits, WebServer
+
+if TYPE_CHECKING:
+    from replicator.web_server import WebServer
 
 STATES = ("in_step", *(name for name in COLUMNS if name != CONFLICT.counted))
 _CAUSES = 50
 """The causes with most records; more would make too many time series."""
 _LONGEST_SECONDS = 7.0
 """For all of a scrape: with the wait for a session less than the ten seconds that Prometheus waits."""
-_LIMITS = ConnectionLimits(seconds=30, threads=4)
 
 
 class Measure(NamedTuple):
@@ -59,6 +60,13 @@ MEASURES = (
 )  # fmt: skip
 
 
+class Hub(Protocol):
+    """Where a session on the hub is to be had: an engine, or a session that is open."""
+
+    def connect(self) -> AbstractContextManager[views.Asked]:
+        """A session, for a while."""
+
+
 class HubCollector(Collector):
     """Reads the hub's views when it is asked; a hub that does not answer in time shows as ``replicator_hub_up 0``.
 
@@ -66,9 +74,9 @@ class HubCollector(Collector):
     """
 
     def __init__(
-        self, engine: sa.Engine, *, longest: float = _LONGEST_SECONDS, clock: Callable[[], float] = time.monotonic
+        self, hub: Hub, *, longest: float = _LONGEST_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.engine = engine
+        self.hub = hub
         self._longest = longest
         self._clock = clock
 
@@ -77,15 +85,17 @@ class HubCollector(Collector):
         yield InfoMetricFamily("replicator_build", "The program", value={"version": __version__})
         up = GaugeMetricFamily("replicator_hub_up", "Whether the hub's database answers")
         try:
-            with self.engine.connect() as connection:
+            with self.hub.connect() as connection:
                 found = list(self._of_hub(connection))
-        except (SQLAlchemyError, TimeoutError):
+        except Exception as problem:
+            if not _does_not_answer(problem):
+                raise
             found = []
         up.add_metric([], float(bool(found)))
         yield up
         yield from found
 
-    def _of_hub(self, connection: sa.Connection) -> Iterator[Metric]:
+    def _of_hub(self, connection: views.Asked) -> Iterator[Metric]:
         until = self._clock() + self._longest
         views = {
             name: self._rows(connection, name, until)
@@ -98,7 +108,7 @@ class HubCollector(Collector):
             yield _measured(measure, views[measure.view])
         yield _causes(views["causes"])
 
-    def _rows(self, connection: sa.Connection, view: str, until: float) -> views.Rows:
+    def _rows(self, connection: views.Asked, view: str, until: float) -> views.Rows:
         left = until - self._clock()
         if left < 0.001:  # none for PostgreSQL, to which it would mean without end
             raise TimeoutError
@@ -143,19 +153,33 @@ def _number(value: Any) -> float | None:
     return float(value.total_seconds() if hasattr(value, "total_seconds") else value)
 
 
-def registry(engine: sa.Engine, *, longest: float = _LONGEST_SECONDS) -> CollectorRegistry:
+def _does_not_answer(problem: Exception) -> bool:
+    """Whether this says that the hub did not answer, or not in time."""
+    if isinstance(problem, psycopg.Error | TimeoutError):
+        return True
+    from sqlalchemy.exc import SQLAlchemyError  # only who has an engine to ask has loaded it
+
+    return isinstance(problem, SQLAlchemyError)
+
+
+def registry(hub: Hub, *, longest: float = _LONGEST_SECONDS) -> CollectorRegistry:
     """A registry of the hub's metrics alone, which takes ``longest`` seconds at most to ask for them."""
     found = CollectorRegistry()
-    found.register(HubCollector(engine, longest=longest))
+    found.register(HubCollector(hub, longest=longest))
     return found
 
 
-def text(engine: sa.Engine) -> str:
+def text(hub: Hub) -> str:
     """All metrics in OpenMetrics text, for a textfile collector or to look at; nobody's scrape waits for it."""
     encode, _ = choose_encoder("application/openmetrics-text")
-    return encode(registry(engine, longest=60)).decode()
+    return encode(registry(hub, longest=60)).decode()
 
 
-def serve(engine: sa.Engine, host: str, port: int, *, longest: float = _LONGEST_SECONDS) -> WebServer:
+def serve(hub: Hub, host: str, port: int, *, longest: float = _LONGEST_SECONDS) -> WebServer:
     """Serve ``/metrics``, in the form that the scraper asks for."""
-    return WebServer(make_wsgi_app(registry(engine, longest=longest)), "metrics", host, port, limits=_LIMITS)
+    from prometheus_client import make_wsgi_app
+
+    from replicator.web_server import ConnectionLimits, WebServer
+
+    limits = ConnectionLimits(seconds=30, threads=4)
+    return WebServer(make_wsgi_app(registry(hub, longest=longest)), "metrics", host, port, limits=limits)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import simplejson
-import sqlalchemy as sa
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from replicator.hub.session import Session, driver
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 from replicator.hub.states import MOVING, STUCK
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+Asked: TypeAlias = "Session | sa.Connection"
 _LONG_SECONDS = 5
 """A writing transaction that is older than this is worth a line."""
 _BEHIND = (
@@ -21,23 +28,37 @@ _BEHIND = (
 )  # fmt: skip
 
 
-def rows(connection: sa.Connection, view: str, limit: int | None = None, *, within: float | None = None) -> Rows:
-    """The rows of a view of schema ``sync``; the hub may take ``within`` seconds for them, and a DBAPIError ends it."""
-    query = sa.select(sa.text("*")).select_from(sa.table(view, schema="sync"))
-    with connection.begin():
-        if within is not None:
-            connection.execute(sa.select(sa.func.set_config("statement_timeout", f"{within * 1000:.0f}", True)))
-        return [dict(row) for row in connection.execute(query.limit(limit) if limit else query).mappings()]
+def rows(connection: Asked, view: str, limit: int | None = None, *, within: float | None = None) -> Rows:
+    """The rows of a view of schema ``sync``; the hub may take ``within`` seconds for them (else psycopg.Error)."""
+    query = sql.SQL("select * from sync.{} limit %s").format(sql.Identifier(view))
+    return _asked(connection, query, (limit,), within=within)
 
 
-def called(connection: sa.Connection, function: str, *values: object) -> Rows:
+def called(connection: Asked, function: str, *values: object) -> Rows:
     """The rows of a function of schema ``sync``."""
-    query = sa.select(sa.text("*")).select_from(getattr(sa.func.sync, function)(*values))
-    with connection.begin():
-        return [dict(row) for row in connection.execute(query).mappings()]
+    return _asked(connection, sql.SQL("select * from {}").format(_call(function, len(values))), values)
 
 
-def status(connection: sa.Connection) -> dict[str, Rows]:
+def value(connection: Asked, function: str, *values: object) -> Any:
+    """What a function of schema ``sync`` returns, or does."""
+    query = sql.SQL("select {} as value").format(_call(function, len(values)))
+    return _asked(connection, query, values)[0]["value"]
+
+
+def _call(function: str, count: int) -> sql.Composable:
+    values = sql.SQL(", ").join([sql.Placeholder()] * count)
+    return sql.SQL("sync.{}({})").format(sql.Identifier(function), values)
+
+
+def _asked(connection: Asked, query: sql.Composed, values: Sequence[object], *, within: float | None = None) -> Rows:
+    own = driver(connection)
+    with own.transaction(), own.cursor(row_factory=dict_row) as cursor:
+        if within is not None:
+            cursor.execute("select set_config('statement_timeout', %s, true)", (f"{within * 1000:.0f}",))
+        return cursor.execute(query, values).fetchall()
+
+
+def status(connection: Asked) -> dict[str, Rows]:
     """All that ``status`` tells, as data."""
     return {
         "flows": sorted(rows(connection, "status"), key=lambda row: (row["rank"], row["flow"])),
@@ -55,26 +76,23 @@ def status(connection: sa.Connection) -> dict[str, Rows]:
     }
 
 
-def details(connection: sa.Connection, limit: int) -> dict[str, Rows]:
+def details(connection: Asked, limit: int) -> dict[str, Rows]:
     """The records that are not in step, with their reasons; at most ``limit`` of each kind."""
     return {
         name: rows(connection, name, limit) for name in ("blocked", "failed", "not_eligible", "skipped", "observed")
     }
 
 
-def behind(connection: sa.Connection, cause: str, limit: int) -> Rows:
+def behind(connection: Asked, cause: str, limit: int) -> Rows:
     """The records behind a cause."""
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in _BEHIND]
-    found = sa.func.sync.cause_records(cause).table_valued(*columns)
-    with connection.begin():
-        return [dict(row) for row in connection.execute(sa.select(*found.c).limit(limit)).mappings()]
+    columns = sql.SQL(", ").join(map(sql.Identifier, _BEHIND))
+    query = sql.SQL("select {} from sync.cause_records(%s) limit %s").format(columns)
+    return _asked(connection, query, (cause, limit))
 
 
-def decided(connection: sa.Connection, limit: int) -> Rows:
+def decided(connection: Asked, limit: int) -> Rows:
     """The latest decisions, the last first."""
-    query = sa.select(sa.text("*")).select_from(sa.table("decision", schema="sync"))
-    with connection.begin():
-        return [dict(row) for row in connection.execute(query.order_by(sa.column("id").desc()).limit(limit)).mappings()]
+    return _asked(connection, sql.SQL("select * from sync.decision order by id desc limit %s").format(), (limit,))
 
 
 def needs_attention(status: Mapping[str, Rows]) -> bool:

@@ -87,7 +87,8 @@ def test_a_pause_holds_while_the_daemon_runs_and_everything_goes_out_afterwards(
 
 
 def test_a_record_is_read_again_by_its_name(systems: Systems, workplace: Workplace) -> None:
-    assert workplace.tell("resync", "account", "A-1").out == "1 record will be read again\n"
+    first = workplace.tell("resync", "account", "A-1")
+    assert first.out == "1 record will be read again\n", first.err
     unknown = workplace.tell("resync", "account", "A-9")
     assert (unknown.code, unknown.out) == (0, "no record will be read again: the hub knows no account 'A-9'\n")
     assert workplace.tell("resync", "moon").code == 1

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 import yaml
 
 from replicator.config import NotifySettings
-from replicator.hub.connection import METRICS, connect
+from replicator.hub.connection import connect
+from replicator.hub.session import METRICS
 from replicator.operate import metrics
 from replicator.operate.notify import Notifier, senders
 from tests.fixtures.commands import until

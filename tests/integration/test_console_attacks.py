@@ -22,7 +22,8 @@ from replicator.console.access import COOKIE, SECURE_COOKIE
 from replicator.console.app import Console, _routes
 from replicator.console.decisions import actions
 from replicator.console.serve import serving
-from replicator.hub.connection import CONSOLE, connect
+from replicator.hub.connection import connect
+from replicator.hub.session import CONSOLE
 from replicator.mapping.compiled import Compiled
 from replicator.operate import metrics
 from tests.fixtures.operators import Browser, token_of

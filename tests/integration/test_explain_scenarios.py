@@ -11,9 +11,6 @@ from random import Random
 
 import pytest
 
-from replicator import opening
-from replicator.cli import explain
-from replicator.mapping.compiled import Compiled
 from tests.fixtures.agreement import disagreements, reconciled
 from tests.fixtures.commands import Result, Workplace
 from tests.fixtures.scenarios import Scenario, Scenarios
@@ -24,10 +21,8 @@ AT_ONCE = 25
 
 
 @pytest.fixture
-def place(hub_url: str, tmp_path: Path, compiled: Compiled, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
-    """A folder to run commands in, on the hub of the test's own systems; the schema is compiled only once."""
-    monkeypatch.setattr(opening, "compile_folder", lambda folder: compiled)
-    monkeypatch.setattr(explain, "check_hub", lambda hub: None)
+def place(hub_url: str, tmp_path: Path) -> Iterator[Workplace]:
+    """A folder to run commands in, on the hub of the test's own systems."""
     place = Workplace(tmp_path, hub_url)
     place.configure({"sales": "http://localhost:1", "ops": "http://localhost:2"})
     yield place

@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.config import Configuration, load, load_hub
+from replicator.config import Configuration, load
 from replicator.errors import ConfigurationError
+from replicator.hub.address import load_hub
 
 SECRET = "s3cr3t-Wort!"
 TEMPLATE = Path(__file__).resolve().parent.parent.parent / "schema" / "replicator.yaml"

@@ -1,0 +1,28 @@
+"""``check-schema``: what a folder of ``schema/`` says, without a hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from replicator.cli.options import answer, json_option, say_json
+from replicator.mapping.compiled import compile_folder
+
+
+@click.command("check-schema")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("schema"))
+@click.option("--json-schema", is_flag=True, help="Print the JSON Schema of the files, for editors.")
+@json_option
+def check_schema(folder: Path, json_schema: bool, as_json: bool) -> None:
+    """Read and compile the schema in FOLDER, and say what is wrong with it; needs no hub."""
+    if json_schema:
+        from replicator.mapping.json_schema import json_schemas
+
+        say_json(json_schemas())
+        return
+    compiled = compile_folder(folder)
+    lines = [f"{found.rank}  {found.name}" for found in compiled.maps]
+    lines.append(f"{len(compiled.schema.entities)} entities, {len(compiled.maps)} maps, no problem found")
+    maps = [{"map": found.name, "rank": found.rank} for found in compiled.maps]
+    answer("\n".join(lines), as_json, entities=list(compiled.schema.entities), maps=maps)

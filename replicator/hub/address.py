@@ -1,0 +1,95 @@
+"""Where the hub is: what ``HUB_URL`` or the configuration file says of it, whatever else that file says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from replicator import aliases
+from replicator.errors import ConfigurationError
+
+FILE = Path("replicator.yaml")
+FOLDER = Path("hub")
+_PART = re.compile(r"^hub:.*?(?=^[^\s#]|\Z)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A server by ``url``, which may hold a password, else the embedded one that is kept in ``folder``."""
+
+    url: str | None = field(repr=False)
+    folder: Path
+
+
+def configuration_file(path: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The file that counts: the named one, else REPLICATOR_CONFIG, else replicator.yaml where there is one."""
+    if path is None and environment.get("REPLICATOR_CONFIG"):
+        path = Path(environment["REPLICATOR_CONFIG"])
+    if path is None and not FILE.exists():
+        return None
+    file = path or FILE
+    if not file.exists():
+        raise ConfigurationError(f"there is no file {file}", hint="'replicator init' writes one")
+    return file
+
+
+def load_hub(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> HubAddress:
+    """Only where the hub is: the rest of the file may be wrong, and no secret has to be there."""
+    file = configuration_file(path, environment)
+    base = file.resolve().parent if file is not None else Path.cwd()
+    if url := environment.get("HUB_URL"):
+        return HubAddress(url, base / FOLDER)
+    told = _told(file) if file is not None else {}
+    return HubAddress(told.get("url"), base / told.get("folder", FOLDER))
+
+
+def _told(file: Path) -> dict[str, str]:
+    """What the file says below ``hub:``, checked."""
+    found = _part(file)
+    if isinstance(found, dict) and set(found) <= {"url", "folder"}:
+        told = {name: value for name, value in found.items() if not (name == "url" and value is None)}
+        if all(isinstance(value, str) for value in told.values()):
+            return told
+    return _explained(file)
+
+
+def _part(file: Path) -> object:
+    """The value of ``hub:``; where the file is no YAML, of these lines alone."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigurationError(f"{file}: cannot be read: {problem}") from problem
+    alone = _PART.search(text)
+    for each in (text, alone[0] if alone else ""):
+        try:
+            data = aliases.load(each)
+        except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError):
+            continue
+        if data is not None and not isinstance(data, dict):
+            break
+        return (data or {}).get("hub") or {}
+    return None
+
+
+def _explained(file: Path) -> dict[str, str]:
+    """The slow way, on which every value has a line of the file to be named in an error."""
+    from replicator.mapping.yaml_source import read
+
+    document = read(file, ConfigurationError)
+    if not isinstance(document.data, dict):
+        raise document.problem("not a mapping of keys to values")
+    found = document.data.get("hub") or {}
+    if not isinstance(found, dict):
+        raise document.problem("not a mapping of keys to values", ("hub",))
+    for name, value in found.items():
+        at = ("hub", str(name))
+        if name not in ("url", "folder"):
+            raise document.problem("unknown key; there are url and folder", at)
+        if not isinstance(value, str) and (name, value) != ("url", None):
+            raise document.problem("not a path" if name == "folder" else "not a text", at)
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,151 @@
+"""One session on the hub for a command: it needs a hub that this program made, and nothing of ``schema/``.
+
+A command that is needed when things are broken starts in a fraction of a second, so SQLAlchemy stays out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import psycopg
+import simplejson
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from replicator import __version__
+from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
+from replicator.hub import embedded
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from replicator.hub.address import HubAddress
+
+Session = psycopg.Connection[Any]
+OLDEST = 15
+"""The oldest PostgreSQL that the hub works on."""
+# Index driven where few rows are wanted of many: the hub's hot pages are in memory, whatever the disk is like.
+OPTIONS = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB"
+exact_dumps = partial(simplejson.dumps, use_decimal=True)
+exact_loads = partial(simplejson.loads, use_decimal=True)
+"""JSON in which every digit of a number is kept."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The sessions of one engine: what they call themselves, how many are kept and how many may be added to them, and
+    how many seconds somebody waits for one, or for the server to let one in.
+    """
+
+    name: str
+    kept: int
+    added: int
+    wait_seconds: int
+
+
+WORK = Sessions("replicator", 8, 8, 30)
+CONSOLE = Sessions("replicator console", 2, 4, 5)
+METRICS = Sessions("replicator metrics", 1, 1, 2)
+"""Apart from those of the work: whatever people ask for, the work goes on."""
+
+
+def driver(connection: Session | sa.Connection) -> Session:
+    """The driver's own connection."""
+    if isinstance(connection, psycopg.Connection):
+        return connection
+    found = connection.connection.driver_connection
+    assert isinstance(found, psycopg.Connection)
+    return found
+
+
+def parameters(address: HubAddress) -> dict[str, Any]:
+    """What libpq needs to connect; the embedded server is started when it is down."""
+    url = address.url or embedded.start(address.folder).url
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ConfigurationError("the hub's URL is not a database URL", hint="postgresql://user@host/database")
+    kind = scheme.partition("+")[0]
+    if kind not in ("postgresql", "postgres"):
+        raise ConfigurationError(f"the hub has to be PostgreSQL, not {kind}", hint="postgresql://user@host/database")
+    try:
+        return dict(conninfo_to_dict(f"postgresql://{rest}"))
+    except psycopg.ProgrammingError:  # its words repeat parts of the URL
+        raise ConfigurationError(
+            "the hub's URL is not a database URL", hint="postgresql://user@host/database"
+        ) from None
+
+
+def shown(parameters: Mapping[str, Any]) -> str:
+    """Where the hub is, as a URL without passwords."""
+    kept = {name: str(value) for name, value in parameters.items() if not name.endswith("password")}
+    user, host, port = (kept.pop(name, "") for name in ("user", "host", "port"))
+    database = kept.pop("dbname", "")
+    if "/" in host:
+        kept |= {"host": host} | ({"port": port} if port else {})
+        host = port = ""
+    place = f"{user}@{host}" if user else host
+    query = f"?{urlencode(kept, safe='/')}" if kept else ""
+    return f"postgresql://{place}{':' + port if port else ''}/{database}{query}"
+
+
+@contextmanager
+def reach(address: HubAddress) -> Iterator[Session]:
+    """A session on whatever database is there. Raises HubUnavailable, or HubMismatch where the server is too old."""
+    found = parameters(address)
+    try:
+        connection = psycopg.connect(
+            **{"connect_timeout": WORK.wait_seconds} | found, options=OPTIONS, application_name=WORK.name,
+            autocommit=True, prepare_threshold=None,
+        )  # fmt: skip
+    except psycopg.OperationalError as problem:
+        raise unreachable(shown(found), problem) from problem
+    with connection:
+        set_json_loads(exact_loads, connection)
+        set_json_dumps(exact_dumps, connection)
+        check_server(connection.info.server_version)
+        yield connection
+
+
+@contextmanager
+def open_hub(address: HubAddress) -> Iterator[Session]:
+    """A session on a hub that this program made."""
+    with reach(address) as connection:
+        check_product(connection)
+        yield connection
+
+
+def check_product(connection: Session) -> None:
+    """Raise HubMismatch unless views and functions of schema ``sync`` are those that this program asks."""
+    row = connection.execute("select to_regclass('sync.hub') is not null").fetchone()
+    if row is None or not row[0]:
+        raise HubMismatch("the hub's database is empty", hint="run 'replicator migrate'")
+    row = connection.execute("select version from sync.hub").fetchone()
+    if row is None:
+        raise HubMismatch("the hub's database is only half made", hint="run 'replicator migrate'")
+    if row[0] != __version__:
+        raise HubMismatch(
+            f"the hub was made by version {row[0]} of this program, which is {__version__}",
+            hint=f"run version {row[0]}; or, if this one is newer, 'replicator migrate'",
+        )
+
+
+def check_server(version: int) -> None:
+    """Raise HubMismatch when the server (170002: 17.2) is too old."""
+    if version // 10_000 < OLDEST:
+        raise HubMismatch(
+            f"the hub's server is PostgreSQL {version // 10_000}, and at least {OLDEST} is needed",
+            hint="set HUB_URL or hub.url to a newer server, or to none: then the replicator runs one of its own",
+        )
+
+
+def unreachable(where: str, problem: BaseException | None) -> HubUnavailable:
+    """The driver's own words about a hub that cannot be reached."""
+    return HubUnavailable(
+        f"the hub at {where} cannot be reached: {str(problem).strip()}",
+        hint="check HUB_URL or hub.url, and that the server is up",
+    )
