@@ -28,6 +28,7 @@ from replicator.hub.address import FOLDER, configuration_file
 from replicator.mapping.language import Scalar
 from replicator.mapping.yaml_source import Document, Location, read
 
+SCHEMA = Path("schema")
 SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
 """The schema folder beside the program."""
 
@@ -197,7 +198,7 @@ class Configuration(Settings):
     """The whole file."""
 
     hub: HubSettings = HubSettings()
-    schema_folder: Path = Field(default=Path("schema"), alias="schema")
+    schema_folder: Path = Field(default=SCHEMA, alias="schema")
     systems: dict[str, SystemSettings] = Field(default_factory=dict)
     records: dict[str, list[dict[str, Scalar]]] = Field(
         default_factory=dict, description="Common records that the configuration itself masters, by entity"
@@ -227,12 +228,22 @@ class Configuration(Settings):
         return self.delete_budgets.get(f"{system}.{entity_set}", self.deletes)
 
 
-class _NotifyAlone(Settings):
-    """What the file says of who is told; the rest is not looked at."""
+class _Part(Settings):
+    """A part of the file; the rest is not looked at."""
 
     model_config = ConfigDict(extra="ignore")
 
+
+class _NotifyAlone(_Part):
     notify: NotifySettings = NotifySettings()
+
+
+class _ConsoleAlone(_Part):
+    console: ConsoleSettings | None = None
+
+
+class _SchemaAlone(_Part):
+    schema_folder: Path = Field(default=SCHEMA, alias="schema")
 
 
 def commented_file() -> str:
@@ -256,6 +267,21 @@ def load_notify(path: Path | None = None, environment: Mapping[str, str] = os.en
     return document.parse(_NotifyAlone).notify if document is not None else NotifySettings()
 
 
+def load_console(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> ConsoleSettings:
+    """Only how the console is served."""
+    document = _document(path, environment)
+    found = document.parse(_ConsoleAlone).console if document is not None else None
+    return found or ConsoleSettings()
+
+
+def load_schema_folder(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Path:
+    """Only where ``schema/`` is."""
+    document = _document(path, environment)
+    if document is None:
+        return _resolve_schema(SCHEMA, Path.cwd())
+    return _resolve_schema(document.parse(_SchemaAlone).schema_folder, document.path.resolve().parent)
+
+
 def _document(path: Path | None, environment: Mapping[str, str]) -> Document | None:
     file = configuration_file(path, environment)
     return None if file is None else read(file, ConfigurationError)
@@ -267,8 +293,10 @@ def _resolve_hub(hub: HubSettings, base: Path, environment: Mapping[str, str]) -
 
 def _resolve(found: Configuration, base: Path, environment: Mapping[str, str]) -> Configuration:
     hub = _resolve_hub(found.hub, base, environment)
-    schema = base / found.schema_folder
-    if not schema.exists() and not found.schema_folder.is_absolute():
-        # Installed beside the program, for a configuration kept elsewhere.
-        schema = SHIPPED_SCHEMA
-    return found.model_copy(update={"hub": hub, "schema_folder": schema})
+    return found.model_copy(update={"hub": hub, "schema_folder": _resolve_schema(found.schema_folder, base)})
+
+
+def _resolve_schema(folder: Path, base: Path) -> Path:
+    schema = base / folder
+    # Installed beside the program, for a configuration kept elsewhere.
+    return schema if schema.exists() or folder.is_absolute() else SHIPPED_SCHEMA

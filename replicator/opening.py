@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx2
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from replicator.connectors import connect
 from replicator.core.configured_records import records_problems
 from replicator.core.flows import check_flows
 from replicator.cycle import Watcher, World
-from replicator.errors import ConfigurationError, LeaseLost
+from replicator.errors import ConfigurationError, LeaseLost, Terminal
 from replicator.hub.connection import DAEMON
 from replicator.hub.lease import Lease, acquire, holder, made_from
 from replicator.hub.server import open_engine
@@ -51,6 +52,16 @@ def hub_of(
     compiled = compile_folder(configuration.schema_folder)
     with engine_of(configuration, role=role, sessions=sessions) as engine:
         yield MigrationTarget(engine, compiled, configuration.schema_folder)
+
+
+def schema_of(folder: Path, engine: sa.Engine) -> Compiled | Terminal:
+    """What the folder says, where the hub was made from it; else what keeps it from being known."""
+    try:
+        compiled = compile_folder(folder)
+        check_hub(MigrationTarget(engine, compiled, folder))
+    except Terminal as problem:
+        return problem
+    return compiled
 
 
 @contextmanager

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 from pydantic import ValidationError
 
-from replicator.cli.options import config_option
-from replicator.config import ConsoleSettings, load
-from replicator.errors import ConfigurationError
+from replicator.cli.options import config_option, say
+from replicator.config import ConsoleSettings, load_console, load_schema_folder
+from replicator.console.serve import serving
+from replicator.errors import ConfigurationError, Terminal
+from replicator.hub.address import load_hub
 from replicator.hub.connection import DAEMON
-from replicator.hub.session import CONSOLE
-from replicator.opening import hub_of, log_as_json
+from replicator.hub.server import open_engine
+from replicator.hub.session import CONSOLE, check_product, driver
+from replicator.opening import log_as_json, schema_of
 from replicator.signals import stop_on_signals
-from replicator.solution.migrate import check_hub
 
 
 @click.command()
@@ -27,12 +30,10 @@ def console(config_path: Path | None, listen: str | None) -> None:
     """Serve the web console until SIGTERM or Ctrl-C.
 
     It shows what 'status', 'explain' and 'history' show, and takes the same decisions; 'run' serves it too when
-    the configuration has 'console:'. An address that others can reach needs console.token or console.identity_header.
+    the configuration has 'console:'. With schema/ broken or ahead of the hub it serves all but the pages of records.
+    An address that others can reach needs console.token or console.identity_header.
     """
-    from replicator.console.serve import serving
-
-    configuration = load(config_path)
-    settings = configuration.console or ConsoleSettings()
+    settings = load_console(config_path)
     if listen is not None:
         try:
             settings = ConsoleSettings.model_validate({**dict(settings), "listen": listen})
@@ -41,10 +42,17 @@ def console(config_path: Path | None, listen: str | None) -> None:
     settings.check()
     log_as_json()
     stop = threading.Event()
-    with hub_of(configuration, role=DAEMON, sessions=CONSOLE) as hub:
-        check_hub(hub)
+    address = load_hub(config_path)
+    with ExitStack() as stack:
+        engine = open_engine(address.url, address.folder, role=DAEMON, sessions=CONSOLE)
+        stack.callback(engine.dispose)
+        with engine.connect() as connection:
+            check_product(driver(connection))
+        schema = schema_of(load_schema_folder(config_path), engine)
+        if isinstance(schema, Terminal):
+            say(f"warning: records have no page: {schema.message}", err=True)
+            say(f"  next: {schema.hint}; then start the console again", err=True)
         stop_on_signals(stop.set)
-        with serving(hub.engine, hub.compiled, settings) as url:
-            click.echo(f"console: {url}")
-            while not stop.wait(0.5):
-                pass
+        click.echo(f"console: {stack.enter_context(serving(engine, schema, settings))}")
+        while not stop.wait(0.5):
+            pass

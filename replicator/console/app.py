@@ -74,21 +74,21 @@ _routes = Map(
 
 
 class Console:
-    """The application; a hub that fits ``compiled`` is behind ``engine``."""
+    """The application; the hub behind ``engine`` is made from ``schema``. While unknown, records have no page."""
 
     def __init__(
         self,
         engine: sa.Engine,
-        compiled: Compiled,
+        schema: Compiled | Terminal,
         settings: ConsoleSettings,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         settings.check()
-        self._engine, self._compiled = engine, compiled
+        self._engine, self._schema = engine, schema
         self._access, self._guesses = Access(settings, clock), Guesses(clock)
         self._templates = make_environment(lambda: datetime.datetime.fromtimestamp(clock(), datetime.UTC))
-        self._templates.globals |= {"version": __version__, "kinds": _kinds(compiled)}
+        self._templates.globals |= {"version": __version__, "kinds": _kinds(schema)}
         self._style = (FOLDER / "static" / "console.css").read_text(encoding="utf-8")
         self._log = structlog.get_logger("replicator")
         self._behind_proxy = ProxyFix(self._respond, x_for=1, x_proto=1)
@@ -199,7 +199,7 @@ class Console:
             return _go(way_back(request.form, action, concerned))
         with self._engine.connect().execution_options(postgresql_readonly=True) as connection, connection.begin():
             connection.execute(sa.select(sa.func.set_config("statement_timeout", _LONGEST_QUERY, True)))
-            page = _pages[rule](PageContext(connection, self._compiled, request.args.to_dict()), **known)
+            page = _pages[rule](PageContext(connection, self._schema, request.args.to_dict()), **known)
         return self._render(request, session, page) if page.location is None else _go(page.location)
 
     def _render(self, request: Request, session: Session | None, page: ConsolePage) -> Response:
@@ -238,8 +238,10 @@ class Console:
         )
 
 
-def _kinds(compiled: Compiled) -> list[str]:
+def _kinds(compiled: Compiled | Terminal) -> list[str]:
     """By what kinds a record can be asked for."""
+    if isinstance(compiled, Terminal):
+        return []
     return [*compiled.schema.entities, *(str(entity_set) for entity_set in compiled.schema.entity_sets.values())]
 
 

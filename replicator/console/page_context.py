@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from replicator.errors import Terminal
 from replicator.mapping.compiled import Compiled
 
 Row = Mapping[str, Any]
@@ -22,8 +23,17 @@ class PageContext:
     """A connection that reads, the schema it reads with, and what the address asks for."""
 
     connection: sa.Connection
-    compiled: Compiled
+    schema: Compiled | Terminal
+    """Or what keeps it from being known."""
     arguments: Mapping[str, str]
+
+    @property
+    def compiled(self) -> Compiled:
+        """The schema; raises Terminal where a page needs it and it is not known."""
+        if isinstance(self.schema, Terminal):
+            what = "Records cannot be shown field by field: schema/ is broken, or the hub is made from another one."
+            raise Terminal(f"{what} {self.schema.message}", hint=self.schema.hint)
+        return self.schema
 
     def rows(self, statement: sa.Executable, **values: object) -> list[Row]:
         """All rows of a statement."""

@@ -5,12 +5,13 @@ A command that is needed when things are broken starts in a fraction of a second
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 import simplejson
@@ -73,11 +74,16 @@ def parameters(address: HubAddress) -> dict[str, Any]:
     if kind not in ("postgresql", "postgres"):
         raise ConfigurationError(f"the hub has to be PostgreSQL, not {kind}", hint="postgresql://user@host/database")
     try:
-        return dict(conninfo_to_dict(f"postgresql://{rest}"))
+        return dict(conninfo_to_dict(f"postgresql://{_escaped(rest)}"))
     except psycopg.ProgrammingError:  # its words repeat parts of the URL
         raise ConfigurationError(
             "the hub's URL is not a database URL", hint="postgresql://user@host/database"
         ) from None
+
+
+def _escaped(rest: str) -> str:
+    """A URL in which a password was written as it is, as SQLAlchemy takes it and libpq does not."""
+    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", rest), safe="%:/?#[]@!$&'()*+,;=~")
 
 
 def shown(parameters: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import httpx2
 import pytest
 
 from replicator import __version__
@@ -32,6 +33,12 @@ OTHERS = {
     "notify",
 }  # fmt: skip
 """Commands that need more than the hub, or another part of the configuration."""
+
+
+ORGANIZATION = """
+insert into common.organization (code, name, company, is_default) values ('USMF', 'Main company', 'usmf', true)
+returning id
+"""
 
 
 def configure(place: Workplace, *, more: str = "") -> None:
@@ -213,3 +220,20 @@ def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
     told = Workplace(tmp_path, None).tell("nonsense")
     assert told.code == 2
     assert "No such command 'nonsense'" in told.err
+
+
+@pytest.mark.parametrize("trouble", ["missing", "no_yaml", "ahead", "secret_missing", "other_configuration_wrong"])
+def test_the_console_serves_all_but_the_pages_that_need_the_schema(place: Workplace, trouble: str) -> None:
+    in_hub(place, ORGANIZATION)
+    TROUBLES[trouble](place)
+    process = place.start("console", "--listen", "127.0.0.1:0", HUB_URL="")
+    with httpx2.Client(base_url=process.line().removeprefix("console: "), trust_env=False) as client:
+        assert client.get("/").status_code == 200
+        assert client.get("/causes").status_code == 200
+        record = client.get("/record/organization/USMF")
+        if trouble in ("secret_missing", "other_configuration_wrong"):
+            assert record.status_code == 200
+        else:
+            assert (record.status_code, "cannot be shown field by field" in record.text) == (409, True)
+            assert "warning: records have no page" in "\n".join(process.err)
+    assert process.end() == 0

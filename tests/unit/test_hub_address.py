@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from replicator.errors import ConfigurationError
 from replicator.hub.address import HubAddress, load_hub
@@ -78,6 +79,12 @@ def test_the_hub_is_shown_without_passwords(file: Path) -> None:
     assert shown(parameters(HubAddress("postgres://hub@/hub?host=/run/pg&port=5432", file))) == (
         "postgresql://hub@/hub?host=/run/pg&port=5432"
     )
+
+
+@pytest.mark.parametrize("password", ["a secret", "50%", "50%zz", "ge#heim", "wo?", "ä", "a+b", "a%20b", "a:b"])
+def test_a_password_is_the_one_that_the_daemon_logs_in_with(file: Path, password: str) -> None:
+    url = f"postgresql://me:{password}@db.example.com/hub"
+    assert parameters(HubAddress(url, file))["password"] == make_url(url).password
 
 
 @pytest.mark.parametrize(
