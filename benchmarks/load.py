@@ -21,7 +21,7 @@ from benchmarks.hub import compiled, hub, settle_down
 from benchmarks.report import Line, seconds
 from benchmarks.systems import Source, decoder
 from replicator.config import Budget
-from replicator.connectors.odata import exact_json
+from replicator.connectors import exact_json
 from replicator.core.flows import map_ids
 from replicator.core.mark import mark_window
 from replicator.inbound.merge import Merges

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -12,8 +12,11 @@ from benchmarks.clock import Clock
 from benchmarks.systems import Source
 from replicator.connectors.protocol import (
     Applied,
+    Capabilities,
+    Connector,
     Description,
     Image,
+    Key,
     Limits,
     Outcome,
     Page,
@@ -51,18 +54,19 @@ class Losing(Source):
         for page in super()._pages(entity_set, whole=whole):
             yield [row for row in page if row.get("number") not in gone] if gone else page
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """What is looked up is gone indeed."""
         gone = {UUID(rows.guid(number)) for number in self.lost}
-        assert all(key["itemid"] in gone for key in keys)
+        assert all(key[0] in gone for key in keys)
         return [None] * len(keys)
 
 
-class Goods:
+class Goods(Connector):
     """The system that is written to. ``planted`` holds what differs from the items, by key; None: not there."""
 
     name = "bench3"
     limits = Limits()
+    capabilities = Capabilities()
 
     def __init__(self, records: int) -> None:
         self.records = records
@@ -102,23 +106,23 @@ class Goods:
         """The rows are decoded already."""
         return cast("Callable[[Row], list[object]]", lambda row: row)
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """What was planted under these keys."""
-        return [cast("Row | None", self.planted[cast("UUID", key["goodid"])]) for key in keys]
+        return [cast("Row | None", self.planted[cast("UUID", key[0])]) for key in keys]
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         """Everything is applied at once, and kept."""
         outcomes: list[list[Outcome]] = []
         for (write,) in units:
             self.writes += 1
-            key = write.key["goodid"]
+            key = write.key[0]
             assert isinstance(key, UUID)
             if write.operation == "delete":
                 self.planted[key] = None
                 outcomes.append([Applied(None, None)])
                 continue
             held = self.planted.get(key) or self.good(int(str(key)[-12:]) if write.operation == "update" else 0)
-            sent = {name: each.key if isinstance(each, Reference) else each for name, each in write.values.items()}
+            sent = {name: each.key[0] if isinstance(each, Reference) else each for name, each in write.values.items()}
             image: Image = dict(zip(_FIELDS, held, strict=False)) | {"goodid": key} | sent
             etag = f'W/"w{self.writes}"'
             self.planted[key] = [*(image[name] for name in _FIELDS), etag]
@@ -132,10 +136,3 @@ class Goods:
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """Nobody asks."""
         raise NotImplementedError
-
-    def clock_skew(self) -> float | None:
-        """Nobody asks."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Nothing to release."""

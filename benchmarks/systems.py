@@ -8,15 +8,29 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 from uuid import UUID
 
 from benchmarks import rows
 from benchmarks.clock import Clock
 from replicator.connectors import connect
-from replicator.connectors.protocol import Applied, Description, Image, Limits, Outcome, Page, Row, Unit, Usage, Write
-from replicator.connectors.settings import SystemSettings
+from replicator.connectors.kinds import settings_of
+from replicator.connectors.protocol import (
+    Applied,
+    Capabilities,
+    Connector,
+    Description,
+    Image,
+    Key,
+    Limits,
+    Outcome,
+    Page,
+    Row,
+    Unit,
+    Usage,
+    Write,
+)
 from replicator.mapping.language import EntitySetSpec
 
 Decode = Callable[[Row], list[object]]
@@ -24,15 +38,16 @@ Decode = Callable[[Row], list[object]]
 
 def decoder(entity_set: EntitySetSpec) -> Decode:
     """The real one."""
-    settings = SystemSettings.model_validate({"kind": "dataverse", "url": "http://localhost"})
+    settings = settings_of({"kind": "dataverse", "url": "http://localhost"})
     return connect("bench", settings).decoder(entity_set)
 
 
-class Source:
+class Source(Connector):
     """The system that is read: its whole set, or what ``changes`` says."""
 
     name = "bench"
     limits = Limits()
+    capabilities = Capabilities()
 
     def __init__(self, records: int) -> None:
         self.records = records
@@ -68,7 +83,7 @@ class Source:
         """The rows are decoded already."""
         return cast("Decode", lambda row: row)
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """Nothing is deleted, so nothing is looked up."""
         raise NotImplementedError
 
@@ -84,19 +99,13 @@ class Source:
         """Nobody asks."""
         raise NotImplementedError
 
-    def clock_skew(self) -> float | None:
-        """Nobody asks."""
-        raise NotImplementedError
 
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-class Target:
+class Target(Connector):
     """The system that is written to; it stores what it is sent, and counts."""
 
     name = "bench2"
     limits = Limits()
+    capabilities = Capabilities()
 
     def __init__(self) -> None:
         self.writes = 0
@@ -109,7 +118,7 @@ class Target:
         """See ``read``."""
         raise NotImplementedError
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """See ``read``."""
         raise NotImplementedError
 
@@ -126,17 +135,10 @@ class Target:
         """Nobody asks."""
         raise NotImplementedError
 
-    def clock_skew(self) -> float | None:
-        """Nobody asks."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Nothing to release."""
-
 
 def stored(write: Write) -> Image:
     """The whole record after a write. Its GUID ends in the decimal digits of its item's number."""
-    key = write.key["articleid"]
+    key = write.key[0]
     assert isinstance(key, UUID)
     number = int(str(key)[-12:])
     row = rows.item(number, 0)

@@ -21,7 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from replicator.connectors.settings import Secret, Settings, SystemSettings
+from replicator.connectors.kinds import SystemSettings
+from replicator.connectors.settings import Secret, Settings
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.hub.address import FILE as FILE
 from replicator.hub.address import FOLDER, configuration_file

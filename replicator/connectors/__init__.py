@@ -1,28 +1,20 @@
-"""The connectors: one protocol (``connector``), one class for each kind of system, and ``connect`` to choose."""
+"""The connectors: one protocol, for each kind of system its settings and its connector, and ``connect``."""
 
 from __future__ import annotations
 
-import httpx2
+from typing import TYPE_CHECKING, Any
 
-from replicator.connectors.dataverse import Dataverse
-from replicator.connectors.finops import FinOps
-from replicator.connectors.odata.auth import Clock
-from replicator.connectors.odata.connector import ODataConnector
-from replicator.connectors.odata.http import utc_now
-from replicator.connectors.protocol import Connector
-from replicator.connectors.settings import Kind, SystemSettings
-
-kinds: dict[Kind, type[ODataConnector]] = {"dataverse": Dataverse, "finops": FinOps}
+if TYPE_CHECKING:
+    from replicator.connectors.protocol import Connector
+    from replicator.connectors.settings import ConnectorSettings
 
 
-def connect(
-    name: str, settings: SystemSettings, *, transport: httpx2.BaseTransport | None = None, clock: Clock = utc_now
-) -> Connector:
-    """The connector for a system. ``transport`` replaces the network in tests; ``clock`` gives the time in UTC.
+def connect(name: str, settings: ConnectorSettings, **options: Any) -> Connector:
+    """The connector for a system. ``options`` replace the network or the clock in tests, where they are not None.
 
     Nothing is sent until a method is called.
     """
-    return kinds[settings.kind](name, settings, transport=transport, clock=clock)
+    return settings.connect(name, **{option: value for option, value in options.items() if value is not None})
 
 
-__all__ = ["connect", "kinds"]
+__all__ = ["connect"]

@@ -6,10 +6,10 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
-from replicator.connectors import dataverse_metadata
-from replicator.connectors.odata import exact_json, wire_values
+from replicator.connectors import dataverse_metadata, exact_json, wire_values
 from replicator.connectors.odata.addresses import literal, query, record_path
 from replicator.connectors.odata.answers import Complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
@@ -22,8 +22,20 @@ from replicator.connectors.odata.connector import (
     is_unknown_set,
     safe_etag,
 )
+from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.odata.paging import Sheet, sheets
-from replicator.connectors.protocol import Description, FieldProblem, Outcome, Page, Reference, Stale, Unit, Write
+from replicator.connectors.protocol import (
+    Capabilities,
+    Description,
+    FieldProblem,
+    Key,
+    Outcome,
+    Page,
+    Reference,
+    Stale,
+    Unit,
+    Write,
+)
 from replicator.errors import RequestRefused, TokenExpired, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec, SystemField
 
@@ -35,7 +47,6 @@ converters: Mapping[str, wire_values.MakeConverter] = {
     "date": wire_values.to_date,
     "timestamp": wire_values.to_timestamp,
     "uuid": wire_values.to_uuid,
-    "reference": wire_values.to_uuid,
 }
 guid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 plugin_refused = "0x80040265"
@@ -49,12 +60,17 @@ class Dataverse(ODataConnector):
     """A Dataverse environment. Tokens are the path of a delta link, so they outlive a change of the host."""
 
     service = "/api/data/v9.2"
+    capabilities = Capabilities(changes="delta", conditional_writes=True, atomic_units=True)
+
+    def __init__(self, name: str, settings: DataverseSettings, **options: Any) -> None:
+        super().__init__(name, settings, **options)
+        self._track_changes = settings.track_changes
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, or of what changed since ``token``; a set without change tracking gives no token."""
         if token is not None:
             return self._read_changes(entity_set, token)
-        return self._read_whole(entity_set, tracked=self.http.settings.track_changes)
+        return self._read_whole(entity_set, tracked=self._track_changes)
 
     def decoder(self, entity_set: EntitySetSpec) -> Decode:
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
@@ -94,12 +110,12 @@ class Dataverse(ODataConnector):
         known = "*" if write.etag is None else safe_etag(write.etag)
         if write.operation == "delete":
             headers = {} if write.etag is None else {"If-Match": known}
-            return Part("DELETE", self.record_url(write.entity_set, write.key, select=False), headers)
+            return Part("DELETE", self.record_url(write.entity_set, write.named_key, select=False), headers)
         # The GUID is ours and the record must not be there yet: a create that is sent twice happens once.
         condition = {"If-None-Match": "*"} if write.operation == "create" else {"If-Match": known}
         headers = {"Accept": "application/json", "Prefer": "return=representation", **condition}
         body = exact_json.dumps(encoded(write.entity_set, write.values))
-        return Part("PATCH", self.record_url(write.entity_set, write.key), headers, body)
+        return Part("PATCH", self.record_url(write.entity_set, write.named_key), headers, body)
 
     def _read_whole(self, entity_set: EntitySetSpec, *, tracked: bool) -> Iterator[Page]:
         url = self.http.url(entity_set.entity_set + query(selected(entity_set)))
@@ -145,11 +161,11 @@ class Dataverse(ODataConnector):
             token = f"{_mark(entity_set)} {self.http.place(sheet.delta_link)}"
         return Page(rows, [self._deleted_key(entry, entity_set) for entry in gone], token, last)
 
-    def _deleted_key(self, entry: Mapping[str, object], entity_set: EntitySetSpec) -> UUID:
+    def _deleted_key(self, entry: Mapping[str, object], entity_set: EntitySetSpec) -> Key:
         found = guid.search(text) if isinstance(text := entry.get("id", entry.get("@odata.id")), str) else None
         if found is None:
             raise UnexpectedAnswer(f"{self.name}: {entity_set.entity_set}: a deleted record without its GUID")
-        return UUID(found[0])
+        return (UUID(found[0]),)
 
 
 def wire_name(name: str, field: SystemField) -> str:
@@ -164,7 +180,7 @@ def selected(entity_set: EntitySetSpec) -> list[str]:
 
 def converter(name: str, field: SystemField) -> wire_values.Convert:
     """From a field's JSON value to its typed value."""
-    convert = converters[field.type](name)
+    convert = converters[field.holds](name)
     if field.empty is None:
         return convert
     return wire_values.without_empty(convert, wire_values.empty_value(name, field, convert))
@@ -189,7 +205,7 @@ def _bound(name: str, field: SystemField, value: object) -> dict[str, object]:
     target = value.entity_set if isinstance(value, Reference) else field.targets[0]
     if target not in field.targets:
         raise FieldProblem(name, target, "is no entity set this reference may point at")
-    key = value.key if isinstance(value, Reference) else value
+    key = value.key[0] if isinstance(value, Reference) else value
     wire_values.check_type(name, field, key)
     if isinstance(value, UUID) and len(field.targets) > 1:
         raise FieldProblem(name, value, "may point at several entity sets: say which")
@@ -198,7 +214,7 @@ def _bound(name: str, field: SystemField, value: object) -> dict[str, object]:
 
 def _json(name: str, field: SystemField, value: object) -> object:
     if value is None and field.empty is not None:
-        value = wire_values.empty_value(name, field, converters[field.type](name))
+        value = wire_values.empty_value(name, field, converters[field.holds](name))
     value = wire_values.plain_json(name, field, value)
     if isinstance(value, datetime.datetime):
         return wire_values.utc_text(value)
@@ -222,6 +238,6 @@ def _is_deleted(entry: Mapping[str, object]) -> bool:
 
 def _is_about_another(write: Write, words: Complaint) -> bool:
     """Whether a 404 names a record other than the one that was to be changed: a reference that points nowhere."""
-    own = {str(value).lower() for value in write.key.values()}
+    own = {str(value).lower() for value in write.key}
     named = {found.lower() for found in guid.findall(words.message)}
     return is_unknown_set(words) or bool(named - own)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from replicator.connectors import finops_metadata
-from replicator.connectors.odata import exact_json, wire_values
+from replicator.connectors import exact_json, finops_metadata, wire_values
 from replicator.connectors.odata.addresses import literal, query, record_path
 from replicator.connectors.odata.answers import Complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
@@ -20,7 +19,17 @@ from replicator.connectors.odata.connector import (
     safe_etag,
 )
 from replicator.connectors.odata.paging import sheets
-from replicator.connectors.protocol import Description, FieldProblem, Outcome, Page, Stale, Unit, Write
+from replicator.connectors.protocol import (
+    Capabilities,
+    Description,
+    FieldProblem,
+    Outcome,
+    Page,
+    Reference,
+    Stale,
+    Unit,
+    Write,
+)
 from replicator.mapping.language import EntitySetSpec, SystemField
 
 every_company = "cross-company=true"
@@ -38,8 +47,6 @@ converters: Mapping[str, wire_values.MakeConverter] = {
     "date": wire_values.to_date,
     "timestamp": wire_values.to_timestamp,
     "uuid": wire_values.to_uuid,
-    # A reference is the other record's own key here, and travels as it is.
-    "reference": wire_values.to_text,
 }
 
 
@@ -47,6 +54,7 @@ class FinOps(ODataConnector):
     """A Finance and Operations environment. It has no change tokens: every read is whole."""
 
     service = "/data"
+    capabilities = Capabilities(conditional_writes=True, atomic_units=True)
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, of all companies; ``token`` is not used."""
@@ -95,29 +103,29 @@ class FinOps(ODataConnector):
             return with_message(Stale("the record is gone"), words)
         if write.operation == "create" and "already exists" in words.message.lower():
             return Stale(words.message)
-        sent = [*write.key, *write.values]
+        sent = [*write.entity_set.key, *write.values]
         return rejection(status, words, named_field(words.message, write.entity_set, sent))
 
     def _part(self, write: Write) -> Part:
         condition = {} if write.etag is None else {"If-Match": safe_etag(write.etag)}
         if write.operation == "delete":
-            return Part("DELETE", self.record_url(write.entity_set, write.key, select=False), condition)
+            return Part("DELETE", self.record_url(write.entity_set, write.named_key, select=False), condition)
         headers = {"Accept": "application/json", **condition}
         if write.operation == "create":
             url = self.http.url(f"{write.entity_set.entity_set}?{every_company}")
-            return Part("POST", url, headers, _body(write.entity_set, {**write.key, **write.values}))
-        url = self.record_url(write.entity_set, write.key, select=False)
+            return Part("POST", url, headers, _body(write.entity_set, {**write.named_key, **write.values}))
+        url = self.record_url(write.entity_set, write.named_key, select=False)
         return Part("PATCH", url, headers, _body(write.entity_set, write.values))
 
 
 def converter(name: str, field: SystemField) -> wire_values.Convert:
     """From a field's JSON value to its typed value; the day that stands for no date is no value."""
-    convert = converters[field.type](name)
-    if field.type in ("date", "timestamp"):
+    convert = converters[field.holds](name)
+    if field.holds in ("date", "timestamp"):
         convert = _without_no_date(convert)
     if field.empty is None:
         return convert
-    return wire_values.without_empty(convert, wire_values.empty_value(name, field, converters[field.type](name)))
+    return wire_values.without_empty(convert, wire_values.empty_value(name, field, converters[field.holds](name)))
 
 
 def _without_no_date(convert: wire_values.Convert) -> wire_values.Convert:
@@ -148,10 +156,10 @@ def encoded(entity_set: EntitySetSpec, given: Mapping[str, object]) -> dict[str,
 
 
 def _json(name: str, field: SystemField, value: object) -> object:
+    if isinstance(value, Reference):
+        (value,) = value.key
     if value is None:
         value = _nothing(name, field)
-    if field.type == "reference":
-        return wire_values.plain_json(name, field.model_copy(update={"type": "text", "to": ()}), value)
     value = wire_values.plain_json(name, field, value)
     write = writers.get(type(value))
     return value if write is None else write(value)
@@ -160,10 +168,10 @@ def _json(name: str, field: SystemField, value: object) -> object:
 def _nothing(name: str, field: SystemField) -> object:
     """What is written for no value."""
     if field.empty is not None:
-        return wire_values.empty_value(name, field, converters[field.type](name))
-    if field.type == "date":
+        return wire_values.empty_value(name, field, converters[field.holds](name))
+    if field.holds == "date":
         return no_date
-    return datetime.datetime.combine(no_date, noon) if field.type == "timestamp" else None
+    return datetime.datetime.combine(no_date, noon) if field.holds == "timestamp" else None
 
 
 def _symbol(value: object) -> str:

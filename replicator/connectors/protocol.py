@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
-from uuid import UUID
 
 import simplejson
 
@@ -17,16 +16,21 @@ _shown_characters = 100
 Operation = Literal["create", "update", "delete"]
 Row: TypeAlias = Mapping[str, object]
 """A record as the system's JSON had it: the system's own names, numbers as int or Decimal."""
+Key: TypeAlias = tuple[object, ...]
+"""A record's key in its system: the typed values of its entity set's key fields, in the order of ``spec.key``."""
 Image: TypeAlias = dict[str, object]
 """A record decoded: field name to typed value (str, int, Decimal, bool, date, datetime, UUID, None)."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a read. ``token`` stands on the last page only, where the system gives one for later changes."""
+    """One page of a read. ``token`` stands on the last page only, where the system gives one for later changes.
+
+    ``deleted`` are the keys of records that are gone, as a read of changes tells of them.
+    """
 
     rows: Sequence[Row]
-    deleted: Sequence[UUID] = ()
+    deleted: Sequence[Key] = ()
     token: str | None = None
     last: bool = False
 
@@ -57,21 +61,31 @@ def _json(value: object) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """A value that points at a record of another entity set by its system key."""
+    """A value that points at a record of another entity set by its key in the system."""
 
     entity_set: str
-    key: UUID
+    key: Key
 
 
 @dataclass(frozen=True)
 class Write:
-    """One write to one record. ``key`` holds the typed values of the key fields, also for a create."""
+    """One write to one record. ``key`` is there for a create too; None in it is for the system to assign."""
 
     entity_set: EntitySetSpec
     operation: Operation
-    key: Mapping[str, object]
+    key: Key
     values: Mapping[str, object] = field(default_factory=dict)
     etag: str | None = None
+
+    @property
+    def named_key(self) -> dict[str, object]:
+        """The key by the names of its fields."""
+        return named(self.entity_set, self.key)
+
+
+def named(entity_set: EntitySetSpec, key: Key) -> dict[str, object]:
+    """A key by the names of its fields."""
+    return dict(zip(entity_set.key, key, strict=True))
 
 
 Unit: TypeAlias = tuple[Write, ...]
@@ -80,10 +94,15 @@ Unit: TypeAlias = tuple[Write, ...]
 
 @dataclass(frozen=True)
 class Applied:
-    """The system did it. ``image`` is what it stored afterwards (None for a delete), ``etag`` its version."""
+    """The system did it. ``image`` is what it stored afterwards (None for a delete), ``etag`` its version.
+
+    ``key`` is that of a create of which the system assigned parts. Where it could not be told (an answer without the
+    record), ``image`` and ``key`` are None, and the record is found by its business key.
+    """
 
     image: Image | None
     etag: str | None
+    key: Key | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +139,16 @@ class Stale:
 Outcome: TypeAlias = Applied | Rejected | Postponed | Unknown | Stale
 
 
+def not_done(unit: Unit, place: int, outcome: Outcome) -> list[Outcome]:
+    """The outcomes of a unit of which nothing was done, because of the write at ``place``."""
+    others: Outcome = outcome
+    if isinstance(outcome, Rejected):
+        others = Rejected("")
+    elif isinstance(outcome, Stale):
+        others = Postponed("not done, because another write of the same unit was not")
+    return [outcome if number == place else others for number in range(len(unit))]
+
+
 @dataclass(frozen=True)
 class Property:
     """A field as the system itself describes it, under the name that ``schema/`` uses."""
@@ -145,6 +174,29 @@ class Description:
     """Whether it can say what changed; None where the system has no such thing."""
 
 
+Changes = Literal["delta", "sweep", "window", "log", "whole"]
+"""How a system tells what changed. delta: it gives a token, and later what changed since, deletes too. sweep: records
+changed since a moment, deletes only in a whole read. window: the same, over a stretch of time that overlaps the last
+one. log: it has a log of changes that is read on. whole: it tells nothing, or only that anything changed at all."""
+tells_deletes: frozenset[Changes] = frozenset({"delta", "log"})
+"""Ways in which a read of changes also tells what is gone; the others need a whole read for that now and then."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a system can do, as its connector knows it; the defaults are those of a system that can do little."""
+
+    changes: Changes = "whole"
+    conditional_writes: bool = False
+    """It refuses a write with the etag of another version. Without that, who writes last wins."""
+    atomic_units: bool = False
+    """Several writes happen together or not at all. Without that, no record with parts can be sent to it."""
+    assigns_keys: bool = False
+    """A create may leave parts of its key open (None in ``Write.key``): the system fills them in."""
+    pushes: bool = False
+    """``wait_for_change`` returns as soon as something changed."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one request may carry and how many may be under way."""
@@ -152,6 +204,8 @@ class Limits:
     records_per_read: int = 5000
     writes_per_request: int = 100
     parallel_requests: int = 4
+    request_size: int | None = None
+    """The most that the units of a request may add up to by ``Connector.size``; None: only the writes are counted."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +221,13 @@ class Connector(Protocol):
     """One system. Methods may be called from several threads at once.
 
     Errors that concern a whole request are raised (``replicator.errors``); what concerns one write is an outcome.
+    A class that names this one as its base inherits what most systems need not say: ``size``, ``clock_skew``,
+    ``wait_for_change``, ``close``.
     """
 
     name: str
     limits: Limits
+    capabilities: Capabilities
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set (``token`` None) or of what changed since ``token``; the last page says so.
@@ -184,7 +241,7 @@ class Connector(Protocol):
         Raises FieldProblem for the first value that does not fit.
         """
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """The records with these keys, in the same order; None where there is none."""
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
@@ -192,6 +249,18 @@ class Connector(Protocol):
 
     def clock_skew(self) -> float | None:
         """Seconds by which the system's clock was ahead of ours in its last answer; None where none told the time."""
+        return None
+
+    def size(self, unit: Unit) -> int:
+        """How much of ``limits.request_size`` a unit takes, in what the system counts: bytes, rows, operations."""
+        return len(unit)
+
+    def wait_for_change(self, seconds: float) -> bool:
+        """Wait at most so long for the system to say that something changed; whether it did.
+
+        It says *read now* and nothing else. Called only where ``capabilities.pushes``, from a thread of its own.
+        """
+        return False
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         """Send units in one request; for each unit the outcomes of its writes, in order.
@@ -206,3 +275,4 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Release connections."""
+        return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from replicator.connectors.protocol import Connector, Page, Row
+from replicator.connectors.protocol import Connector, Key, Page, Row
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import Stopping
 from replicator.mapping.language import EntitySetSpec
@@ -25,7 +25,7 @@ class UntilStopping(Wrapped):
             if not page.last:
                 self._go_on()
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """Records by key, those of one request after the other."""
         rows: list[Row | None] = []
         size = self.limits.writes_per_request

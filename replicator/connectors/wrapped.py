@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from replicator.connectors.protocol import Connector, Description, Limits, Outcome, Page, Row, Unit, Usage
+from replicator.connectors.protocol import (
+    Capabilities,
+    Connector,
+    Description,
+    Key,
+    Limits,
+    Outcome,
+    Page,
+    Row,
+    Unit,
+    Usage,
+)
 from replicator.mapping.language import EntitySetSpec
 
 
@@ -24,11 +35,28 @@ class Wrapped:
     def limits(self, limits: Limits) -> None:
         self.real.limits = limits
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the real one."""
+        return self.real.capabilities
+
+    @capabilities.setter
+    def capabilities(self, capabilities: Capabilities) -> None:
+        self.real.capabilities = capabilities
+
+    def size(self, unit: Unit) -> int:
+        """How much of a request a unit takes."""
+        return self.real.size(unit)
+
+    def wait_for_change(self, seconds: float) -> bool:
+        """Whether something changed meanwhile."""
+        return self.real.wait_for_change(seconds)
+
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, or of what changed."""
         return self.real.read(entity_set, token)
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """Records by key."""
         return self.real.fetch(entity_set, keys)
 

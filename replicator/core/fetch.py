@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from replicator.connectors.protocol import Connector, FieldProblem, Row
+from replicator.connectors.protocol import Connector, FieldProblem, Key, Row
 from replicator.errors import AccessDenied, CredentialsRefused, RequestRefused
 from replicator.mapping.language import EntitySetSpec
 
 Refusal: TypeAlias = AccessDenied | RequestRefused | FieldProblem
 Found: TypeAlias = Row | Refusal | None
-Keys: TypeAlias = Sequence[Mapping[str, object]]
+Keys: TypeAlias = Sequence[Key]
 _REFUSALS = 3
 """After so many keys that are refused one by one it is not the key: the others are not asked for."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from replicator.connectors.protocol import Image
+from replicator.connectors.protocol import Image, Key
 from replicator.mapping.schema import EntitySet, column_name
 from replicator.mapping.tables import ETAG, fold, key_expressions, mirror_key
 
@@ -42,21 +43,27 @@ def take_turns(connection: sa.Connection, mirrors: Iterable[sa.Table]) -> None:
 
 
 def known(
-    connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, keys: Sequence[Mapping[str, object]]
+    connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, keys: Sequence[Key]
 ) -> list[Known | None]:
     """The mirror rows of the records with these keys of the system, in the same order."""
     if not keys:
         return []
     m = mirror.alias("m")
-    columns = {name: m.c[column_name(name)] for name in entity_set.spec.key}
-    given = [sa.literal([key[name] for key in keys], sa.ARRAY(column.type)) for name, column in columns.items()]
-    names = [sa.column(column.name, column.type) for column in columns.values()]
-    asked = sa.func.unnest(*given).table_valued(*names, with_ordinality="place", name="asked").render_derived()
-    same = [fold(column) == fold(asked.c[column.name]) for column in columns.values()]
+    columns = [m.c[name] for name in mirror_key(entity_set)]
+    asked = given_keys(columns, keys)
+    same = [fold(column) == fold(asked.c[column.name]) for column in columns]
     version = sa.cast(sa.literal_column("m.xmin"), sa.Text)
     rows = connection.execute(sa.select(asked.c.place, m.c.id, m.c[ETAG], version).join_from(asked, m, sa.and_(*same)))
     found = {place: Known(*row) for place, *row in rows}
     return [found.get(place) for place in range(1, len(keys) + 1)]
+
+
+def given_keys(columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[Key]) -> sa.TableValuedAlias:
+    """The keys as rows with columns of these names and types, and ``place``, which counts from 1."""
+    by_part = zip(*keys, strict=True)
+    given = [sa.literal(list(part), sa.ARRAY(column.type)) for part, column in zip(by_part, columns, strict=True)]
+    names = [sa.column(column.name, column.type) for column in columns]
+    return sa.func.unnest(*given).table_valued(*names, with_ordinality="place", name="asked").render_derived()
 
 
 def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, seen: Sequence[Seen]) -> list[int]:

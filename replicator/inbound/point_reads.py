@@ -8,12 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.connectors.protocol import Connector, FieldProblem, Image, Row
+from replicator.connectors.protocol import Connector, FieldProblem, Key, Row
 from replicator.core.fetch import Refusal, fetch_each
 from replicator.core.mirror import Seen, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine
 from replicator.hub.lease import leading
-from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.schema import EntitySet
+from replicator.mapping.tables import mirror_key
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,9 @@ class ByKey:
 
     def fetch(self, ids: Sequence[int]) -> Fetched:
         """What the system holds of these mirror rows."""
-        names = self.entity_set.spec.key
         with leading(self.connection):
-            known = self._mirror_rows(ids, *(self.mirror.c[column_name(name)] for name in names))
-        keys: list[Image] = [dict(zip(names, row[2:], strict=True)) for row in known]
+            known = self._mirror_rows(ids, *(self.mirror.c[name] for name in mirror_key(self.entity_set)))
+        keys: list[Key] = [tuple(row[2:]) for row in known]
         fetched = Fetched(versions={row.id: row.version for row in known})
         for row, answer in zip(known, fetch_each(self.connector, self.entity_set.spec, keys), strict=True):
             if isinstance(answer, Exception):

@@ -6,7 +6,7 @@ before anything is deleted the record is looked up once more by its key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Budget
-from replicator.connectors.protocol import Connector, Page
+from replicator.connectors.protocol import Connector, Key, Page
 from replicator.core.fetch import Refusal
-from replicator.core.mirror import remove, set_origin, take_turns
+from replicator.core.mirror import known, remove, set_origin, take_turns
 from replicator.core.quarantine import KEY_SEPARATOR, Quarantine, key_of
 from replicator.errors import ReplicatorError, RequestRefused, Stopping, TokenExpired
 from replicator.hub.lease import leading
@@ -189,7 +189,7 @@ class _Reading:
         self.connection, self.entity_set, self.started = connection, entity_set, started
         self.decode = connector.decoder(entity_set.spec)
         self.rows = self.quarantined = 0
-        self.deleted: list[object] = []
+        self.deleted: list[Key] = []
         self.bad_keys: list[str] = []
         self.token: str | None = None
         self.mirror, self.quarantine = mirror, quarantine
@@ -330,9 +330,8 @@ class _Loading:
     def _absent(self, read: _Reading) -> list[int]:
         """Mirror rows that the system does not show any more."""
         if self.kind == "changed":
-            key = self.mirror.c[mirror_key(self.entity_set)[0]]
-            wanted = sa.select(self.mirror.c.id).where(key == sa.any_(sa.literal(read.deleted, sa.ARRAY(sa.Uuid))))
-            found = self.connection.execute(wanted).scalars() if read.deleted else ()
+            gone = known(self.connection, self.mirror, self.entity_set, read.deleted)
+            found: Iterable[int] = dict.fromkeys(row.id for row in gone if row is not None)
         else:
             count = self.connection.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
             staged = self.connection.execute(sa.select(sa.func.count()).select_from(self.stage)).scalar_one()
@@ -357,8 +356,8 @@ class _Loading:
         size = self.connection.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
         recent = self.connection.execute(_sql["recent_deletes"], self.names).scalar_one()
         reason = over_budget(len(absent), recent, size, rows, self.kind, budget)
-        known = self._held_already(absent)
-        fresh = [record for record in absent if record not in known]
+        held = self._held_already(absent)
+        fresh = [record for record in absent if record not in held]
         state = "held" if reason else "proposed"
         label = sa.cast(self.mirror.c[column_name(self.entity_set.business_key[-1])], sa.Text)
         values = sa.select(
@@ -386,7 +385,7 @@ class _Loading:
         """The keys of all that a read of changes told of: taken in, quarantined, or deleted."""
         keys = [sa.cast(self.stage.c[name], sa.Text) for name in mirror_key(self.entity_set)]
         good = self.connection.execute(sa.select(sa.func.concat_ws(KEY_SEPARATOR, *keys))).scalars()
-        return [*good, *read.bad_keys, *map(str, read.deleted)]
+        return [*good, *read.bad_keys, *(KEY_SEPARATOR.join(map(str, key)) for key in read.deleted)]
 
     def _note(self, taken: SnapshotResult, started: object) -> None:
         values = {**vars(taken), **self.names, "started_at": started, "finished_at": sa.func.sync.now()}

@@ -17,7 +17,7 @@ from replicator.mapping.tables import ETAG, mirror_key
 
 _COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
-    "timestamp": "timestamptz", "uuid": "uuid", "reference": "uuid",
+    "timestamp": "timestamptz", "uuid": "uuid",
 }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def copy_rows(
     bad: list[Bad] = []
     good = _told_apart(entity_set, list(_decoded(decode, rows, bad)), bad)
     columns = [*(column_name(name) for name in entity_set.spec.fields), ETAG]
-    types = [*(_COPY_TYPES[field.type] for field in entity_set.spec.fields.values()), "text"]
+    types = [*(_COPY_TYPES[field.holds] for field in entity_set.spec.fields.values()), "text"]
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
         sql.Identifier(_name(mirror)), sql.SQL(", ").join(map(sql.Identifier, columns))
     )

@@ -20,7 +20,7 @@ from replicator.mapping.literals import misfit
 from replicator.mapping.plain_sql import PlainSql, plain_sql, reads_tables
 from replicator.mapping.schema import EntitySet, Map, Schema, column_name, label_field
 from replicator.mapping.suggestions import hint
-from replicator.mapping.tables import Tables, common_column
+from replicator.mapping.tables import Tables, common_column, fold
 
 Kind = CommonEntity | EntitySet
 """What a row is: a record of a common entity, or of an entity set's mirror."""
@@ -166,7 +166,7 @@ class Paths:
             target, key = self.schema.entities[self.entity_pointed_at(kind, reference)], "id"
         source = step[column]
         table = self.table_of(target)
-        found = self.step((step, column, table), table, lambda alias: alias.c[key] == source)
+        found = self.step((step, column, table), table, lambda alias: fold(alias.c[key]) == fold(source))
         found.columns.update({key} - {"id"})
         return found, target
 
@@ -198,7 +198,7 @@ class Paths:
         if link is None:
             return None
         mirror, key, source = self.tables.mirror(target), column_name(target.spec.key[0]), step[column]
-        pointed = self.step((step, column, mirror), mirror, lambda alias: alias.c[key] == source)
+        pointed = self.step((step, column, mirror), mirror, lambda alias: fold(alias.c[key]) == fold(source))
         pointed[key]
         return pointed, self._link(link, "mirror_id", pointed["id"], (pointed, link))
 

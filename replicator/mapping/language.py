@@ -11,7 +11,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "date", "timestamp", "uuid", "reference"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
@@ -82,6 +82,7 @@ class SystemField(Spec):
         description="Set.Field: the field of another entity set whose value this one repeats to point at it",
     )
     description: str = ""
+    _holds: FieldType = PrivateAttr("uuid")
 
     @model_validator(mode="after")
     def _reference_has_targets(self) -> SystemField:
@@ -90,6 +91,17 @@ class SystemField(Spec):
         if self.length and self.type != "text":
             raise ValueError("'length' belongs to fields of type text")
         return self
+
+    @property
+    def holds(self) -> FieldType:
+        """The type of the values: that of the field, or for a reference that of the keys it points at."""
+        return self._holds if self.type == "reference" else self.type
+
+    def pointing_at(self, kind: FieldType) -> SystemField:
+        """This reference, to records whose keys are of this type; until that is known a GUID is assumed."""
+        pointing = self.model_copy()
+        pointing._holds = kind
+        return pointing
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -24,7 +24,6 @@ types: dict[FieldType, sa.types.TypeEngine[Any]] = {
     "date": sa.Date(),
     "timestamp": TIMESTAMP(timezone=True),
     "uuid": sa.Uuid(),
-    "reference": sa.Uuid(),
 }
 """The column type of each field type."""
 

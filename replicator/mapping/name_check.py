@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from replicator.mapping.language import CommonEntity, MapSpec
+from replicator.mapping.language import CommonEntity, MapSpec, SystemField
 from replicator.mapping.literals import misfit, types
 from replicator.mapping.masters import masters
 from replicator.mapping.schema import EntitySet, Schema, column_name
@@ -57,8 +57,9 @@ def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
         twin = columns.setdefault(column_name(name), name)
         if twin != name:
             yield document.told(f"reads as the same column as '{twin}'", ("fields", name))
-        if field.empty is not None and (words := misfit(field.empty, name, field, types[field.type])):
+        if field.empty is not None and (words := misfit(field.empty, name, field, types[field.holds])):
             yield document.told(words, ("fields", name, "empty"))
+        yield from _keys_pointed_at(schema, entity_set, name, field)
         for target in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
             if (entity_set.system, target) not in schema.entity_sets:
                 yield document.told(
@@ -66,6 +67,20 @@ def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
                 )
         if field.repeats and not _has_field(schema, entity_set, *field.repeats.split(".")):
             yield document.told(f"there is no field '{field.repeats}'", ("fields", name, "repeats"))
+
+
+def _keys_pointed_at(schema: Schema, entity_set: EntitySet, name: str, field: SystemField) -> Iterator[str]:
+    """A reference holds one value, so that what it points at needs a key of one field, and of one type."""
+    at = ("fields", name, "to")
+    for target in field.targets:
+        other = schema.entity_sets.get((entity_set.system, target))
+        if other is None:
+            continue
+        if len(other.spec.key) > 1:
+            words = f"the key of {target} is {', '.join(other.spec.key)}: a plain field with 'repeats' points at a part"
+            yield entity_set.document.told(words, at)
+        elif (key := other.spec.fields.get(other.spec.key[0])) is not None and key.type != field.holds:
+            yield entity_set.document.told(f"the key of {target} is {key.type}, not {field.holds}", at)
 
 
 def _has_field(schema: Schema, entity_set: EntitySet, other: str, field: str) -> bool:

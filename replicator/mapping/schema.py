@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,13 +17,17 @@ from replicator.mapping.yaml_source import Document, read
 
 Spec = TypeVar("Spec", bound=BaseModel)
 COMMON, VALUES, HUB = "common", "values", "hub"
+_OWN_COLUMNS = {"id", "etag"}
 reserved_schemas = {COMMON, VALUES, HUB, "log", "desired", "sync", "public", "information_schema"}
 
 
 def column_name(field_name: str) -> str:
-    """A system's field name as a column people can type: ``CustomerAccountURL`` becomes ``customer_account_url``."""
-    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", field_name)
-    return split.lower()
+    """A system's field name as a column people can type: ``RecordURL`` becomes ``record_url``.
+
+    What a mirror has of its own keeps its name: a field ``id`` is the column ``id_``.
+    """
+    split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", field_name).lower()
+    return f"{split}_" if split in _OWN_COLUMNS else split
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,19 @@ def load(folder: Path) -> Schema:
             sets[system, spec.entity_set] = EntitySet(system, spec, document)
     if problems:
         raise SchemaError("\n".join(problems))
+    sets = {key: replace(entity_set, spec=_pointing(entity_set, sets)) for key, entity_set in sets.items()}
     return Schema({e.entity: e for e in entities}, sets, {v.value_map: v for v in values}, documents)
+
+
+def _pointing(entity_set: EntitySet, sets: Mapping[tuple[str, str], EntitySet]) -> EntitySetSpec:
+    """The description with the type of each reference: that of the key it points at, as far as that is declared."""
+    fields = dict(entity_set.spec.fields)
+    for name, field_spec in fields.items():
+        for other in (sets.get((entity_set.system, target)) for target in field_spec.targets[:1]):
+            key = other.spec.fields.get(other.spec.key[0]) if other else None
+            if key is not None and key.type != "reference":
+                fields[name] = field_spec.pointing_at(key.type)
+    return entity_set.spec.model_copy(update={"fields": fields})
 
 
 def _read_all(folder: Path, spec: type[Spec], documents: dict[str, Document], problems: list[str]) -> list[Spec]:

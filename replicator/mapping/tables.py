@@ -142,7 +142,7 @@ def _mirror_table(metadata: sa.MetaData, entity_set: EntitySet) -> sa.Table:
     for name, field in spec.fields.items():
         comment = f"{name}: {field.description}" if field.description else name
         nullable = name not in spec.key
-        table.append_column(sa.Column(column_name(name), types[field.type], nullable=nullable, comment=comment))
+        table.append_column(sa.Column(column_name(name), types[field.holds], nullable=nullable, comment=comment))
     table.append_column(sa.Column(ETAG, sa.Text, comment="The version the system gave this image"))
     sa.Index(f"uq_{table.name}_key", *key_expressions(table, mirror_key(entity_set)), unique=True)
     if spec.business_key:
@@ -150,7 +150,8 @@ def _mirror_table(metadata: sa.MetaData, entity_set: EntitySet) -> sa.Table:
         sa.Index(f"ix_{table.name}_business_key", *key_expressions(table, columns))
     for name, field in spec.fields.items():
         if field.type == "reference":
-            sa.Index(None, table.c[column_name(name)])
+            column = table.c[column_name(name)]
+            sa.Index(f"ix_{table.name}_{column.name}", fold(column))
     return table
 
 

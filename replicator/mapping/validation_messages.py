@@ -32,7 +32,7 @@ _WORDS = {
     "greater_than_equal": "has to be at least {ge:g}",
     "less_than_equal": "has to be at most {le:g}",
     "union_tag_not_found": "has to say its {discriminator}",
-    "union_tag_invalid": "its {discriminator} has to be one of {expected_tags}",
+    "union_tag_invalid": "has to be one of {expected_tags}",
 }
 """By pydantic's names of what can be wrong; none of them repeats a value, for it may be a secret."""
 _WRONG_KIND = re.compile(r"([a-z]+)_(?:type|parsing|attributes_type|from_\w+)")
@@ -44,13 +44,15 @@ def in_plain_words(
     """What is wrong at each place; ``place_of`` tells where in the file a value of ``model`` stands."""
     places: dict[Location, list[ErrorDetails]] = {}
     for error in invalid.errors(include_url=False, include_input=False):
-        places.setdefault(place_of(error["loc"]), []).append(error)
+        places.setdefault(place_of(_blamed(error)), []).append(error)
     whole = model.model_json_schema()
-    unknown = [at for at, found in places.items() if found[0]["type"] == "extra_forbidden"]
-    misspelt = {(*at[:-1], meant(str(at[-1]), keys(whole, at[:-1]))) for at in unknown}
+    unknown = {
+        at: keys(whole, found[0]["loc"][:-1]) for at, found in places.items() if found[0]["type"] == "extra_forbidden"
+    }
+    misspelt = {(*at[:-1], meant(str(at[-1]), known)) for at, known in unknown.items()}
     there = {at: found for at, found in places.items() if found[0]["type"] != "missing" or at not in misspelt}
     return {
-        at: _unknown_key(whole, at) if at in unknown else _words(found)
+        at: _unknown_key(str(at[-1]), unknown[at]) if at in unknown else _words(found)
         for at, found in there.items()
         if not any(_within(other, at) for other in there)
     }
@@ -61,9 +63,14 @@ def _within(inner: Location, outer: Location) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _unknown_key(whole: dict[str, Any], at: Location) -> str:
-    known = keys(whole, at[:-1])
-    return f"unknown key{hint(str(at[-1]), known)} (possible: {', '.join(known)})"
+def _blamed(error: ErrorDetails) -> Location:
+    """Where the wrong value stands: for a kind that there is not, the kind."""
+    wrong_kind = error["type"] == "union_tag_invalid"
+    return (*error["loc"], error["ctx"]["discriminator"].strip("'")) if wrong_kind else error["loc"]
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    return f"unknown key{hint(key, known)} (possible: {', '.join(known)})"
 
 
 def _words(found: list[ErrorDetails]) -> str:
@@ -92,12 +99,24 @@ def _kind(error: ErrorDetails) -> str | None:
 
 
 def keys(whole: dict[str, Any], at: Location) -> list[str]:
-    """The keys that a mapping at this place may have, by the JSON Schema of the whole file."""
+    """The keys that a mapping at this place may have, by the JSON Schema of the whole file.
+
+    ``at`` is a place as pydantic tells it: the branch that was taken of a union is a part of it too.
+    """
     nodes = [whole]
     for part in at:
-        nodes = [inner for node in nodes for each in _alternatives(whole, node) for inner in _inside(each, part)]
+        chosen = [each for node in nodes for each in _chosen(whole, node, part)]
+        inside = (inner for node in nodes for each in _alternatives(whole, node) for inner in _inside(each, part))
+        nodes = chosen or list(inside) or nodes
     found = (name for node in nodes for each in _alternatives(whole, node) for name in each.get("properties", ()))
     return list(dict.fromkeys(found))
+
+
+def _chosen(whole: dict[str, Any], node: dict[str, Any], kind: int | str) -> Iterator[dict[str, Any]]:
+    """What a node becomes by its kind."""
+    definition = node.get("discriminator", {}).get("mapping", {}).get(kind)
+    if definition is not None:
+        yield whole["$defs"][definition.rpartition("/")[2]]
 
 
 def _alternatives(whole: dict[str, Any], node: dict[str, Any]) -> Iterator[dict[str, Any]]:

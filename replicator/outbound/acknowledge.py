@@ -220,7 +220,7 @@ class Acknowledgement:
 def _became(delivery: Delivery, outcome: str, code: object = None) -> Iterator[WriteOutcome]:
     for planned in delivery.writes:
         write = planned.write
-        key = ",".join(map(str, write.key.values()))
+        key = ",".join(map(str, write.key))
         yield WriteOutcome(
             planned.found.name, planned.record_id, write.operation, key, outcome, None if code is None else str(code)
         )

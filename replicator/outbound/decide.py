@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from replicator.connectors.protocol import Operation, Reference, Unit, Write
+from replicator.connectors.protocol import Key, Operation, Reference, Unit, Write
 from replicator.core.claim import Shown
 from replicator.core.diff import INCOMPLETE, LEFT, SETTLED, compared
 from replicator.core.outcome import shown
@@ -77,7 +77,8 @@ class Planned:
         """
         return {
             "map": self.found.name, "record_id": self.record_id, "root_id": self.root_id,
-            "operation": self.write.operation, "key": {name: str(value) for name, value in self.write.key.items()},
+            "operation": self.write.operation,
+            "key": {name: str(value) for name, value in self.write.named_key.items()},
             **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
         }  # fmt: skip
 
@@ -286,18 +287,18 @@ def _filled(found: CompiledMap, values: Mapping[str, object]) -> dict[str, objec
     }  # fmt: skip
 
 
-def _key(found: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> dict[str, object]:
+def _key(found: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> Key:
     """The target's own key: what it has, or for a create what is mapped or freshly made."""
     spec = found.mapping.entity_set.spec
     if operation != "create":
-        return {name: getattr(row, f"now_{column_name(name)}") for name in spec.key}
+        return tuple(getattr(row, f"now_{column_name(name)}") for name in spec.key)
     mapped = {column.field for column in found.view.columns}
-    return {name: getattr(row, column_name(name)) if name in mapped else new_key(found, row) for name in spec.key}
+    return tuple(getattr(row, column_name(name)) if name in mapped else new_key(found, row) for name in spec.key)
 
 
 def _wire(found: CompiledMap, name: str, value: object) -> object:
     """References go out as references; everything else is already what its type says."""
     field_spec = found.mapping.entity_set.spec.fields[name]
-    if field_spec.type == "reference" and isinstance(value, uuid.UUID):
-        return Reference(field_spec.targets[0], value)
+    if field_spec.type == "reference" and value is not None:
+        return Reference(field_spec.targets[0], (value,))
     return value

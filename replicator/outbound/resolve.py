@@ -15,7 +15,7 @@ import simplejson
 import sqlalchemy as sa
 
 from replicator.connectors.odata.addresses import from_text
-from replicator.connectors.protocol import Connector, FieldProblem, Image
+from replicator.connectors.protocol import Connector, FieldProblem, Image, Key
 from replicator.core.crosswalk import Pair, link, part_from_others
 from replicator.core.fetch import Found, fetch_each
 from replicator.core.merge_base import agree
@@ -39,7 +39,7 @@ class Resolved:
 
     delivery: int
     identity: Mapping[str, Any]
-    key: Mapping[str, object]
+    key: Key
     before: Known | None = None
     """What the mirror held of it before the system was asked."""
     answer: Found = None
@@ -222,10 +222,10 @@ class LookUp:
 
 def _was_done(unit: Sequence[Resolved]) -> bool:
     """Whether the unit has happened: all that it creates is there, and nothing that it only deletes."""
-    keys = {(each.identity["map"], *each.key.values()) for each in unit if each.operation == "create"}
+    keys = {(each.identity["map"], *each.key) for each in unit if each.operation == "create"}
     created = all(each.there for each in unit if each.operation == "create")
     kept = (each for each in unit if each.operation == "delete" and each.there)
-    return created and all((each.identity["map"], *each.key.values()) in keys for each in kept)
+    return created and all((each.identity["map"], *each.key) in keys for each in kept)
 
 
 def _rejection(each: Resolved, problem: FieldProblem) -> dict[str, object]:
@@ -233,6 +233,7 @@ def _rejection(each: Resolved, problem: FieldProblem) -> dict[str, object]:
     return {"record_id": each.delivery, "state": "rejected", "reason": reason, "field": problem.field}
 
 
-def typed_key(entity_set: EntitySet, key: Mapping[str, str]) -> dict[str, object]:
+def typed_key(entity_set: EntitySet, key: Mapping[str, str]) -> Key:
     """A stored key with the types of its fields."""
-    return {name: from_text(entity_set.spec.fields[name].type, value) for name, value in key.items()}
+    spec = entity_set.spec
+    return tuple(from_text(spec.fields[name].holds, key[name]) for name in spec.key)

@@ -86,7 +86,7 @@ class Sender:
         """Send these deliveries of one map, and count what becomes of them."""
         if deliveries:
             self.sending.on_send(found, len(deliveries))
-            _Round(self, found, counts).run(grouped(deliveries, self.connector.limits.writes_per_request))
+            _Round(self, found, counts).run(grouped(deliveries, self.connector))
 
 
 class _Round:
@@ -175,15 +175,19 @@ def _not_sent(group: Sequence[Delivery], problem: ReplicatorError) -> list[list[
     return [[Postponed(str(problem), pause) for _ in delivery.writes] for delivery in group]
 
 
-def grouped(deliveries: Sequence[Delivery], writes_max: int) -> Iterator[Group]:
-    """Deliveries in groups of at most so many writes; one that is larger goes alone."""
+def grouped(deliveries: Sequence[Delivery], connector: Connector) -> Iterator[Group]:
+    """Deliveries in groups as large as one request of the system may be; one that is larger goes alone."""
+    limits = connector.limits
     group: Group = []
-    writes = 0
+    writes = size = 0
     for delivery in deliveries:
-        if group and writes + len(delivery.writes) > writes_max:
+        own = 0 if limits.request_size is None else connector.size(delivery.unit)
+        too_many = writes + len(delivery.writes) > limits.writes_per_request
+        if group and (too_many or size + own > (limits.request_size or 0)):
             yield group
-            group, writes = [], 0
+            group, writes, size = [], 0, 0
         group.append(delivery)
         writes += len(delivery.writes)
+        size += own
     if group:
         yield group

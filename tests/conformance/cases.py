@@ -12,8 +12,8 @@ from uuid import UUID
 import httpx2
 
 from replicator.connectors import connect
-from replicator.connectors.protocol import Applied, Connector, Outcome, Reference, Row, Write
-from replicator.connectors.settings import SystemSettings
+from replicator.connectors.kinds import settings_of
+from replicator.connectors.protocol import Applied, Connector, Key, Outcome, Reference, Row, Write, named
 from replicator.mapping.language import EntitySetSpec, SystemField
 from replicator.sandbox.system import Options, Sandbox
 
@@ -93,7 +93,7 @@ class Case:
 
     def connected(self, **more: Any) -> Connector:
         settings = {"kind": self.kind, "url": f"https://{self.system}.test", "auth": self.auth, **self.limits, **more}
-        return connect(self.system, SystemSettings.model_validate(settings), transport=self.wire, clock=self.clock)
+        return connect(self.system, settings_of(settings), transport=self.wire, clock=self.clock)
 
     def again(self, **more: Any) -> Case:
         """This case with other settings and an empty sandbox."""
@@ -111,10 +111,11 @@ class Case:
     def guid(self, n: int) -> UUID:
         return UUID(int=0x10000000_0000_4000_8000_000000000000 + n)
 
-    def key(self, n: int) -> dict[str, object]:
-        if self.kind == "dataverse":
-            return {self.main.key[0]: self.guid(n)}
-        return {self.main.key[0]: "usmf", self.main.key[1]: self.business_key(n)}
+    def key(self, n: int) -> Key:
+        return (self.guid(n),) if self.kind == "dataverse" else ("usmf", self.business_key(n))
+
+    def named_key(self, n: int) -> dict[str, object]:
+        return named(self.main, self.key(n))
 
     def business_key(self, n: int) -> str:
         return f"O'N {n}/é"
@@ -134,19 +135,14 @@ class Case:
 
     def create_child(self, n: int, parent: int, **more: object) -> Write:
         """The nth record of the child set, below the given record of the main set."""
-        key: dict[str, object]
+        key: Key
         values: dict[str, object]
         if self.kind == "dataverse":
-            key = {self.child.key[0]: self.guid(1000 + n)}
-            values = {"lastname": f"L{n}", self.parent: Reference("accounts", self.guid(parent))}
+            key = (self.guid(1000 + n),)
+            values = {"lastname": f"L{n}", self.parent: Reference("accounts", (self.guid(parent),))}
         else:
             values = {"FirstName": f"L{n}"}
-            key = {
-                "dataAreaId": "usmf",
-                "ContactPersonPartyNumber": f"P{n}",
-                "AssociatedContactType": "Customer",
-                self.parent: self.business_key(parent),
-            }
+            key = ("usmf", f"P{n}", "Customer", self.business_key(parent))
         return Write(self.child, "create", key, {**values, **more})
 
     def one(self, write: Write) -> Outcome:
@@ -168,7 +164,7 @@ class Case:
         assert row is not None
         return dict(zip([*self.main.fields, "etag"], self.connector.decoder(self.main)(row), strict=True))
 
-    def read(self, token: str | None = None) -> tuple[list[dict[str, object]], list[UUID], str | None, int]:
+    def read(self, token: str | None = None) -> tuple[list[dict[str, object]], list[Key], str | None, int]:
         """Records, deleted keys, token and number of pages of a read; checks that only the last page says so."""
         pages = list(self.connector.read(self.main, token))
         assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from replicator.cli.plan import flows_of
 from replicator.connectors import connect as connect_system
+from replicator.connectors.kinds import settings_of
 from replicator.connectors.protocol import Outcome, Page, Postponed, Rejected, Unit, Unknown
-from replicator.connectors.settings import SystemSettings
 from replicator.cycle import Cycle
 from replicator.errors import SystemUnavailable, Terminal, Transient
 from replicator.mapping.compiled import Compiled
@@ -157,9 +157,7 @@ def test_a_plan_needs_no_more_than_the_right_to_read(systems: Systems) -> None:
             return answer
 
     connectors = {
-        name: connect_system(
-            name, SystemSettings.model_validate({"kind": kind, "url": "http://localhost"}), transport=ReadOnly(name)
-        )
+        name: connect_system(name, settings_of({"kind": kind, "url": "http://localhost"}), transport=ReadOnly(name))
         for name, kind in (("sales", "dataverse"), ("ops", "finops"))
     }
     world = replace(systems.cycle.world, connectors=connectors)

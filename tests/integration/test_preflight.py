@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from replicator.config import Configuration
 from replicator.connectors.protocol import Connector, Description, Page, Property
+from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, SystemUnavailable
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.preflight import Report, data_check
@@ -18,14 +19,12 @@ from tests.fixtures.world import ORGANIZATION, Systems, configuration
 Alter = Callable[[Description], Description | None]
 
 
-class Saying:
+class Saying(Wrapped):
     """A connector whose system says something else about one of its entity sets."""
 
     def __init__(self, inner: Connector, entity_set: str, alter: Alter) -> None:
+        super().__init__(inner)
         self.inner, self.entity_set, self.alter = inner, entity_set, alter
-        self.name, self.limits = inner.name, inner.limits
-        self.decoder, self.fetch, self.apply = inner.decoder, inner.fetch, inner.apply
-        self.clock_skew, self.usage, self.close = inner.clock_skew, inner.usage, inner.close
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         described = self.inner.describe(entity_sets)

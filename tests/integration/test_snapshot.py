@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from replicator.config import Budget
-from replicator.connectors.protocol import Connector, Description, Outcome, Page, Row, Unit, Usage
+from replicator.connectors.protocol import Connector, Key, Page, Row
+from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, TokenExpired
 from replicator.inbound.delete_budget import over_budget
 from replicator.inbound.snapshot import SnapshotResult, Snapshots
@@ -21,12 +22,12 @@ ACCOUNTS = "select accountnumber, name from sales.accounts order by accountnumbe
 QUARANTINED = "select record, field, reason from sync.quarantine order by record"
 
 
-class Between:
+class Between(Wrapped):
     """A connector with somebody in between, who may change what is read, do things meanwhile, or fail."""
 
     def __init__(self, inner: Connector) -> None:
+        super().__init__(inner)
         self.inner = inner
-        self.name, self.limits = inner.name, inner.limits
         self.alter: Callable[[Row], Row] = lambda row: row
         self.change: Callable[[list[Row]], Sequence[Row]] = lambda rows: rows
         self.meanwhile: Callable[[], None] = lambda: None
@@ -38,26 +39,8 @@ class Between:
             self.meanwhile()
             yield replace(page, rows=self.change([self.alter(row) for row in page.rows]))
 
-    def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
-        return self.inner.decoder(entity_set)
-
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         return [None if row is None else self.alter(row) for row in self.inner.fetch(entity_set, keys)]
-
-    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
-        return self.inner.apply(units)
-
-    def usage(self) -> Usage:
-        return self.inner.usage()
-
-    def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
-        return self.inner.describe(entity_sets)
-
-    def clock_skew(self) -> float | None:
-        return self.inner.clock_skew()
-
-    def close(self) -> None:
-        self.inner.close()
 
 
 class Reads:
@@ -237,8 +220,8 @@ def test_one_record_that_cannot_be_looked_up_keeps_no_other_delete_waiting(
         reads.systems.sales.delete("accounts", ids[number])
     fetch = reads.between["sales"].fetch
 
-    def refusing(entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
-        if any(str(key["accountid"]) == ids["A-1"] for key in keys):
+    def refusing(entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
+        if any(str(key[0]) == ids["A-1"] for key in keys):
             raise error("not this one")
         return fetch(entity_set, keys)
 

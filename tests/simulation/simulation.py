@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from replicator.config import Configuration
 from replicator.connectors import connect as connect_system
+from replicator.connectors.kinds import settings_of
 from replicator.connectors.protocol import Connector
-from replicator.connectors.settings import SystemSettings
 from replicator.cycle import Cycle, World
 from replicator.errors import LeaseLost, ReplicatorError
 from replicator.hub.connection import connect
@@ -95,7 +95,7 @@ class Simulation:
         return FaultyWire(Recording(box), self.weather, meanwhile, self._take_over)
 
     def _connector(self, name: Literal["sales", "ops"]) -> Connector:
-        settings = SystemSettings.model_validate({"kind": KINDS[name], "url": "http://localhost"})
+        settings = settings_of({"kind": KINDS[name], "url": "http://localhost"})
         connector = connect_system(name, settings, transport=self.wires[name], clock=lambda: self.now)
         connector.limits = replace(connector.limits, writes_per_request=self.random.choice([1, 3, 100]))
         return connector

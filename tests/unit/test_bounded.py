@@ -23,8 +23,8 @@ from cryptography.x509.oid import NameOID
 
 from replicator.config import EmailSettings, NotifySettings
 from replicator.connectors.odata.http import Http, LostAnswer
+from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.odata.paging import sheets
-from replicator.connectors.settings import SystemSettings
 from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
 from replicator.operate import notify
 from replicator.operate.notify import Message, senders
@@ -90,7 +90,7 @@ FLOODS = {
 
 def http(port: int, scheme: str = "http", **more: Any) -> Http:
     url = f"{scheme}://127.0.0.1:{port}"
-    return Http("sales", SystemSettings.model_validate({"kind": "dataverse", "url": url, **more}), "/api")
+    return Http("sales", DataverseSettings.model_validate({"kind": "dataverse", "url": url, **more}), "/api")
 
 
 @contextmanager

@@ -44,8 +44,8 @@ def bearer(secret: str) -> str:
 
 
 def token_of(found: Configuration) -> str:
-    auth: Any = found.systems["sales"].auth
-    return str(auth.token.get_secret_value())
+    sales: Any = found.systems["sales"]
+    return str(sales.auth.token.get_secret_value())
 
 
 def test_hub_url_of_the_environment_wins_over_the_file(file: Path) -> None:
@@ -137,15 +137,25 @@ def test_an_unknown_key_is_named_with_its_line(file: Path, text: str, line: int,
         (
             "systems:\n  sales:\n    kind: oracle\n    url: http://x",
             3,
-            "systems.sales.kind: has to be 'dataverse' or 'finops'",
+            "systems.sales.kind: has to be one of 'dataverse', 'finops', 'jsonl'",
         ),
         ("systems:\n  sales:\n    kind: dataverse", 2, "systems.sales.url: missing, and required"),
         ("systems:\n  sales:\n    kind: dataverse\n    url: crm.example.com", 4, "systems.sales.url"),
         ("systems:\n  sales:\n    kind: dataverse\n    url: ftp://x", 4, "systems.sales.url"),
+        (
+            "systems:\n  sales:\n    kind: jsonl\n    folder: x\n    url: http://x",
+            5,
+            "systems.sales.url: unknown key (possible: kind, parallel_requests, folder, records_per_read,",
+        ),
+        (
+            "systems:\n  sales:\n    kind: dataverse\n    url: http://x\n    track_change: true",
+            5,
+            "systems.sales.track_change: unknown key; did you mean 'track_changes'?",
+        ),
         ("systems: []", 1, "systems: has to be a mapping"),
         ("hub: 5", 1, "hub: has to be a mapping"),
         ("- hub: 5", 1, "replicator.yaml:1: has to be a mapping"),
-        (with_auth("{kind: basic}"), 5, "systems.sales.auth: its 'kind' has to be one of 'none', 'bearer'"),
+        (with_auth("{kind: basic}"), 5, "systems.sales.auth.kind: has to be one of 'none', 'bearer'"),
         (with_auth("{}"), 5, "systems.sales.auth: has to say its 'kind'"),
         ("daemon: {poll_seconds: .nan}", 1, "number"),
         ("daemon: {poll_seconds: .inf}", 1, "number"),

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.config import Budget
-from replicator.connectors.protocol import Applied, Outcome, Postponed, Reference, Rejected, Stale, Unknown
+from replicator.connectors.protocol import Applied, Limits, Outcome, Postponed, Reference, Rejected, Stale, Unknown
 from replicator.core.claim import Shown
 from replicator.errors import SchemaError
 from replicator.inbound.delete_budget import ALWAYS_ALLOWED, over_budget
@@ -128,7 +128,7 @@ def test_a_create_sends_what_has_a_value_and_keeps_in_mind_what_has_none(whole: 
     row = row_of(whole, "create", farm_code="F", herd_number="H", heads=3, weight=None, organic=None, size="Small")
     [found] = planned(whole, row).writes
     assert found.write.values == {"FarmCode": "F", "HerdNumber": "H", "Heads": 3, "Size": "Small"}
-    assert found.write.key == {"FarmCode": "F", "HerdNumber": "H"}
+    assert found.write.key == ("F", "H")
     assert found.write.etag is None
     assert found.sent["weight"] is None
 
@@ -144,13 +144,13 @@ def test_an_update_sends_the_changed_fields_and_the_version_it_knows(whole: Comp
                  now_etag='W/"1"')  # fmt: skip
     [found] = planned(whole, row).writes
     assert found.write.values == {"Heads": 4}
-    assert found.write.key == {"FarmCode": "F", "HerdNumber": "H"}
+    assert found.write.key == ("F", "H")
     assert found.write.etag == 'W/"1"'
 
 
 def test_a_create_of_a_record_whose_key_is_not_mapped_gets_a_fresh_key(part: CompiledMap) -> None:
     [found] = planned(part, row_of(part, "create", tag=1)).writes
-    assert found.write.key == {"AnimalId": FRESH}
+    assert found.write.key == (FRESH,)
 
 
 def test_the_keys_are_told_before_anything_is_sent(whole: CompiledMap) -> None:
@@ -171,7 +171,7 @@ def test_a_reference_goes_out_as_one(tmp_path: Path) -> None:
     )
     found = compile_folder(files.folder).map("herd > registry.herds")
     [write] = planned(found, row_of(found, "create", number="H", farm=FRESH)).writes
-    assert write.write.values["farm"] == Reference("farms", FRESH)
+    assert write.write.values["farm"] == Reference("farms", (FRESH,))
 
 
 @pytest.mark.parametrize("action", ["none", "gone", "left", "silent"])
@@ -234,10 +234,23 @@ def delivery_of(writes: int) -> Delivery:
     return Delivery(1, None, 1, writes=[SimpleNamespace()] * writes)  # type: ignore[list-item]
 
 
+def sized(limits: Limits) -> Any:
+    """A system that counts three rows for a write."""
+    return SimpleNamespace(limits=limits, size=lambda unit: 3 * len(unit))
+
+
+def test_groups_are_measured_in_what_the_system_counts() -> None:
+    deliveries = [delivery_of(size) for size in (1, 1, 1, 4, 1)]
+    for delivery in deliveries:
+        delivery.writes = [SimpleNamespace(write=None) for _ in delivery.writes]  # type: ignore[misc]
+    groups = list(grouped(deliveries, sized(Limits(request_size=8))))
+    assert [[len(each.writes) for each in group] for group in groups] == [[1, 1], [1], [4], [1]]
+
+
 @given(sizes=st.lists(st.integers(1, 12)), most=st.integers(1, 10))
 def test_groups_keep_the_order_lose_nothing_and_hold_no_more_than_fits(sizes: list[int], most: int) -> None:
     deliveries = [delivery_of(size) for size in sizes]
-    groups = list(grouped(deliveries, most))
+    groups = list(grouped(deliveries, sized(Limits(writes_per_request=most))))
     assert [id(each) for group in groups for each in group] == [id(each) for each in deliveries]
     for group in groups:
         assert group

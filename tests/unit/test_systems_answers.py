@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.connectors.odata import exact_json
+from replicator.connectors import exact_json
 from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, hidden, json_object, pause
-from replicator.connectors.odata.wire_values import to_decimal, to_integer
 from replicator.connectors.protocol import FieldProblem
+from replicator.connectors.wire_values import to_decimal, to_integer
 from replicator.errors import (
     AccessDenied,
     CredentialsRefused,

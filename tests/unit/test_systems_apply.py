@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from replicator.connectors.dataverse import Dataverse
 from replicator.connectors.finops import FinOps
+from replicator.connectors.kinds import settings_of
 from replicator.connectors.odata.batch_outcomes import named_field
 from replicator.connectors.odata.connector import ODataConnector
+from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.protocol import (
     Applied,
     Image,
@@ -29,7 +31,6 @@ from replicator.connectors.protocol import (
     Unknown,
     Write,
 )
-from replicator.connectors.settings import SystemSettings
 from replicator.errors import AccessDenied, ReplicatorError, RequestRefused, Throttled, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec, SystemField
 
@@ -55,17 +56,15 @@ LINES = EntitySetSpec(
 
 
 def thing(operation: Operation = "update", key: UUID = ID, **more: Any) -> Write:
-    return Write(THINGS, operation, {"id": key}, {"colour": "red"} if operation != "delete" else {}, **more)
+    return Write(THINGS, operation, (key,), {"colour": "red"} if operation != "delete" else {}, **more)
 
 
 def ware(operation: Operation = "update", **more: Any) -> Write:
-    return Write(
-        WARES, operation, {"Area": "a", "Number": "1"}, {} if operation == "delete" else {"Colour": "red"}, **more
-    )
+    return Write(WARES, operation, ("a", "1"), {} if operation == "delete" else {"Colour": "red"}, **more)
 
 
 def line(operation: Operation = "create") -> Write:
-    return Write(LINES, operation, {"Number": "1"}, {"Amount": "5"})
+    return Write(LINES, operation, ("1",), {"Amount": "5"})
 
 
 def error(message: str, code: str = "", /, **inner: str) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def multipart(*items: Part | Sequence[Part], boundary: str = "b") -> bytes:
     return b"".join(pieces) + f"--{boundary}--\r\n".encode()
 
 
-def connector(kind: type[ODataConnector], *answers: bytes | httpx2.Response | Exception) -> ODataConnector:
+def connector(kind: type[Dataverse | FinOps], *answers: bytes | httpx2.Response | Exception) -> ODataConnector:
     """A connector to a system that gives these answers, one a request."""
     left = list(answers)
 
@@ -105,8 +104,10 @@ def connector(kind: type[ODataConnector], *answers: bytes | httpx2.Response | Ex
             return answer
         return httpx2.Response(200, headers={"Content-Type": "multipart/mixed; boundary=b"}, content=answer)
 
-    reached = SystemSettings(kind="dataverse" if kind is Dataverse else "finops", url="https://x.test")
-    return kind("sales", reached, transport=httpx2.MockTransport(handler))
+    reached = settings_of({"kind": "dataverse" if kind is Dataverse else "finops", "url": "https://x.test"})
+    found = reached.connect("sales", transport=httpx2.MockTransport(handler))
+    assert isinstance(found, kind)
+    return found
 
 
 def dataverse(write: Write, *answers: bytes | httpx2.Response | Exception) -> Outcome:
@@ -220,7 +221,7 @@ def test_a_pause_that_one_part_asks_for_holds_up_all_writes_and_no_reading(statu
     assert outcome.retry_after == 7
     with pytest.raises(Throttled):
         system.apply([(thing(),)])
-    assert system.fetch(THINGS, [{"id": ID}]) == [STORED]
+    assert system.fetch(THINGS, [(ID,)]) == [STORED]
 
 
 LOST = [httpx2.ReadTimeout("x"), httpx2.Response(503), httpx2.Response(200, text="<html>"), b"--b\r\n", b""]
@@ -293,7 +294,7 @@ def test_blame_goes_to_the_write_that_has_the_field() -> None:
 
 
 def test_a_value_that_cannot_be_sent_rejects_its_unit_and_no_other() -> None:
-    bad = Write(THINGS, "update", {"id": OTHER}, {"colour": "a\x00"})
+    bad = Write(THINGS, "update", (OTHER,), {"colour": "a\x00"})
     found = connector(Dataverse, multipart((200, STORED))).apply([(bad,), (thing(),), ()])
     assert isinstance(found[0][0], Rejected)
     assert found[0][0].field == "colour"
@@ -304,7 +305,7 @@ def test_a_value_that_cannot_be_sent_rejects_its_unit_and_no_other() -> None:
 
 def test_fetch() -> None:
     answer = multipart((200, STORED), (404, GONE), (200, STORED))
-    keys = [{"id": ID}, {"id": OTHER}, {"id": ID}]
+    keys = [(ID,), (OTHER,), (ID,)]
     assert connector(Dataverse, answer).fetch(THINGS, keys) == [STORED, None, STORED]
     assert connector(Dataverse).fetch(THINGS, []) == []
 
@@ -323,7 +324,7 @@ def test_fetch() -> None:
 )
 def test_fetch_never_takes_a_failure_for_an_absent_record(answer: bytes) -> None:
     with pytest.raises(ReplicatorError):
-        connector(Dataverse, answer).fetch(THINGS, [{"id": ID}])
+        connector(Dataverse, answer).fetch(THINGS, [(ID,)])
 
 
 @pytest.mark.parametrize(
@@ -353,7 +354,7 @@ def test_prepared_requests_of_dataverse() -> None:
         assert request.headers["prefer"] == "odata.continue-on-error"
         return httpx2.Response(503)
 
-    reached = SystemSettings(kind="dataverse", url="https://x.test")
+    reached = DataverseSettings(kind="dataverse", url="https://x.test")
     Dataverse("sales", reached, transport=httpx2.MockTransport(handler)).apply(
         [(thing("create"),), (thing(etag='W/"1"'), thing("delete"))]
     )
@@ -373,7 +374,7 @@ def test_prepared_requests_of_dataverse() -> None:
     st.lists(st.tuples(st.sampled_from([200, 204, 400, 404, 412, 429, 500, 302]), st.binary(max_size=40)), max_size=4)
 )
 def test_any_parts_give_outcomes_and_raise_nothing_strange(
-    kind: type[ODataConnector], parts: list[tuple[int, bytes]]
+    kind: type[Dataverse | FinOps], parts: list[tuple[int, bytes]]
 ) -> None:
     body = b"".join(b"--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 %d\r\n\r\n%b\r\n" % part for part in parts)
     write = thing() if kind is Dataverse else ware()
@@ -384,7 +385,7 @@ def test_any_parts_give_outcomes_and_raise_nothing_strange(
         connector(kind, body + b"--b--\r\n").fetch(write.entity_set, [write.key])
 
 
-def read(kind: type[ODataConnector], entity_set: EntitySetSpec, answer: Callable[[], httpx2.Response]) -> None:
+def read(kind: type[Dataverse | FinOps], entity_set: EntitySetSpec, answer: Callable[[], httpx2.Response]) -> None:
     list(connector(kind, answer(), answer()).read(entity_set, None))
 
 

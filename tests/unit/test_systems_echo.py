@@ -13,8 +13,8 @@ import pytest
 
 from replicator.connectors.dataverse import Dataverse
 from replicator.connectors.odata.answers import hidden
+from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.protocol import Outcome, Rejected, Write
-from replicator.connectors.settings import SystemSettings
 from replicator.errors import CredentialsRefused, ReplicatorError
 from replicator.mapping.language import EntitySetSpec, SystemField
 from tests.fixtures.peers import Talk, peer, requests
@@ -59,7 +59,7 @@ ECHOES: dict[str, Echo] = {
 
 def of(port: int, auth: dict[str, Any]) -> Dataverse:
     url = f"http://127.0.0.1:{port}"
-    return Dataverse("sales", SystemSettings.model_validate({"kind": "dataverse", "url": url, "auth": auth}))
+    return Dataverse("sales", DataverseSettings.model_validate({"kind": "dataverse", "url": url, "auth": auth}))
 
 
 def is_clean(text: str) -> bool:
@@ -89,7 +89,7 @@ def outcome(echo: Echo, colour: str = "red") -> Outcome:
 
     with peer(refusing(200, in_a_batch)) as system:
         connector = of(system.port, {"kind": "bearer", "token": TOKEN})
-        ((found,),) = connector.apply([(Write(THINGS, "update", {"id": UUID(int=1)}, {"colour": colour}),)])
+        ((found,),) = connector.apply([(Write(THINGS, "update", (UUID(int=1),), {"colour": colour}),)])
         connector.close()
     return found
 

@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.connectors import connect, dataverse, finops
-from replicator.connectors.odata import exact_json
+from replicator.connectors import connect, dataverse, exact_json, finops
+from replicator.connectors.kinds import settings_of
 from replicator.connectors.odata.answers import Answer, complaint, error_of, hidden, json_object
 from replicator.connectors.protocol import Connector, FieldProblem, Page
-from replicator.connectors.settings import SystemSettings
 from replicator.errors import ReplicatorError, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec, FieldType, SystemField
 
@@ -76,7 +75,7 @@ def outcome(work: Callable[[Any], object], of: object) -> object:
 
 
 def connector(kind: str, answer: Callable[[httpx2.Request], httpx2.Response], **more: Any) -> Connector:
-    settings = SystemSettings.model_validate({"kind": kind, "url": "http://localhost", "pages_per_read": 3, **more})
+    settings = settings_of({"kind": kind, "url": "http://localhost", "pages_per_read": 3, **more})
     return connect("system", settings, transport=httpx2.MockTransport(answer), clock=lambda: NOW)
 
 

@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from replicator.connectors.odata.http import Http, LostAnswer, budget_header
+from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.odata.paging import sheets
 from replicator.connectors.odata.request_slots import Slots
-from replicator.connectors.settings import SystemSettings
 from replicator.errors import AccessDenied, NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
@@ -38,7 +38,7 @@ class Clock:
 
 
 def http(handler: Handler, clock: Clock | None = None, **more: Any) -> Http:
-    settings = SystemSettings.model_validate({"kind": "dataverse", "url": "https://sales.test", **more})
+    settings = DataverseSettings.model_validate({"kind": "dataverse", "url": "https://sales.test", **more})
     return Http("sales", settings, "/api", transport=httpx2.MockTransport(handler), clock=clock or Clock())
 
 
@@ -287,7 +287,7 @@ def served(answer: bytes) -> Iterator[str]:
 )
 def test_a_connection_that_is_cut(answer: bytes) -> None:
     for url in served(answer):
-        client = Http("sales", SystemSettings(kind="dataverse", url=url), "/api")
+        client = Http("sales", DataverseSettings(kind="dataverse", url=url), "/api")
         with pytest.raises(LostAnswer):
             client.send("GET", client.url("x"), "x")
         client.close()
@@ -296,7 +296,7 @@ def test_a_connection_that_is_cut(answer: bytes) -> None:
 def test_a_system_that_does_not_listen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    client = Http("sales", SystemSettings(kind="dataverse", url=url), "/api")
+    client = Http("sales", DataverseSettings(kind="dataverse", url=url), "/api")
     with pytest.raises(NotSent):
         client.send("GET", client.url("x"), "x")
     client.close()
@@ -305,7 +305,7 @@ def test_a_system_that_does_not_listen() -> None:
 def test_a_system_that_keeps_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        client = Http("sales", SystemSettings(kind="dataverse", url=url, timeout_seconds=0.1), "/api")
+        client = Http("sales", DataverseSettings(kind="dataverse", url=url, timeout_seconds=0.1), "/api")
         with pytest.raises(LostAnswer):
             client.send("GET", client.url("x"), "x")
         client.close()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from replicator.connectors.dataverse import Dataverse
 from replicator.connectors.finops import FinOps
 from replicator.connectors.odata.addresses import from_text, literal, record_path
+from replicator.connectors.odata.odata_settings import DataverseSettings, FinOpsSettings
 from replicator.connectors.protocol import FieldProblem
-from replicator.connectors.settings import SystemSettings
 from replicator.mapping.language import EntitySetSpec, SystemField
 
 ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
@@ -82,12 +82,12 @@ def test_addresses_of_both_systems() -> None:
             "r": SystemField(type="reference", to=("others",)),
         },
     )
-    finops = FinOps("ops", SystemSettings(kind="finops", url="https://ops.test/"))
+    finops = FinOps("ops", FinOpsSettings(kind="finops", url="https://ops.test/"))
     assert finops.record_url(things, {"a": "x", "b": True, "c": datetime.date(2024, 5, 6)}) == (
         "https://ops.test/data/things(a=%27x%27,b=%27Yes%27,c=2024-05-06T12%3A00%3A00Z)"
         "?cross-company=true&$select=a,b,c,r"
     )
-    sales = Dataverse("sales", SystemSettings(kind="dataverse", url="https://sales.test/api/data/v9.2"))
+    sales = Dataverse("sales", DataverseSettings(kind="dataverse", url="https://sales.test/api/data/v9.2"))
     assert sales.record_url(things, {"r": ID, "a": "x"}) == (
         f"https://sales.test/api/data/v9.2/things(_r_value={ID},a=%27x%27)?$select=a,b,c,_r_value"
     )

@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from replicator.connectors.settings import Bearer, SystemSettings
+from replicator.connectors.kinds import settings_of
+from replicator.connectors.odata.odata_settings import Bearer, ODataSettings
 from replicator.errors import ConfigurationError
 
 SECRET = "s3cr3t-of-this-test"
 
 
-def settings(**more: Any) -> SystemSettings:
-    return SystemSettings.model_validate({"kind": "dataverse", "url": "https://sales.test", **more})
+def settings(**more: Any) -> ODataSettings:
+    found = settings_of({"kind": "dataverse", "url": "https://sales.test", **more})
+    assert isinstance(found, ODataSettings)
+    return found
 
 
-def token_of(found: SystemSettings) -> str:
+def token_of(found: ODataSettings) -> str:
     assert isinstance(found.auth, Bearer)
     return found.auth.token.get_secret_value()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from replicator.connectors.protocol import Limits, Page, Row
+from replicator.connectors.protocol import Key, Limits, Page, Row
 from replicator.connectors.until_stopping import UntilStopping
 from replicator.errors import Stopping
 from replicator.mapping.language import EntitySetSpec, SystemField
@@ -29,9 +29,9 @@ class Asked:
             self.requests.append(number)
             yield Page([{"id": number}], last=number == 3)
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
-        self.requests.append([key["id"] for key in keys])
-        return list(keys)
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
+        self.requests.append([key[0] for key in keys])
+        return [{"id": key[0]} for key in keys]
 
 
 def asked(stops_after: int) -> tuple[Any, UntilStopping]:
@@ -54,9 +54,9 @@ def test_a_read_whose_last_page_has_come_counts() -> None:
 
 
 def test_keys_are_asked_for_request_by_request_until_it_stops() -> None:
-    keys = [{"id": number} for number in range(5)]
+    keys: list[Key] = [(number,) for number in range(5)]
     _, connector = asked(100)
-    assert connector.fetch(THINGS, keys) == keys
+    assert connector.fetch(THINGS, keys) == [{"id": number} for number in range(5)]
     real, connector = asked(2)
     with pytest.raises(Stopping):
         connector.fetch(THINGS, keys)

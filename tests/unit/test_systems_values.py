@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.connectors import dataverse, finops
-from replicator.connectors.odata import exact_json, wire_values
+from replicator.connectors import dataverse, exact_json, finops, wire_values
 from replicator.connectors.protocol import FieldProblem, Reference
 from replicator.mapping.language import EntitySetSpec, SystemField
 
@@ -121,7 +120,9 @@ def test_declared_empty_values_read_as_nothing_and_are_written_for_it() -> None:
 
 
 def test_dates_and_symbols_of_finops() -> None:
-    things = spec(d=field("date"), s=field("timestamp"), b=field("boolean"), r=field("reference", to=["x"]))
+    things = spec(d=field("date"), s=field("timestamp"), b=field("boolean"))
+    reference = field("reference", to=["x"]).pointing_at("text")
+    things = things.model_copy(update={"fields": {**things.fields, "r": reference}})
     empty = "1900-01-01T12:00:00Z"
     assert finops.encoded(things, {"d": None, "s": None, "b": None, "r": None}) == {
         "d": empty,
@@ -130,7 +131,8 @@ def test_dates_and_symbols_of_finops() -> None:
         "r": None,
     }
     noon = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
-    assert finops.encoded(things, {"d": datetime.date(2024, 5, 6), "s": noon, "b": True, "r": "A1"}) == {
+    given = {"d": datetime.date(2024, 5, 6), "s": noon, "b": True, "r": Reference("x", ("A1",))}
+    assert finops.encoded(things, given) == {
         "d": "2024-05-06T12:00:00Z",
         "s": "2024-05-06T05:08:09Z",
         "b": "Yes",
@@ -146,7 +148,7 @@ def test_dates_and_symbols_of_finops() -> None:
 
 def test_references_of_dataverse_are_written_through_their_navigation_property() -> None:
     things = spec(one=field("reference", to=["a"]), many=field("reference", to={"a": "many_a", "b": "many_b"}))
-    assert dataverse.encoded(things, {"one": Reference("a", ID), "many": Reference("b", ID)}) == {
+    assert dataverse.encoded(things, {"one": Reference("a", (ID,)), "many": Reference("b", (ID,))}) == {
         "one@odata.bind": f"/a({ID})",
         "many_b@odata.bind": f"/b({ID})",
     }
@@ -155,7 +157,7 @@ def test_references_of_dataverse_are_written_through_their_navigation_property()
         "many_a@odata.bind": None,
     }
     assert dataverse.encoded(things, {"one": ID}) == {"one@odata.bind": f"/a({ID})"}
-    for wrong in (Reference("c", ID), ID, "text"):
+    for wrong in (Reference("c", (ID,)), ID, "text"):
         with pytest.raises(FieldProblem):
             dataverse.encoded(things, {"many": wrong})
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 from urllib.parse import quote
 from uuid import UUID
 
-from replicator.connectors.odata.wire_values import to_text, utc_text
 from replicator.connectors.protocol import FieldProblem
+from replicator.connectors.wire_values import to_text, utc_text
 
 
 def literal(name: str, value: object) -> str:

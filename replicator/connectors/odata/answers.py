@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, quote_plus
 
-from replicator.connectors.odata import exact_json
+from replicator.connectors import exact_json
 from replicator.errors import (
     AccessDenied,
     CredentialsRefused,

@@ -13,7 +13,7 @@ import httpx2
 
 from replicator import bounded
 from replicator.connectors.odata.answers import Answer, error_of, hidden, longest_looked_at, longest_message, pause
-from replicator.connectors.settings import Bearer, ClientCredentials, SystemSettings
+from replicator.connectors.odata.odata_settings import Bearer, ClientCredentials, ODataSettings
 from replicator.errors import AccessDenied, CredentialsRefused, NotSent, ReplicatorError, Throttled
 from replicator.text import visible
 
@@ -63,7 +63,7 @@ class ClientCredentialsToken:
     """A token fetched with a client's own secret; one thread fetches, the others wait for it, and share its failure."""
 
     def __init__(
-        self, settings: SystemSettings, auth: ClientCredentials, transport: httpx2.BaseTransport | None, clock: Clock
+        self, settings: ODataSettings, auth: ClientCredentials, transport: httpx2.BaseTransport | None, clock: Clock
     ) -> None:
         from authlib.integrations.httpx_client import OAuth2Client  # slow to import, and not every system needs it
 
@@ -188,7 +188,7 @@ def _lifetime(seconds: object) -> float:
     return min(max(value, 0.0), 86400.0)
 
 
-def credentials(settings: SystemSettings, transport: httpx2.BaseTransport | None, clock: Clock) -> Credentials:
+def credentials(settings: ODataSettings, transport: httpx2.BaseTransport | None, clock: Clock) -> Credentials:
     """The credentials that the settings describe."""
     auth = settings.auth
     if isinstance(auth, ClientCredentials):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from replicator.connectors.odata.answers import Complaint
 from replicator.connectors.odata.batch import ChangeSetAnswer, ItemAnswer, PartAnswer
-from replicator.connectors.protocol import Applied, Outcome, Postponed, Rejected, Stale, Unit, Unknown, Write
+from replicator.connectors.protocol import Applied, Outcome, Rejected, Stale, Unit, Unknown, Write, not_done
 from replicator.mapping.language import EntitySetSpec
 from replicator.text import visible
 
@@ -58,12 +58,7 @@ def failed_outcomes(unit: Unit, ids: Sequence[str], failed: PartAnswer, judge: J
     if isinstance(outcome, Applied) and len(unit) > 1:
         # A delete that found nothing is done by itself, but it has kept the others of its unit from happening.
         outcome = Stale("the record is gone")
-    others: Outcome = outcome
-    if isinstance(outcome, Rejected):
-        others = Rejected("")
-    elif isinstance(outcome, Stale):
-        others = Postponed("not done, because another write of the same unit was not")
-    return [outcome if place == blamed else others for place in range(len(unit))]
+    return not_done(unit, blamed, outcome)
 
 
 def _blame(unit: Unit, named: int, failed: PartAnswer, judge: Judge) -> tuple[int, Outcome]:
@@ -97,11 +92,6 @@ def same(unit: Unit, outcome: Outcome) -> list[Outcome]:
     return [outcome for _ in unit]
 
 
-def rejected_unit(unit: Unit, place: int, rejection: Rejected) -> list[Outcome]:
-    """A unit that is rejected because of the write at ``place``."""
-    return [rejection if number == place else Rejected("") for number in range(len(unit))]
-
-
 def rejection(status: int, words: Complaint, field: str | None) -> Rejected:
     """A rejection in the system's own words, or with the bare status where it has none."""
     return Rejected(words.message or f"refused with status {status}, without a reason", words.code, field)
@@ -116,7 +106,7 @@ def duplicates(unit: Unit, found: list[Outcome], missing: Sequence[int]) -> list
     for place in missing:
         outcome = found[place]
         if isinstance(outcome, Stale):
-            return rejected_unit(unit, place, Rejected(outcome.message))
+            return not_done(unit, place, Rejected(outcome.message))
     return found
 
 

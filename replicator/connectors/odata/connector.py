@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,16 +10,20 @@ from typing import ClassVar
 
 import httpx2
 
-from replicator.connectors.odata import batch, batch_outcomes, exact_json
+from replicator.connectors import exact_json
+from replicator.connectors.odata import batch, batch_outcomes
 from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, longest_message
 from replicator.connectors.odata.auth import Clock
 from replicator.connectors.odata.batch import Item, ItemAnswer, Part, PartAnswer
 from replicator.connectors.odata.http import Http, utc_now
+from replicator.connectors.odata.odata_settings import ODataSettings
 from replicator.connectors.protocol import (
     Applied,
+    Connector,
     Description,
     FieldProblem,
     Image,
+    Key,
     Outcome,
     Page,
     Postponed,
@@ -29,8 +33,9 @@ from replicator.connectors.protocol import (
     Unknown,
     Usage,
     Write,
+    named,
+    not_done,
 )
-from replicator.connectors.settings import SystemSettings
 from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec
 from replicator.text import visible
@@ -48,7 +53,7 @@ class Prepared:
     read: tuple[int, ...] = ()
 
 
-class ODataConnector(ABC):
+class ODataConnector(Connector):
     """Base of the OData connectors (see ``replicator.connectors.protocol.Connector`` for what each method promises)."""
 
     service: ClassVar[str]
@@ -57,7 +62,7 @@ class ODataConnector(ABC):
     def __init__(
         self,
         name: str,
-        settings: SystemSettings,
+        settings: ODataSettings,
         *,
         transport: httpx2.BaseTransport | None = None,
         clock: Clock = utc_now,
@@ -106,7 +111,7 @@ class ODataConnector(ABC):
         """Release connections."""
         self.http.close()
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """The records with these keys, in the same order; None where there is none.
 
         Raises what ``Http.send`` raises, also for the first part that was refused.
@@ -137,9 +142,7 @@ class ODataConnector(ABC):
             return self.prepare(unit)
         except FieldProblem as problem:
             place = next((number for number, write in enumerate(unit) if problem.field in write.values), 0)
-            return batch_outcomes.rejected_unit(
-                unit, place, Rejected(str(problem)[:longest_message], field=problem.field)
-            )
+            return not_done(unit, place, Rejected(str(problem)[:longest_message], field=problem.field))
 
     def _send(self, prepared: Sequence[Prepared]) -> list[list[Outcome]]:
         if not prepared:
@@ -217,8 +220,8 @@ class ODataConnector(ABC):
             return []  # still in doubt, so still Stale: the caller looks each one up
         return [where for where, row in zip(places, rows, strict=True) if row is None]
 
-    def _get(self, entity_set: EntitySetSpec, key: Mapping[str, object]) -> Part:
-        return Part("GET", self.record_url(entity_set, key), {"Accept": "application/json"})
+    def _get(self, entity_set: EntitySetSpec, key: Key) -> Part:
+        return Part("GET", self.record_url(entity_set, named(entity_set, key)), {"Accept": "application/json"})
 
     def _row(self, answer: ItemAnswer | None, what: str) -> Row | None:
         if not isinstance(answer, PartAnswer):

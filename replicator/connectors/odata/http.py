@@ -15,9 +15,9 @@ from replicator import bounded
 from replicator.bounded import Exchange
 from replicator.connectors.odata.answers import Answer, Pause, error_of, hidden, pause
 from replicator.connectors.odata.auth import ClientCredentialsToken, Clock, credentials
+from replicator.connectors.odata.odata_settings import ODataSettings
 from replicator.connectors.odata.request_slots import Slots
 from replicator.connectors.protocol import shown
-from replicator.connectors.settings import SystemSettings
 from replicator.errors import NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.text import visible
 
@@ -52,7 +52,7 @@ class Http:
     def __init__(
         self,
         name: str,
-        settings: SystemSettings,
+        settings: ODataSettings,
         service: str,
         *,
         transport: httpx2.BaseTransport | None = None,

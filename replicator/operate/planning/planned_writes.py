@@ -53,7 +53,7 @@ def _root(writes: Sequence[Planned]) -> str:
 def _describe(planned: Planned, flow: str, of_root: str | None) -> PlannedWrite:
     write, mapping = planned.write, planned.found.mapping
     record = of_root if planned.found.root is None else f"{of_root or ''} {planned.record or ''}".strip()
-    key = {name: str(value) for name, value in write.key.items()}
+    key = {name: str(value) for name, value in write.named_key.items()}
     return PlannedWrite(mapping.system, planned.found.name, flow, write.operation, record, key, _fields(planned))
 
 
@@ -68,7 +68,7 @@ def plain(value: object) -> object:
     """A value as JSON has it; one number is always the same number, however many zeros it was written with."""
     match value:
         case Reference():
-            return str(value.key)
+            return ",".join(map(str, value.key))
         case Decimal():
             return int(value) if value == value.to_integral_value() else value.normalize()
         case datetime.datetime() | datetime.date():

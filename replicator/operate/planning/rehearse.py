@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.connectors.protocol import Applied, Connector, Image, Outcome, Reference, Row, Unit
+from replicator.connectors.protocol import Applied, Connector, Image, Key, Outcome, Reference, Row, Unit
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle, Watcher, World
 from replicator.errors import ReplicatorError, Transient
@@ -108,7 +108,7 @@ class Stage(Wrapped):
         self.recorder = recorder
         self._stored: dict[tuple[str, ...], Image | None] = {}
 
-    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Mapping[str, object]]) -> list[Row | None]:
+    def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """As the system is, but for what was written in the imagination."""
         places = [_address(entity_set, key) for key in keys]
         asked = [key for key, place in zip(keys, places, strict=True) if place not in self._stored]
@@ -134,17 +134,17 @@ class Stage(Wrapped):
         image: Image | None = None
         if write.operation != "delete":
             sent = {name: _held(value) for name, value in write.values.items()}
-            image = {**planned.before, **write.key, **sent}
+            image = {**planned.before, **write.named_key, **sent}
         self._stored[_address(write.entity_set, write.key)] = image
         return Applied(image, None)
 
 
 def _held(value: object) -> object:
-    return value.key if isinstance(value, Reference) else value
+    return value.key[0] if isinstance(value, Reference) else value
 
 
-def _address(entity_set: EntitySetSpec, key: Mapping[str, object]) -> tuple[str, ...]:
-    return (entity_set.entity_set, *(str(key[name]) for name in entity_set.key))
+def _address(entity_set: EntitySetSpec, key: Key) -> tuple[str, ...]:
+    return (entity_set.entity_set, *map(str, key))
 
 
 class _AtOnce(Executor):

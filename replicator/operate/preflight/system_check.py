@@ -14,6 +14,10 @@ from replicator.operate.preflight.findings import Report
 def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
     """Look at one system."""
     sets = compiled.schema.sets_of(connector.name)
+    for told, next_ in _abilities(compiled, connector):
+        notes.found(connector.name, told, next_)
+    if not connector.capabilities.conditional_writes:
+        notes.tell(connector.name, "it takes a write to a record that was changed meanwhile: who writes last wins")
     described: list[Description | None] = []
     with notes.looking(connector.name):
         described = connector.describe([entity_set.spec for entity_set in sets])
@@ -21,12 +25,12 @@ def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
         if description is None:
             notes.found(entity_set, "the system knows no such entity set", "is its solution installed?")
             continue
-        told = (
+        wrong = (
             *_fields(entity_set, description),
             *_unmapped(compiled, entity_set, description),
             *_keys(compiled, entity_set, description),
         )
-        for what, next_ in told:
+        for what, next_ in wrong:
             notes.found(entity_set, what, next_)
         if description.tracks_changes is False:
             notes.found(entity_set, "change tracking is off, so every read is whole", "switch it on for the table")
@@ -36,6 +40,16 @@ def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
     skew = connector.clock_skew()
     if skew is not None:
         notes.tell(connector.name, f"its clock is {skew:+.0f} s from this machine's")
+
+
+def _abilities(compiled: Compiled, connector: Connector) -> Iterator[tuple[str, str]]:
+    """What ``schema/`` asks of the system, and its connector cannot do."""
+    able = connector.capabilities
+    outward = [each for each in compiled.maps if each.mapping.direction == "out"]
+    here = [each for each in outward if each.mapping.system == connector.name]
+    for each in here if not able.atomic_units else ():
+        if each.root:
+            yield f"{each.name} sends parts with their root, and it cannot write several at once", "leave the map out"
 
 
 def _read(entity_set: EntitySet, connector: Connector, notes: Report) -> None:

@@ -1,4 +1,4 @@
-"""Between JSON and typed values: what both connectors share of decoding and encoding fields.
+"""Between JSON and typed values: what the connectors share of decoding and encoding fields.
 
 A decoder runs for every record of a snapshot, so each field's converter is put together once: the usual case is
 decided by one check of the exact type, and only what does not fit that goes on to the careful code.
@@ -218,7 +218,9 @@ def empty_value(name: str, field: SystemField, convert: Convert) -> object:
     return empty
 
 
-def row_decoder(columns: Sequence[tuple[str, str, Convert]]) -> Callable[[Row], list[object]]:
+def row_decoder(
+    columns: Sequence[tuple[str, str, Convert]], etag: str = "@odata.etag"
+) -> Callable[[Row], list[object]]:
     """A function from a row to the typed values of ``columns`` (field, name in the row, converter), then the etag.
 
     It raises FieldProblem for a value that does not fit, and for a field that the row lacks: a field that silently
@@ -226,14 +228,14 @@ def row_decoder(columns: Sequence[tuple[str, str, Convert]]) -> Callable[[Row], 
     """
     plan = [(wire, convert) for _, wire, convert in columns]
     fields = {wire: name for name, wire, _ in columns}
-    etag_of = to_text("@odata.etag")
+    etag_of = to_text(etag)
 
     def decode(row: Row) -> list[object]:
         try:
             values = [convert(row[wire]) for wire, convert in plan]
         except KeyError as error:
             raise FieldProblem(fields.get(error.args[0], "?"), None, "is missing in the answer") from None
-        values.append(etag_of(row.get("@odata.etag")))
+        values.append(etag_of(row.get(etag)))
         return values
 
     return decode
@@ -247,7 +249,6 @@ fits: Mapping[str, tuple[type, ...]] = {
     "date": (datetime.date,),
     "timestamp": (datetime.datetime,),
     "uuid": (UUID,),
-    "reference": (UUID,),
 }
 
 
@@ -268,10 +269,10 @@ def plain_json(name: str, field: SystemField, value: object) -> object:
 
 def check_type(name: str, field: SystemField, value: object) -> None:
     """Raise FieldProblem unless ``value`` is None or of the field's type."""
-    allowed = (*fits[field.type], NoneType)
-    confused = {bool: "boolean", datetime.datetime: "timestamp"}.get(type(value), field.type)  # subclasses of others
-    if not isinstance(value, allowed) or confused != field.type:
-        raise FieldProblem(name, value, f"is not of type {field.type}")
+    allowed = (*fits[field.holds], NoneType)
+    confused = {bool: "boolean", datetime.datetime: "timestamp"}.get(type(value), field.holds)  # subclasses of others
+    if not isinstance(value, allowed) or confused != field.holds:
+        raise FieldProblem(name, value, f"is not of type {field.holds}")
 
 
 def utc_text(moment: datetime.datetime) -> str:

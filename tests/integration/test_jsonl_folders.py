@@ -1,0 +1,235 @@
+"""Two folders of JSONL files with the hub between them: keys of several parts, references by numbers and by texts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from replicator.config import Budget, Configuration
+from replicator.connectors import connect
+from replicator.connectors.kinds import settings_of
+from replicator.connectors.protocol import Capabilities, Connector, Key, Page
+from replicator.connectors.wrapped import Wrapped
+from replicator.cycle import Cycle, World
+from replicator.mapping.compiled import compile_folder
+from replicator.mapping.language import EntitySetSpec
+from replicator.solution.generate import create_objects, drop_objects
+from tests.fixtures.hub import SCHEMA
+from tests.fixtures.world import Problems
+
+FILES = {
+    "common/maker.yaml": """\
+entity: maker
+description: Who makes wares.
+key: [code]
+fields:
+  code: {required: true}
+  title: {}
+""",
+    "common/ware.yaml": """\
+entity: ware
+description: What is sold, numbered within an area.
+key: [area, number]
+fields:
+  area: {required: true}
+  number: {type: integer, required: true}
+  title: {}
+  maker: {reference: maker, required: true}
+""",
+    "shop/Makers.yaml": """\
+entity_set: Makers
+description: Makers of the shop.
+key: [id]
+business_key: [code]
+fields:
+  id: {type: integer}
+  code: {}
+  title: {}
+maps:
+  - to: maker
+    fields: {code: code, title: title}
+""",
+    "shop/Wares.yaml": """\
+entity_set: Wares
+description: Wares of the shop.
+key: [area, number]
+fields:
+  area: {}
+  number: {type: integer}
+  title: {}
+  maker: {type: reference, to: [Makers]}
+maps:
+  - to: ware
+    fields: {area: area, number: number, title: title, maker: {reference: maker}}
+""",
+    "books/Producers.yaml": """\
+entity_set: Producers
+description: Makers in the books.
+key: [code]
+fields:
+  code: {}
+  title: {length: 30}
+maps:
+  - from: maker
+    fields: {code: code, title: title}
+""",
+    "books/Items.yaml": """\
+entity_set: Items
+description: Wares in the books.
+key: [area, number]
+fields:
+  area: {}
+  number: {type: integer}
+  title: {}
+  producer: {type: reference, to: [Producers]}
+maps:
+  - from: ware
+    fields: {area: area, number: number, title: title, producer: {reference: maker}}
+""",
+}
+SETS = ("shop/Makers", "shop/Wares", "books/Producers", "books/Items")
+
+
+@dataclass
+class Folders:
+    """The two folders, and a Cycle between them."""
+
+    root: Path
+    cycle: Cycle
+    problems: Problems
+
+    def put(self, name: str, *records: dict[str, Any]) -> None:
+        """Somebody writes a file anew."""
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (self.root / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+    def held(self, name: str) -> list[dict[str, Any]]:
+        """The records in a file."""
+        lines = (self.root / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        return sorted((json.loads(line) for line in lines), key=str)
+
+    def settle(self) -> None:
+        """Work until all is quiet; a further round writes nothing."""
+        self.cycle.once()
+        assert self.problems.found == []
+        before = {name: (self.root / f"{name}.jsonl").stat() for name in SETS}
+        self.cycle.once()
+        assert {name: (self.root / f"{name}.jsonl").stat() for name in SETS} == before
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of the hub."""
+        with self.cycle.connection.begin():
+            return [tuple(row) for row in self.cycle.connection.execute(sa.text(query))]
+
+
+@pytest.fixture
+def folders(hub: sa.Engine, connection: sa.Connection, tmp_path: Path) -> Iterator[Folders]:
+    """A shop and its books, both empty, and a hub made for them."""
+    for name, text in FILES.items():
+        path = tmp_path / "schema" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    shutil.copytree(SCHEMA / "hub", tmp_path / "schema" / "hub")
+    for name in SETS:
+        file = tmp_path / f"{name}.jsonl"
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    compiled = compile_folder(tmp_path / "schema")
+    with connection.begin():
+        drop_objects(connection)
+        for system in compiled.schema.systems:
+            connection.execute(sa.schema.CreateSchema(system))
+        compiled.tables.metadata.create_all(connection)
+        create_objects(connection, compiled, tmp_path / "schema")
+    anything = Budget(count=1_000_000, share=1)
+    problems = Problems()
+    connectors = {
+        name: connect(name, settings_of({"kind": "jsonl", "folder": tmp_path / name})) for name in ("shop", "books")
+    }
+    with ExitStack() as stack:
+        workers = stack.enter_context(ThreadPoolExecutor(2))
+        settings = Configuration(deletes=anything, first_updates=anything)
+        world = World(settings, compiled, hub, connectors, workers, problems, Random(3))
+        yield Folders(tmp_path, Cycle(world, connection), problems)
+
+
+ACME = {"id": 7, "code": "ACME", "title": "Acme"}
+WARES = [
+    {"area": "north", "number": 1, "title": "Anvil", "maker": 7},
+    {"area": "south", "number": 1, "title": "Bell", "maker": 7},
+]
+
+
+def test_records_go_from_folder_to_folder_and_their_references_with_them(folders: Folders) -> None:
+    folders.put("shop/Makers", ACME)
+    folders.put("shop/Wares", *WARES)
+    folders.settle()
+    assert folders.held("books/Producers") == [{"code": "ACME", "title": "Acme"}]
+    assert folders.held("books/Items") == [
+        {"area": each["area"], "number": 1, "title": each["title"], "producer": "ACME"} for each in WARES
+    ]
+
+
+def test_a_change_and_a_delete_find_their_record_by_all_parts_of_its_key(folders: Folders) -> None:
+    folders.put("shop/Makers", ACME)
+    folders.put("shop/Wares", *WARES)
+    folders.settle()
+    folders.put("shop/Wares", WARES[0] | {"title": "Big anvil"})
+    folders.settle()
+    assert [(each["area"], each["title"]) for each in folders.held("books/Items")] == [("north", "Big anvil")]
+
+
+def test_what_points_at_a_maker_waits_until_that_has_come(folders: Folders) -> None:
+    folders.put("shop/Wares", *WARES)
+    folders.settle()
+    assert folders.held("books/Items") == []
+    folders.put("shop/Makers", ACME)
+    folders.settle()
+    assert len(folders.held("books/Items")) == 2
+
+
+def test_a_reference_has_the_type_of_the_key_that_it_points_at(folders: Folders) -> None:
+    folders.put("shop/Makers", ACME)
+    folders.put("shop/Wares", WARES[0])
+    folders.settle()
+    assert folders.rows("select count(*) from books.items i join books.producers p on p.code = i.producer") == [(1,)]
+    assert folders.rows("select data_type from information_schema.columns where table_schema = 'books'"
+                        " and table_name = 'items' and column_name = 'producer'") == [("text",)]  # fmt: skip
+    assert folders.rows("select data_type from information_schema.columns where table_schema = 'shop'"
+                        " and table_name = 'wares' and column_name = 'maker'") == [("bigint",)]  # fmt: skip
+
+
+class Telling(Wrapped):
+    """A system that tells what is gone, with keys of two parts, one of them written in another case."""
+
+    def __init__(self, real: Connector, gone: list[Key]) -> None:
+        super().__init__(real)
+        self.capabilities = Capabilities(changes="delta", conditional_writes=True)
+        self.gone = gone
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        if token is None or entity_set.entity_set != "Wares":
+            return self.real.read(entity_set, token)
+        return iter([Page((), self.gone, token, last=True)])
+
+
+def test_the_deleted_entries_of_a_read_of_changes_carry_keys_of_several_parts(folders: Folders) -> None:
+    folders.put("shop/Makers", ACME)
+    folders.put("shop/Wares", *WARES)
+    folders.settle()
+    folders.put("shop/Wares", WARES[0])
+    world = folders.cycle.world
+    telling = Telling(world.connectors["shop"], [("SOUTH ", 1), ("south", 2)])
+    Cycle(replace(world, connectors={**world.connectors, "shop": telling}), folders.cycle.connection).once()
+    assert folders.problems.found == []
+    assert [each["area"] for each in folders.held("books/Items")] == ["north"]
