@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
@@ -86,6 +88,13 @@ class Write:
 def named(entity_set: EntitySetSpec, key: Key) -> dict[str, object]:
     """A key by the names of its fields."""
     return dict(zip(entity_set.key, key, strict=True))
+
+
+def comparable(key: Key) -> Key:
+    """A key as keys are compared: texts normalised, without outer blanks and case."""
+    return tuple(
+        unicodedata.normalize("NFC", part).strip().casefold() if isinstance(part, str) else part for part in key
+    )
 
 
 Unit: TypeAlias = tuple[Write, ...]
@@ -243,6 +252,22 @@ class Connector(Protocol):
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """The records with these keys, in the same order; None where there is none."""
+
+    def find(self, entity_set: EntitySetSpec, by: Sequence[str], values: Sequence[Key]) -> list[list[Row]]:
+        """For each of ``values`` the records that have them in the fields ``by``, compared as the system compares keys.
+
+        By this a create whose key the system assigns is found when its answer was lost: asked only where it does. What
+        is here reads the whole set; a system that can be asked for a few records overrides it.
+        """
+        decode = self.decoder(entity_set)
+        places = [list(entity_set.fields).index(name) for name in by]
+        found: dict[Key, list[Row]] = {comparable(each): [] for each in values}
+        for page in self.read(entity_set, None):
+            for row in page.rows:
+                with suppress(FieldProblem):
+                    image = decode(row)
+                    found.get(comparable(tuple(image[place] for place in places)), []).append(row)
+        return [found[comparable(each)] for each in values]
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """The system's own description of these sets, in the same order; None where it knows no such set."""

@@ -34,6 +34,11 @@ class UntilStopping(Wrapped):
             rows += self.real.fetch(entity_set, keys[start : start + size])
         return rows
 
+    def find(self, entity_set: EntitySetSpec, by: Sequence[str], values: Sequence[Key]) -> list[list[Row]]:
+        """Records by other fields than the key."""
+        self._go_on()
+        return self.real.find(entity_set, by, values)
+
     def _go_on(self) -> None:
         if self._stopping():
             raise Stopping("the replicator is stopping")

@@ -60,6 +60,10 @@ class Wrapped:
         """Records by key."""
         return self.real.fetch(entity_set, keys)
 
+    def find(self, entity_set: EntitySetSpec, by: Sequence[str], values: Sequence[Key]) -> list[list[Row]]:
+        """Records by other fields than the key."""
+        return self.real.find(entity_set, by, values)
+
     def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
         """From a row to its typed values."""
         return self.real.decoder(entity_set)

@@ -143,9 +143,7 @@ class _Builder:
 
     def _columns(self) -> Iterator[TargetColumn]:
         spec = self.mapping.entity if self.inbound else self.mapping.entity_set.spec
-        missing = [name for name in spec.key if name not in self.mapping.spec.fields]
-        if missing and (self.inbound or len(spec.key) > 1):
-            raise self.mapping.problem(f"the key field '{missing[0]}' is not mapped", "fields")
+        self._check_key()
         for name, field_map in self.mapping.spec.fields.items():
             if self.inbound and field_map.write == "never":
                 raise self.mapping.problem("'write: never' belongs to outbound maps", "fields", name)
@@ -154,6 +152,24 @@ class _Builder:
                 raise self.mapping.problem(f"a field cannot be called '{name}'", "fields", name)
             either = tuple(sorted(self._either(name, field_map)))
             yield TargetColumn(column, name, field_map.write, name in spec.key, self.target.c[column].type, either)
+
+    def _check_key(self) -> None:
+        """All parts of the target's key are mapped, but for those that it assigns, and a single GUID, which is made."""
+        mapped = self.mapping.spec.fields
+        target = self.mapping.entity_set.spec
+        assigned = () if self.inbound else target.assigned
+        key = self.mapping.entity.key if self.inbound else target.key
+        missing = [name for name in key if name not in (*mapped, *assigned)]
+        made = not self.inbound and len(target.key) == 1 and target.fields[target.key[0]].type == "uuid"
+        if missing and not made:
+            raise self.mapping.problem(f"the key field '{missing[0]}' is not mapped", "fields")
+        for name in assigned:
+            if name in mapped:
+                raise self.mapping.problem(f"'{name}' is assigned by the system, and cannot be mapped", "fields", name)
+        for name in target.business_key if assigned else ():
+            if name not in mapped:
+                words = f"'{name}' is not mapped, and a record whose key is assigned is found by its business key"
+                raise self.mapping.problem(words, "fields")
 
     def _either(self, name: str, field_map: FieldMap) -> set[str]:
         """The common fields behind a target field that the maps of this pair bring in and send out."""

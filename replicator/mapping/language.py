@@ -243,10 +243,21 @@ class EntitySetSpec(Spec):
     logical_name: Name | None = Field(default=None, description="The singular name the system uses in references")
     description: str
     key: tuple[Name, ...] = Field(min_length=1, description="The system's own key")
+    assigned: tuple[Name, ...] = Field(default=(), description="Parts of the key that the system gives a new record")
     business_key: tuple[Name, ...] = Field(default=(), description="What people know a record by; default: the key")
     label: tuple[Path, ...] = Field(default=(), description="What messages call a record by; default: the business key")
     fields: dict[Name, SystemField]
     maps: tuple[MapSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_known_by_what_it_is_not_given(self) -> EntitySetSpec:
+        if not set(self.assigned) <= set(self.key):
+            raise ValueError("'assigned' names fields of the key")
+        if self.assigned and (not self.business_key or set(self.assigned) & set(self.business_key)):
+            raise ValueError(
+                "'assigned' needs a 'business_key' without them: a create whose answer is lost is found by it"
+            )
+        return self
 
 
 class ValueMapSpec(Spec):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 import simplejson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from replicator.connectors.protocol import Applied, Image, Operation, Outcome, Postponed, Rejected, Stale, Unknown
+from replicator.connectors.protocol import Applied, Image, Key, Operation, Outcome, Postponed, Rejected, Stale, Unknown
 from replicator.core.crosswalk import link, part_links
 from replicator.core.diff import reports_drift
 from replicator.core.flows import note_success
@@ -83,7 +83,7 @@ class Acknowledgement:
             return
         by_map: dict[str, list[Written]] = defaultdict(list)
         for delivery, outcomes in done:
-            self.result.writes += _became(delivery, "applied")
+            self.result.writes += _became(_with_assigned_keys(delivery, outcomes), "applied")
             for planned, outcome in zip(delivery.writes, outcomes, strict=True):
                 assert isinstance(outcome, Applied)
                 by_map[planned.found.name].append((planned, outcome))
@@ -122,7 +122,7 @@ class Acknowledgement:
         kept = [(planned, outcome) for planned, outcome in written if planned.write.operation != "delete"]
         for (planned, outcome), row in zip(kept, self._known(found, [planned for planned, _ in kept]), strict=True):
             if outcome.image is None or _is_older(planned, outcome, row):
-                unconfirmed.append(planned)
+                unconfirmed.append(_under(planned, outcome.key))
             else:
                 confirmed.append((planned, outcome.image, outcome.etag))
         seen: list[Seen] = [(image, etag) for _, image, etag in confirmed]
@@ -215,6 +215,16 @@ class Acknowledgement:
             self.result.stale.append(delivery)
             return row | {"state": "unknown", "pause": 0 if attempts < 3 else self.pause(attempts)}
         assert_never(worst)
+
+
+def _with_assigned_keys(delivery: Delivery, outcomes: Sequence[Outcome]) -> Delivery:
+    """The delivery, its creates under the keys that the system gave them."""
+    keys = [each.key if isinstance(each, Applied) else None for each in outcomes]
+    return replace(delivery, writes=[_under(planned, key) for planned, key in zip(delivery.writes, keys, strict=True)])
+
+
+def _under(planned: Planned, key: Key | None) -> Planned:
+    return planned if key is None else replace(planned, write=replace(planned.write, key=key))
 
 
 def _became(delivery: Delivery, outcome: str, code: object = None) -> Iterator[WriteOutcome]:

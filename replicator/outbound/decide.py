@@ -78,9 +78,16 @@ class Planned:
         return {
             "map": self.found.name, "record_id": self.record_id, "root_id": self.root_id,
             "operation": self.write.operation,
-            "key": {name: str(value) for name, value in self.write.named_key.items()},
+            "key": in_text(self.write.named_key), **self._known_by(),
             **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
         }  # fmt: skip
+
+    def _known_by(self) -> dict[str, object]:
+        """The business key of a create whose key the target assigns: by that it is looked up."""
+        if None not in self.write.key:
+            return {}
+        given = {**self.write.named_key, **self.write.values}
+        return {"by": in_text({name: given.get(name) for name in self.write.entity_set.business_key})}
 
     @property
     def record(self) -> str | None:
@@ -94,6 +101,12 @@ class Planned:
         if self.row is None or self.write.operation == "create":
             return dict.fromkeys(names)
         return {name: getattr(self.row, f"now_{column_name(name)}") for name in names}
+
+
+def in_text(key: Mapping[str, object]) -> dict[str, str | None]:
+    """A key as it is stored; a part that the target is to assign is None."""
+    plain = {name: value.key[0] if isinstance(value, Reference) else value for name, value in key.items()}
+    return {name: None if value is None else str(value) for name, value in plain.items()}
 
 
 @dataclass
@@ -293,7 +306,13 @@ def _key(found: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) ->
     if operation != "create":
         return tuple(getattr(row, f"now_{column_name(name)}") for name in spec.key)
     mapped = {column.field for column in found.view.columns}
-    return tuple(getattr(row, column_name(name)) if name in mapped else new_key(found, row) for name in spec.key)
+
+    def part(name: str) -> object:
+        if name in mapped:
+            return getattr(row, column_name(name))
+        return None if name in spec.assigned else new_key(found, row)
+
+    return tuple(part(name) for name in spec.key)
 
 
 def _wire(found: CompiledMap, name: str, value: object) -> object:

@@ -21,10 +21,19 @@ from replicator.core.fetch import Found, fetch_each
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine
-from replicator.errors import OF_THE_SYSTEM, CredentialsRefused, ReplicatorError, Stopping, Throttled, Transient
+from replicator.errors import (
+    OF_THE_SYSTEM,
+    CredentialsRefused,
+    ReplicatorError,
+    RequestRefused,
+    Stopping,
+    Throttled,
+    Transient,
+)
 from replicator.hub.lease import leading
 from replicator.hub.sql import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.language import EntitySetSpec
 from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__, "claim")
@@ -127,9 +136,11 @@ class LookUp:
         try:
             for name, some in looked.asked.items():
                 spec = self.compiled.map(name).mapping.entity_set.spec
-                answers = fetch_each(self.connector, spec, [each.key for each in some])
-                for each, answer in zip(some, answers, strict=True):
+                by_key = [each for each in some if None not in each.key]
+                answers = fetch_each(self.connector, spec, [each.key for each in by_key])
+                for each, answer in zip(by_key, answers, strict=True):
                     each.answer = answer
+                self._find(spec, [each for each in some if None in each.key])
         except Stopping:
             raise  # they stay as they are
         except (Transient, CredentialsRefused) as problem:
@@ -143,6 +154,17 @@ class LookUp:
         if of_the_system is not None:
             raise of_the_system
         return len(looked.attempts) - len(looked.troubles)
+
+    def _find(self, spec: EntitySetSpec, created: Sequence[Resolved]) -> None:
+        """What the system was to assign a key to is looked up by its business key."""
+        if not created:
+            return
+        keys = [typed(spec, spec.business_key, each.identity["by"]) for each in created]
+        for each, rows in zip(created, self.connector.find(spec, spec.business_key, keys), strict=True):
+            each.answer = rows[0] if rows else None
+            if len(rows) > 1:
+                words = ", ".join(map(str, each.identity["by"].values()))
+                each.answer = RequestRefused(f"{len(rows)} records of {spec.entity_set} bear the business key {words}")
 
     def _later(self, looked: Looked, record: int, problem: Exception) -> dict[str, object]:
         """The record stays unknown, and is looked up after a pause."""
@@ -233,7 +255,12 @@ def _rejection(each: Resolved, problem: FieldProblem) -> dict[str, object]:
     return {"record_id": each.delivery, "state": "rejected", "reason": reason, "field": problem.field}
 
 
-def typed_key(entity_set: EntitySet, key: Mapping[str, str]) -> Key:
+def typed_key(entity_set: EntitySet, key: Mapping[str, str | None]) -> Key:
     """A stored key with the types of its fields."""
-    spec = entity_set.spec
-    return tuple(from_text(spec.fields[name].holds, key[name]) for name in spec.key)
+    return typed(entity_set.spec, entity_set.spec.key, key)
+
+
+def typed(spec: EntitySetSpec, names: Sequence[str], stored: Mapping[str, str | None]) -> Key:
+    """Stored values of these fields with their types."""
+    values = {name: stored[name] for name in names}
+    return tuple(None if text is None else from_text(spec.fields[name].holds, text) for name, text in values.items())

@@ -87,6 +87,18 @@ def test_each_way_in_which_a_system_may_disagree_is_a_finding_of_its_own(systems
     assert twice == "two records may bear the same productnumber"
 
 
+def test_what_schema_asks_of_a_system_that_cannot_do_it_is_a_finding(systems: Systems) -> None:
+    world = systems.cycle.world
+    told = Report()
+    weak = Saying(world.connectors["ops"], "", lambda each: each)
+    weak.capabilities = replace(weak.capabilities, atomic_units=False, conditional_writes=False)
+    preflight_systems.check(world.compiled, weak, told)
+    assert [note.what for note in told.findings] == [
+        "quote_line > ops.CDSSalesQuotationLines sends parts with their root, and it cannot write several at once"
+    ]
+    assert any("who writes last wins" in note.what for note in told.information)
+
+
 def be_away() -> None:
     raise SystemUnavailable("ops: 503")
 

@@ -37,6 +37,10 @@ class PlannedWrite:
     request: int = 0
 
 
+ASSIGNED = "(assigned)"
+"""In the place of a key that the system gives a new record."""
+
+
 def describe(delivery: Delivery) -> list[PlannedWrite]:
     """The writes of a delivery, each with its fingerprint."""
     root = _root(delivery.writes)
@@ -53,7 +57,7 @@ def _root(writes: Sequence[Planned]) -> str:
 def _describe(planned: Planned, flow: str, of_root: str | None) -> PlannedWrite:
     write, mapping = planned.write, planned.found.mapping
     record = of_root if planned.found.root is None else f"{of_root or ''} {planned.record or ''}".strip()
-    key = {name: str(value) for name, value in write.named_key.items()}
+    key = {name: ASSIGNED if value is None else str(value) for name, value in write.named_key.items()}
     return PlannedWrite(mapping.system, planned.found.name, flow, write.operation, record, key, _fields(planned))
 
 

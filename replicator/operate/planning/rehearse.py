@@ -5,6 +5,7 @@ Each planned write counts as landed, stored exactly as it would be sent, so that
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.connectors.protocol import Applied, Connector, Image, Key, Outcome, Reference, Row, Unit
+from replicator.connectors.protocol import Applied, Connector, Image, Key, Outcome, Reference, Row, Unit, Write, named
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle, Watcher, World
 from replicator.errors import ReplicatorError, Transient
@@ -107,6 +108,7 @@ class Stage(Wrapped):
         super().__init__(real)
         self.recorder = recorder
         self._stored: dict[tuple[str, ...], Image | None] = {}
+        self._created = 0
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """As the system is, but for what was written in the imagination."""
@@ -131,12 +133,24 @@ class Stage(Wrapped):
 
     def _answer(self, planned: Planned) -> Outcome:
         write = planned.write
-        image: Image | None = None
         if write.operation != "delete":
             sent = {name: _held(value) for name, value in write.values.items()}
-            image = {**planned.before, **write.named_key, **sent}
-        self._stored[_address(write.entity_set, write.key)] = image
-        return Applied(image, None)
+            key = self._imagined_key(write)
+            image = {**planned.before, **named(write.entity_set, key), **sent}
+            self._stored[_address(write.entity_set, key)] = image
+            return Applied(image, None, key)
+        self._stored[_address(write.entity_set, write.key)] = None
+        return Applied(None, None)
+
+    def _imagined_key(self, write: Write) -> Key:
+        """The key, with something that no record has in the place of what the system would assign."""
+        self._created += 1
+        made = {"uuid": uuid.UUID(int=self._created), "integer": -self._created}
+        kinds = [write.entity_set.fields[name].holds for name in write.entity_set.key]
+        return tuple(
+            made.get(kind, f"(assigned {self._created})") if part is None else part
+            for kind, part in zip(kinds, write.key, strict=True)
+        )
 
 
 def _held(value: object) -> object:

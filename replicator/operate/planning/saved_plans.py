@@ -19,7 +19,7 @@ from replicator.hub.lease import holding_off, leading
 from replicator.hub.sql import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import column_name
-from replicator.operate.planning.planned_writes import PlannedWrite, describe, known_by, plain
+from replicator.operate.planning.planned_writes import ASSIGNED, PlannedWrite, describe, known_by, plain
 from replicator.operate.planning.rehearse import Hearing, Plan
 from replicator.outbound.acknowledge import worst_of
 from replicator.outbound.decide import Delivery
@@ -74,7 +74,7 @@ def keys_of(compiled: Compiled, writes: Sequence[PlannedWrite]) -> Callable[[Com
     """The keys that were planned for new records, so that what points at them is written as planned."""
     keys: dict[str, str] = {}
     for each in writes:
-        if each.operation == "create" and len(each.key) == 1:
+        if each.operation == "create" and len(each.key) == 1 and ASSIGNED not in each.key.values():
             names = compiled.map(each.flow).mapping.entity_set.business_key
             values = {name: each.fields.get(name, [None, None])[1] for name in names}
             if any(value is not None for value in values.values()):

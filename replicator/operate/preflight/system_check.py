@@ -47,6 +47,9 @@ def _abilities(compiled: Compiled, connector: Connector) -> Iterator[tuple[str, 
     able = connector.capabilities
     outward = [each for each in compiled.maps if each.mapping.direction == "out"]
     here = [each for each in outward if each.mapping.system == connector.name]
+    for entity_set in compiled.schema.sets_of(connector.name):
+        if entity_set.spec.assigned and not able.assigns_keys:
+            yield f"it assigns no keys, and {entity_set} says it does", "map all parts of the key"
     for each in here if not able.atomic_units else ():
         if each.root:
             yield f"{each.name} sends parts with their root, and it cannot write several at once", "leave the map out"
