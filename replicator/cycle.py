@@ -26,6 +26,7 @@ from replicator.errors import OF_THE_LEAD, OF_THE_SYSTEM, ReplicatorError, Schem
 from replicator.hub.changefeed import OpenWindow, open_window
 from replicator.hub.lease import Lease, lead_on, leading
 from replicator.inbound.merge import MergeResult, Merges
+from replicator.inbound.pace import due
 from replicator.inbound.snapshot import SnapshotResult, Snapshots
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import EntitySet
@@ -174,14 +175,17 @@ class Cycle:
     def read(
         self, systems: Sequence[str] | None = None, *, whole: bool = False, only: Collection[str] | None = None
     ) -> bool:
-        """Read every entity set of the systems; whether anything had changed. A set that fails stops no other.
+        """Read the entity sets of all systems; whether anything had changed. A set that fails stops no other.
 
+        With ``systems`` it is a poll of these: each set is read as often as its file says (``every``).
         A system that fails as a whole is told once, and its other sets are not asked for.
         ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted.
         """
         changed = False
+        polled = systems is not None and only is None and not whole
         for name in systems if systems is not None else list(self.world.connectors):
             compiled = self.world.compiled
+            only = due(self.connection, compiled.schema, name) if polled else only
             snapshots = Snapshots(self.connection, compiled.tables, self._connectors[name], compiled, self.ids)
             wanted = [each for each in compiled.schema.reading_order(name) if only is None or str(each) in only]
             changed |= self._read_sets(snapshots, wanted, whole=whole)

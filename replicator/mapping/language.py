@@ -18,6 +18,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max
 Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 Scalar = bool | int | Decimal | datetime.datetime | datetime.date | str
 Write = Literal["always", "on create", "never"]
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Spec(BaseModel):
@@ -246,8 +247,16 @@ class EntitySetSpec(Spec):
     assigned: tuple[Name, ...] = Field(default=(), description="Parts of the key that the system gives a new record")
     business_key: tuple[Name, ...] = Field(default=(), description="What people know a record by; default: the key")
     label: tuple[Path, ...] = Field(default=(), description="What messages call a record by; default: the business key")
+    every: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")] | None = Field(
+        default=None, description="How often it is read, as 30s, 5m, 2h, 1d; default: at every poll"
+    )
     fields: dict[Name, SystemField]
     maps: tuple[MapSpec, ...] = ()
+
+    @property
+    def every_seconds(self) -> int:
+        """Seconds between two reads; 0 for every poll."""
+        return int(self.every[:-1]) * _SECONDS[self.every[-1]] if self.every else 0
 
     @model_validator(mode="after")
     def _is_known_by_what_it_is_not_given(self) -> EntitySetSpec:

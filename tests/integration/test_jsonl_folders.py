@@ -265,6 +265,57 @@ def test_a_plan_shows_that_a_key_is_assigned_and_once_does_what_it_says(folders:
     assert len(folders.held("books/Items")) == 2
 
 
+class Asked(Wrapped):
+    """A system that remembers which of its entity sets were read."""
+
+    def __init__(self, real: Connector) -> None:
+        super().__init__(real)
+        self.read_sets: list[str] = []
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        self.read_sets.append(entity_set.entity_set)
+        return self.real.read(entity_set, token)
+
+
+def test_a_poll_reads_an_entity_set_as_often_as_its_file_says(folders: Folders) -> None:
+    world = folders.cycle.world
+    schema = world.compiled.schema
+    makers = schema.entity_sets["shop", "Makers"]
+    slow = replace(makers, spec=makers.spec.model_copy(update={"every": "5m"}))
+    paced = replace(schema, entity_sets={**schema.entity_sets, ("shop", "Makers"): slow})
+    shop = Asked(world.connectors["shop"])
+    slowly = replace(
+        world, connectors={**world.connectors, "shop": shop}, compiled=replace(world.compiled, schema=paced)
+    )
+    cycle = Cycle(slowly, folders.cycle.connection)
+
+    def polled(after: str) -> list[str]:
+        folders.rows(f"select set_config('sync.now', cast(now() + interval '{after}' as text), false)")
+        shop.read_sets.clear()
+        cycle.read(["shop"])
+        return list(dict.fromkeys(shop.read_sets))  # one whose token has expired is read again
+
+    assert polled("0 s") == ["Makers", "Wares"], "what was never read is due"
+    assert polled("4 min") == ["Wares"]
+    assert polled("6 min") == ["Makers", "Wares"]
+    assert polled("7 min") == ["Wares"]
+    with cycle.connection.begin():
+        cycle.connection.execute(
+            sa.text("insert into sync.refetch (system, entity_set, record_id, at) values ('shop', 'Makers', 0, now())")
+        )
+    assert polled("8 min") == ["Makers", "Wares"], "somebody asked for it"
+    folders.put("shop/Makers", ACME)
+    (folders.root / "shop/Makers.jsonl").rename(folders.root / "away")
+    assert polled("14 min") == ["Makers", "Wares"]
+    assert polled("15 min") == ["Makers", "Wares"], "what could not be read is tried at every poll"
+    (folders.root / "away").rename(folders.root / "shop/Makers.jsonl")
+    assert polled("16 min") == ["Makers", "Wares"]
+    assert polled("17 min") == ["Wares"]
+    shop.read_sets.clear()
+    cycle.once()
+    assert set(shop.read_sets) == {"Makers", "Wares"}, "who calls for it reads all"
+
+
 class Telling(Wrapped):
     """A system that tells what is gone, with keys of two parts, one of them written in another case."""
 

@@ -116,6 +116,7 @@ FAULTS = [
         ("Beside", "the key of Herds is FarmCode, HerdNumber", "'repeats'"),
         1,
     ),
+    Fault("a pace that is none", FARMS, "key: [farmid]", "key: [farmid]\nevery: often", ("every: does not fit",), 1),
     Fault("an empty key", FARM, "key: [code]", "key: []", ("key", "at least 1")),
     Fault(
         "an entity that does not exist",

@@ -1,0 +1,14 @@
+-- name: resting
+-- Entity sets that were read less than so many seconds ago, and of which nobody wants anything before their time.
+select e.entity_set
+from sync.entity_set e
+join unnest(cast(:names as text[]), cast(:seconds as bigint[])) as paced(entity_set, seconds) using (entity_set)
+where e.system = :system and e.problem is null
+  and e.read_at > sync.now() - make_interval(secs => paced.seconds)
+  and not exists (
+      select from sync.refetch r where r.system = e.system and r.entity_set = e.entity_set
+  )
+  and not exists (
+      select from sync.proposed_delete p
+      where p.system = e.system and p.entity_set = e.entity_set and p.state in ('proposed', 'approved')
+  );
