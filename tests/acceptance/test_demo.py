@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from replicator.hub.states import COLUMNS
 from tests.fixtures.commands import Workplace
 
 ENDS = {
@@ -20,8 +21,7 @@ ENDS = {
     "sales.quotedetails > quote_line": {"mirrored": 40, "in_step": 40},
     "quote > ops.CDSSalesQuotationHeaders": {"mirrored": 13, "in_step": 13, "not_eligible": 2},  # QU-0014, QU-0015
 }
-COUNTS = ("mirrored", "in_step", "pending", "in_flight", "blocked", "failed", "rejected", "not_eligible", "reported",
-          "held", "conflicts", "skipped", "observed")  # fmt: skip
+COUNTS = ("mirrored", "in_step", *COLUMNS)
 LEFT_OVER = (
     "rejected      account > ops.CustomersV3  AC-0091",
     "not eligible  quote > ops.CDSSalesQuotationHeaders  QU-0014",

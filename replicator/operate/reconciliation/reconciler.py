@@ -142,7 +142,7 @@ def explain(row: Mapping[str, Any]) -> dict[str, Any]:
         "record": row["record"],
         "where": where,
         "key": row["system_key"],
-        "map": row["map"] or row["flow"],
+        "flow": row["map"] or row["flow"],
         "action": row["action"],
         "fields": {name: {"held": pair[0], "wanted": pair[1]} for name, pair in (row["fields"] or {}).items()},
         "version": None if row["version"] is None else {"known": row["version"][0], "now": row["version"][1]},
