@@ -94,6 +94,7 @@ def shown(parameters: Mapping[str, Any]) -> str:
     if "/" in host:
         kept |= {"host": host} | ({"port": port} if port else {})
         host = port = ""
+    host = f"[{host}]" if ":" in host else host
     place = f"{user}@{host}" if user else host
     query = f"?{urlencode(kept, safe='/')}" if kept else ""
     return f"postgresql://{place}{':' + port if port else ''}/{database}{query}"
@@ -103,11 +104,10 @@ def shown(parameters: Mapping[str, Any]) -> str:
 def reach(address: HubAddress) -> Iterator[Session]:
     """A session on whatever database is there. Raises HubUnavailable, or HubMismatch where the server is too old."""
     found = parameters(address)
+    # Ours win over those of the URL, as in the daemon's sessions.
+    own = {"options": OPTIONS, "application_name": WORK.name, "connect_timeout": WORK.wait_seconds}
     try:
-        connection = psycopg.connect(
-            **{"connect_timeout": WORK.wait_seconds} | found, options=OPTIONS, application_name=WORK.name,
-            autocommit=True, prepare_threshold=None,
-        )  # fmt: skip
+        connection = psycopg.connect(**{**found, **own}, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as problem:
         raise unreachable(shown(found), problem) from problem
     with connection:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import httpx2
 import pytest
+from sqlalchemy import make_url
 
 from replicator import __version__
 from replicator.cli.main import COMMANDS, main
@@ -165,6 +166,14 @@ def test_a_hub_of_another_program_is_refused_with_what_to_do(
         assert told.code == 1
         assert all(each in told.err for each in words), told.err
     assert in_hub(workplace, "select scope from sync.pause") == []
+
+
+def test_what_the_url_says_of_the_session_is_no_obstacle(workplace: Workplace) -> None:
+    url = make_url(workplace.environment["HUB_URL"]).update_query_dict(
+        {"options": "-c jit=on", "application_name": "me", "connect_timeout": "5"}
+    )
+    told = workplace.tell("status", HUB_URL=url.render_as_string(hide_password=False))
+    assert told.code == 3, "nothing was read yet"
 
 
 def test_psql_opens_a_hub_of_another_program_too(workplace: Workplace) -> None:

@@ -79,6 +79,7 @@ def test_the_hub_is_shown_without_passwords(file: Path) -> None:
     assert shown(parameters(HubAddress("postgres://hub@/hub?host=/run/pg&port=5432", file))) == (
         "postgresql://hub@/hub?host=/run/pg&port=5432"
     )
+    assert shown(parameters(HubAddress("postgresql://[::1]:5433/hub", file))) == "postgresql://[::1]:5433/hub"
 
 
 @pytest.mark.parametrize("password", ["a secret", "50%", "50%zz", "ge#heim", "wo?", "ä", "a+b", "a%20b", "a:b"])
