@@ -17,11 +17,13 @@ python=${PYTHON:-python3}
     echo "  next: set PYTHON to a newer one, for example PYTHON=python3.12 $0" >&2
     exit 1
 }
-# An environment with the tools has all that the program needs, too. The kinds of systems are those that were installed.
+# An environment with the tools has all that the program needs, too. What the project itself says when it is installed
+# (the kinds of systems, for one) stands before the settings of the tools.
+project() { sed '/^\[tool/,$d' pyproject.toml; }
 stamp=.venv/installed
 for enough in "${locks[*]}" "requirements.txt requirements-dev.txt"; do
     # shellcheck disable=SC2086
-    if [ -f "$stamp" ] && cat pyproject.toml requirements-build.txt $enough | cmp -s - "$stamp"; then
+    if [ -f "$stamp" ] && { project; cat requirements-build.txt $enough; } | cmp -s - "$stamp"; then
         exit 0
     fi
 done
@@ -36,4 +38,4 @@ pip uninstall --quiet --yes setuptools  # an old one, which Python 3.11 brings a
 pip install --no-deps --require-hashes --target .venv/build -r requirements-build.txt
 PYTHONPATH=.venv/build pip install --no-deps --no-build-isolation --editable .
 rm -r .venv/build
-cat pyproject.toml requirements-build.txt "${locks[@]}" > "$stamp"
+{ project; cat requirements-build.txt "${locks[@]}"; } > "$stamp"

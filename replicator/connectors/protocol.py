@@ -283,7 +283,7 @@ class Connector(Protocol):
     def wait_for_change(self, seconds: float) -> bool:
         """Wait at most so long for the system to say that something changed; whether it did.
 
-        It says *read now* and nothing else. Called only where ``capabilities.pushes``, from a thread of its own.
+        It says *read now* and nothing else. For systems with ``capabilities.pushes``, from a thread of its own.
         """
         return False
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Budget
-from replicator.connectors.protocol import Connector, Key, Page
+from replicator.connectors.protocol import Connector, Key, Page, tells_deletes
 from replicator.core.fetch import Refusal
 from replicator.core.mirror import known, remove, set_origin, take_turns
 from replicator.core.quarantine import KEY_SEPARATOR, Quarantine, key_of
@@ -74,12 +74,17 @@ class Snapshots:
         return Quarantine(self.connection, entity_set, self.connector, self.compiled, self.ids)
 
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> SnapshotResult:
-        """Read the set (only what changed, where its system can tell) and bring the mirror up to it."""
+        """Read the set (only what changed, where its system can tell) and bring the mirror up to it.
+
+        Where a read of changes tells no deletes, it is read whole once a day.
+        """
         names = {"system": entity_set.system, "entity_set": entity_set.name}
         with leading(self.connection):
             position = self.connection.execute(_sql["position"], names).one_or_none()
             wanted = resync_requests.asked(self.connection, names)
-        token = position.token if position is not None and not (whole or wanted.whole) else None
+        blind = self.connector.capabilities.changes not in (*tells_deletes, "whole")
+        whole = whole or wanted.whole or (blind and position is not None and position.whole_is_old)
+        token = position.token if position is not None and not whole else None
         try:
             try:
                 taken = self._take(entity_set, token, budget, wanted.records)

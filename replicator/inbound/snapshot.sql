@@ -3,8 +3,9 @@
 select pg_current_snapshot()::text;
 
 -- name: position
--- How far the entity set has been read.
-select token, whole_at from sync.entity_set where system = :system and entity_set = :entity_set;
+-- How far the entity set has been read, and whether it was last read whole more than a day ago.
+select token, whole_at < sync.now() - interval '1 day' as whole_is_old
+from sync.entity_set where system = :system and entity_set = :entity_set;
 
 -- name: keep_position
 -- The set was read; the token moves on in the transaction that stored what was read.

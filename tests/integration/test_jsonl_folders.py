@@ -316,6 +316,31 @@ def test_a_poll_reads_an_entity_set_as_often_as_its_file_says(folders: Folders) 
     assert set(shop.read_sets) == {"Makers", "Wares"}, "who calls for it reads all"
 
 
+class Sweeping(Wrapped):
+    """A system that shows what was changed, and never what is gone."""
+
+    def __init__(self, real: Connector) -> None:
+        super().__init__(real)
+        self.capabilities = Capabilities(changes="sweep", conditional_writes=True)
+
+    def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
+        return self.real.read(entity_set, None) if token is None else iter([Page((), (), token, last=True)])
+
+
+def test_where_changes_tell_no_deletes_the_set_is_read_whole_once_a_day(folders: Folders) -> None:
+    folders.put("shop/Makers", ACME)
+    folders.put("shop/Wares", *WARES)
+    folders.settle()
+    world = folders.cycle.world
+    sweeping = Sweeping(world.connectors["shop"])
+    cycle = Cycle(replace(world, connectors={**world.connectors, "shop": sweeping}), folders.cycle.connection)
+    folders.put("shop/Wares", WARES[0])
+    for after, areas in (("23 hours", ["north", "south"]), ("25 hours", ["north"])):
+        folders.rows(f"select set_config('sync.now', cast(now() + interval '{after}' as text), false)")
+        cycle.once()
+        assert [each["area"] for each in folders.held("books/Items")] == areas
+
+
 class Telling(Wrapped):
     """A system that tells what is gone, with keys of two parts, one of them written in another case."""
 
