@@ -249,6 +249,23 @@ def test_a_record_whose_number_was_never_told_is_found_by_its_business_key(folde
     assert folders.rows("select count(*) from sync.delivery") == [(0,)]
 
 
+def test_of_several_records_that_bear_the_business_key_none_is_taken_for_the_one_that_was_created(
+    folders: Folders,
+) -> None:
+    folders.put("shop/Makers", ACME, {"code": "M2", "title": "Other"})
+    world = folders.cycle.world
+    losing = Losing(world.connectors["books"])
+    Cycle(replace(world, connectors={**world.connectors, "books": losing}), folders.cycle.connection).once()
+    assert folders.rows("select distinct state from sync.delivery") == [("unknown",)]
+    folders.put("books/Producers", *folders.held("books/Producers"), {"id": 9, "code": "acme ", "title": "Acme"})
+    folders.rows("select set_config('sync.now', cast(now() + interval '1 hour' as text), false)")
+    folders.cycle.once()
+    ((state, reason),) = folders.rows("select state, reason from sync.delivery where record = 'ACME'")
+    assert state == "unknown"
+    assert "2 records of Producers bear the business key ACME" in reason
+    assert len(folders.held("books/Producers")) == 3
+
+
 def test_a_plan_shows_that_a_key_is_assigned_and_once_does_what_it_says(folders: Folders) -> None:
     folders.put("shop/Makers", ACME)
     folders.put("shop/Wares", *WARES)
