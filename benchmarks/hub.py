@@ -21,7 +21,6 @@ from replicator.mapping.schema import load
 from replicator.solution.generate import create_objects
 
 _HERE = Path(__file__).resolve().parent
-_SCHEMA = _HERE.parent / "schema"
 _EXPLAIN = {
     "session_preload_libraries": "auto_explain",
     "auto_explain.log_min_duration": "100ms",
@@ -94,7 +93,7 @@ def make_hub(connection: sa.Connection, model: Compiled) -> None:
     for table in (replication_tables.change, *model.tables.images.values()):
         partition = sql.SQL("create table log.{} partition of log.{} default")
         driver.execute(partition.format(sql.Identifier(f"{table.name}_default"), sql.Identifier(table.name)))
-    create_objects(connection, model, _SCHEMA)
+    create_objects(connection, model)
 
 
 def settle_down(engine: sa.Engine) -> None:

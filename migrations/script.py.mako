@@ -12,16 +12,6 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 
 
-class PostgresType(sa.types.UserDefinedType):
-    """A type of PostgreSQL that SQLAlchemy does not know."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def get_col_spec(self, **_):
-        return self.name
-
-
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}
 

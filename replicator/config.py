@@ -30,9 +30,6 @@ from replicator.mapping.language import Scalar
 from replicator.mapping.yaml_source import Document, Location, read
 
 SCHEMA = Path("schema")
-SHIPPED_SCHEMA = Path(__file__).resolve().parent.parent / "schema"
-"""The schema folder beside the program."""
-
 
 _url = TypeAdapter(AnyHttpUrl)
 _THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1"))
@@ -224,6 +221,11 @@ class Configuration(Settings):
             return ConfigurationError(f"{'.'.join(map(str, at))}: {message}")
         return self._document.problem(message, at)
 
+    @property
+    def solution(self) -> Path:
+        """The folder of the solution: there ``schema/`` lies, and beside it ``alembic.ini`` and ``migrations/``."""
+        return self.schema_folder.parent
+
     def delete_budget(self, system: str, entity_set: str) -> Budget:
         """The budget of one entity set."""
         return self.delete_budgets.get(f"{system}.{entity_set}", self.deletes)
@@ -245,11 +247,6 @@ class _ConsoleAlone(_Part):
 
 class _SchemaAlone(_Part):
     schema_folder: Path = Field(default=SCHEMA, alias="schema")
-
-
-def commented_file() -> str:
-    """A configuration to start from: it fits the shipped schema, so it lies there."""
-    return (SHIPPED_SCHEMA / FILE).read_text(encoding="utf-8")
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -279,8 +276,8 @@ def load_schema_folder(path: Path | None = None, environment: Mapping[str, str] 
     """Only where ``schema/`` is."""
     document = _document(path, environment)
     if document is None:
-        return _resolve_schema(SCHEMA, Path.cwd())
-    return _resolve_schema(document.parse(_SchemaAlone).schema_folder, document.path.resolve().parent)
+        return Path.cwd() / SCHEMA
+    return document.path.resolve().parent / document.parse(_SchemaAlone).schema_folder
 
 
 def _document(path: Path | None, environment: Mapping[str, str]) -> Document | None:
@@ -294,10 +291,4 @@ def _resolve_hub(hub: HubSettings, base: Path, environment: Mapping[str, str]) -
 
 def _resolve(found: Configuration, base: Path, environment: Mapping[str, str]) -> Configuration:
     hub = _resolve_hub(found.hub, base, environment)
-    return found.model_copy(update={"hub": hub, "schema_folder": _resolve_schema(found.schema_folder, base)})
-
-
-def _resolve_schema(folder: Path, base: Path) -> Path:
-    schema = base / folder
-    # Installed beside the program, for a configuration kept elsewhere.
-    return schema if schema.exists() or folder.is_absolute() else SHIPPED_SCHEMA
+    return found.model_copy(update={"hub": hub, "schema_folder": base / found.schema_folder})

@@ -51,7 +51,7 @@ def hub_of(
     """The hub of a configuration, opened in this role and not yet checked."""
     compiled = compile_folder(configuration.schema_folder)
     with engine_of(configuration, role=role, sessions=sessions) as engine:
-        yield MigrationTarget(engine, compiled, configuration.schema_folder)
+        yield MigrationTarget(engine, compiled, configuration.solution)
 
 
 def schema_of(folder: Path, engine: sa.Engine) -> Compiled | Terminal:

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from replicator.cli import terminal
 from replicator.cli.progress import TerminalWatcher
-from replicator.config import SHIPPED_SCHEMA, Configuration, commented_file, load
+from replicator.config import Configuration, load
 from replicator.daemon import Daemon
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub import embedded
@@ -30,6 +30,7 @@ from replicator.opening import hub_of, open_world
 from replicator.operate import views
 from replicator.sandbox.host import Host
 from replicator.sandbox.sample import generate
+from replicator.solution import shipped
 from replicator.solution.migrate import migrate
 
 _PATIENCE = 120.0
@@ -83,13 +84,12 @@ class Demo:
         self._stack.callback(self._end)
 
     def _configure(self) -> Configuration:
-        template = commented_file()
+        self.file = shipped.write(self.folder, force=True)
+        template = self.file.read_text(encoding="utf-8")
         for written, name in (("http://127.0.0.1:8081", "sales"), ("http://127.0.0.1:8082", "ops")):
             template = template.replace(written, self.host.urls[name])
-        self.file = self.folder / "replicator.yaml"
         self.file.write_text(template, encoding="utf-8")
-        found = load(self.file, {})
-        return found.model_copy(update={"schema_folder": SHIPPED_SCHEMA})
+        return load(self.file, {})
 
     def play(self) -> None:
         """Start the daemon, let people change things in both systems, and show how everything stands."""

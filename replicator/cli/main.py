@@ -91,9 +91,16 @@ COMMANDS: Mapping[str, Entry] = {
         "Send a message to everybody who is told when something goes wrong, to see that it arrives.",
     ),
     "console": Entry("console", "console", "Serve the web console until SIGTERM or Ctrl-C."),
-    "init": Entry("migrations", "init", "Write a commented configuration to PATH (default: replicator.yaml)."),
+    "init": Entry("migrations", "init", "Write a complete solution to FOLDER: configuration, schema, migrations."),
     "migrate": Entry(
-        "migrations", "migrate_command", "Bring the hub's database to this version: tables, triggers, views."
+        "migrations",
+        "migrate_command",
+        "Bring the hub's database to this version and this solution: tables, triggers, views.",
+    ),
+    "revise": Entry(
+        "migrations",
+        "revise",
+        "Write the solution's next revision: what schema/ describes and the hub's tables do not have.",
     ),
     "plan": Entry("plan", "plan_command", "Show every write that would be made, in order, and send nothing."),
     "reconcile": Entry(
@@ -157,7 +164,7 @@ def main() -> None:
     """Keep a CRM and an ERP in step through a common-data PostgreSQL hub.
 
     \b
-    Start:   replicator init; replicator migrate; replicator run
+    Start:   replicator init FOLDER; there: replicator migrate; replicator run
     Try it:  replicator demo
     """
     logging.getLogger("httpx2").setLevel(logging.WARNING)

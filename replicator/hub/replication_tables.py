@@ -331,7 +331,9 @@ hub = sa.Table(
         comment="Of the text of all generated objects; a program that would make others refuses to work",
     ),
     sa.Column("version", sa.Text, nullable=False, comment="The program that made the generated objects"),
-    sa.Column("objects_hash", sa.Text, nullable=False, comment="Repeats schema_hash"),
+    sa.Column(
+        "product_hash", sa.Text, nullable=False, comment="Of the program's own SQL and revisions, whatever schema/ says"
+    ),
     sa.Column("at", _time, nullable=False, server_default=_now, comment="When they were made"),
     schema="sync",
     comment="What the hub was compiled from; one row",

@@ -16,9 +16,9 @@ from replicator.mapping.language import CommonEntity, CommonField, EntitySetSpec
 from replicator.mapping.yaml_source import Document, read
 
 Spec = TypeVar("Spec", bound=BaseModel)
-COMMON, VALUES, HUB = "common", "values", "hub"
+COMMON, VALUES = "common", "values"
 _OWN_COLUMNS = {"id", "etag"}
-reserved_schemas = {COMMON, VALUES, HUB, "log", "desired", "sync", "public", "information_schema"}
+reserved_schemas = {COMMON, VALUES, "log", "desired", "sync", "public", "information_schema"}
 
 
 def column_name(field_name: str) -> str:

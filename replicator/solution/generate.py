@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
-from replicator.hub import states
+from replicator.hub import program, states
 from replicator.hub.replication_tables import conflict, delivery, hub, map_, quarantine
 from replicator.hub.replication_tables import entity_set as read_state
 from replicator.mapping.compiled import Compiled, CompiledMap
@@ -55,9 +54,9 @@ def drop_objects(connection: sa.Connection) -> None:
     execute(connection, DROP)
 
 
-def create_objects(connection: sa.Connection, compiled: Compiled, folder: Path) -> None:
-    """Make every generated object, note the maps, and note what the hub was compiled from."""
-    base, views = list(_base_texts(compiled, folder / "hub")), list(_view_texts(compiled, folder / "hub"))
+def create_objects(connection: sa.Connection, compiled: Compiled) -> None:
+    """Make every generated object, note the maps, and note what the hub was compiled from and by."""
+    base, views = list(_base_texts(compiled)), list(_view_texts(compiled))
     for text in base:
         execute(connection, text)
     check_expressions(connection, compiled)
@@ -66,33 +65,36 @@ def create_objects(connection: sa.Connection, compiled: Compiled, folder: Path) 
     _note_maps(connection, compiled)
     digest = _digest([*base, *views])
     connection.execute(hub.delete())
-    connection.execute(hub.insert().values(schema_hash=digest, version=__version__, objects_hash=digest))
+    row = {"schema_hash": digest, "version": __version__, "product_hash": program.product_hash()}
+    connection.execute(hub.insert().values(row))
 
 
-def schema_hash(compiled: Compiled, folder: Path) -> str:
+def schema_hash(compiled: Compiled) -> str:
     """What a hub made from this schema notes in ``sync.hub``."""
-    return _digest([*_base_texts(compiled, folder / "hub"), *_view_texts(compiled, folder / "hub")])
+    return _digest([*_base_texts(compiled), *_view_texts(compiled)])
 
 
 def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def _base_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
+def _base_texts(compiled: Compiled) -> Iterator[str]:
     """The SQL of what the views are made on, in order: schema, functions and triggers."""
     yield "create schema desired"
     yield "comment on schema desired is 'What common and each system should hold, by map'"
-    yield _text(hub_folder, "functions")
+    yield _text("functions")
     yield "set local client_min_messages = warning"
     yield "select log.make_partitions()"
-    template = (hub_folder / "capture.sql").read_text(encoding="utf-8")
+    template = program.sql("capture")
     for table in compiled.tables.captured:
         yield fill(template, capture_values(table))
     for table in compiled.tables.metadata.tables.values():
-        yield from _column_comments(f"{_quote(table.schema or '')}.{_quote(table.name)}", table.columns)
+        name = f"{_quote(table.schema or '')}.{_quote(table.name)}"
+        yield " ".join(("comment on table", name, "is", _literal(table.comment)))
+        yield from _column_comments(name, table.columns)
 
 
-def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
+def _view_texts(compiled: Compiled) -> Iterator[str]:
     """The SQL of all other generated objects, in order."""
     for found in compiled.maps:
         name = f"desired.{_quote(found.mapping.view_name)}"
@@ -106,8 +108,8 @@ def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
         yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
     yield create_view("sync.state", _states())
     yield "comment on view sync.state is 'How a record may stand that is not in step, and what follows from it'"
-    yield _text(hub_folder, "views")
-    yield _text(hub_folder, "decisions")
+    yield _text("views")
+    yield _text("decisions")
     yield create_view("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
     yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
@@ -129,12 +131,12 @@ def _view_texts(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     yield "comment on column sync.duplicates.linked is 'Those among mirror_ids that are paired with a common record'"
     yield " ".join((record_names.FIND, "$find$", body(record_names.find(compiled)), "$find$"))
     yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
-    yield from _explaining(compiled, hub_folder)
-    yield _text(hub_folder, "comments")
-    yield roles(compiled, hub_folder)
+    yield from _explaining(compiled)
+    yield _text("comments")
+    yield roles(compiled)
 
 
-def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
+def _explaining(compiled: Compiled) -> Iterator[str]:
     """Where a record is and was, why it is not where it should be, and how it came to be as it is."""
     yield create_view("sync.captured", record_locations.captured(compiled))
     yield "comment on view sync.captured is 'The captured tables, their before-images, and the column of their label'"
@@ -145,12 +147,12 @@ def _explaining(compiled: Compiled, hub_folder: Path) -> Iterator[str]:
     yield " ".join((record_locations.FIND_GONE, "$find$", body(record_locations.find_gone(compiled)), "$find$"))
     yield "comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant'"
     for name in ("places", "explain_flow", "explain", "history", "alarms"):
-        yield _text(hub_folder, name)
+        yield _text(name)
 
 
-def _text(hub_folder: Path, name: str) -> str:
+def _text(name: str) -> str:
     """A file of the hub's SQL, with what it says of states filled in."""
-    return fill((hub_folder / f"{name}.sql").read_text(encoding="utf-8"), states.sql_values())
+    return fill(program.sql(name), states.sql_values())
 
 
 def _plain(text: str) -> str:
@@ -172,7 +174,7 @@ def _states() -> sa.CompoundSelect[Any]:
     return sa.union_all(*rows)
 
 
-def roles(compiled: Compiled, hub_folder: Path) -> str:
+def roles(compiled: Compiled) -> str:
     """Who may do what, for every object that was made before."""
 
     def listed(*names: str) -> str:
@@ -183,11 +185,11 @@ def roles(compiled: Compiled, hub_folder: Path) -> str:
         "schemas": listed("common", "log", "sync", "desired", *systems), "systems": listed(*systems),
         "decisions": listed("retry", "skip", "approve", "reject", "resolve", "pause", "resume", "resync"),
     }  # fmt: skip
-    return fill((hub_folder / "roles.sql").read_text(encoding="utf-8"), values)
+    return fill(program.sql("roles"), values)
 
 
 def fill(template: str, values: dict[str, str]) -> str:
-    """A template of ``schema/hub`` with its ``@{placeholders}`` filled in."""
+    """A template of ``replicator/hub/sql`` with its ``@{placeholders}`` filled in."""
     return re.sub(r"@\{(\w+)\}", lambda match: values[match[1]], template)
 
 
@@ -289,15 +291,17 @@ def _quarantined(found: CompiledMap) -> sa.ColumnElement[int]:
 
 
 def _comment(name: str, found: CompiledMap) -> str:
-    text = found.mapping.spec.description or found.name
-    return " ".join(("comment on view", name, "is", "'" + text.replace("'", "''") + "'"))
+    return " ".join(("comment on view", name, "is", _literal(found.mapping.spec.description or found.name)))
+
+
+def _literal(text: str | None) -> str:
+    return "'" + (text or "").replace("'", "''") + "'"
 
 
 def _column_comments(name: str, columns: Iterable[sa.Column[Any]]) -> Iterator[str]:
     """What each column holds. Descriptions change with ``schema/`` and no table does, so they need no revision."""
     for column in columns:
-        text = (column.comment or "").replace("'", "''")
-        yield " ".join(("comment on column", f"{name}.{_quote(column.name)}", "is", "'" + text + "'"))
+        yield " ".join(("comment on column", f"{name}.{_quote(column.name)}", "is", _literal(column.comment)))
 
 
 def _policies(found: CompiledMap) -> Iterator[str]:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import psycopg
 import sqlalchemy as sa
 
-from replicator.errors import HubMismatch, HubUnavailable
-from replicator.hub import operating_tables, replication_tables
+from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
+from replicator.hub import replication_tables
 from replicator.mapping.compiled import Compiled
 from replicator.solution.generate import create_objects, drop_objects, schema_hash
 
 # Alembic takes a tenth of a second to import, so that each function does it that needs it: help and 'init' do not.
 if TYPE_CHECKING:
-    from alembic.autogenerate.api import AutogenContext
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 OWNER = "replicator_owner"
 """The role that owns the hub; nobody logs in as it."""
+SOLUTION_BRANCH = "solution"
+"""The branch of a solution's revisions."""
+MOST_TOLD = 5
 _PATIENCE = "60s"
 """For how long a migration waits for those who are at work in the hub."""
 _IN_THE_WAY = sa.text("""
@@ -38,11 +39,11 @@ order by a.pid
 
 @dataclass(frozen=True)
 class MigrationTarget:
-    """What is migrated: the hub behind ``engine``, to what ``compiled`` says."""
+    """What is migrated: the hub behind ``engine``, to what ``compiled`` says, by the revisions of a solution."""
 
     engine: sa.Engine
     compiled: Compiled
-    schema_folder: Path
+    solution: Path
 
     def before(self, connection: sa.Connection) -> None:
         """Make room: the version table's schema, and no generated object in the way of a table's change."""
@@ -66,44 +67,56 @@ class MigrationTarget:
         if not self._at_head(connection):
             connection.execute(replication_tables.hub.delete())
             return
-        try:
-            create_objects(connection, self.compiled, self.schema_folder)
-        except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as problem:
-            raise HubMismatch(
-                f"schema/ describes what no migration has made: {str(problem).splitlines()[0]}",
-                hint="alembic revision --autogenerate -m '...', look at the file, then migrate",
-            ) from problem
+        check_tables(connection, self.compiled)
+        create_objects(connection, self.compiled)
 
-    @staticmethod
-    def _at_head(connection: sa.Connection) -> bool:
+    def _at_head(self, connection: sa.Connection) -> bool:
         """Whether the tables are this program's; after a downgrade they are older, and the objects do not fit them."""
         from alembic.migration import MigrationContext
 
         context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
-        return set(context.get_current_heads()) == set(scripts().get_heads())
+        return set(context.get_current_heads()) == set(scripts(self.solution).get_heads())
 
 
-def scripts() -> ScriptDirectory:
-    """The revisions of this program."""
+def check_tables(connection: sa.Connection, compiled: Compiled) -> None:
+    """Raise HubMismatch when ``schema/`` describes tables, columns or constraints that no revision has made."""
+    from replicator.solution.table_comparison import unmade
+
+    if found := unmade(connection, compiled):
+        more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+        raise HubMismatch(
+            f"schema/ describes what no revision has made: {', '.join(found[:MOST_TOLD])}{more}",
+            hint='replicator revise -m "what changes", look at the file that it writes, then replicator migrate',
+        )
+
+
+def scripts(solution: Path) -> ScriptDirectory:
+    """The revisions of the program and of a solution."""
     from alembic.script import ScriptDirectory
 
-    return ScriptDirectory.from_config(_configured())
+    return ScriptDirectory.from_config(_configured(solution))
 
 
-def _configured() -> Config:
+def _configured(solution: Path) -> Config:
     from alembic.config import Config
 
-    return Config(str(ROOT / "alembic.ini"))
+    file = solution / "alembic.ini"
+    if not file.exists():
+        raise ConfigurationError(
+            f"there is no {file}, which says where the hub's revisions are",
+            hint="a solution has it beside schema/; 'replicator init FOLDER' writes one",
+        )
+    return Config(str(file))
 
 
 def alembic_config(target: MigrationTarget) -> Config:
     """Alembic's configuration, with the target handed over directly."""
-    config = _configured()
+    config = _configured(target.solution)
     config.attributes |= {"target": target, "writes": True}
     return config
 
 
-def migrate(target: MigrationTarget, revision: str = "head") -> None:
+def migrate(target: MigrationTarget, revision: str = "heads") -> None:
     """Upgrade the hub to ``revision`` and make the generated objects, in one transaction."""
     from alembic import command
     from alembic.util import CommandError
@@ -112,7 +125,8 @@ def migrate(target: MigrationTarget, revision: str = "head") -> None:
         command.upgrade(alembic_config(target), revision)
     except CommandError as problem:
         raise HubMismatch(
-            f"the hub was made by a newer program: {problem}", hint="install that version, or a newer one"
+            f"the hub was made by a newer program, or another solution: {problem}",
+            hint="install that version, or a newer one; or work in the folder of that solution",
         ) from problem
     except (sa.exc.OperationalError, psycopg.errors.LockNotAvailable) as problem:
         if not isinstance(getattr(problem, "orig", problem), psycopg.errors.LockNotAvailable):
@@ -145,35 +159,13 @@ def check_hub(target: MigrationTarget) -> None:
             raise HubMismatch("the hub's database is empty", hint="run 'replicator migrate'")
         found = connection.execute(sa.select(replication_tables.hub.c.schema_hash)).scalar_one_or_none()
         revisions = set(connection.execute(sa.text("select version_num from sync.alembic_version")).scalars())
-    known = {script.revision for script in scripts().walk_revisions()}
+    found_scripts = scripts(target.solution)
+    known = {script.revision for script in found_scripts.walk_revisions()}
     if not revisions <= known:
         raise HubMismatch("the hub was made by a newer program", hint="install that version, or a newer one")
-    if revisions != set(scripts().get_heads()):
+    if revisions != set(found_scripts.get_heads()):
         raise HubMismatch("the hub was made by an older program", hint="run 'replicator migrate'")
-    if found != schema_hash(target.compiled, target.schema_folder):
+    if found != schema_hash(target.compiled):
+        with target.engine.connect() as connection:
+            check_tables(connection, target.compiled)
         raise HubMismatch("the hub was made from another schema than this program's", hint="run 'replicator migrate'")
-
-
-def target_metadata(compiled: Compiled) -> list[sa.MetaData]:
-    """Every table of the hub, for ``alembic check`` and ``alembic revision --autogenerate``."""
-    return [operating_tables.metadata, compiled.tables.metadata]
-
-
-def include_object(
-    item: object,
-    name: str | None,
-    kind: str,
-    reflected: bool,
-    compare_to: object,
-) -> bool:
-    """Leave partitions and Alembic's own table out of the comparison."""
-    if kind == "table" and reflected and name is not None:
-        return name != "alembic_version" and not name.endswith(("_default",)) and not name[-8:].isdigit()
-    return True
-
-
-def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """Write PostgreSQL's own types, which SQLAlchemy does not know, as they are."""
-    if kind == "type" and isinstance(item, sa.types.UserDefinedType):
-        return f"PostgresType({item.get_col_spec()!r})"
-    return False

@@ -191,7 +191,13 @@ def test_a_wrong_schema_is_told_with_file_and_line(workplace: Workplace, own_sch
 def test_a_field_that_no_migration_has_made_is_told(workplace: Workplace, own_schema: Path) -> None:
     path = own_schema / "sales" / "pricelevels.yaml"
     replace(path, "  statecode: {type: integer}", "  statecode: {type: integer}\n  colour: {}")
-    told_as_error(workplace.tell("migrate"), 1, "colour", "revision")
+    for command in ("migrate", "once"):
+        told = "column log.sales_pricelevels.colour, column sales.pricelevels.colour"
+        told_as_error(workplace.tell(command), 1, told, "no revision", "replicator revise -m")
+    found = workplace.tell("check")
+    assert found.code == 3
+    assert "column sales.pricelevels.colour" in found.told
+    assert "replicator revise -m" in found.told
 
 
 def test_a_system_that_cannot_be_reached_does_not_stop_the_other(workplace: Workplace, systems: Systems) -> None:

@@ -72,26 +72,35 @@ def test_wrong_usage_ends_with_2(arguments: str) -> None:
     assert told.stderr.startswith("Usage: ")
 
 
-def test_init_writes_a_configuration_and_no_second_one_over_it(tmp_path: Path) -> None:
+def test_init_writes_a_solution_and_no_second_one_over_it(tmp_path: Path) -> None:
     place = Workplace(tmp_path, None)
-    assert place.run("init").code == 0
-    written = (tmp_path / "replicator.yaml").read_text(encoding="utf-8")
+    assert place.run("init", "mine").code == 0
+    folder = tmp_path / "mine"
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md", "alembic.ini", "migrations", "replicator.yaml", "schema",
+    }  # fmt: skip
+    assert not list(folder.rglob("__pycache__"))
+    written = (folder / "replicator.yaml").read_text(encoding="utf-8")
     assert written.startswith("# ")
-    (tmp_path / "replicator.yaml").write_text("mine\n", encoding="utf-8")
-    refused = place.run("init")
+    (folder / "replicator.yaml").write_text("mine\n", encoding="utf-8")
+    (folder / "migrations/versions/0002_mine.py").write_text("# mine\n", encoding="utf-8")
+    refused = place.run("init", "mine")
     assert refused.code == 1
-    assert "replicator.yaml exists" in refused.err
+    assert "mine is not empty" in refused.err
     assert "--force" in refused.err
-    assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == "mine\n"
-    assert place.tell("init", "--force", "--json").json == {"written": "replicator.yaml"}
-    assert (tmp_path / "replicator.yaml").read_text(encoding="utf-8") == written
+    assert (folder / "replicator.yaml").read_text(encoding="utf-8") == "mine\n"
+    assert place.tell("init", "mine", "--force", "--json").json == {"written": "mine"}
+    assert (folder / "replicator.yaml").read_text(encoding="utf-8") == written
+    assert (folder / "migrations/versions/0002_mine.py").read_text(encoding="utf-8") == "# mine\n"
 
 
-def test_init_into_a_folder_that_is_not_there_is_a_message(tmp_path: Path) -> None:
-    told = Workplace(tmp_path, None).run("init", "nowhere/replicator.yaml")
-    assert told.code == 1
-    assert "nowhere" in told.err
-    assert "Traceback" not in told.err
+def test_init_into_what_is_no_folder_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for name in ("file", "file/below"):
+        told = Workplace(tmp_path, None).run("init", name)
+        assert told.code in (1, 2)
+        assert name in told.err
+        assert "Traceback" not in told.err
 
 
 def test_migrate_may_be_repeated(bare_workplace: Workplace) -> None:
@@ -355,6 +364,7 @@ def test_psql_is_the_one_on_the_path_and_no_password_stands_on_its_command_line(
 def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
     """With a real embedded hub: init, migrate, once, status, hub down."""
     place = Workplace(tmp_path, None)
+    assert place.run("init", ".").code == 0
     systems = place.sandbox()
     try:
         place.configure(systems.urls)

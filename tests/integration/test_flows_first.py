@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from replicator.cycle import Cycle
 from replicator.mapping.compiled import compile_folder
 from replicator.solution.migrate import MigrationTarget, migrate
-from tests.fixtures.hub import SCHEMA
+from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.world import Systems
 
 LINES = "CDSSalesQuotationLines"
@@ -25,7 +25,7 @@ def change_map(systems: Systems, hub: sa.Engine, folder: Path, name: str, old: s
     assert text.count(old) == 1
     path.write_text(text.replace(old, new), encoding="utf-8")
     compiled = compile_folder(folder)
-    migrate(MigrationTarget(hub, compiled, folder))
+    migrate(MigrationTarget(hub, compiled, SOLUTION))
     systems.cycle = Cycle(replace(systems.cycle.world, compiled=compiled), systems.connection)
 
 

@@ -301,7 +301,7 @@ def with_parents(systems: Systems, tmp_path: Path) -> Systems:
         drop_objects(systems.connection)
         for statement in PARENTS:
             systems.connection.execute(sa.text(statement))
-        create_objects(systems.connection, compiled, files.folder)
+        create_objects(systems.connection, compiled)
     systems.cycle = Cycle(replace(systems.cycle.world, compiled=compiled), systems.connection)
     systems.reference_data()
     return systems

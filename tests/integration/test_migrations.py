@@ -20,8 +20,8 @@ from replicator.errors import HubMismatch, SchemaError
 from replicator.hub import embedded
 from replicator.hub.connection import connect
 from replicator.mapping.compiled import Compiled, compile_folder
-from replicator.solution.migrate import ROOT, MigrationTarget, alembic_config, check_hub, migrate
-from tests.fixtures.hub import SCHEMA
+from replicator.solution.migrate import MigrationTarget, alembic_config, check_hub, migrate
+from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.load import Filling, Size
 from tests.fixtures.postgres import database
 
@@ -49,14 +49,14 @@ def empty_url(server_url: str) -> Iterator[str]:
 def empty(empty_url: str, compiled: Compiled) -> Iterator[MigrationTarget]:
     """A database with nothing in it, to be migrated."""
     engine = connect(empty_url)
-    yield MigrationTarget(engine, compiled, SCHEMA)
+    yield MigrationTarget(engine, compiled, SOLUTION)
     engine.dispose()
 
 
 @pytest.fixture
 def target(hub: sa.Engine, compiled: Compiled) -> MigrationTarget:
     """This test's hub, which is up to date."""
-    return MigrationTarget(hub, compiled, SCHEMA)
+    return MigrationTarget(hub, compiled, SOLUTION)
 
 
 def rows(target: MigrationTarget, query: str) -> list[str]:
@@ -106,7 +106,7 @@ def test_a_hub_can_be_taken_down_and_made_again(empty: MigrationTarget) -> None:
 
 
 def test_migrating_again_changes_nothing_a_user_wrote(filled: Filling) -> None:
-    target = MigrationTarget(filled.connection.engine, filled.compiled, SCHEMA)
+    target = MigrationTarget(filled.connection.engine, filled.compiled, SOLUTION)
     tables = [*filled.compiled.tables.captured, *filled.compiled.tables.links.values()]
     queries = [f"select count(*) from {table.fullname}" for table in tables]
     before = [rows(target, query) for query in [*queries, "select count(*) from log.change"]]
@@ -189,7 +189,7 @@ def test_plain_sql_that_is_wrong_is_told_with_file_line_and_field(
     before = objects(target)
     folder = with_plain_sql(tmp_path / "schema", QUANTITY, expression)
     with pytest.raises(SchemaError) as caught:
-        migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+        migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
     place = "ops/CDSSalesQuotationLines.yaml:24: maps.0.fields.RequestedSalesQuantity.sql: "
     assert caught.value.message == f"{folder}/{place}{words}"
     assert objects(target) == before
@@ -203,7 +203,7 @@ def test_plain_sql_of_its_fields_type_is_taken_without_being_computed(
     target: MigrationTarget, tmp_path: Path, expression: str
 ) -> None:
     folder = with_plain_sql(tmp_path / "schema", QUANTITY, expression)
-    migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+    migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
     assert rows(target, "select to_regclass('desired.tried')::text") == [None]
 
 
@@ -215,7 +215,7 @@ def test_every_wrong_expression_is_told_at_once(target: MigrationTarget, tmp_pat
     whole = folder / "ops/CDSSalesQuotationHeaders.yaml"
     whole.write_text(whole.read_text(encoding="utf-8").replace(" = {quote.organization}", ""), encoding="utf-8")
     with pytest.raises(SchemaError) as caught:
-        migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+        migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
     assert [line.partition("yaml:")[2] for line in caught.value.message.splitlines()] == [
         "32: maps.0.when.2.sql: it gives bigint, and boolean is wanted",
         '26: maps.0.fields.RequestedSalesQuantity.sql: PostgreSQL refuses it: syntax error at or near "what"',
@@ -239,16 +239,25 @@ def test_a_hub_of_another_schema_is_refused(target: MigrationTarget) -> None:
     check_hub(target)
 
 
-def test_a_hub_of_a_newer_program_is_refused(target: MigrationTarget) -> None:
-    run(target, "update sync.alembic_version set version_num = '9999'")
+NEWER = [
+    "update sync.alembic_version set version_num = 'replicator_9999' where version_num like 'replicator%'",
+    "update sync.alembic_version set version_num = '9999' where version_num not like 'replicator%'",
+]
+"""A revision that this program, and one that this solution does not know."""
+
+
+@pytest.mark.parametrize("newer", NEWER)
+def test_a_hub_of_a_newer_program_or_solution_is_refused(target: MigrationTarget, newer: str) -> None:
+    run(target, newer)
     before = objects(target)
     with pytest.raises(HubMismatch, match=r"newer program.*install"):
         migrate(target)
     assert objects(target) == before
 
 
-def test_a_hub_of_a_newer_program_is_not_worked_on(target: MigrationTarget) -> None:
-    run(target, "update sync.alembic_version set version_num = '9999'")
+@pytest.mark.parametrize("newer", NEWER)
+def test_a_hub_of_a_newer_program_or_solution_is_not_worked_on(target: MigrationTarget, newer: str) -> None:
+    run(target, newer)
     with pytest.raises(HubMismatch, match="newer"):
         check_hub(target)
 
@@ -274,7 +283,7 @@ def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REPLICATOR_")}
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
-        cwd=ROOT,
+        cwd=SOLUTION,
         env=environment | {"HUB_URL": url},
         capture_output=True,
         text=True,
@@ -283,7 +292,7 @@ def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_plain_alembic_makes_a_complete_hub(empty: MigrationTarget, empty_url: str, target: MigrationTarget) -> None:
-    done = alembic(empty_url, "upgrade", "head")
+    done = alembic(empty_url, "upgrade", "heads")
     assert done.returncode == 0, done.stderr
     check_hub(empty)
     assert relations(empty) == relations(target)
@@ -296,7 +305,7 @@ def test_plain_alembic_finds_nothing_to_do(hub_url: str) -> None:
 
 
 def test_scripts_without_a_database_are_refused_in_words(hub_url: str) -> None:
-    done = alembic(hub_url, "upgrade", "head", "--sql")
+    done = alembic(hub_url, "upgrade", "heads", "--sql")
     assert done.returncode != 0
     assert "offline migrations are not supported" in done.stderr
 
@@ -340,7 +349,7 @@ def test_a_new_description_needs_no_revision(target: MigrationTarget, tmp_path: 
     shutil.copytree(SCHEMA, folder)
     unit = folder / "common" / "unit.yaml"
     unit.write_text(unit.read_text(encoding="utf-8").replace("The symbol in ops", "What it's called"), encoding="utf-8")
-    migrate(MigrationTarget(target.engine, compile_folder(folder), folder))
+    migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
     said = rows(target, "select col_description('common.unit'::regclass, 2)")
     assert said == ["What it's called and the name in sales; at most 100 characters"]
 
@@ -397,7 +406,7 @@ def fifteen_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_hub_works_on_postgresql_15(fifteen_url: str, compiled: Compiled) -> None:
     engine = connect(fifteen_url)
-    target = MigrationTarget(engine, compiled, SCHEMA)
+    target = MigrationTarget(engine, compiled, SOLUTION)
     migrate(target)
     check_hub(target)
     assert rows(target, "select current_setting('server_version')")[0].startswith("15.")

@@ -22,7 +22,7 @@ from replicator.operate.preflight.findings import Report
 from replicator.operate.preflight.hub_check import check
 from replicator.solution import migrate as migrating
 from replicator.solution.migrate import MigrationTarget, migrate
-from tests.fixtures.hub import SCHEMA
+from tests.fixtures.hub import SOLUTION
 from tests.fixtures.postgres import database
 from tests.fixtures.roles import Logins
 from tests.fixtures.world import Systems
@@ -268,7 +268,7 @@ def test_a_migration_ends_and_names_who_is_in_its_way(
     engine = connect(hub_url)
     begun = time.monotonic()
     with pytest.raises(HubUnavailable, match=f"process {session.info.backend_pid} of {session.info.user}"):
-        migrate(MigrationTarget(engine, compiled, SCHEMA))
+        migrate(MigrationTarget(engine, compiled, SOLUTION))
     assert time.monotonic() - begun < 10
     engine.dispose()
 
@@ -281,7 +281,7 @@ def fresh_url(server_url: str, compiled: Compiled) -> Iterator[str]:
     """A hub as a migration leaves it: a copy of one loses what is granted on the database itself."""
     with database(server_url) as url:
         engine = connect(url)
-        migrate(MigrationTarget(engine, compiled, SCHEMA))
+        migrate(MigrationTarget(engine, compiled, SOLUTION))
         engine.dispose()
         yield url
 

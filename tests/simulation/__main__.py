@@ -21,7 +21,7 @@ from replicator.hub import embedded
 from replicator.hub.connection import connect
 from replicator.mapping.compiled import Compiled, compile_folder
 from replicator.solution.migrate import MigrationTarget, migrate
-from tests.fixtures.hub import SCHEMA
+from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.postgres import SETTINGS, create_database, drop_database, fast_folder
 from tests.simulation.faults import NeverQuietError
 from tests.simulation.mutants import MUTANTS
@@ -44,7 +44,7 @@ def server() -> Iterator[str]:
     try:
         url = embedded.start(home / "home", die_with_parent=True, settings=SETTINGS).url
         engine = connect(create_database(url, _TEMPLATE))
-        migrate(MigrationTarget(engine, _compiled(), SCHEMA))
+        migrate(MigrationTarget(engine, _compiled(), SOLUTION))
         engine.dispose()
         yield url
     finally:

@@ -16,7 +16,7 @@ from replicator.errors import ConfigurationError
 from replicator.hub.address import load_hub
 
 SECRET = "s3cr3t-Wort!"
-TEMPLATE = Path(__file__).resolve().parent.parent.parent / "schema" / "replicator.yaml"
+TEMPLATE = Path(__file__).resolve().parent.parent.parent / "replicator.yaml"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from replicator.errors import HubMismatch
 from replicator.hub.connection import DAEMON
 from replicator.hub.sql import statements
 from replicator.operate.preflight.findings import Report
-from replicator.solution.migrate import MigrationTarget, check_hub
+from replicator.solution.migrate import MigrationTarget, check_hub, check_tables
 
 _sql = statements(__name__)
 OLDEST = 15
@@ -30,6 +30,8 @@ def _look(hub: MigrationTarget, notes: Report, clock: Callable[[], datetime.date
         connection.execute(sa.text("select 1"))
     try:
         check_hub(hub)
+        with hub.engine.connect() as connection:
+            check_tables(connection, hub.compiled)
     except HubMismatch as problem:
         notes.found("hub", problem.message, problem.hint)
         return False
