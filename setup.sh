@@ -30,10 +30,10 @@ done
 echo "setting up .venv ..."
 "$python" -m venv --clear .venv
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
+pip uninstall --quiet --yes setuptools  # an old one, which Python 3.11 brings along
 for lock in "${locks[@]}"; do
     pip install --no-deps --require-hashes -r "$lock"
 done
-pip uninstall --quiet --yes setuptools  # an old one, which Python 3.11 brings along
 # What builds the project is needed for that only, and does not stay.
 pip install --no-deps --require-hashes --target .venv/build -r requirements-build.txt
 PYTHONPATH=.venv/build pip install --no-deps --no-build-isolation --editable .
