@@ -21,6 +21,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from replicator import __version__
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
 from replicator.hub import embedded
+from replicator.hub.program import product_hash
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -130,12 +131,12 @@ def check_product(connection: Session) -> None:
     row = connection.execute("select to_regclass('sync.hub') is not null").fetchone()
     if row is None or not row[0]:
         raise HubMismatch("the hub's database is empty", hint="run 'replicator migrate'")
-    row = connection.execute("select version from sync.hub").fetchone()
+    row = connection.execute("select version, product_hash from sync.hub").fetchone()
     if row is None:
         raise HubMismatch("the hub's database is only half made", hint="run 'replicator migrate'")
-    if row[0] != __version__:
+    if row[1] != product_hash():
         raise HubMismatch(
-            f"the hub was made by version {row[0]} of this program, which is {__version__}",
+            f"the hub was made by version {row[0]} of this program, or another build of it; this is {__version__}",
             hint=f"run version {row[0]}; or, if this one is newer, 'replicator migrate'",
         )
 

@@ -74,10 +74,7 @@ class Snapshots:
         return Quarantine(self.connection, entity_set, self.connector, self.compiled, self.ids)
 
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> SnapshotResult:
-        """Read the set (only what changed, where its system can tell) and bring the mirror up to it.
-
-        Where a read of changes tells no deletes, it is read whole once a day.
-        """
+        """Read the set (only what changed, where that is told; whole once a day where it tells no deletes)."""
         names = {"system": entity_set.system, "entity_set": entity_set.name}
         with leading(self.connection):
             position = self.connection.execute(_sql["position"], names).one_or_none()

@@ -9,7 +9,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from replicator.config import FILE, load
-from replicator.hub.server import open_hub
+from replicator.hub.server import open_engine
 from replicator.mapping.compiled import compile_folder
 from replicator.solution.migrate import MigrationTarget
 from replicator.solution.revise import complete
@@ -31,7 +31,7 @@ def _from_configuration() -> MigrationTarget:
     beside = (folder / FILE).exists() and not os.environ.get("REPLICATOR_CONFIG")
     configuration = load(folder / FILE if beside else None)
     compiled = compile_folder(configuration.schema_folder)
-    return MigrationTarget(open_hub(configuration.hub.url, configuration.hub.folder), compiled, folder)
+    return MigrationTarget(open_engine(configuration.hub.url, configuration.hub.folder), compiled, folder)
 
 
 def _writes() -> bool:

@@ -152,7 +152,7 @@ def folders(hub: sa.Engine, connection: sa.Connection, tmp_path: Path) -> Iterat
         for system in compiled.schema.systems:
             connection.execute(sa.schema.CreateSchema(system))
         compiled.tables.metadata.create_all(connection)
-        create_objects(connection, compiled, tmp_path / "schema")
+        create_objects(connection, compiled)
     anything = Budget(count=1_000_000, share=1)
     problems = Problems()
     connectors = {

@@ -342,7 +342,7 @@ def test_check_says_where_every_login_may_connect(
 ) -> None:
     """A copy of a hub has lost what was taken from everybody."""
     engine, told = connect(hub_url if copied else fresh_url, role=DAEMON), Report()
-    check(MigrationTarget(engine, compiled, SCHEMA), told, lambda: datetime.datetime.now(datetime.UTC))
+    check(MigrationTarget(engine, compiled, SOLUTION), told, lambda: datetime.datetime.now(datetime.UTC))
     engine.dispose()
     assert [note.what.startswith("every login of the server may connect") for note in told.findings] == [True] * copied
 

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "replicator_0001"
+revision = 'replicator_0001'
 down_revision = None
-branch_labels = ("replicator",)
+branch_labels = ('replicator',)
 
 SCHEMAS = {
     "log": "What changed: written by triggers only",
@@ -41,49 +41,21 @@ def upgrade() -> None:
     op.execute("comment on column sync.alembic_version.version_num is 'The last revision of a branch that was run'")
     op.execute(FOLD)
     op.execute(sa.schema.CreateSequence(sa.Sequence("change_seq", schema="log", cache=100)))
-    op.create_table(
-        "change",
-        sa.Column(
-            "seq",
-            sa.BigInteger(),
-            server_default=sa.text("nextval('log.change_seq')"),
-            nullable=False,
-            comment="The order in which changes were written, not that in which they were committed",
-        ),
-        sa.Column(
-            "txid",
-            PostgresType("xid8"),
-            server_default=sa.text("pg_current_xact_id()"),
-            nullable=False,
-            comment="The transaction that wrote it; windows of the log go by this",
-        ),
-        sa.Column("relation", PostgresType("regclass"), nullable=False, comment="The captured table"),
-        sa.Column("record_id", sa.BigInteger(), nullable=False, comment="id in the captured table"),
-        sa.Column("operation", sa.CHAR(length=1), nullable=False, comment="I, U or D"),
-        sa.Column(
-            "origin", sa.Text(), nullable=False, comment="snapshot:, merge: or deliver:<system>, or a database role"
-        ),
-        sa.Column(
-            "at",
-            postgresql.TIMESTAMP(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-            comment="When the transaction began; the day of its partition",
-        ),
-        schema="log",
-        comment="One row per changed record, written by triggers only; where to look, not what to do",
-        postgresql_partition_by="RANGE (at)",
+    op.create_table('change',
+    sa.Column('seq', sa.BigInteger(), server_default=sa.text("nextval('log.change_seq')"), nullable=False, comment='The order in which changes were written, not that in which they were committed'),
+    sa.Column('txid', PostgresType('xid8'), server_default=sa.text('pg_current_xact_id()'), nullable=False, comment='The transaction that wrote it; windows of the log go by this'),
+    sa.Column('relation', PostgresType('regclass'), nullable=False, comment='The captured table'),
+    sa.Column('record_id', sa.BigInteger(), nullable=False, comment='id in the captured table'),
+    sa.Column('operation', sa.CHAR(length=1), nullable=False, comment='I, U or D'),
+    sa.Column('origin', sa.Text(), nullable=False, comment='snapshot:, merge: or deliver:<system>, or a database role'),
+    sa.Column('at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False, comment='When the transaction began; the day of its partition'),
+    schema='log',
+    comment='One row per changed record, written by triggers only; where to look, not what to do',
+    postgresql_partition_by='RANGE (at)'
     )
-    op.create_index(
-        "ix_change_deleted",
-        "change",
-        ["relation"],
-        unique=False,
-        schema="log",
-        postgresql_where=sa.text("operation = 'D'"),
-    )
-    op.create_index("ix_change_record", "change", ["record_id", "relation"], unique=False, schema="log")
-    op.create_index("ix_change_txid", "change", ["txid"], unique=False, schema="log")
+    op.create_index('ix_change_deleted', 'change', ['relation'], unique=False, schema='log', postgresql_where=sa.text("operation = 'D'"))
+    op.create_index('ix_change_record', 'change', ['record_id', 'relation'], unique=False, schema='log')
+    op.create_index('ix_change_txid', 'change', ['txid'], unique=False, schema='log')
     op.execute("create table log.change_default partition of log.change default")
 
 
