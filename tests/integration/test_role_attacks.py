@@ -22,6 +22,7 @@ from replicator.operate.preflight.findings import Report
 from replicator.operate.preflight.hub_check import check
 from replicator.solution import migrate as migrating
 from replicator.solution.migrate import MigrationTarget, migrate
+from tests.fixtures.commands import until
 from tests.fixtures.hub import SOLUTION
 from tests.fixtures.postgres import database
 from tests.fixtures.roles import Logins
@@ -253,7 +254,7 @@ def test_a_login_that_holds_the_replicator_s_lock_is_named(
     assert f"process {pid} of {session.info.user}" in holder(connection)
     assert [row["pid"] for row in systems.rows("select pid from sync.lock_holders")] == [pid]
     session.close()
-    assert systems.rows("select pid from sync.lock_holders") == []
+    until(lambda: systems.rows("select pid from sync.lock_holders") == [], what="the end of the session")
 
 
 @pytest.mark.parametrize(
