@@ -24,5 +24,5 @@ def check_schema(folder: Path, json_schema: bool, as_json: bool) -> None:
     compiled = compile_folder(folder)
     lines = [f"{found.rank}  {found.name}" for found in compiled.maps]
     lines.append(f"{len(compiled.schema.entities)} entities, {len(compiled.maps)} maps, no problem found")
-    maps = [{"map": found.name, "rank": found.rank} for found in compiled.maps]
-    answer("\n".join(lines), as_json, entities=list(compiled.schema.entities), maps=maps)
+    flows = [{"flow": found.name, "rank": found.rank} for found in compiled.maps]
+    answer("\n".join(lines), as_json, entities=list(compiled.schema.entities), flows=flows)
