@@ -55,10 +55,10 @@ def hub_of(
 
 
 def schema_of(folder: Path, engine: sa.Engine) -> Compiled | Terminal:
-    """What the folder says, where the hub was made from it; else what keeps it from being known."""
+    """What ``schema/`` at this place says, where the hub was made from it; else what keeps it from being known."""
     try:
         compiled = compile_folder(folder)
-        check_hub(MigrationTarget(engine, compiled, folder))
+        check_hub(MigrationTarget(engine, compiled, folder.parent))
     except Terminal as problem:
         return problem
     return compiled

@@ -75,8 +75,10 @@ def parameters(address: HubAddress) -> dict[str, Any]:
     if kind not in ("postgresql", "postgres"):
         raise ConfigurationError(f"the hub has to be PostgreSQL, not {kind}", hint="postgresql://user@host/database")
     try:
-        return dict(conninfo_to_dict(f"postgresql://{_escaped(rest)}"))
-    except psycopg.ProgrammingError:  # its words repeat parts of the URL
+        found = dict(conninfo_to_dict(f"postgresql://{_escaped(rest)}"))
+        [int(port) for port in str(found.get("port") or 0).split(",")]
+        return found
+    except (psycopg.ProgrammingError, ValueError):  # its words repeat parts of the URL
         raise ConfigurationError(
             "the hub's URL is not a database URL", hint="postgresql://user@host/database"
         ) from None

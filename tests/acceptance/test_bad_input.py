@@ -49,12 +49,12 @@ def write(place: Workplace, text: str) -> None:
 
 def test_bad_yaml_names_file_and_line(workplace: Workplace) -> None:
     write(workplace, "hub:\n  folder: hub\n folder: x\n")
-    told_as_error(workplace.run("status"), 1, "replicator.yaml:3: not valid YAML", "init")
+    told_as_error(workplace.run("plan"), 1, "replicator.yaml:3: not valid YAML", "init")
 
 
 def test_an_unknown_key_names_file_line_and_key(workplace: Workplace) -> None:
     write(workplace, "hub:\n  folder: hub\n  ulr: x\n")
-    told_as_error(workplace.tell("status"), 1, "replicator.yaml:3: hub.ulr: unknown key; did you mean 'url'?", "init")
+    told_as_error(workplace.tell("plan"), 1, "replicator.yaml:3: hub.ulr: unknown key; did you mean 'url'?", "init")
 
 
 def test_a_configuration_that_is_not_there_is_named(workplace: Workplace) -> None:
@@ -108,7 +108,7 @@ def test_every_name_that_the_configuration_gets_wrong_is_told_at_once(workplace:
 
 
 def test_a_server_that_is_too_old_is_told(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replicator.hub.connection.OLDEST", 99)
+    monkeypatch.setattr("replicator.hub.session.OLDEST", 99)
     told_as_error(workplace.tell("status"), 1, "the hub's server is PostgreSQL ", "at least 99 is needed", "HUB_URL")
 
 
@@ -147,7 +147,7 @@ def test_a_password_among_the_options_of_the_url_is_not_shown_either(workplace: 
 def test_the_embedded_hub_is_stopped_without_the_secrets_of_the_systems(workplace: Workplace) -> None:
     sales = "{kind: dataverse, url: 'https://sales.test', auth: {kind: bearer, token: {env: NO_SUCH_VARIABLE}}}"
     write(workplace, f"systems: {{sales: {sales}}}\n")
-    told_as_error(workplace.tell("status", HUB_URL=""), 1, "NO_SUCH_VARIABLE")
+    told_as_error(workplace.tell("plan", HUB_URL=""), 1, "NO_SUCH_VARIABLE")
     assert workplace.tell("hub", "down", HUB_URL="").code == 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from sqlalchemy import make_url
 from replicator import __version__
 from replicator.cli.main import COMMANDS, main
 from tests.fixtures.commands import Workplace, in_hub
-from tests.fixtures.hub import SCHEMA
+from tests.fixtures.hub import own_schema
 
 NOWHERE = {"sales": "http://127.0.0.1:1", "ops": "http://127.0.0.1:1"}
 SHOWING = (
@@ -30,8 +29,8 @@ DECIDING = (
     "reject --flow sales.accounts", "resolve 1 --take sales", "resync account",
 )  # fmt: skip
 OTHERS = {
-    "init", "migrate", "plan", "reconcile", "check", "once", "run", "check-schema", "sandbox", "demo", "console", "hub",
-    "notify",
+    "init", "migrate", "revise", "plan", "reconcile", "check", "once", "run", "check-schema", "sandbox", "demo",
+    "console", "hub", "notify",
 }  # fmt: skip
 """Commands that need more than the hub, or another part of the configuration."""
 
@@ -64,7 +63,7 @@ def ahead(place: Workplace) -> None:
 
 
 def _of_ones_own(place: Workplace, instead: str) -> None:
-    shutil.copytree(SCHEMA, place.folder / "schema")
+    own_schema(place.folder)
     path = place.folder / "schema" / "common" / "account.yaml"
     text = path.read_text(encoding="utf-8")
     assert "length: 20" in text
@@ -153,7 +152,10 @@ def test_an_empty_hub_is_refused_with_what_to_do(bare_workplace: Workplace) -> N
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("update sync.hub set version = '9.9.9' returning 1", ("version 9.9.9", __version__, "replicator migrate")),
+        (
+            "update sync.hub set version = '9.9.9', product_hash = 'another' returning 1",
+            ("version 9.9.9", __version__, "replicator migrate"),
+        ),
         ("delete from sync.hub returning 1", ("half made", "replicator migrate")),
     ],
 )
@@ -177,7 +179,7 @@ def test_what_the_url_says_of_the_session_is_no_obstacle(workplace: Workplace) -
 
 
 def test_psql_opens_a_hub_of_another_program_too(workplace: Workplace) -> None:
-    in_hub(workplace, "update sync.hub set version = '9.9.9' returning 1")
+    in_hub(workplace, "update sync.hub set version = '9.9.9', product_hash = 'another' returning 1")
     told = workplace.run("hub", "psql", "-Atc", "select version from sync.hub")
     assert (told.code, told.out) == (0, "9.9.9\n"), told.err
 

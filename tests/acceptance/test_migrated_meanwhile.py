@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.fixtures.commands import Process, Systems, Workplace, in_hub, until
-from tests.fixtures.hub import SCHEMA
+from tests.fixtures.hub import own_schema
 
 MIGRATED = 5
 WRITTEN_SINCE = """
@@ -33,7 +32,7 @@ def systems(workplace: Workplace) -> Systems:
     """Both systems, and a ``schema/`` of one's own."""
     systems = workplace.sandbox()
     workplace.configure(systems.urls)
-    shutil.copytree(SCHEMA, workplace.folder / "schema")
+    own_schema(workplace.folder)
     return systems
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,7 +24,6 @@ from replicator.mapping.compiled import compile_folder
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.rehearse import make_plan
 from replicator.solution.generate import create_objects, drop_objects
-from tests.fixtures.hub import SCHEMA
 from tests.fixtures.world import Problems
 
 FILES = {
@@ -141,7 +139,6 @@ def folders(hub: sa.Engine, connection: sa.Connection, tmp_path: Path) -> Iterat
         path = tmp_path / "schema" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    shutil.copytree(SCHEMA / "hub", tmp_path / "schema" / "hub")
     for name in SETS:
         file = tmp_path / f"{name}.jsonl"
         file.parent.mkdir(exist_ok=True)

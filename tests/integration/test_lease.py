@@ -19,7 +19,7 @@ from replicator.operate.planning.rehearse import make_plan
 from replicator.operate.planning.saved_plans import save
 from replicator.solution import migrate as migrations
 from replicator.solution.migrate import MigrationTarget, migrate
-from tests.fixtures.hub import SCHEMA
+from tests.fixtures.hub import SOLUTION
 from tests.fixtures.world import Systems
 
 SECONDS = 30.0
@@ -110,7 +110,7 @@ def take_over(connection: sa.Connection) -> None:
 def make_anew(connection: sa.Connection) -> None:
     """What a migration with another ``schema/`` leaves of itself."""
     with connection.begin():
-        connection.execute(sa.text("update sync.hub set schema_hash = 'another', objects_hash = 'another'"))
+        connection.execute(sa.text("update sync.hub set schema_hash = 'another', product_hash = 'another'"))
 
 
 def take_down(connection: sa.Connection) -> None:
@@ -192,7 +192,7 @@ def test_a_migration_waits_for_the_transactions_of_the_leader(
 ) -> None:
     """One that has done nothing yet but to ask whether it may write."""
     monkeypatch.setattr(migrations, "_PATIENCE", "300ms")
-    target = MigrationTarget(hub, compiled, SCHEMA)
+    target = MigrationTarget(hub, compiled, SOLUTION)
     lead_on(connection, taken(connection))
     with leading(connection), pytest.raises(HubUnavailable, match=r"in use.*process"):
         migrate(target)

@@ -223,7 +223,7 @@ def test_a_whole_whose_part_is_gone_is_not_the_planned_one(systems: Systems) -> 
     systems.sales.delete("quotedetails", line["quotedetailid"])
     assert quote["quotenumber"] == "Q-1"
     refused = {write.flow.split(" > ")[0]: outcome for write, outcome in run(systems, number).refused}
-    assert refused["quote"] == "moved: another record of the same whole is not as it was planned"
+    assert refused["quote"] == "moved: another record of the same root is not as it was planned"
     assert systems.ops.records("CDSSalesQuotationHeaders") == []
 
 
