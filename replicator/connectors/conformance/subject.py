@@ -48,7 +48,7 @@ class Subject(ABC):
 
     def create_part(self, n: int, main: int, **more: object) -> Write:
         """The create of the nth record of ``part``, which points at the given record of ``main``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has a part, and does not say how one is created")
 
     def lost_answer(self) -> AbstractContextManager[None] | None:
         """While it is open the system does what it is asked, and no answer comes. None: that cannot happen here."""

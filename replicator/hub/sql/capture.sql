@@ -1,6 +1,6 @@
 -- One capture function and its triggers for a captured table; the placeholders are filled in for each of them.
 -- Statement level with transition tables: one INSERT into the log per statement, whatever its size.
--- Nobody may execute it, which a trigger on a table of one's own would need: it would run casts of one's own as the owner.
+-- roles.sql lets nobody execute it, as a trigger of one's own would have to: that would run casts of one's own as the owner.
 create function log.@{function}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $capture$
 declare
@@ -22,7 +22,6 @@ begin
     return null;
 end
 $capture$;
-revoke execute on function log.@{function}() from public;
 
 create trigger capture_insert after insert on @{table}
     referencing new table as after for each statement execute function log.@{function}();

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 
 from replicator.errors import HubMismatch
 from replicator.hub.connection import DAEMON
+from replicator.hub.embedded import OLDEST
 from replicator.hub.sql import statements
 from replicator.operate.preflight.findings import Report
 from replicator.solution.migrate import MigrationTarget, check_hub, check_tables
 
 _sql = statements(__name__)
-OLDEST = 15
 
 
 def check(hub: MigrationTarget, notes: Report, clock: Callable[[], datetime.datetime]) -> bool:
