@@ -58,10 +58,10 @@ class Watcher:
     def merged(self, merged: MergeResult) -> None:
         """Marked records were merged into common."""
 
-    def sending(self, found: CompiledMap, records: int) -> None:
+    def sending(self, flow: CompiledMap, records: int) -> None:
         """So many records of a map are about to be sent."""
 
-    def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
+    def delivered(self, flow: CompiledMap, result: Acknowledged) -> None:
         """A request was answered and acknowledged."""
 
     def waiting(self, holder: str) -> None:
@@ -70,7 +70,7 @@ class Watcher:
     def pausing(self, seconds: float) -> None:
         """Nothing can be done for so long; then what failed is tried again."""
 
-    def comparing(self, found: CompiledMap) -> None:
+    def comparing(self, flow: CompiledMap) -> None:
         """All records of a map are about to be compared."""
 
     def problem(self, where: str, problem: ReplicatorError) -> None:
@@ -103,12 +103,12 @@ class World:
     """How the log is read; a plan also reads what it did itself."""
     admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
     """Which deliveries may be sent; the others stay pending."""
-    known_key: Callable[[CompiledMap, Any], uuid.UUID | None] = lambda found, row: None
+    known_key: Callable[[CompiledMap, Any], uuid.UUID | None] = lambda flow, row: None
     """The key that was planned for a record that is to be created."""
 
-    def new_key(self, found: CompiledMap, row: Any) -> uuid.UUID:
+    def new_key(self, flow: CompiledMap, row: Any) -> uuid.UUID:
         """The key of a record that is to be created: the one that was planned, or a fresh one."""
-        return self.known_key(found, row) or uuid.UUID(int=self.random.getrandbits(128), version=4)
+        return self.known_key(flow, row) or uuid.UUID(int=self.random.getrandbits(128), version=4)
 
     def pause(self, attempts: int) -> float:
         """Seconds before the next try: doubling, capped, with jitter so that many do not come at once."""

@@ -57,10 +57,10 @@ class LogWatcher(Watcher):
         if merged.progress:
             self.log.info("merge", **vars(merged))
 
-    def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
+    def delivered(self, flow: CompiledMap, result: Acknowledged) -> None:
         counts = {name: value for name, value in vars(result).items() if isinstance(value, int) and value}
-        writes = [_ids(found, each) for each in result.writes]
-        self.log.info("deliver", flow=found.name, **counts, writes=writes)
+        writes = [_ids(flow, each) for each in result.writes]
+        self.log.info("deliver", flow=flow.name, **counts, writes=writes)
 
     def waiting(self, holder: str) -> None:
         self.log.info("wait", leader=holder)
@@ -75,10 +75,10 @@ class LogWatcher(Watcher):
         self.log.error("defect", where=where, kind=type(problem).__name__, trace=trace)
 
 
-def _ids(found: CompiledMap, became: WriteOutcome) -> dict[str, object]:
+def _ids(flow: CompiledMap, became: WriteOutcome) -> dict[str, object]:
     """What the log says of a write; the flow only where it is that of a part."""
     told = {name: value for name, value in vars(became).items() if value}
-    return {name: value for name, value in told.items() if (name, value) != ("flow", found.name)}
+    return {name: value for name, value in told.items() if (name, value) != ("flow", flow.name)}
 
 
 @dataclass(frozen=True)

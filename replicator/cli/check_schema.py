@@ -22,7 +22,7 @@ def check_schema(folder: Path, json_schema: bool, as_json: bool) -> None:
         say_json(json_schemas())
         return
     compiled = compile_folder(folder)
-    lines = [f"{found.rank}  {found.name}" for found in compiled.maps]
+    lines = [f"{flow.rank}  {flow.name}" for flow in compiled.maps]
     lines.append(f"{len(compiled.schema.entities)} entities, {len(compiled.maps)} maps, no problem found")
-    flows = [{"flow": found.name, "rank": found.rank} for found in compiled.maps]
+    flows = [{"flow": flow.name, "rank": flow.rank} for flow in compiled.maps]
     answer("\n".join(lines), as_json, entities=list(compiled.schema.entities), flows=flows)

@@ -43,10 +43,10 @@ class PlanWatcher(TerminalWatcher):
     def merged(self, merged: MergeResult) -> None:
         self._show("planning: merging", None)
 
-    def sending(self, found: CompiledMap, records: int) -> None:
-        self._show(f"planning {found.name}", records)
+    def sending(self, flow: CompiledMap, records: int) -> None:
+        self._show(f"planning {flow.name}", records)
 
-    def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
+    def delivered(self, flow: CompiledMap, result: Acknowledged) -> None:
         if self._bar is not None:
             self._bar.advance(self._task, result.applied)
 
@@ -105,11 +105,11 @@ def flows_of(compiled: Compiled, entity: str | None) -> frozenset[str]:
     if entity is not None and entity not in compiled.schema.entities:
         known = ", ".join(sorted(compiled.schema.entities))
         raise Terminal(f"there is no entity '{entity}'", hint=f"one of {known}")
-    own = [found for found in compiled.maps if found.mapping.entity.entity == entity]
-    roots = {compiled.marked(found).name for found in own}
-    parts = {found.name for found in compiled.maps if found.root in roots}
-    sets = {str(found.mapping.entity_set) for found in own if found.mapping.direction == "in"}
-    return frozenset({found.name for found in own} | roots | parts | sets | {entity or ""})
+    own = [flow for flow in compiled.maps if flow.mapping.entity.entity == entity]
+    roots = {compiled.marked(flow).name for flow in own}
+    parts = {flow.name for flow in compiled.maps if flow.root in roots}
+    sets = {str(flow.mapping.entity_set) for flow in own if flow.mapping.direction == "in"}
+    return frozenset({flow.name for flow in own} | roots | parts | sets | {entity or ""})
 
 
 def _at_work(world: World) -> str | None:

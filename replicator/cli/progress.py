@@ -60,15 +60,15 @@ class TerminalWatcher(Watcher):
         if parts:
             self._line(f"merged   into common: {', '.join(parts)}")
 
-    def sending(self, found: CompiledMap, records: int) -> None:
+    def sending(self, flow: CompiledMap, records: int) -> None:
         self.flush()
-        self._show(f"sending {found.name}", records)
+        self._show(f"sending {flow.name}", records)
 
-    def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
+    def delivered(self, flow: CompiledMap, result: Acknowledged) -> None:
         with self._lock:
             for name in ("applied", "amended", "rejected", "postponed", "unknown"):
                 if getattr(result, name):
-                    key = f"{found.name}\n{name}"
+                    key = f"{flow.name}\n{name}"
                     self._flows[key] = self._flows.get(key, 0) + getattr(result, name)
         if self._bar is not None:
             self._bar.advance(self._task, result.applied + result.rejected + result.postponed)
@@ -78,9 +78,9 @@ class TerminalWatcher(Watcher):
         self._line(f"waiting  {seconds:.0f} s, then what failed is tried again")
         self._show("waiting", None)
 
-    def comparing(self, found: CompiledMap) -> None:
+    def comparing(self, flow: CompiledMap) -> None:
         self.flush()
-        self._show(f"comparing {found.name}", None)
+        self._show(f"comparing {flow.name}", None)
 
     def problem(self, where: str, problem: ReplicatorError) -> None:
         if isinstance(problem, Transient):

@@ -189,12 +189,12 @@ def _field_rows(
     return [row for row in rows.values() if row.common or row.sides]
 
 
-def _mapped(found: CompiledMap) -> Iterator[tuple[str, str]]:
+def _mapped(flow: CompiledMap) -> Iterator[tuple[str, str]]:
     """Each field of the system that a map reads or writes, with the field of the common model it belongs to."""
-    for target, spec in found.mapping.spec.fields.items():
+    for target, spec in flow.mapping.spec.fields.items():
         first = _first_source(spec)
         if first is not None:
-            yield (first, target) if found.mapping.direction == "in" else (target, first)
+            yield (first, target) if flow.mapping.direction == "in" else (target, first)
 
 
 def _first_source(spec: FieldMap) -> str | None:
@@ -253,9 +253,9 @@ def _mark(
         _amend(look.compiled.map(row["flow"]), row, rows)
 
 
-def _difference(found: CompiledMap) -> sa.Select[tuple[object, ...]]:
+def _difference(flow: CompiledMap) -> sa.Select[tuple[object, ...]]:
     """What is not in step about one record of a map."""
-    view = sa.table(view_name(found), *map(sa.column, ("source_id", "action", "reason", "fields")), schema="desired")
+    view = sa.table(view_name(flow), *map(sa.column, ("source_id", "action", "reason", "fields")), schema="desired")
     return sa.select(view).where(view.c.source_id == sa.bindparam("number", type_=sa.BigInteger))
 
 
@@ -275,8 +275,8 @@ def _wanted(cells: Mapping[str, Cell], who: str, fields: Mapping[str, object]) -
             cells[name].wanted.append((who, wanted))
 
 
-def _amend(found: CompiledMap, row: Row, rows: Sequence[FieldRow]) -> None:
-    for cell in (cell for each in rows for cell in each.sides.get(str(found.mapping.entity_set), ())):
+def _amend(flow: CompiledMap, row: Row, rows: Sequence[FieldRow]) -> None:
+    for cell in (cell for each in rows for cell in each.sides.get(str(flow.mapping.entity_set), ())):
         if column_name(cell.name) == row["field"]:
             cell.sent, cell.is_amended = row["sent"], True
 

@@ -15,33 +15,33 @@ Pair = tuple[int, int, int | None]
 
 
 def link(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, pairs: Sequence[Pair]
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, pairs: Sequence[Pair]
 ) -> None:
     """Pair common records with mirror rows; a pair that is there already stays.
 
     Who reads through the pairs is marked: a read may have shown the mirror rows before, so that no window tells of it.
     """
     rows = [{"common_id": common, "mirror_id": target, "root_id": root} for common, target, root in pairs]
-    if not found.view.root_column:
+    if not flow.view.root_column:
         rows = [{name: value for name, value in row.items() if name != "root_id"} for row in rows]
     if rows:
-        made = insert(found.view.link).on_conflict_do_nothing().returning(found.view.link.c.mirror_id)
+        made = insert(flow.view.link).on_conflict_do_nothing().returning(flow.view.link.c.mirror_id)
         linked = list(connection.execute(made, rows).scalars())
-        mark_through(connection, compiled, ids, found.view.link, linked)
+        mark_through(connection, compiled, ids, flow.view.link, linked)
 
 
-def part_links(connection: sa.Connection, found: CompiledMap, mirror_ids: Sequence[int]) -> None:
+def part_links(connection: sa.Connection, flow: CompiledMap, mirror_ids: Sequence[int]) -> None:
     """End the pairs of these mirror rows: one of the two records is gone."""
     if mirror_ids:
-        crosswalk = found.view.link
+        crosswalk = flow.view.link
         _end(connection, crosswalk, crosswalk.c.mirror_id.in_(list(mirror_ids)))
 
 
-def part_from_others(connection: sa.Connection, found: CompiledMap, pairs: Sequence[Pair]) -> None:
+def part_from_others(connection: sa.Connection, flow: CompiledMap, pairs: Sequence[Pair]) -> None:
     """End what these common records were paired with before, where that is another mirror row than now."""
-    crosswalk = found.view.link
+    crosswalk = flow.view.link
     for common, target, root in pairs:
-        same = [crosswalk.c.root_id == root] if found.view.root_column else []
+        same = [crosswalk.c.root_id == root] if flow.view.root_column else []
         _end(connection, crosswalk, sa.and_(crosswalk.c.common_id == common, crosswalk.c.mirror_id != target, *same))
 
 

@@ -13,14 +13,14 @@ from replicator.mapping.desired_views import ReferenceColumn
 from replicator.mapping.tables import fold
 
 
-def joined_to_go(compiled: Compiled, found: CompiledMap, reference: ReferenceColumn) -> Iterator[sa.Select[Any]]:
+def joined_to_go(compiled: Compiled, flow: CompiledMap, reference: ReferenceColumn) -> Iterator[sa.Select[Any]]:
     """The target's records (column ``id``) whose reference points at one that is to be deleted.
 
     Several that are to go and point at each other, in a chain or a ring, have to let go first.
     """
-    child = found.view.target.alias("child")
+    child = flow.view.target.alias("child")
     for column in reference.points_at:
-        for parents in compiled.beside(found):
+        for parents in compiled.beside(flow):
             if parents.view.target is column.table and parents.mapping.spec.on_delete == "delete":
                 yield _to_go(child, reference, parents, column)
 

@@ -15,14 +15,14 @@ from replicator.mapping.compiled import Compiled
 
 def map_ids(connection: sa.Connection, compiled: Compiled) -> Mapping[str, int]:
     """The id of each map in ``sync.map``, by name."""
-    names = [found.name for found in compiled.maps]
+    names = [flow.name for flow in compiled.maps]
     rows = connection.execute(sa.select(map_.c.name, map_.c.id).where(map_.c.name.in_(names)))
     return {row.name: row.id for row in rows}
 
 
 def check_flows(compiled: Compiled, flows: Mapping[str, FlowSettings]) -> None:
     """Every flow of the configuration has to be one that delivers, if it is to be observed."""
-    known = {found.name: found for found in compiled.maps if found.root is None}
+    known = {flow.name: flow for flow in compiled.maps if flow.root is None}
     for name, settings in flows.items():
         if name not in known:
             raise ConfigurationError(f"flows: there is no flow '{name}'", hint=f"there are: {'; '.join(known)}")

@@ -62,10 +62,10 @@ def _fit_plans(connection: sa.Connection, window: Window) -> None:
 def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: Window) -> int:
     return sum(
         (mark if window.changes[marking.table.fullname] < MANY else _mark_many)(
-            connection, ids[compiled.marked(found).name], marking.records
+            connection, ids[compiled.marked(flow).name], marking.records
         )
-        for found in compiled.maps
-        for marking in found.markings
+        for flow in compiled.maps
+        for marking in flow.markings
         if marking.table.fullname in window.changes
     )
 
@@ -112,9 +112,7 @@ _kept_marking = built_once(marking_of)
 
 def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> int:
     """Mark every record of every map."""
-    return sum(
-        mark(connection, ids[found.name], _everything(found.view)) for found in compiled.maps if found.root is None
-    )
+    return sum(mark(connection, ids[flow.name], _everything(flow.view)) for flow in compiled.maps if flow.root is None)
 
 
 def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
@@ -152,10 +150,10 @@ def mark_roots(
         entity = parent[1].reference if parent else None
         if part.entity_set is not entity_set or compiled.tables.link(part.whole, entity or "") is None:
             continue
-        for found in compiled.maps:
-            if found.mapping.direction == "out" and found.mapping.entity.entity == entity:
+        for flow in compiled.maps:
+            if flow.mapping.direction == "out" and flow.mapping.entity.entity == entity:
                 records = roots_of(compiled.tables, part, entity, keys)
-                connection.execute(marking_of(ids[compiled.marked(found).name], records))
+                connection.execute(marking_of(ids[compiled.marked(flow).name], records))
 
 
 def mark_through(
@@ -165,13 +163,13 @@ def mark_through(
 
     Only maps that do without a counterpart need it: whoever waits for one is tested again in every cycle.
     """
-    readers = [found for found in compiled.maps if link in found.view.paths.soft_links]
+    readers = [flow for flow in compiled.maps if link in flow.view.paths.soft_links]
     if not readers or not mirror_ids:
         return
     mirror = compiled.mirror_of(link)
     connection.execute(_sql["as_changed"], {"mirror": mirror.fullname, "ids": list(mirror_ids)})
-    for found in readers:
-        for marking in found.markings:
+    for flow in readers:
+        for marking in flow.markings:
             if marking.table is mirror:
-                mark(connection, ids[compiled.marked(found).name], marking.records)
+                mark(connection, ids[compiled.marked(flow).name], marking.records)
     connection.execute(_sql["changed_done"])

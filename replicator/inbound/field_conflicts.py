@@ -44,12 +44,12 @@ class Conflicts:
         connection: sa.Connection,
         compiled: Compiled,
         ids: Mapping[str, int],
-        found: CompiledMap,
+        flow: CompiledMap,
         work: sa.TableClause,
     ) -> None:
-        self.connection, self.compiled, self.ids, self.found, self.work = connection, compiled, ids, found, work
-        self.view = found.view
-        self.map_id = ids[found.name]
+        self.connection, self.compiled, self.ids, self.flow, self.work = connection, compiled, ids, flow, work
+        self.view = flow.view
+        self.map_id = ids[flow.name]
         self.merged = work.c.action.in_(_MERGED)
 
     def prepare(self) -> None:
@@ -64,7 +64,7 @@ class Conflicts:
 
     def _own_writes(self) -> None:
         """A write whose answer was lost may be what the system shows now: then it is no change of the system's own."""
-        outward = self.compiled.opposite(self.found)
+        outward = self.compiled.opposite(self.flow)
         if outward is None:
             return
         link, marked = outward.view.link, self.compiled.marked(outward)
@@ -104,14 +104,14 @@ class Conflicts:
 
     def _met(self, name: str, winner: str) -> Statement:
         """The conflicts: open, or decided at once by the policy."""
-        work, system = self.work, self.found.mapping.system
+        work, system = self.work, self.flow.mapping.system
         same_pair = sa.and_(
             base.c.map_id == self.map_id, base.c.record_id == work.c.source_id, base.c.common_id == work.c.target_id,
             base.c.field == name,
         )  # fmt: skip
         row: dict[str, Any] = {
             "map_id": sa.literal(self.map_id), "record_id": work.c.source_id, "common_id": work.c.target_id,
-            "entity": sa.literal(self.found.mapping.entity.entity), "record": work.c.record,
+            "entity": sa.literal(self.flow.mapping.entity.entity), "record": work.c.record,
             "field": sa.literal(name), "system": sa.literal(system), "base": base.c.common,
             "held": self._held(name), "since": sa.func.sync.now(),
         }  # fmt: skip
@@ -134,13 +134,13 @@ class Conflicts:
 
     def _heard_elsewhere(self, name: str) -> sa.Update:
         """What this system holds now, for the open conflict of another one about the same field."""
-        system, value = self.found.mapping.system, as_text(self.work.c[f"side_{name}"])
+        system, value = self.flow.mapping.system, as_text(self.work.c[f"side_{name}"])
         mine = sa.func.jsonb_build_object(sa.literal(system, sa.Text()), value)
         return (
             sa.update(conflict)
             .values(held=conflict.c.held.op("||", return_type=JSONB())(mine))
             .where(conflict.c.common_id == self.work.c.target_id, conflict.c.state == sa.literal_column("'open'"),
-                   conflict.c.entity == self.found.mapping.entity.entity, conflict.c.field == name,
+                   conflict.c.entity == self.flow.mapping.entity.entity, conflict.c.field == name,
                    conflict.c.system != system, self.merged,
                    conflict.c.held[system].astext.is_distinct_from(value))
         )  # fmt: skip
@@ -149,7 +149,7 @@ class Conflicts:
         """What common, this system and each other linked one hold, by name."""
         own = sa.func.jsonb_build_object(
             sa.literal("common", sa.Text()), as_text(self.work.c[f"common_{name}"]),
-            sa.literal(self.found.mapping.system, sa.Text()), as_text(self.work.c[f"side_{name}"]),
+            sa.literal(self.flow.mapping.system, sa.Text()), as_text(self.work.c[f"side_{name}"]),
             type_=JSONB,
         )  # fmt: skip
         nothing = sa.cast(sa.literal("{}", sa.Text()), JSONB)
@@ -158,7 +158,7 @@ class Conflicts:
 
     def _others(self, name: str) -> Iterator[CompiledMap]:
         for other in self.compiled.inbound():
-            mine, its = self.found.mapping, other.mapping
+            mine, its = self.flow.mapping, other.mapping
             if its.entity == mine.entity and its.system != mine.system and name in other.view.either:
                 yield other
 
@@ -197,12 +197,12 @@ class Conflicts:
 
     def _mark_outward(self) -> None:
         """Where common stands the system has to get its value; the log does not tell of a decided conflict."""
-        outward = self.compiled.opposite(self.found)
+        outward = self.compiled.opposite(self.flow)
         if outward is None or not self.view.either:
             return
         target = self.view.target
         stands = [
-            self._outcome(name, "stands", *(() if winner in (ASK, self.found.mapping.system) else ("conflict",)))
+            self._outcome(name, "stands", *(() if winner in (ASK, self.flow.mapping.system) else ("conflict",)))
             for name, winner in self.view.either.items()
         ]
         concerned = target.c[outward.view.root_column or "id"].label("record_id")

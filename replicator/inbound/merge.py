@@ -82,60 +82,60 @@ class Merges:
         left: set[str] = set()
         again = again or self._again
         waiting = to_do(self.connection)
-        for found in self.compiled.inbound():
-            if found.parents & left:
+        for flow in self.compiled.inbound():
+            if flow.parents & left:
                 continue
-            here = waiting[self.ids[found.name]]
+            here = waiting[self.ids[flow.name]]
             if here.pending:
-                total.add(self._merge_pending(found))
+                total.add(self._merge_pending(flow))
             else:
-                self._places.pop(found.name, None)
-            if found.name in self._places:
-                left.add(found.mapping.entity.entity)
+                self._places.pop(flow.name, None)
+            if flow.name in self._places:
+                left.add(flow.mapping.entity.entity)
             elif not left and (again or total.progress) and (here.blocked or total.waiting):
-                total.add(self._merge_blocked(found))
+                total.add(self._merge_blocked(flow))
         self._again = bool(left) and (again or total.progress)
         total.left = len(left)
         return total
 
-    def _merge_pending(self, found: CompiledMap) -> MergeResult:
+    def _merge_pending(self, flow: CompiledMap) -> MergeResult:
         """A slice of a map's pending records."""
-        after = self._places.pop(found.name, 0)
-        self._sweeps[found.name] += not after
-        merged, place = self._merge_batch(found, "pending", after)
+        after = self._places.pop(flow.name, 0)
+        self._sweeps[flow.name] += not after
+        merged, place = self._merge_batch(flow, "pending", after)
         if place is not None or after:  # what was marked behind the place is looked at in another sweep
-            self._places[found.name] = place or 0
+            self._places[flow.name] = place or 0
         return merged
 
-    def _merge_blocked(self, found: CompiledMap) -> MergeResult:
+    def _merge_blocked(self, flow: CompiledMap) -> MergeResult:
         """All records of a map that wait for others."""
         total = MergeResult()
-        self._sweeps[found.name] += 1
+        self._sweeps[flow.name] += 1
         place: int | None = 0
         while place is not None:
-            merged, place = self._merge_batch(found, "blocked", place)
+            merged, place = self._merge_batch(flow, "blocked", place)
             total.add(merged)
         return total
 
-    def _merge_batch(self, found: CompiledMap, state: State, after: int) -> tuple[MergeResult, int | None]:
+    def _merge_batch(self, flow: CompiledMap, state: State, after: int) -> tuple[MergeResult, int | None]:
         """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
-        map_id = self.ids[found.name]
+        map_id = self.ids[flow.name]
         with leading(self.connection):
             claimed = claim_records(self.connection, map_id, [state], after=after, limit=_BATCH)
             if not claimed.records:
                 return MergeResult(), None
-            set_origin(self.connection, f"merge:{found.mapping.system}")
-            merged = self._merge_claimed(found, claimed)
+            set_origin(self.connection, f"merge:{flow.mapping.system}")
+            merged = self._merge_claimed(flow, claimed)
             if merged.progress:
                 note_success(self.connection, map_id)
             return merged, claimed.last if claimed.records == _BATCH else None
 
-    def _merge_claimed(self, found: CompiledMap, claimed: Claimed) -> MergeResult:
+    def _merge_claimed(self, flow: CompiledMap, claimed: Claimed) -> MergeResult:
         def work(some: Claimed) -> MergeResult:
-            return _MapMerge(self.connection, self.compiled, self.ids, found, some).run()
+            return _MapMerge(self.connection, self.compiled, self.ids, flow, some).run()
 
         total = MergeResult()
-        for merged in each_half(self.connection, self.ids[found.name], claimed, work, rejected=MergeResult(waiting=1)):
+        for merged in each_half(self.connection, self.ids[flow.name], claimed, work, rejected=MergeResult(waiting=1)):
             total.add(merged)
         return total
 
@@ -169,14 +169,14 @@ class _MapMerge:
         connection: sa.Connection,
         compiled: Compiled,
         ids: Mapping[str, int],
-        found: CompiledMap,
+        flow: CompiledMap,
         claimed: Claimed,
     ) -> None:
-        self.connection, self.compiled, self.ids, self.found = connection, compiled, ids, found
-        self.view: DesiredView = found.view
+        self.connection, self.compiled, self.ids, self.flow = connection, compiled, ids, flow
+        self.view: DesiredView = flow.view
         self.claimed = claimed
         self.work = _work(self.view)
-        self.conflicts = Conflicts(connection, compiled, ids, found, self.work)
+        self.conflicts = Conflicts(connection, compiled, ids, flow, self.work)
 
     def run(self) -> MergeResult:
         """Link, diff, apply, settle."""
@@ -202,7 +202,7 @@ class _MapMerge:
 
     def _make_work(self) -> set[str]:
         """The diff of the claimed records as a temporary table; the actions in it, so that no other step is taken."""
-        query = diff(self.view, self.ids[self.found.name], self.claimed)
+        query = diff(self.view, self.ids[self.flow.name], self.claimed)
         into_work = _few_into_work if self.claimed.few else _into_work
         self.connection.exec_driver_sql(into_work(query))
         self.connection.execute(sa.text("analyze work (record_id, source_id, target_id, action)"))
@@ -236,7 +236,7 @@ class _MapMerge:
         target, work, count = self.view.target, self.work, 0
         waiting = sa.select(work.c.target_id).where(work.c.action == "blocked", is_to_go(self.view, work))
         for reference in self.view.references:
-            for joined in joined_to_go(self.compiled, self.found, reference) if reference.later else ():
+            for joined in joined_to_go(self.compiled, self.flow, reference) if reference.later else ():
                 column = target.c[reference.column]
                 apart = sa.update(target).values({column: None}).where(
                     target.c.id.in_(waiting), target.c.id.in_(joined)
@@ -314,10 +314,10 @@ class _MapMerge:
 
     @property
     def _is_read(self) -> bool:
-        return any(self.view.link in found.view.paths.soft_links for found in self.compiled.maps)
+        return any(self.view.link in flow.view.paths.soft_links for flow in self.compiled.maps)
 
     def _settle(self) -> MergeResult:
-        work, map_id = self.work, self.ids[self.found.name]
+        work, map_id = self.work, self.ids[self.flow.name]
         if any(reference.later for reference in self.view.references):
             self.connection.execute(
                 sa.update(work).values(action=INCOMPLETE)

@@ -61,18 +61,18 @@ class Compiled:
         return next(found for found in self.maps if found.name == name)
 
     def inbound(self) -> list[CompiledMap]:
-        return [found for found in self.maps if found.mapping.direction == "in"]
+        return [flow for flow in self.maps if flow.mapping.direction == "in"]
 
     def outbound(self, system: str) -> list[CompiledMap]:
         """The maps of roots to one system, by rank."""
         return [m for m in self.maps if m.mapping.direction == "out" and m.mapping.system == system and m.root is None]
 
     def parts(self, root: CompiledMap) -> list[CompiledMap]:
-        return [found for found in self.maps if found.root == root.name]
+        return [flow for flow in self.maps if flow.root == root.name]
 
-    def beside(self, found: CompiledMap) -> list[CompiledMap]:
+    def beside(self, flow: CompiledMap) -> list[CompiledMap]:
         """The maps of the same direction and system."""
-        here = (found.mapping.direction, found.mapping.system)
+        here = (flow.mapping.direction, flow.mapping.system)
         return [each for each in self.maps if (each.mapping.direction, each.mapping.system) == here]
 
     def mirror_of(self, link: sa.Table) -> sa.Table:
@@ -80,13 +80,13 @@ class Compiled:
         system, set_name, _ = next(key for key, table in self.tables.links.items() if table is link)
         return self.tables.mirrors[system, set_name]
 
-    def opposite(self, found: CompiledMap) -> CompiledMap | None:
+    def opposite(self, flow: CompiledMap) -> CompiledMap | None:
         """The map by which fields that either side may change go the other way."""
-        return None if found.view.opposite is None else self.map(found.view.opposite.name)
+        return None if flow.view.opposite is None else self.map(flow.view.opposite.name)
 
-    def marked(self, found: CompiledMap) -> CompiledMap:
+    def marked(self, flow: CompiledMap) -> CompiledMap:
         """The map whose deliveries are marked when this one's records change."""
-        return self.map(found.root) if found.root else found
+        return self.map(flow.root) if flow.root else flow
 
 
 def view_text(view: DesiredView) -> str:

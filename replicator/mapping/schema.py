@@ -151,8 +151,8 @@ class Schema:
 
     def parts_of(self, entity: CommonEntity) -> list[PartSet]:
         """Where the parts of an entity come from."""
-        pairs = ((found, self.parent_field(found.mapping.entity)) for found in self.part_sets)
-        return [found for found, parent in pairs if parent and parent[1].reference == entity.entity]
+        pairs = ((part, self.parent_field(part.mapping.entity)) for part in self.part_sets)
+        return [part for part, parent in pairs if parent and parent[1].reference == entity.entity]
 
     def reading_order(self, system: str) -> list[EntitySet]:
         """The entity sets of a system, each after those it points at, so after its whole; rings as they come."""

@@ -61,15 +61,15 @@ class Acknowledgement:
     """Writes the outcomes of one request's deliveries of one map."""
 
     def __init__(
-        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, pause: Pause
+        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, pause: Pause
     ) -> None:
-        self.connection, self.compiled, self.ids, self.found, self.pause = connection, compiled, ids, found, pause
+        self.connection, self.compiled, self.ids, self.flow, self.pause = connection, compiled, ids, flow, pause
         self.result = Acknowledged()
 
     def write(self, deliveries: Sequence[Delivery], outcomes: Sequence[Sequence[Outcome]]) -> Acknowledged:
         """All of it in the transaction that is open."""
-        take_turns(self.connection, {planned.found.view.target for each in deliveries for planned in each.writes})
-        set_origin(self.connection, f"deliver:{self.found.mapping.system}")
+        take_turns(self.connection, {planned.flow.view.target for each in deliveries for planned in each.writes})
+        set_origin(self.connection, f"deliver:{self.flow.mapping.system}")
         done = [(delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True) if _all_applied(each)]
         failed = [
             (delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True) if not _all_applied(each)
@@ -86,7 +86,7 @@ class Acknowledgement:
             self.result.writes += _became(_with_assigned_keys(delivery, outcomes), "applied")
             for planned, outcome in zip(delivery.writes, outcomes, strict=True):
                 assert isinstance(outcome, Applied)
-                by_map[planned.found.name].append((planned, outcome))
+                by_map[planned.flow.name].append((planned, outcome))
         unconfirmed: dict[int, list[Planned]] = defaultdict(list)
         for name, written in by_map.items():
             for planned in self._record(self.compiled.map(name), written):
@@ -96,7 +96,7 @@ class Acknowledgement:
         self._read_back(unconfirmed)
 
     def _finish(self, done: Sequence[Delivery]) -> None:
-        map_id = self.ids[self.found.name]
+        map_id = self.ids[self.flow.name]
         ids = [delivery.record_id for delivery in done]
         incomplete = [delivery.record_id for delivery in done if delivery.incomplete]
         self.connection.execute(_sql["applied"], {"map_id": map_id, "ids": ids, "incomplete": incomplete})
@@ -110,65 +110,65 @@ class Acknowledgement:
             for record, some in unconfirmed.items()
         ]
         if rows:
-            values = {"map_id": self.ids[self.found.name], "deliveries": simplejson.dumps(rows)}
+            values = {"map_id": self.ids[self.flow.name], "deliveries": simplejson.dumps(rows)}
             self.connection.execute(_sql["read_back"], values)
             self.result.unconfirmed += len(rows)
 
-    def _record(self, found: CompiledMap, written: Sequence[Written]) -> list[Planned]:
+    def _record(self, flow: CompiledMap, written: Sequence[Written]) -> list[Planned]:
         """Mirror, crosswalk and accepted values of one map's writes; those whose record has still to be read."""
-        part_links(self.connection, found, [p.target_id for p, _ in written if p.ends and p.target_id])
-        unconfirmed = self._remove(found, [planned for planned, _ in written if planned.write.operation == "delete"])
+        part_links(self.connection, flow, [p.target_id for p, _ in written if p.ends and p.target_id])
+        unconfirmed = self._remove(flow, [planned for planned, _ in written if planned.write.operation == "delete"])
         confirmed: list[tuple[Planned, Image, str | None]] = []
         kept = [(planned, outcome) for planned, outcome in written if planned.write.operation != "delete"]
-        for (planned, outcome), row in zip(kept, self._known(found, [planned for planned, _ in kept]), strict=True):
+        for (planned, outcome), row in zip(kept, self._known(flow, [planned for planned, _ in kept]), strict=True):
             if outcome.image is None or _is_older(planned, outcome, row):
                 unconfirmed.append(_under(planned, outcome.key))
             else:
                 confirmed.append((planned, outcome.image, outcome.etag))
         seen: list[Seen] = [(image, etag) for _, image, etag in confirmed]
-        ids = store(self.connection, found.view.target, found.mapping.entity_set, seen)
+        ids = store(self.connection, flow.view.target, flow.mapping.entity_set, seen)
         pairs = [
             (planned.record_id, target, planned.root_id)
             for (planned, _, _), target in zip(confirmed, ids, strict=True)
             if planned.write.operation == "create"
         ]
-        link(self.connection, self.compiled, self.ids, found, pairs)
-        self._accept(found, [(planned, image) for planned, image, _ in confirmed])
+        link(self.connection, self.compiled, self.ids, flow, pairs)
+        self._accept(flow, [(planned, image) for planned, image, _ in confirmed])
         agreed = [(planned.record_id, planned.agreed) for planned, _, _ in confirmed]
-        agree(self.connection, found.view, agreed, certain=True)
+        agree(self.connection, flow.view, agreed, certain=True)
         return unconfirmed
 
-    def _remove(self, found: CompiledMap, deleted: Sequence[Planned]) -> list[Planned]:
+    def _remove(self, flow: CompiledMap, deleted: Sequence[Planned]) -> list[Planned]:
         """Forget what was deleted; back come the records of which a read has shown something new meanwhile."""
-        held = self._known(found, deleted)
+        held = self._known(flow, deleted)
         both = [(planned, row) for planned, row in zip(deleted, held, strict=True) if row is not None]
-        remove(self.connection, found.view.target, [row.id for planned, row in both if row.version == planned.version])
+        remove(self.connection, flow.view.target, [row.id for planned, row in both if row.version == planned.version])
         return [planned for planned, row in both if row.version != planned.version]
 
-    def _known(self, found: CompiledMap, written: Sequence[Planned]) -> list[Known | None]:
+    def _known(self, flow: CompiledMap, written: Sequence[Planned]) -> list[Known | None]:
         return known(
-            self.connection, found.view.target, found.mapping.entity_set, [planned.write.key for planned in written]
+            self.connection, flow.view.target, flow.mapping.entity_set, [planned.write.key for planned in written]
         )
 
-    def _accept(self, found: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
+    def _accept(self, flow: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         """Note where the target stored something else than was sent."""
         rows = []
         amended: set[int] = set()
-        fields = {column.name: column for column in found.view.columns}
+        fields = {column.name: column for column in flow.view.columns}
         for planned, image in written:
             for name, sent in planned.sent.items():
                 stored = image.get(fields[name].field)
-                if (sent != stored or reports_drift(found.view)) and not fields[name].is_key:
+                if (sent != stored or reports_drift(flow.view)) and not fields[name].is_key:
                     kind = fields[name].type
                     amended |= {planned.record_id} if sent != stored else set()
                     rows.append(
                         {
-                            "map_id": self.ids[found.name], "record_id": planned.record_id, "field": name,
+                            "map_id": self.ids[flow.name], "record_id": planned.record_id, "field": name,
                             "sent": sa.cast(sa.cast(sa.literal(sent, kind), kind), sa.Text),
                             "stored": sa.cast(sa.cast(sa.literal(stored, kind), kind), sa.Text),
                         }
                     )  # fmt: skip
-        self._forget(found, written)
+        self._forget(flow, written)
         if rows:
             statement = insert(accepted).values(rows)
             both = {name: statement.excluded[name] for name in ("sent", "stored")}
@@ -176,17 +176,17 @@ class Acknowledgement:
             self.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=both))
         self.result.amended += len(amended)
 
-    def _forget(self, found: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
+    def _forget(self, flow: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         ids = [planned.record_id for planned, _ in written]
         names = sorted({name for planned, _ in written for name in planned.sent})
         if ids and names:
-            values = {"map_id": self.ids[found.name], "ids": ids, "fields": names}
+            values = {"map_id": self.ids[flow.name], "ids": ids, "fields": names}
             self.connection.execute(_sql["forget_accepted"], values)
 
     def _not_applied(self, failed: Sequence[tuple[Delivery, Sequence[Outcome]]]) -> None:
         if not failed:
             return
-        map_id = self.ids[self.found.name]
+        map_id = self.ids[self.flow.name]
         ids = [delivery.record_id for delivery, _ in failed]
         tried = self.connection.execute(_sql["attempts"], {"map_id": map_id, "ids": ids})
         attempts = {row.record_id: row.attempts for row in tried}
@@ -199,8 +199,8 @@ class Acknowledgement:
         worst = worst_of(outcomes)
         planned = delivery.writes[outcomes.index(worst)]
         words = worst.message
-        if planned.found.root is not None and words:
-            words = named_part(planned.found, planned.record, words)
+        if planned.flow.root is not None and words:
+            words = named_part(planned.flow, planned.record, words)
         row: dict[str, object] = {"record_id": delivery.record_id, "reason": words}
         if isinstance(worst, Rejected):
             self.result.rejected += 1
@@ -232,7 +232,7 @@ def _became(delivery: Delivery, outcome: str, code: object = None) -> Iterator[W
         write = planned.write
         key = ",".join(map(str, write.key))
         yield WriteOutcome(
-            planned.found.name, planned.record_id, write.operation, key, outcome, None if code is None else str(code)
+            planned.flow.name, planned.record_id, write.operation, key, outcome, None if code is None else str(code)
         )
 
 

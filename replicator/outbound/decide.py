@@ -42,9 +42,9 @@ class Earlier:
             if each["operation"] == "create" and len(each["key"]) == 1
         }
 
-        def key(found: CompiledMap, row: Any) -> uuid.UUID:
-            known = sent.get((found.name, row.source_id))
-            return new_key(found, row) if known is None else uuid.UUID(known)
+        def key(flow: CompiledMap, row: Any) -> uuid.UUID:
+            known = sent.get((flow.name, row.source_id))
+            return new_key(flow, row) if known is None else uuid.UUID(known)
 
         return key
 
@@ -53,7 +53,7 @@ class Earlier:
 class Planned:
     """One write, and the record it is for. ``sent`` holds the values as the diff had them, by column."""
 
-    found: CompiledMap
+    flow: CompiledMap
     record_id: int
     target_id: int | None
     root_id: int | None
@@ -76,7 +76,7 @@ class Planned:
         ``applied``: the system said that it did it, and what it stored has to be read.
         """
         return {
-            "map": self.found.name, "record_id": self.record_id, "root_id": self.root_id,
+            "map": self.flow.name, "record_id": self.record_id, "root_id": self.root_id,
             "operation": self.write.operation,
             "key": in_text(self.write.named_key), **self._known_by(),
             **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
@@ -97,7 +97,7 @@ class Planned:
     @property
     def before(self) -> dict[str, object]:
         """What the target holds now, by field, as far as the mirror knows."""
-        names = self.found.mapping.entity_set.spec.fields
+        names = self.flow.mapping.entity_set.spec.fields
         if self.row is None or self.write.operation == "create":
             return dict.fromkeys(names)
         return {name: getattr(self.row, f"now_{column_name(name)}") for name in names}
@@ -160,12 +160,12 @@ def plan_delivery(
         delivery.shown = trouble
         return delivery
     rows = [(root, row), *parts]
-    for found, each in rows:
+    for flow, each in rows:
         if each.action == "unlink":
-            delivery.unlink.append((found, each.target_id))
+            delivery.unlink.append((flow, each.target_id))
         elif each.action not in (*SETTLED, INCOMPLETE):
             delivery.writes.extend(
-                _planned(found, each, action, new_key, asked=asked) for action in _actions(found, each)
+                _planned(flow, each, action, new_key, asked=asked) for action in _actions(flow, each)
             )
     delivery.writes = _in_order(delivery.writes)
     missing = _missing(rows)
@@ -185,40 +185,40 @@ def _left_behind(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | 
 def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
     """What a record and its parts are sent without."""
     return [
-        each if found.root is None else named_part(found, row.record, each)
-        for found, row in rows
+        each if flow.root is None else named_part(flow, row.record, each)
+        for flow, row in rows
         if row.action in _WRITTEN_WITHOUT
         for each in row.later or ()
     ]
 
 
-def _trouble(found: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
+def _trouble(flow: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
     """Why a record is not written; None when it is, or need not be."""
-    writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and _comes_anew(found))
-    key = [column.field for column in found.view.columns if column.is_key]
+    writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and _comes_anew(flow))
+    key = [column.field for column in flow.view.columns if column.is_key]
     return None if writable or row.action == INCOMPLETE else shown(row, key)
 
 
-def _comes_anew(found: CompiledMap) -> bool:
+def _comes_anew(flow: CompiledMap) -> bool:
     """Whether a record whose key in the target would have to change goes there and comes again."""
-    return found.root is not None or found.mapping.spec.on_key_change == "recreate"
+    return flow.root is not None or flow.mapping.spec.on_key_change == "recreate"
 
 
 def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:
     """One part in trouble holds its root, which says so."""
-    for found, part in parts:
-        trouble = _trouble(found, part, asked=asked)
+    for flow, part in parts:
+        trouble = _trouble(flow, part, asked=asked)
         if trouble is not None:
-            named = named_part(found, part.record, trouble.reason or "").rstrip(": ")
-            waits = [named_part(found, part.record, each) for each in trouble.waits_for or ()]
+            named = named_part(flow, part.record, trouble.reason or "").rstrip(": ")
+            waits = [named_part(flow, part.record, each) for each in trouble.waits_for or ()]
             told = trouble.code, trouble.field
             return Shown(row.record_id, trouble.state, row.record, named, waits or None, None, *told)
     return None
 
 
-def named_part(found: CompiledMap, record: str | None, words: str) -> str:
+def named_part(flow: CompiledMap, record: str | None, words: str) -> str:
     """What is said of a part, where it is said of its root."""
-    return f"{found.mapping.entity.entity} {record}: {words}"
+    return f"{flow.mapping.entity.entity} {record}: {words}"
 
 
 def _in_order(writes: Sequence[Planned]) -> list[Planned]:
@@ -234,90 +234,90 @@ def _in_order(writes: Sequence[Planned]) -> list[Planned]:
 
 def _place(planned: Planned) -> int:
     """The root, then deletes of parts, then what is new or other in them; a root that goes, goes last."""
-    part = planned.found.root is not None
+    part = planned.flow.root is not None
     if planned.write.operation == "delete":
         return 1 if part else _LAST
     return 2 if part else 0
 
 
-def _actions(found: CompiledMap, row: Any) -> tuple[str, ...]:
+def _actions(flow: CompiledMap, row: Any) -> tuple[str, ...]:
     """A part whose key changed goes and comes again, in the same unit: its number is no more than its place.
 
     Another record goes as if its source were gone. Once it is, what remains under its new key is linked, or created.
     """
     if row.action == "rekey":
-        gone = "set" if isinstance(found.mapping.spec.on_delete, SetFields) else "delete"
-        return ("delete", "create") if found.root else (gone,)
+        gone = "set" if isinstance(flow.mapping.spec.on_delete, SetFields) else "delete"
+        return ("delete", "create") if flow.root else (gone,)
     return (_ASKED.get(row.action, row.action),)
 
 
-def _planned(found: CompiledMap, row: Any, action: str, new_key: KeyFor, *, asked: bool) -> Planned:
+def _planned(flow: CompiledMap, row: Any, action: str, new_key: KeyFor, *, asked: bool) -> Planned:
     operation = _OPERATIONS[action]
-    sent = dict(_sent(found, row, action, asked=asked))
-    fields = _by_field(found, action, sent)
-    values = _filled(found, fields) if operation == "create" else fields
+    sent = dict(_sent(flow, row, action, asked=asked))
+    fields = _by_field(flow, action, sent)
+    values = _filled(flow, fields) if operation == "create" else fields
     write = Write(
-        found.mapping.entity_set.spec,
+        flow.mapping.entity_set.spec,
         operation,
-        _key(found, row, operation, new_key),
-        {name: _wire(found, name, value) for name, value in values.items()},
+        _key(flow, row, operation, new_key),
+        {name: _wire(flow, name, value) for name, value in values.items()},
         None if operation == "create" else getattr(row, f"now_{ETAG}"),
     )
     ends = action in ("delete", "set") or row.action == "recreate"
-    open_fields = (name for column in found.view.columns if column.name in sent for name in column.either)
+    open_fields = (name for column in flow.view.columns if column.name in sent for name in column.either)
     agreed = {name: getattr(row, f"common_{name}") for name in open_fields}
     version = None if operation == "create" else row.now_xmin
-    return Planned(found, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version, row)
+    return Planned(flow, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version, row)
 
 
-def _sent(found: CompiledMap, row: Any, action: str, *, asked: bool) -> Iterator[tuple[str, object]]:
+def _sent(flow: CompiledMap, row: Any, action: str, *, asked: bool) -> Iterator[tuple[str, object]]:
     """The columns that are written, with their values. What drifted is written only where a person asked for it."""
     if action == "create":
-        for column in found.view.columns:
+        for column in flow.view.columns:
             if column.write != "never":
                 yield column.name, getattr(row, column.name)
     elif action == "update":
         changed = {*row.changed, *(row.drifted if asked else ())}
-        for column in compared(found.view):
+        for column in compared(flow.view):
             if column.name in changed:
                 yield column.name, getattr(row, column.name)
 
 
-def _by_field(found: CompiledMap, action: str, sent: Mapping[str, object]) -> dict[str, object]:
-    policy = found.mapping.spec.on_delete
+def _by_field(flow: CompiledMap, action: str, sent: Mapping[str, object]) -> dict[str, object]:
+    policy = flow.mapping.spec.on_delete
     if action == "set" and isinstance(policy, SetFields):
         return dict(policy.set)
-    fields = {column.name: column.field for column in found.view.columns}
+    fields = {column.name: column.field for column in flow.view.columns}
     return {fields[name]: value for name, value in sent.items()}
 
 
-def _filled(found: CompiledMap, values: Mapping[str, object]) -> dict[str, object]:
+def _filled(flow: CompiledMap, values: Mapping[str, object]) -> dict[str, object]:
     """What a create says. Where the target has a value that stands for nothing it is told so: 0 is a value, and a
     target that is told none may take one of its own."""
-    declared = found.mapping.entity_set.spec.fields
+    declared = flow.mapping.entity_set.spec.fields
     return {
         name: value for name, value in values.items() if value is not None or declared[name].empty is not None
     }  # fmt: skip
 
 
-def _key(found: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> Key:
+def _key(flow: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> Key:
     """The target's own key: what it has, or for a create what is mapped or freshly made."""
-    spec = found.mapping.entity_set.spec
+    spec = flow.mapping.entity_set.spec
     if operation != "create":
         return tuple(getattr(row, f"now_{column_name(name)}") for name in spec.key)
-    mapped = {column.field for column in found.view.columns}
+    mapped = {column.field for column in flow.view.columns}
 
     def part(name: str) -> object:
         if name in mapped:
             return getattr(row, column_name(name))
-        return None if name in spec.assigned else new_key(found, row)
+        return None if name in spec.assigned else new_key(flow, row)
 
     return tuple(part(name) for name in spec.key)
 
 
-def _wire(found: CompiledMap, name: str, value: object) -> object:
+def _wire(flow: CompiledMap, name: str, value: object) -> object:
     """References go out as references; everything else is already what its type says."""
-    field_spec = found.mapping.entity_set.spec.fields[name]
+    field_spec = flow.mapping.entity_set.spec.fields[name]
     if field_spec.type == "reference" and value is not None:
         return Reference(field_spec.targets[0], (value,))
     return value

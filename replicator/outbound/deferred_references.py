@@ -32,42 +32,42 @@ class Later:
         self._moving: dict[str, dict[object, str]] = {}
         """By column: keys of records that have to move, or stand below one that has, and what they are called."""
 
-    def begin(self, found: CompiledMap) -> None:
+    def begin(self, flow: CompiledMap) -> None:
         """Before a pass over a map: note what has still to move. Our own writes only make that less."""
         self._moving.clear()
-        for reference in _to_itself(found):
+        for reference in _to_itself(flow):
             with leading(self.connection):
-                self._moving[reference.column] = self._below_moving(found, reference)
+                self._moving[reference.column] = self._below_moving(flow, reference)
 
-    def hold(self, found: CompiledMap, rows: Sequence[Any]) -> list[Any]:
+    def hold(self, flow: CompiledMap, rows: Sequence[Any]) -> list[Any]:
         """The rows of a diff, changed where something has to wait."""
-        pointed = self._pointed_at(found, [row.target_id for row in rows if row.action == "delete"])
-        apart = self._to_let_go(found, list(pointed)) if pointed else {}
+        pointed = self._pointed_at(flow, [row.target_id for row in rows if row.action == "delete"])
+        apart = self._to_let_go(flow, list(pointed)) if pointed else {}
         return [
             _without(row, apart.get(row.target_id, []), pointed[row.target_id])
             if row.action == "delete" and row.target_id in pointed
-            else self._without_moving(found, row)
+            else self._without_moving(flow, row)
             for row in rows
         ]
 
-    def _without_moving(self, found: CompiledMap, row: Any) -> Any:
+    def _without_moving(self, flow: CompiledMap, row: Any) -> Any:
         """The row without references to what has still to move."""
         if row.action != "update":
             return row
         waits = {
-            column: f"{below[getattr(row, column)]} in {found.mapping.system} to stand in its new place"
+            column: f"{below[getattr(row, column)]} in {flow.mapping.system} to stand in its new place"
             for column, below in self._moving.items()
             if column in row.changed and getattr(row, column) in below
         }
         return _without(row, list(waits), list(waits.values())) if waits else row
 
-    def _below_moving(self, found: CompiledMap, reference: ReferenceColumn) -> dict[object, str]:
+    def _below_moving(self, flow: CompiledMap, reference: ReferenceColumn) -> dict[object, str]:
         """Records of the target whose reference has to change, and all that point at them, directly or not."""
-        (key,) = (column.name for column in reference.points_at if column.table is found.view.target)
-        moving = self._to_move(found, reference)
+        (key,) = (column.name for column in reference.points_at if column.table is flow.view.target)
+        moving = self._to_move(flow, reference)
         if not moving:
             return {}
-        target = found.view.target
+        target = flow.view.target
         start = sa.select(target.c.id).where(target.c.id == sa.any_(sa.literal(moving, sa.ARRAY(sa.BigInteger))))
         below = start.cte("below", recursive=True)
         child, parent = target.alias("child"), target.alias("parent")
@@ -75,18 +75,18 @@ class Later:
         below = below.union(
             sa.select(child.c.id).select_from(below.join(parent, parent.c.id == below.c.id).join(child, pointing))
         )
-        called = found.view.paths.label(target, found.mapping.entity_set)
+        called = flow.view.paths.label(target, flow.mapping.entity_set)
         named = sa.select(target.c[key], called.label("called")).join(below, below.c.id == target.c.id)
-        entity = found.mapping.entity.entity
+        entity = flow.mapping.entity.entity
         return {row[0]: f"{entity} {row.called}" for row in self.connection.execute(named)}
 
-    def _to_move(self, found: CompiledMap, reference: ReferenceColumn) -> list[int]:
+    def _to_move(self, flow: CompiledMap, reference: ReferenceColumn) -> list[int]:
         """Ids of the target's records that point somewhere else than they should."""
-        view, t = found.view, found.view.target.alias("t")
+        view, t = flow.view, flow.view.target.alias("t")
         linked = view.link.join(t, t.c.id == view.link.c.mirror_id)
         here = sa.and_(view.link.c.common_id == delivery.c.record_id, view.link.c.ended_at.is_(None))
         under_way = sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state).where(
-            delivery.c.map_id == self.ids[found.name],
+            delivery.c.map_id == self.ids[flow.name],
             sa.exists().select_from(linked).where(here, t.c[reference.column].is_not(None)),
         )
         claimed = claim_selected(self.connection, under_way)
@@ -99,17 +99,17 @@ class Later:
         statement = sa.select(t.c.id).select_from(joined.join(t, t.c.id == v.c.target_id)).where(differs, followed)
         return list(self.connection.execute(statement).scalars())
 
-    def _pointed_at(self, found: CompiledMap, ids: Sequence[int]) -> dict[int, list[str]]:
+    def _pointed_at(self, flow: CompiledMap, ids: Sequence[int]) -> dict[int, list[str]]:
         """Which of these records of the target others point at, and who has to let go.
 
         Looked at where a reference that comes later is involved; everything else goes by the order of dependency.
         """
         waits: dict[int, list[str]] = defaultdict(list)
-        knotted = any(reference.later for reference in found.view.references)
-        for other in self.compiled.beside(found) if ids else ():
+        knotted = any(reference.later for reference in flow.view.references)
+        for other in self.compiled.beside(flow) if ids else ():
             for reference in other.view.references:
                 for column in reference.points_at if reference.later or knotted else ():
-                    if column.table is found.view.target:
+                    if column.table is flow.view.target:
                         self._name_pointing(other, reference, column, ids, waits)
         return waits
 
@@ -136,23 +136,23 @@ class Later:
             mapping = other.mapping
             waits[row.id].append(f"{mapping.entity.entity} {row.first}{more} in {mapping.system} to let go of it")
 
-    def _to_let_go(self, found: CompiledMap, ids: Sequence[int]) -> dict[int, list[str]]:
+    def _to_let_go(self, flow: CompiledMap, ids: Sequence[int]) -> dict[int, list[str]]:
         """The columns by which these records, which are to go, point at others that are to go."""
         columns: dict[int, list[str]] = defaultdict(list)
-        for reference in found.view.references:
-            for joined in joined_to_go(self.compiled, found, reference) if reference.later else ():
+        for reference in flow.view.references:
+            for joined in joined_to_go(self.compiled, flow, reference) if reference.later else ():
                 held = joined.where(joined.selected_columns.id == sa.any_(sa.literal(ids, sa.ARRAY(sa.BigInteger))))
                 for record in self.connection.execute(held).scalars():
                     columns[record].append(reference.column)
         return columns
 
 
-def _to_itself(found: CompiledMap) -> list[ReferenceColumn]:
+def _to_itself(flow: CompiledMap) -> list[ReferenceColumn]:
     """The references that come later and point at records of the same entity set."""
     return [
         reference
-        for reference in found.view.references
-        if reference.later and any(column.table is found.view.target for column in reference.points_at)
+        for reference in flow.view.references
+        if reference.later and any(column.table is flow.view.target for column in reference.points_at)
     ]
 
 

@@ -81,15 +81,15 @@ class Deliveries:
         self.sender.halted = None
         waiting = to_do(self.connection)
         mine = self.compiled.outbound(self.connector.name)
-        if not any(waiting[self.ids[found.name]].anything for found in mine):
+        if not any(waiting[self.ids[flow.name]].anything for flow in mine):
             return total
         ready = self._ready()
-        maps = [found for found in mine if self._sets(found) <= ready]
-        for found in reversed(maps):
-            if waiting[self.ids[found.name]].pending:
-                total.add(self._deliver_gone(found))
-        for found in maps:
-            total.add(self._deliver_again(found, waiting[self.ids[found.name]], again=again or total.progress))
+        maps = [flow for flow in mine if self._sets(flow) <= ready]
+        for flow in reversed(maps):
+            if waiting[self.ids[flow.name]].pending:
+                total.add(self._deliver_gone(flow))
+        for flow in maps:
+            total.add(self._deliver_again(flow, waiting[self.ids[flow.name]], again=again or total.progress))
         return total
 
     @property
@@ -97,30 +97,30 @@ class Deliveries:
         """What stopped the last pass."""
         return self.sender.halted
 
-    def _deliver_again(self, found: CompiledMap, waiting: ToDo, *, again: bool) -> Delivered:
+    def _deliver_again(self, flow: CompiledMap, waiting: ToDo, *, again: bool) -> Delivered:
         total = Delivered()
         if waiting.pending:
-            hold_first_updates(self.connection, self.compiled, self.ids, found, self.sending.first_updates)
+            hold_first_updates(self.connection, self.compiled, self.ids, flow, self.sending.first_updates)
         unknown = waiting.unknown
         for _ in range(_ATTEMPTS_AT_ONCE if waiting.pending or unknown else 0):
-            looked_up = self._look_up(found) if unknown else 0
-            round_ = self._deliver_map(found, ["pending"])
+            looked_up = self._look_up(flow) if unknown else 0
+            round_ = self._deliver_map(flow, ["pending"])
             total.add(round_)
             unknown = bool(round_.unknown)
             if not (looked_up or unknown):
                 break
         if waiting.due:
-            total.add(self._deliver_due(found))
-        again = again or total.progress or found.name in self._tested
+            total.add(self._deliver_due(flow))
+        again = again or total.progress or flow.name in self._tested
         if again and (waiting.blocked or total.waiting):
-            total.add(self._deliver_map(found, ["blocked"], after=self._tested.pop(found.name, 0)))
+            total.add(self._deliver_map(flow, ["blocked"], after=self._tested.pop(flow.name, 0)))
         return total
 
-    def _look_up(self, found: CompiledMap) -> int:
+    def _look_up(self, flow: CompiledMap) -> int:
         if self._ends:
             return 0
         try:
-            return self.look_up.look_up(found)
+            return self.look_up.look_up(flow)
         except OF_THE_SYSTEM as problem:
             self.sender.halted = problem
             return 0
@@ -135,73 +135,73 @@ class Deliveries:
             rows = self.connection.execute(_sql["ready"], {"system": self.connector.name})
             return set(rows.scalars())
 
-    def _sets(self, found: CompiledMap) -> set[str]:
+    def _sets(self, flow: CompiledMap) -> set[str]:
         """The system's entity sets that this map and those of its parts read or write."""
         mirrors = self.compiled.tables.mirrors
         names = {table: name for (system, name), table in mirrors.items() if system == self.connector.name}
-        maps = (found, *self.compiled.parts(found))
+        maps = (flow, *self.compiled.parts(flow))
         steps = [step.table for each in maps for step in each.view.paths.steps]
         return {each.mapping.entity_set.name for each in maps} | {names[table] for table in steps if table in names}
 
-    def _deliver_due(self, found: CompiledMap) -> Delivered:
+    def _deliver_due(self, flow: CompiledMap) -> Delivered:
         if self._ends:
             return Delivered()
-        self.later.begin(found)
+        self.later.begin(flow)
         with leading(self.connection):
-            if parts_to_be_read(self.connection, self.compiled, found):
+            if parts_to_be_read(self.connection, self.compiled, flow):
                 return Delivered()
-            claimed = claim_due(self.connection, self.ids[found.name], limit=_BATCH)
-            deliveries, counts = self._decide(found, claimed)
-        self.sender.send(found, deliveries, counts)
+            claimed = claim_due(self.connection, self.ids[flow.name], limit=_BATCH)
+            deliveries, counts = self._decide(flow, claimed)
+        self.sender.send(flow, deliveries, counts)
         return counts
 
-    def _deliver_gone(self, found: CompiledMap) -> Delivered:
+    def _deliver_gone(self, flow: CompiledMap) -> Delivered:
         """All deletes of a map: those of its parents come after them."""
         total = Delivered()
         place: int | None = 0
         while place is not None:
-            counts, place = self._deliver_batch(found, ["pending"], place, without=found.view.source)
+            counts, place = self._deliver_batch(flow, ["pending"], place, without=flow.view.source)
             total.add(counts)
         return total
 
-    def _deliver_map(self, found: CompiledMap, states: Sequence[State], *, after: int = 0) -> Delivered:
+    def _deliver_map(self, flow: CompiledMap, states: Sequence[State], *, after: int = 0) -> Delivered:
         """A slice of a map's records in these states."""
         total = Delivered()
-        self.later.begin(found)
+        self.later.begin(flow)
         for _ in range(_BATCHES):
-            counts, place = self._deliver_batch(found, states, after)
+            counts, place = self._deliver_batch(flow, states, after)
             total.add(counts)
             if total.applied // MANY > (total.applied - counts.applied) // MANY:
-                self._analyze(found, total.applied)
+                self._analyze(flow, total.applied)
             if place is None:
                 return total
             after = place
         total.left += 1
         if "blocked" in states:
-            self._tested[found.name] = after
+            self._tested[flow.name] = after
         return total
 
     def _deliver_batch(
-        self, found: CompiledMap, states: Sequence[State], after: int, without: sa.Table | None = None
+        self, flow: CompiledMap, states: Sequence[State], after: int, without: sa.Table | None = None
     ) -> tuple[Delivered, int | None]:
         """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
         if self._ends:
             return Delivered(), None
         with leading(self.connection):
-            if parts_to_be_read(self.connection, self.compiled, found):
+            if parts_to_be_read(self.connection, self.compiled, flow):
                 return Delivered(), None
-            map_id = self.ids[found.name]
+            map_id = self.ids[flow.name]
             claimed = claim_records(self.connection, map_id, states, after=after, limit=_BATCH, without=without)
-            deliveries, counts = self._decide(found, claimed)
-        self.sender.send(found, deliveries, counts)
+            deliveries, counts = self._decide(flow, claimed)
+        self.sender.send(flow, deliveries, counts)
         return counts, claimed.last if claimed.records == _BATCH else None
 
-    def _analyze(self, found: CompiledMap, grown: int) -> None:
+    def _analyze(self, flow: CompiledMap, grown: int) -> None:
         with leading(self.connection):
-            for each in (found, *self.compiled.parts(found)):
+            for each in (flow, *self.compiled.parts(flow)):
                 analyze(self.connection, grown, each.view.target, each.view.link)
 
-    def _decide(self, found: CompiledMap, claimed: Claimed) -> Decided:
+    def _decide(self, flow: CompiledMap, claimed: Claimed) -> Decided:
         """What is to be sent for the claimed records; one that the database cannot compute is rejected alone."""
         if not claimed.records:
             return [], Delivered()
@@ -209,27 +209,27 @@ class Deliveries:
         counts = Delivered()
 
         def work(some: Claimed) -> Decided:
-            return self._decide_all(found, some)
+            return self._decide_all(flow, some)
 
         rejected: Decided = ([], Delivered(waiting=1))
-        for more, count in each_half(self.connection, self.ids[found.name], claimed, work, rejected=rejected):
+        for more, count in each_half(self.connection, self.ids[flow.name], claimed, work, rejected=rejected):
             deliveries += more
             counts.add(count)
         return deliveries, counts
 
-    def _decide_all(self, found: CompiledMap, claimed: Claimed) -> Decided:
+    def _decide_all(self, flow: CompiledMap, claimed: Claimed) -> Decided:
         """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
-        self._link(found, claimed)
+        self._link(flow, claimed)
         marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
-        earlier = self._earlier(found)
+        earlier = self._earlier(flow)
         parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
-        for part in self.compiled.parts(found):
+        for part in self.compiled.parts(flow):
             for row in self.connection.execute(diff(part.view, self.ids[part.name], claimed, by_root=True)):
                 parts[row.record_id].append((part, row))
-        rows = self.later.hold(found, self.connection.execute(diff(found.view, self.ids[found.name], claimed)).all())
+        rows = self.later.hold(flow, self.connection.execute(diff(flow.view, self.ids[flow.name], claimed)).all())
         deliveries = [
             plan_delivery(
-                found,
+                flow,
                 row,
                 parts[row.record_id],
                 marks[row.record_id],
@@ -238,21 +238,21 @@ class Deliveries:
             )
             for row in rows
         ]
-        only_observe(self.connection, self.ids[found.name], deliveries)
-        return self._sort_out(found, deliveries)
+        only_observe(self.connection, self.ids[flow.name], deliveries)
+        return self._sort_out(flow, deliveries)
 
-    def _earlier(self, found: CompiledMap) -> Earlier:
-        rows = self.connection.execute(_sql["earlier"], {"map_id": self.ids[found.name]}).all()
+    def _earlier(self, flow: CompiledMap) -> Earlier:
+        rows = self.connection.execute(_sql["earlier"], {"map_id": self.ids[flow.name]}).all()
         asked = frozenset(row.record_id for row in rows if row.asked)
         return Earlier(asked, {row.record_id: row.identity for row in rows if row.identity})
 
-    def _link(self, found: CompiledMap, claimed: Claimed) -> None:
-        for each in (found, *self.compiled.parts(found)):
-            linked = list(self.connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars())
+    def _link(self, flow: CompiledMap, claimed: Claimed) -> None:
+        for each in (flow, *self.compiled.parts(flow)):
+            linked = list(self.connection.execute(linking(each.view, claimed, by_root=each is not flow)).scalars())
             mark_through(self.connection, self.compiled, self.ids, each.view.link, linked)
 
-    def _sort_out(self, found: CompiledMap, deliveries: Sequence[Delivery]) -> Decided:
-        map_id = self.ids[found.name]
+    def _sort_out(self, flow: CompiledMap, deliveries: Sequence[Delivery]) -> Decided:
+        map_id = self.ids[flow.name]
         troubled = [delivery.shown for delivery in deliveries if delivery.shown is not None]
         show(self.connection, map_id, troubled)
         parted: dict[str, list[int]] = defaultdict(list)

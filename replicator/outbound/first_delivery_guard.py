@@ -23,10 +23,10 @@ _WRITES = ("create", "update", "delete", "set", "rekey")
 
 
 def hold_first_updates(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, budget: Budget
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, budget: Budget
 ) -> None:
     """Count what a first delivery would update; over the budget those records are held, new records go on."""
-    map_id = ids[found.name]
+    map_id = ids[flow.name]
     with leading(connection):
         opening = connection.execute(_sql["unopened"], {"map_id": map_id}).one()
         if not opening.closed:
@@ -36,11 +36,11 @@ def hold_first_updates(
             return
 
         def work(some: Claimed) -> list[tuple[int, str | None]]:
-            return _updates(connection, compiled, ids, found, some)
+            return _updates(connection, compiled, ids, flow, some)
 
         none: list[tuple[int, str | None]] = []
         updates = [row for rows in each_half(connection, map_id, claimed, work, rejected=none) for row in rows]
-        size = connection.execute(sa.select(sa.func.count()).select_from(found.view.target)).scalar_one()
+        size = connection.execute(sa.select(sa.func.count()).select_from(flow.view.target)).scalar_one()
         reason = too_many(len(updates) + opening.held, size, budget)
         if reason is None:
             connection.execute(_sql["open"], {"map_id": map_id})
@@ -49,19 +49,19 @@ def hold_first_updates(
 
 
 def _updates(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], found: CompiledMap, claimed: Claimed
+    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, claimed: Claimed
 ) -> list[tuple[int, str | None]]:
     """Claimed records that are in the target and would be written, and what they are called; a root for its parts."""
-    for each in (found, *compiled.parts(found)):
-        linked = connection.execute(linking(each.view, claimed, by_root=each is not found)).scalars()
+    for each in (flow, *compiled.parts(flow)):
+        linked = connection.execute(linking(each.view, claimed, by_root=each is not flow)).scalars()
         mark_through(connection, compiled, ids, each.view.link, list(linked))
-    rows = diff(found.view, ids[found.name], claimed).subquery("d")
+    rows = diff(flow.view, ids[flow.name], claimed).subquery("d")
     written = [rows.c.action == "update"]
-    for part in compiled.parts(found):
+    for part in compiled.parts(flow):
         own = diff(part.view, ids[part.name], claimed, by_root=True).subquery(f"part_{len(written)}")
         of_it = sa.select(own.c.record_id).where(own.c.action.in_(_WRITES))
         written.append(sa.and_(rows.c.action.in_(["none", INCOMPLETE]), rows.c.record_id.in_(of_it)))
-    approved = sa.select(delivery.c.record_id).where(delivery.c.map_id == ids[found.name], delivery.c.asked)
+    approved = sa.select(delivery.c.record_id).where(delivery.c.map_id == ids[flow.name], delivery.c.asked)
     updates = sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written), rows.c.record_id.not_in(approved))
     return [(row.record_id, row.record) for row in connection.execute(updates)]
 

@@ -45,8 +45,8 @@ def observed(delivery: Delivery) -> Shown:
 
 def _words(writes: Sequence[Planned]) -> Iterator[str]:
     """The root with its fields, then how many of its parts."""
-    ordered = sorted(writes, key=lambda each: each.found.root is not None)
-    for part, some in groupby(ordered, key=lambda each: each.found.root is not None):
+    ordered = sorted(writes, key=lambda each: each.flow.root is not None)
+    for part, some in groupby(ordered, key=lambda each: each.flow.root is not None):
         if part:
             counts = Counter((each.write.operation, each.write.entity_set.entity_set) for each in some)
             yield from (f"{operation} {count} {name}" for (operation, name), count in sorted(counts.items()))

@@ -99,22 +99,22 @@ class LookUp:
         self.connection, self.compiled, self.ids, self.connector = connection, compiled, ids, connector
         self.pause = pause
 
-    def look_up(self, found: CompiledMap) -> int:
+    def look_up(self, flow: CompiledMap) -> int:
         """Look up the records of a map whose outcome is unknown, and make them pending again; how many there were.
 
         Raises what concerns the system as a whole, after the records were given a pause.
         """
         count, full = 0, True
         while full:
-            looked = self._claim(found)
+            looked = self._claim(flow)
             full = len(looked.attempts) == _BATCH
             if looked.attempts:
-                count += self._look_up(found, looked)
+                count += self._look_up(flow, looked)
         return count
 
-    def _claim(self, found: CompiledMap) -> Looked:
+    def _claim(self, flow: CompiledMap) -> Looked:
         with leading(self.connection):
-            values = {"map_id": self.ids[found.name], "limit": _BATCH}
+            values = {"map_id": self.ids[flow.name], "limit": _BATCH}
             rows = self.connection.execute(_sql["unknown"], values).all()
             looked = Looked({row.record_id: row.attempts for row in rows})
             for row in rows:
@@ -131,7 +131,7 @@ class LookUp:
         mirror = self.compiled.tables.mirror(mapping.entity_set)
         return known(self.connection, mirror, mapping.entity_set, [each.key for each in some])
 
-    def _look_up(self, found: CompiledMap, looked: Looked) -> int:
+    def _look_up(self, flow: CompiledMap, looked: Looked) -> int:
         of_the_system: ReplicatorError | None = None
         try:
             for name, some in looked.asked.items():
@@ -150,7 +150,7 @@ class LookUp:
             set_origin(self.connection, f"deliver:{self.connector.name}")
             if not looked.troubles:
                 self._take_in(looked)
-            self._tell(found, looked)
+            self._tell(flow, looked)
         if of_the_system is not None:
             raise of_the_system
         return len(looked.attempts) - len(looked.troubles)
@@ -173,8 +173,8 @@ class LookUp:
         return {"record_id": record, "state": "unknown", "reason": said,
                 "pause": asked or self.pause(looked.attempts[record])}  # fmt: skip
 
-    def _tell(self, found: CompiledMap, looked: Looked) -> None:
-        values: dict[str, object] = {"map_id": self.ids[found.name]}
+    def _tell(self, flow: CompiledMap, looked: Looked) -> None:
+        values: dict[str, object] = {"map_id": self.ids[flow.name]}
         if looked.troubles:
             told = simplejson.dumps(list(looked.troubles.values()))
             self.connection.execute(_outcomes["not_applied"], values | {"outcomes": told})
@@ -191,17 +191,17 @@ class LookUp:
             self._store(name, [each for each in some if each.image is not None])
         whole = {record for record in looked.attempts if _was_done(list(looked.of(record)))}
         for name, some in looked.asked.items():
-            found = self.compiled.map(name)
+            flow = self.compiled.map(name)
             created = [each for each in some if each.operation == "create" and each.mirror_id is not None]
-            part_from_others(self.connection, found, [each.pair for each in created if each.delivery in whole])
-            link(self.connection, self.compiled, self.ids, found, [each.pair for each in created])
+            part_from_others(self.connection, flow, [each.pair for each in created if each.delivery in whole])
+            link(self.connection, self.compiled, self.ids, flow, [each.pair for each in created])
             for certain in (True, False):
                 agreed = [
                     (each.identity["record_id"], each.identity.get("agreed", {}))
                     for each in some
                     if each.mirror_id is not None and each.identity.get("applied", False) == certain
                 ]
-                agree(self.connection, found.view, agreed, certain=certain)
+                agree(self.connection, flow.view, agreed, certain=certain)
 
     def _sort_out(self, name: str, some: Sequence[Resolved], looked: Looked) -> None:
         """Decode what was found; note what was refused, cannot be read, or is older than what a read has shown."""

@@ -61,8 +61,8 @@ class Sending:
     pause: Pause
     first_updates: Budget
     stopping: Callable[[], bool] = lambda: False
-    on_send: Callable[[CompiledMap, int], None] = lambda found, records: None
-    on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda found, result: None
+    on_send: Callable[[CompiledMap, int], None] = lambda flow, records: None
+    on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda flow, result: None
     admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
     """Which of these may be sent; the others stay as they are."""
 
@@ -82,18 +82,18 @@ class Sender:
         self.connector, self.sending = connector, sending
         self.halted: ReplicatorError | None = None
 
-    def send(self, found: CompiledMap, deliveries: Sequence[Delivery], counts: Delivered) -> None:
+    def send(self, flow: CompiledMap, deliveries: Sequence[Delivery], counts: Delivered) -> None:
         """Send these deliveries of one map, and count what becomes of them."""
         if deliveries:
-            self.sending.on_send(found, len(deliveries))
-            _Round(self, found, counts).run(grouped(deliveries, self.connector))
+            self.sending.on_send(flow, len(deliveries))
+            _Round(self, flow, counts).run(grouped(deliveries, self.connector))
 
 
 class _Round:
     """The groups of one ``send``: those that wait and those under way."""
 
-    def __init__(self, sender: Sender, found: CompiledMap, counts: Delivered) -> None:
-        self.sender, self.found, self.counts = sender, found, counts
+    def __init__(self, sender: Sender, flow: CompiledMap, counts: Delivered) -> None:
+        self.sender, self.flow, self.counts = sender, flow, counts
         self.waiting: deque[Group] = deque()
         self.under_way: dict[Future[list[list[Outcome]]], Group] = {}
         self.refusals = 0
@@ -116,7 +116,7 @@ class _Round:
         if sender.halted:
             self._acknowledge(group, _not_sent(group, sender.halted))
             return
-        map_id = sender.ids[self.found.name]
+        map_id = sender.ids[self.flow.name]
         with leading(sender.connection):
             if put_back_if_paused(sender.connection, map_id, group):
                 return
@@ -162,11 +162,11 @@ class _Round:
         sender = self.sender
         with leading(sender.connection):
             pause = sender.sending.pause
-            acknowledgement = Acknowledgement(sender.connection, sender.compiled, sender.ids, self.found, pause)
+            acknowledgement = Acknowledgement(sender.connection, sender.compiled, sender.ids, self.flow, pause)
             result = acknowledgement.write(group, outcomes)
         self.counts.add(result)
         self.counts.unknown += len(result.stale) + result.unconfirmed
-        sender.sending.on_batch(self.found, result)
+        sender.sending.on_batch(self.flow, result)
 
 
 def _not_sent(group: Sequence[Delivery], problem: ReplicatorError) -> list[list[Outcome]]:

@@ -17,21 +17,21 @@ _COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
 }  # fmt: skip
 
 
-def view_name(found: CompiledMap) -> str:
+def view_name(flow: CompiledMap) -> str:
     """The view of one map's differences: a query for one record has to plan no more than that map."""
-    return f"{found.mapping.view_name}_diff"
+    return f"{flow.mapping.view_name}_diff"
 
 
-def rows_of(found: CompiledMap) -> sa.TableClause:
+def rows_of(flow: CompiledMap) -> sa.TableClause:
     """That view, to select from."""
-    return sa.table(view_name(found), *(sa.column(*each) for each in _COLUMNS.items()), schema="desired")
+    return sa.table(view_name(flow), *(sa.column(*each) for each in _COLUMNS.items()), schema="desired")
 
 
-def of_map(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
+def of_map(compiled: Compiled, flow: CompiledMap) -> sa.Select[Any]:
     """The records of one map that are not in step; ``record_id`` is that of the root."""
-    root = compiled.marked(found)
-    map_id = sa.select(map_.c.id).where(map_.c.name == found.name).scalar_subquery()
-    return differences(found.view, map_id, None if root is found else root.view)
+    root = compiled.marked(flow)
+    map_id = sa.select(map_.c.id).where(map_.c.name == flow.name).scalar_subquery()
+    return differences(flow.view, map_id, None if root is flow else root.view)
 
 
 def of_all(compiled: Compiled) -> sa.CompoundSelect[Any]:

@@ -32,16 +32,16 @@ def check_expressions(connection: sa.Connection, compiled: Compiled) -> None:
 
 
 def _problems(connection: sa.Connection, compiled: Compiled) -> Iterator[ReplicatorError]:
-    for found in compiled.maps:
-        for at, expression in found.view.paths.expressions:
+    for flow in compiled.maps:
+        for at, expression in flow.view.paths.expressions:
             try:
                 given = _type_of(connection, expression)
             except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as problem:
-                yield found.mapping.problem(f"PostgreSQL refuses it: {problem.diag.message_primary}", *at)
+                yield flow.mapping.problem(f"PostgreSQL refuses it: {problem.diag.message_primary}", *at)
                 continue
             wanted = word(expression.type)
             if given not in _GIVES.get(wanted, {wanted}):
-                yield found.mapping.problem(f"it gives {given}, and {wanted} is wanted", *at)
+                yield flow.mapping.problem(f"it gives {given}, and {wanted} is wanted", *at)
 
 
 def _type_of(connection: sa.Connection, expression: PlainSql) -> str:

@@ -96,15 +96,15 @@ def _base_texts(compiled: Compiled) -> Iterator[str]:
 
 def _view_texts(compiled: Compiled) -> Iterator[str]:
     """The SQL of all other generated objects, in order."""
-    for found in compiled.maps:
-        name = f"desired.{_quote(found.mapping.view_name)}"
-        yield create_view(name, found.view.definition)
-        yield _comment(name, found)
-        yield from _column_comments(name, [found.view.target.c[column.name] for column in found.view.columns])
-        yield from _policies(found)
-    for found in compiled.maps:
-        name = f"desired.{_quote(differences.view_name(found))}"
-        yield create_view(name, differences.of_map(compiled, found))
+    for flow in compiled.maps:
+        name = f"desired.{_quote(flow.mapping.view_name)}"
+        yield create_view(name, flow.view.definition)
+        yield _comment(name, flow)
+        yield from _column_comments(name, [flow.view.target.c[column.name] for column in flow.view.columns])
+        yield from _policies(flow)
+    for flow in compiled.maps:
+        name = f"desired.{_quote(differences.view_name(flow))}"
+        yield create_view(name, differences.of_map(compiled, flow))
         yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
     yield create_view("sync.state", _states())
     yield "comment on view sync.state is 'How a record may stand that is not in step, and what follows from it'"
@@ -224,11 +224,11 @@ def crosswalk(compiled: Compiled) -> sa.CompoundSelect[Any]:
 
 def status(compiled: Compiled) -> sa.CompoundSelect[Any]:
     """One row per flow: how many records, how they stand, and when they were last read."""
-    return sa.union_all(*(_status_of(compiled, found) for found in compiled.maps if found.root is None))
+    return sa.union_all(*(_status_of(compiled, flow) for flow in compiled.maps if flow.root is None))
 
 
-def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
-    view, mapping = found.view, found.mapping
+def _status_of(compiled: Compiled, flow: CompiledMap) -> sa.Select[Any]:
+    view, mapping = flow.view, flow.mapping
     side = "mirror_id" if mapping.direction == "in" else "common_id"
     waiting = (
         sa.exists()
@@ -249,7 +249,7 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
         .correlate(map_).scalar_subquery()
     )  # fmt: skip
     counts = {column: count(*states.counted_in(column)) for column in states.COLUMNS}
-    counts |= {states.QUARANTINED.counted: _quarantined(found), states.CONFLICT.counted: conflicts}
+    counts |= {states.QUARANTINED.counted: _quarantined(flow), states.CONFLICT.counted: conflicts}
     moving: list[sa.ColumnElement[str]] = [
         sa.literal_column(f"'{each.name}'") for each in states.DELIVERY if each.moves
     ]
@@ -276,22 +276,22 @@ def _status_of(compiled: Compiled, found: CompiledMap) -> sa.Select[Any]:
         )
         .select_from(map_.outerjoin(read_state, sa.and_(
             read_state.c.system == mapping.system, read_state.c.entity_set == mapping.entity_set.name)))
-        .where(map_.c.name == found.name)
+        .where(map_.c.name == flow.name)
     )  # fmt: skip
 
 
-def _quarantined(found: CompiledMap) -> sa.ColumnElement[int]:
+def _quarantined(flow: CompiledMap) -> sa.ColumnElement[int]:
     """Records that an inbound map has never seen as they are: a snapshot could not take them in."""
-    if found.mapping.direction == "out":
+    if flow.mapping.direction == "out":
         return sa.literal_column("0")
-    entity_set = found.mapping.entity_set
+    entity_set = flow.mapping.entity_set
     own = sa.and_(quarantine.c.system == entity_set.system, quarantine.c.entity_set == entity_set.name)
     record = sa.func.coalesce(quarantine.c.key, sa.cast(quarantine.c.id, sa.Text))
     return sa.select(sa.func.count(record.distinct())).where(own).scalar_subquery()
 
 
-def _comment(name: str, found: CompiledMap) -> str:
-    return " ".join(("comment on view", name, "is", _literal(found.mapping.spec.description or found.name)))
+def _comment(name: str, flow: CompiledMap) -> str:
+    return " ".join(("comment on view", name, "is", _literal(flow.mapping.spec.description or flow.name)))
 
 
 def _literal(text: str | None) -> str:
@@ -304,21 +304,21 @@ def _column_comments(name: str, columns: Iterable[sa.Column[Any]]) -> Iterator[s
         yield " ".join(("comment on column", f"{name}.{_quote(column.name)}", "is", _literal(column.comment)))
 
 
-def _policies(found: CompiledMap) -> Iterator[str]:
+def _policies(flow: CompiledMap) -> Iterator[str]:
     """Who decides a conflict, beside each field that either side may change."""
-    for field, winner in found.view.either.items() if found.mapping.direction == "in" else ():
-        column = ".".join(("desired", _quote(found.mapping.view_name), _quote(field)))
+    for field, winner in flow.view.either.items() if flow.mapping.direction == "in" else ():
+        column = ".".join(("desired", _quote(flow.mapping.view_name), _quote(field)))
         yield " ".join(("comment on column", column, "is 'Either side may change it; in a conflict:", winner + "'"))
 
 
 def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:
     connection.execute(map_.update().values(in_use=False))
-    for found in compiled.maps:
+    for flow in compiled.maps:
         row = {
-            "direction": found.mapping.direction, "system": found.mapping.system, "rank": found.rank,
-            "source": found.view.source.fullname, "target": found.view.target.fullname, "root": found.root,
-            "hash": found.hash, "in_use": True, "view_name": found.mapping.view_name,
-            "entity": found.mapping.entity.entity, "entity_set": found.mapping.entity_set.name,
+            "direction": flow.mapping.direction, "system": flow.mapping.system, "rank": flow.rank,
+            "source": flow.view.source.fullname, "target": flow.view.target.fullname, "root": flow.root,
+            "hash": flow.hash, "in_use": True, "view_name": flow.mapping.view_name,
+            "entity": flow.mapping.entity.entity, "entity_set": flow.mapping.entity_set.name,
         }  # fmt: skip
-        statement = insert(map_).values(name=found.name, **row)
+        statement = insert(map_).values(name=flow.name, **row)
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))

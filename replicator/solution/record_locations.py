@@ -48,18 +48,18 @@ def _text(value: str | None) -> sa.ColumnElement[Any]:
 def missing(compiled: Compiled) -> sa.CompoundSelect[Any]:
     """Inbound references to records that are not in their mirror: not shown by the system, or quarantined."""
     arms = []
-    for found in compiled.inbound():
-        for name, spec in found.mapping.spec.fields.items():
+    for flow in compiled.inbound():
+        for name, spec in flow.mapping.spec.fields.items():
             if spec.reference is not None:
-                arms.append(_missing(compiled, found, name, spec.reference))
+                arms.append(_missing(compiled, flow, name, spec.reference))
     texts = [_text(None).label(name) for name in ("flow", "field", "system", "key")]
     sets = sa.cast(sa.null(), sa.ARRAY(sa.Text)).label("entity_sets")
     nothing = sa.select(texts[0], sa.cast(sa.null(), sa.BigInteger).label("record_id"), *texts[1:3], sets, texts[3])
     return sa.union_all(nothing.where(sa.false()), *arms)
 
 
-def _missing(compiled: Compiled, found: CompiledMap, name: str, reference: str) -> sa.Select[Any]:
-    mapping, source = found.mapping, found.view.source.alias("s")
+def _missing(compiled: Compiled, flow: CompiledMap, name: str, reference: str) -> sa.Select[Any]:
+    mapping, source = flow.mapping, flow.view.source.alias("s")
     column = source.c[column_name(reference)]
     targets = mapping.entity_set.spec.fields[reference].targets
     absent: list[sa.ColumnElement[bool]] = [column.is_not(None)]
@@ -68,7 +68,7 @@ def _missing(compiled: Compiled, found: CompiledMap, name: str, reference: str) 
         there = compiled.tables.mirror(target).alias(f"p_{each}".lower())
         absent.append(sa.not_(sa.exists().where(there.c[column_name(target.spec.key[0])] == column)))
     return sa.select(
-        _text(found.root or found.name).label("flow"), source.c.id.label("record_id"), _text(name).label("field"),
+        _text(flow.root or flow.name).label("flow"), source.c.id.label("record_id"), _text(name).label("field"),
         _text(mapping.system).label("system"), sa.literal(list(targets), sa.ARRAY(sa.Text)).label("entity_sets"),
         sa.cast(column, sa.Text).label("key"),
     ).where(*absent)  # fmt: skip
@@ -84,17 +84,17 @@ def parts(compiled: Compiled) -> sa.CompoundSelect[Any]:
         whole = compiled.schema.parent_field(entity)
         if whole is not None and whole[1].reference is not None:
             arms += _parts_of(compiled, entity, whole[1].reference, f"{whole[0]}_id")
-    for found in compiled.maps:
-        for part in compiled.schema.maps if found.mapping.direction == "out" and found.root is None else ():
-            for roots, field in whole_of(compiled, part, found.mapping):
+    for flow in compiled.maps:
+        for part in compiled.schema.maps if flow.mapping.direction == "out" and flow.root is None else ():
+            for roots, field in whole_of(compiled, part, flow.mapping):
                 mirror, shown = compiled.tables.mirror(roots).alias("w"), compiled.tables.mirror(part.entity_set)
                 link, child = (
-                    compiled.tables.links[roots.system, roots.name, found.mapping.entity.entity],
+                    compiled.tables.links[roots.system, roots.name, flow.mapping.entity.entity],
                     shown.alias("p"),
                 )
                 points = child.c[column_name(field)] == mirror.c[column_name(roots.spec.key[0])]
                 joined = link.join(mirror, mirror.c.id == link.c.mirror_id).join(child, points)
-                row = _part(found.mapping.entity.entity, link.c.common_id, shown, child.c.id)
+                row = _part(flow.mapping.entity.entity, link.c.common_id, shown, child.c.id)
                 arms.append(sa.select(*row).select_from(joined).where(link.c.ended_at.is_(None)))
     nothing = sa.select(*_part("", sa.null(), compiled.tables.captured[0], sa.null())).where(sa.false())
     return sa.union_all(nothing, *arms)

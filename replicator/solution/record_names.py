@@ -144,24 +144,24 @@ def pairs(compiled: Compiled) -> sa.CompoundSelect[Any]:
 def parents(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """What each record points at, by map: the record, the field, the parent, and whether the parent has landed."""
     arms: list[sa.Select[Any]] = []
-    for found in compiled.maps:
-        for name, spec in found.mapping.spec.fields.items():
+    for flow in compiled.maps:
+        for name, spec in flow.mapping.spec.fields.items():
             if spec.reference is not None:
-                arms += (_inward if found.mapping.direction == "in" else _outward)(compiled, found, name, spec)
-            elif spec.lookup is not None and found.mapping.direction == "out":
-                arms += _searched(compiled, found, name, spec)
-        if found.mapping.direction == "out" and found.root is None:
-            arms += _parts(compiled, found)
+                arms += (_inward if flow.mapping.direction == "in" else _outward)(compiled, flow, name, spec)
+            elif spec.lookup is not None and flow.mapping.direction == "out":
+                arms += _searched(compiled, flow, name, spec)
+        if flow.mapping.direction == "out" and flow.root is None:
+            arms += _parts(compiled, flow)
     types: dict[str, Any] = {"flow": sa.Text, "record_id": sa.BigInteger, "field": sa.Text, "parent_table": sa.Text,
                              "parent_id": sa.BigInteger, "need": sa.Text, "landed": sa.Boolean}  # fmt: skip
     return union_all(arms, types)
 
 
 def _edge(
-    found: CompiledMap, record: Any, name: str, table: sa.Table, parent: Any, need: str, landed: sa.ColumnElement[bool]
+    flow: CompiledMap, record: Any, name: str, table: sa.Table, parent: Any, need: str, landed: sa.ColumnElement[bool]
 ) -> list[sa.ColumnElement[Any]]:
     return [
-        sa.literal(found.root or found.name).label("flow"),
+        sa.literal(flow.root or flow.name).label("flow"),
         record.label("record_id"),
         sa.literal(name).label("field"),
         sa.literal(table.fullname).label("parent_table"),
@@ -171,9 +171,9 @@ def _edge(
     ]
 
 
-def _inward(compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
+def _inward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
     """Inbound: a record of the system that this one points at, and that has to become a common record."""
-    mapping, source = found.mapping, found.view.source.alias("s")
+    mapping, source = flow.mapping, flow.view.source.alias("s")
     reference = mapping.entity.fields[name].reference
     column = source.c[column_name(spec.reference or "")]
     for set_name in mapping.entity_set.spec.fields[spec.reference or ""].targets:
@@ -184,29 +184,29 @@ def _inward(compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap) -
         mirror = compiled.tables.mirror(target)
         pointed = mirror.alias("p")
         landed = sa.exists().where(link.c.mirror_id == pointed.c.id, link.c.ended_at.is_(None))
-        edge = _edge(found, source.c.id, name, mirror, pointed.c.id, spec.need, landed)
+        edge = _edge(flow, source.c.id, name, mirror, pointed.c.id, spec.need, landed)
         yield sa.select(*edge).join_from(source, pointed, pointed.c[column_name(target.spec.key[0])] == column)
 
 
-def _outward(compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
+def _outward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
     """Outbound: a common record that this one points at, and that has to be in the system."""
-    field = found.mapping.entity_set.spec.fields[name]
+    field = flow.mapping.entity_set.spec.fields[name]
     sets = [field.repeats.partition(".")[0]] if field.repeats else field.targets
-    yield from _pointing(compiled, found, name, spec.reference or "", sets, spec.need)
+    yield from _pointing(compiled, flow, name, spec.reference or "", sets, spec.need)
 
 
-def _searched(compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
+def _searched(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
     """Outbound: a look-up by the counterpart of a common record."""
-    fields = compiled.schema.entity_sets[found.mapping.system, spec.lookup or ""].spec.fields
+    fields = compiled.schema.entity_sets[flow.mapping.system, spec.lookup or ""].spec.fields
     for searched, path in spec.match.items():
         if fields[searched].type == "reference":
-            yield from _pointing(compiled, found, name, path, fields[searched].targets[:1], spec.need)
+            yield from _pointing(compiled, flow, name, path, fields[searched].targets[:1], spec.need)
 
 
 def _pointing(
-    compiled: Compiled, found: CompiledMap, name: str, path: str, sets: tuple[str, ...] | list[str], need: str
+    compiled: Compiled, flow: CompiledMap, name: str, path: str, sets: tuple[str, ...] | list[str], need: str
 ) -> Iterator[sa.Select[Any]]:
-    mapping = found.mapping
+    mapping = flow.mapping
     paths = Paths(compiled.schema, compiled.tables, mapping, mapping.entity, "s")
     step, kind, last = paths.end(path)
     entity = paths.entity_pointed_at(kind, last)
@@ -214,22 +214,22 @@ def _pointing(
     found_links = (compiled.tables.links.get((mapping.system, each, entity)) for each in sets)
     links = [link for link in found_links if link is not None]
     there = [sa.exists().where(link.c.common_id == parent, link.c.ended_at.is_(None)) for link in links]
-    record = paths.row.alias.c[found.view.root_column or "id"]
+    record = paths.row.alias.c[flow.view.root_column or "id"]
     landed = sa.or_(sa.false(), *there)
-    edge = _edge(found, record, name, compiled.tables.common[entity], parent, need, landed)
+    edge = _edge(flow, record, name, compiled.tables.common[entity], parent, need, landed)
     yield sa.select(*edge).select_from(paths.join(paths.row.alias)).where(parent.is_not(None))
 
 
-def _parts(compiled: Compiled, found: CompiledMap) -> Iterator[sa.Select[Any]]:
+def _parts(compiled: Compiled, flow: CompiledMap) -> Iterator[sa.Select[Any]]:
     """A root waits for those of its parts that its own system shows and that are not merged yet."""
     for part in compiled.schema.maps:
-        ends = whole_of(compiled, part, found.mapping)
+        ends = whole_of(compiled, part, flow.mapping)
         for whole, field in ends:
             roots, parts = compiled.tables.mirror(whole).alias("w"), compiled.tables.mirror(part.entity_set)
-            child, link = parts.alias("p"), compiled.tables.links[whole.system, whole.name, found.mapping.entity.entity]
+            child, link = parts.alias("p"), compiled.tables.links[whole.system, whole.name, flow.mapping.entity.entity]
             own = compiled.tables.link_of(part)
             landed = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
-            edge = _edge(found, link.c.common_id, part.entity.entity, parts, child.c.id, "required", landed)
+            edge = _edge(flow, link.c.common_id, part.entity.entity, parts, child.c.id, "required", landed)
             yield (
                 sa.select(*edge)
                 .select_from(

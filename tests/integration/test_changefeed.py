@@ -292,13 +292,13 @@ def test_in_another_cluster_everything_is_marked(filled: Filling) -> None:
         connection.execute(sa.text("update sync.consumer set cluster = 'another'"))
     marked = mark_window(connection, compiled, ids)
     assert marked is not None
-    for found in compiled.maps:
-        if found.root is None:
+    for flow in compiled.maps:
+        if flow.root is None:
             with connection.begin():
                 query = "select record_id from sync.delivery where map_id = :map and state = 'pending'"
-                pending = set(connection.execute(sa.text(query), {"map": ids[found.name]}).scalars())
-                records = set(connection.execute(sa.select(found.view.source.c.id)).scalars())
-            assert pending == records, found.name
+                pending = set(connection.execute(sa.text(query), {"map": ids[flow.name]}).scalars())
+                records = set(connection.execute(sa.select(flow.view.source.c.id)).scalars())
+            assert pending == records, flow.name
     assert mark_window(connection, compiled, ids) is None
 
 

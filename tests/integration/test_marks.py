@@ -168,11 +168,11 @@ def desired(filling: Filling) -> Rows:
     return found
 
 
-def _whole(found: CompiledMap) -> sa.TextClause:
+def _whole(flow: CompiledMap) -> sa.TextClause:
     """What waits is tested again in every cycle, marked or not, so present and blocked are one here."""
     contents = """cast(jsonb_set(to_jsonb(v) - 'waits_for' - 'later', '{verdict}',
                        case v.verdict when 'blocked' then '"present"' else to_jsonb(v.verdict) end) as text)"""
-    name = found.mapping.view_name
+    name = flow.mapping.view_name
     return sa.text(f'select v.source_id, v.root_id, {contents} as contents from desired."{name}" v')
 
 

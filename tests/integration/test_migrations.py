@@ -416,6 +416,6 @@ def test_a_hub_works_on_postgresql_15(fifteen_url: str, compiled: Compiled) -> N
             connection.execute(sa.text("update common.product set maintained = false"))
             ids = map_ids(connection, compiled)
         assert mark_window(connection, compiled, ids) is not None
-    flows = {found.name for found in compiled.maps if found.root is None}
+    flows = {flow.name for flow in compiled.maps if flow.root is None}
     assert set(rows(target, "select flow from sync.status")) == flows
     engine.dispose()

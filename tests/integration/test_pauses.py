@@ -40,8 +40,8 @@ class AtTheFirstAnswer(Problems):
         super().__init__()
         self.act: Callable[[], None] | None = act
 
-    def delivered(self, found: CompiledMap, result: Acknowledged) -> None:
-        if found.name == FLOW and self.act is not None:
+    def delivered(self, flow: CompiledMap, result: Acknowledged) -> None:
+        if flow.name == FLOW and self.act is not None:
             act, self.act = self.act, None
             act()
 

@@ -99,18 +99,18 @@ def claim_few(connection: sa.Connection, root: CompiledMap, ids: Mapping[str, in
 
 @pytest.mark.parametrize("name", MAPS)
 def test_the_diff_reads_only_what_was_claimed(few: sa.Connection, compiled: Compiled, name: str) -> None:
-    found = compiled.map(name)
+    flow = compiled.map(name)
     ids = map_ids(few, compiled)
-    claimed = claim_few(few, compiled.marked(found), ids)
-    plan = explain(few, diff(found.view, ids[name], claimed, by_root=found.root is not None))
+    claimed = claim_few(few, compiled.marked(flow), ids)
+    plan = explain(few, diff(flow.view, ids[name], claimed, by_root=flow.root is not None))
     assert scans(few, plan) == []
 
 
 @pytest.mark.parametrize("name", MAPS)
 def test_linking_reads_only_what_was_claimed(few: sa.Connection, compiled: Compiled, name: str) -> None:
-    found = compiled.map(name)
-    claimed = claim_few(few, compiled.marked(found), map_ids(few, compiled))
-    plan = explain(few, linking(found.view, claimed, by_root=found.root is not None))
+    flow = compiled.map(name)
+    claimed = claim_few(few, compiled.marked(flow), map_ids(few, compiled))
+    plan = explain(few, linking(flow.view, claimed, by_root=flow.root is not None))
     assert scans(few, plan) == []
 
 

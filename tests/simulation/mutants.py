@@ -79,9 +79,9 @@ def only_own_changes_mark(patching: pytest.MonkeyPatch) -> None:
 
     def own(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: changefeed.Window) -> int:
         return sum(
-            mark.mark(connection, ids[compiled.marked(found).name], found.markings[0].records)
-            for found in compiled.maps
-            if found.markings[0].table.fullname in window.changes
+            mark.mark(connection, ids[compiled.marked(flow).name], flow.markings[0].records)
+            for flow in compiled.maps
+            if flow.markings[0].table.fullname in window.changes
         )
 
     patching.setattr(mark, "_mark", own)
@@ -95,13 +95,13 @@ def children_do_not_wait(patching: pytest.MonkeyPatch) -> None:
     """A record whose parent has not landed is sent all the same."""
     trouble, actions = decide._trouble, decide._actions
 
-    def sent(found: CompiledMap, row: Any) -> tuple[str, ...]:
+    def sent(flow: CompiledMap, row: Any) -> tuple[str, ...]:
         if row.action != "blocked":
-            return actions(found, row)
+            return actions(flow, row)
         return ("create",) if row.target_id is None else ("update",) if row.changed else ()
 
-    def untroubled(found: CompiledMap, row: Any, **how: bool) -> Any:
-        return None if row.action == "blocked" else trouble(found, row, **how)
+    def untroubled(flow: CompiledMap, row: Any, **how: bool) -> Any:
+        return None if row.action == "blocked" else trouble(flow, row, **how)
 
     patching.setattr(decide, "_trouble", untroubled)
     patching.setattr(decide, "_actions", sent)
@@ -157,15 +157,15 @@ def mirror_takes_what_was_sent(patching: pytest.MonkeyPatch) -> None:
     record = acknowledge.Acknowledgement._record
 
     def as_sent(
-        self: Any, found: CompiledMap, written: Sequence[tuple[decide.Planned, Applied]]
+        self: Any, flow: CompiledMap, written: Sequence[tuple[decide.Planned, Applied]]
     ) -> list[decide.Planned]:
-        fields = {column.name: column.field for column in found.view.columns}
+        fields = {column.name: column.field for column in flow.view.columns}
         changed = []
         for planned, outcome in written:
             sent = {fields[name]: value for name, value in planned.sent.items()}
             image = None if outcome.image is None else outcome.image | sent
             changed.append((planned, Applied(image, outcome.etag)))
-        return record(self, found, changed)
+        return record(self, flow, changed)
 
     patching.setattr(acknowledge.Acknowledgement, "_record", as_sent)
 
@@ -291,7 +291,7 @@ def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:
     """A write that was not shown back counts as done, and is not looked up."""
 
     def forget(self: Any, unconfirmed: Mapping[int, Any]) -> None:
-        values = {"map_id": self.ids[self.found.name], "ids": list(unconfirmed), "incomplete": []}
+        values = {"map_id": self.ids[self.flow.name], "ids": list(unconfirmed), "incomplete": []}
         self.connection.execute(acknowledge._sql["applied"], values)
 
     patching.setattr(acknowledge.Acknowledgement, "_read_back", forget)

@@ -503,7 +503,7 @@ def test_a_plain_sql_expression_without_a_sub_select_is_fine(schema_files: Schem
 
 def test_the_unspoilt_schema_compiles(schema_files: SchemaFiles) -> None:
     compiled = compile_folder(schema_files.folder)
-    assert [found.name for found in compiled.maps] == [
+    assert [flow.name for flow in compiled.maps] == [
         "registry.farms > farm",
         "herd > market.Herds",
         "registry.herds > herd",

@@ -53,7 +53,7 @@ def complaint(files: SchemaFiles) -> str:
 
 
 def test_a_field_that_either_side_may_change_is_known_to_the_maps_of_both_directions(opened: SchemaFiles) -> None:
-    views = {found.name: found.view for found in compile_folder(opened.folder).maps}
+    views = {flow.name: flow.view for flow in compile_folder(opened.folder).maps}
     ways = ("registry.farms > farm", "market.Farms > farm", "farm > registry.farms", "farm > market.Farms")
     assert {name: views[name].either for name in ways} == {name: {"land": "ask"} for name in ways}
     assert views["herd > market.Herds"].either == {}

@@ -94,7 +94,7 @@ def test_parents_come_before_children_in_the_products_own_schema(compiled: Compi
     assert rank["account"] < rank["contact"]
     assert rank["account"] < rank["quote"] < rank["quote_line"]
     assert rank["product"] < rank["quote_line"]
-    assert [found.rank for found in compiled.maps] == sorted(found.rank for found in compiled.maps)
+    assert [flow.rank for flow in compiled.maps] == sorted(flow.rank for flow in compiled.maps)
 
 
 Graph = dict[str, set[str]]

@@ -57,10 +57,10 @@ def part(orders: Compiled) -> CompiledMap:
     return orders.map("animal > market.Animals")
 
 
-def row_of(found: CompiledMap, action: str, record_id: int = 1, **values: object) -> Any:
+def row_of(flow: CompiledMap, action: str, record_id: int = 1, **values: object) -> Any:
     """A row of the diff, as the database gives it."""
-    held = {f"now_{column.name}": None for column in found.view.target.columns}
-    wanted = {column.name: None for column in found.view.columns}
+    held = {f"now_{column.name}": None for column in flow.view.target.columns}
+    wanted = {column.name: None for column in flow.view.columns}
     fixed: dict[str, object] = {
         "record_id": record_id, "source_id": record_id, "target_id": 5, "root_id": None, "record": f"R-{record_id}",
         "reason": None, "waits_for": None, "later": None, "action": action, "changed": [], "drifted": [],
@@ -81,7 +81,7 @@ def test_a_new_whole_goes_before_its_new_parts(whole: CompiledMap, part: Compile
     found = planned(
         whole, row_of(whole, "create"), [(part, row_of(part, "create", 2)), (part, row_of(part, "create", 3))]
     )
-    assert [(each.found.name, each.write.operation) for each in found.writes] == [
+    assert [(each.flow.name, each.write.operation) for each in found.writes] == [
         (whole.name, "create"),
         (part.name, "create"),
         (part.name, "create"),
@@ -91,7 +91,7 @@ def test_a_new_whole_goes_before_its_new_parts(whole: CompiledMap, part: Compile
 
 def test_a_whole_that_goes_goes_after_its_parts(whole: CompiledMap, part: CompiledMap) -> None:
     found = planned(whole, row_of(whole, "delete"), [(part, row_of(part, "delete", 2))])
-    assert [each.found.name for each in found.writes] == [part.name, whole.name]
+    assert [each.flow.name for each in found.writes] == [part.name, whole.name]
     assert all(each.ends for each in found.writes)
 
 
@@ -114,13 +114,13 @@ def test_whatever_is_to_be_done_no_part_is_ever_without_its_whole(
     parts = [(part, row_of(part, action, number)) for number, action in enumerate(others, 2)]
     found = planned(whole, row_of(whole, own), parts)
     places = {id(each): place for place, each in enumerate(found.writes)}
-    of_whole = [each for each in found.writes if each.found is whole]
+    of_whole = [each for each in found.writes if each.flow is whole]
     assert len(found.writes) + len(found.unlink) + [own, *others].count("none") == 1 + len(others)
     for each in found.writes:
         for root in of_whole:
-            if each.found is part and root.write.operation == "delete":
+            if each.flow is part and root.write.operation == "delete":
                 assert places[id(each)] < places[id(root)]
-            elif each.found is part:
+            elif each.flow is part:
                 assert places[id(each)] > places[id(root)]
 
 

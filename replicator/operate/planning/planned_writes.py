@@ -50,15 +50,15 @@ def describe(delivery: Delivery) -> list[PlannedWrite]:
 
 
 def _root(writes: Sequence[Planned]) -> str:
-    found: CompiledMap = writes[0].found
-    return found.root or found.name
+    flow: CompiledMap = writes[0].flow
+    return flow.root or flow.name
 
 
 def _describe(planned: Planned, flow: str, of_root: str | None) -> PlannedWrite:
-    write, mapping = planned.write, planned.found.mapping
-    record = of_root if planned.found.root is None else f"{of_root or ''} {planned.record or ''}".strip()
+    write, mapping = planned.write, planned.flow.mapping
+    record = of_root if planned.flow.root is None else f"{of_root or ''} {planned.record or ''}".strip()
     key = {name: ASSIGNED if value is None else str(value) for name, value in write.named_key.items()}
-    return PlannedWrite(mapping.system, planned.found.name, flow, write.operation, record, key, _fields(planned))
+    return PlannedWrite(mapping.system, planned.flow.name, flow, write.operation, record, key, _fields(planned))
 
 
 def _fields(planned: Planned) -> Fields:

@@ -59,13 +59,13 @@ def load(connection: sa.Connection, compiled: Compiled, number: int) -> list[Pla
 
 
 def _write(compiled: Compiled, row: Any) -> PlannedWrite:
-    found = next((each for each in compiled.maps if each.name == row.flow), None)
-    if found is None:
+    flow = next((each for each in compiled.maps if each.name == row.flow), None)
+    if flow is None:
         raise Terminal(f"the plan writes by '{row.flow}', which schema/ has no more", hint="make a new plan")
     fields = simplejson.loads(row.fields, use_decimal=True)
     told = {name: [plain(value) for value in pair] for name, pair in fields.items()}
     return PlannedWrite(
-        found.mapping.system, row.flow, compiled.marked(found).name, row.operation, row.record, row.key, told,
+        flow.mapping.system, row.flow, compiled.marked(flow).name, row.operation, row.record, row.key, told,
         row.fingerprint, row.place, row.request,
     )  # fmt: skip
 
@@ -80,10 +80,10 @@ def keys_of(compiled: Compiled, writes: Sequence[PlannedWrite]) -> Callable[[Com
             if any(value is not None for value in values.values()):
                 keys[known_by(each.flow, values)] = next(iter(each.key.values()))
 
-    def known(found: CompiledMap, row: Any) -> uuid.UUID | None:
-        names = found.mapping.entity_set.business_key
+    def known(flow: CompiledMap, row: Any) -> uuid.UUID | None:
+        names = flow.mapping.entity_set.business_key
         values = {name: plain(getattr(row, column_name(name), None)) for name in names}
-        key = keys.get(known_by(found.name, values))
+        key = keys.get(known_by(flow.name, values))
         return None if key is None else uuid.UUID(key)
 
     return known

@@ -26,14 +26,14 @@ _SHOWN_MAX = 20
 
 def check(connection: sa.Connection, compiled: Compiled, configuration: Configuration, notes: Report) -> None:
     """Look at what the mirrors and common hold now."""
-    for found in compiled.maps:
-        with notes.looking(found.name), connection.begin():
+    for flow in compiled.maps:
+        with notes.looking(flow.name), connection.begin():
             prefer_whole_joins(connection)
-            for name, spec in found.mapping.spec.fields.items():
+            for name, spec in flow.mapping.spec.fields.items():
                 if spec.value_map is not None:
-                    _values(connection, compiled, found, name, spec, notes)
+                    _values(connection, compiled, flow, name, spec, notes)
                 if spec.lookup is not None and spec.where:
-                    _lookup(connection, compiled, configuration, found, name, spec, notes)
+                    _lookup(connection, compiled, configuration, flow, name, spec, notes)
     for entity in compiled.schema.entities:
         with notes.looking(entity), connection.begin():
             prefer_whole_joins(connection)
@@ -43,10 +43,10 @@ def check(connection: sa.Connection, compiled: Compiled, configuration: Configur
 
 
 def _values(
-    connection: sa.Connection, compiled: Compiled, found: CompiledMap, name: str, spec: FieldMap, notes: Report
+    connection: sa.Connection, compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap, notes: Report
 ) -> None:
     """Values that no entry of the map covers."""
-    mapping = found.mapping
+    mapping = flow.mapping
     kind = mapping.entity_set if mapping.direction == "in" else mapping.entity
     paths = Paths(compiled.schema, compiled.tables, mapping, kind, "s")
     translations, ignore_case = Values(paths, mapping, paths.row).translations(name, spec)
@@ -65,17 +65,17 @@ def _values(
     rows = connection.execute(query).all()
     for row in rows:
         what = f"the value map of '{name}' does not know '{row.value}' of {spec.value_map}"
-        notes.found(found.name, f"{what}: {many(row.records, 'record')}", "add it to the map, or mend the records")
+        notes.found(flow.name, f"{what}: {many(row.records, 'record')}", "add it to the map, or mend the records")
     if rows and rows[0].kinds > len(rows):
-        notes.found(found.name, f"the value map of '{name}' lacks {rows[0].kinds - len(rows)} values more")
+        notes.found(flow.name, f"the value map of '{name}' lacks {rows[0].kinds - len(rows)} values more")
 
 
 def _lookup(
-    connection: sa.Connection, compiled: Compiled, configuration: Configuration, found: CompiledMap, name: str,
+    connection: sa.Connection, compiled: Compiled, configuration: Configuration, flow: CompiledMap, name: str,
     spec: FieldMap, notes: Report,
 ) -> None:  # fmt: skip
     """A record that all records of the map look up: without it all wait, with two the choice would be a guess."""
-    mapping, searched = found.mapping, spec.lookup or ""
+    mapping, searched = flow.mapping, spec.lookup or ""
     if spec.match:
         return
     if mapping.direction == "in":
@@ -89,12 +89,12 @@ def _lookup(
     words = " and ".join(f"{field} {as_text(value)}" for field, value in spec.where.items())
     configured = _configured(configuration.records.get(searched, ()), spec.where) if mapping.direction == "in" else 0
     if max(count, configured) == 0:
-        notes.found(found.name, f"there is no {searched} with {words}, and every record waits for it",
+        notes.found(flow.name, f"there is no {searched} with {words}, and every record waits for it",
                     f"see 'records: {searched}:' in the configuration" if mapping.direction == "in" else
                     f"create it in {mapping.system}, or read {mapping.system}.{searched} first")  # fmt: skip
     elif max(count, configured) > 1 and spec.order_by is None:
         what = f"there are {max(count, configured)} {searched} with {words}, and '{name}' means one"
-        notes.found(found.name, what, "leave one of them")
+        notes.found(flow.name, what, "leave one of them")
 
 
 def _configured(records: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> int:
@@ -103,10 +103,10 @@ def _configured(records: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) 
 
 def _key_conflicts(connection: sa.Connection, compiled: Compiled, entity: str, notes: Report) -> None:
     """Records of one system that want to be one common record."""
-    maps = [found for found in compiled.inbound() if found.mapping.entity.entity == entity]
+    maps = [flow for flow in compiled.inbound() if flow.mapping.entity.entity == entity]
     key = common_key(compiled.schema.entities[entity])
-    for system, of_system in groupby(maps, key=lambda found: found.mapping.system):
-        arms = [_wanted(found, key) for found in of_system]
+    for system, of_system in groupby(maps, key=lambda flow: flow.mapping.system):
+        arms = [_wanted(flow, key) for flow in of_system]
         wanted = sa.union_all(*arms).subquery("wanted")
         keys = [wanted.c[f"key_{place}"] for place in range(len(key))]
         records = sa.func.string_agg(wanted.c.record, sa.literal(", ")).label("records")
@@ -124,11 +124,11 @@ def _key_conflicts(connection: sa.Connection, compiled: Compiled, entity: str, n
             notes.found(f"{system} > {entity}", f"{rows[0].keys - len(rows)} keys more are borne by several records")
 
 
-def _wanted(found: CompiledMap, key: Sequence[str]) -> sa.Select[Any]:
+def _wanted(flow: CompiledMap, key: Sequence[str]) -> sa.Select[Any]:
     """The keys that a map wants, as keys are compared."""
-    v = found.view.view.alias("v")
+    v = flow.view.view.alias("v")
     columns: list[sa.ColumnElement[Any]] = [fold(v.c[name]).label(f"key_{place}") for place, name in enumerate(key)]
-    named = sa.literal(f"{found.mapping.entity_set.name} ") + v.c.record
+    named = sa.literal(f"{flow.mapping.entity_set.name} ") + v.c.record
     return sa.select(named.label("record"), *columns).where(v.c.verdict == "present")
 
 

@@ -54,8 +54,8 @@ class Comparison:
 
     def __init__(self, connection: sa.Connection, compiled: Compiled, maps: Sequence[CompiledMap]) -> None:
         self.connection, self.compiled, self.maps = connection, compiled, maps
-        self.outbound = [found for found in maps if found.mapping.direction == "out"]
-        self.sets = sorted({str(found.mapping.entity_set) for found in self.outbound})
+        self.outbound = [flow for flow in maps if flow.mapping.direction == "out"]
+        self.sets = sorted({str(flow.mapping.entity_set) for flow in self.outbound})
 
     def prepare(self) -> None:
         """Note the versions of the targets' records as the hub knows them, before anything is read afresh."""
@@ -71,19 +71,19 @@ class Comparison:
         """Find all differences; ``comparing`` hears of each map before its turn."""
         with self.connection.begin():
             self.connection.execute(_sql["clear"])
-        for found in self.maps:
-            comparing(found)
+        for flow in self.maps:
+            comparing(flow)
             with self.connection.begin():
                 prefer_whole_joins(self.connection)
-                self.connection.execute(_compare(self.compiled, found))
+                self.connection.execute(_compare(self.compiled, flow))
         with self.connection.begin():
             _analyze(self.connection, "difference")
-            for found in self.outbound:
-                self.connection.execute(_named(found))
-                self.connection.execute(_moved(found))
-                if found.root is None:
-                    self.connection.execute(_rivals(found))
-                    self.connection.execute(_sort_rivals(found))
+            for flow in self.outbound:
+                self.connection.execute(_named(flow))
+                self.connection.execute(_moved(flow))
+                if flow.root is None:
+                    self.connection.execute(_rivals(flow))
+                    self.connection.execute(_sort_rivals(flow))
             prefer_whole_joins(self.connection)
             self.connection.execute(_sql["duplicates"], {"sets": self.sets})
             self.connection.execute(_sql["unmatched"], {"sets": self.sets})
@@ -120,7 +120,7 @@ class Comparison:
             return [dict(row) for row in self.connection.execute(_sql[name], values).mappings()]
 
     def _mirror(self, name: str) -> sa.Table:
-        return next(found.view.target for found in self.outbound if str(found.mapping.entity_set) == name)
+        return next(flow.view.target for flow in self.outbound if str(flow.mapping.entity_set) == name)
 
 
 def _analyze(connection: sa.Connection, table: str) -> None:
@@ -129,9 +129,9 @@ def _analyze(connection: sa.Connection, table: str) -> None:
     driver.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))
 
 
-def references(found: CompiledMap) -> Iterator[str]:
+def references(flow: CompiledMap) -> Iterator[str]:
     """The fields of the target by which its records point at others."""
-    for name, spec in found.mapping.spec.fields.items():
+    for name, spec in flow.mapping.spec.fields.items():
         if spec.reference is not None or spec.lookup is not None:
             yield name
 
@@ -140,15 +140,15 @@ def _word(text: str) -> sa.ColumnElement[str]:
     return sa.literal_column(f"'{text}'", sa.Text)
 
 
-def _compare(compiled: Compiled, found: CompiledMap) -> sa.Insert:
+def _compare(compiled: Compiled, flow: CompiledMap) -> sa.Insert:
     """The records of one map that are not in step; what is under way, or has a row that says why, is told apart.
 
     A record that was to be repaired is a difference for as long as it is one, whatever a row says. Straight from the
     view of the map: a query on that of all maps plans all of them.
     """
-    d, x, a = rows_of(found).alias("d"), delivery.alias("x"), _asked.alias("a")
-    flow = compiled.marked(found).name
-    map_id = sa.select(map_.c.id).where(map_.c.name == flow).scalar_subquery()
+    d, x, a = rows_of(flow).alias("d"), delivery.alias("x"), _asked.alias("a")
+    shown_under = compiled.marked(flow).name
+    map_id = sa.select(map_.c.id).where(map_.c.name == shown_under).scalar_subquery()
     state = sa.cast(x.c.state, sa.Text)
     by_itself = d.c.action.in_([_word(each) for each in _TELLING])
     told = sa.or_(sa.func.coalesce(state, _word("pending")) != _word("pending"), by_itself)
@@ -162,11 +162,11 @@ def _compare(compiled: Compiled, found: CompiledMap) -> sa.Insert:
     kind = sa.case(
         (explained, standing),
         *((d.c.action == _word(action), _word(word)) for action, word in {**_KINDS, **_TELLING}.items()),
-        (d.c.fields.has_any(sa.literal(list(references(found)), sa.ARRAY(sa.Text))), _word("wrong parent")),
+        (d.c.fields.has_any(sa.literal(list(references(flow)), sa.ARRAY(sa.Text))), _word("wrong parent")),
         else_=_word("different"),
     )
     columns: dict[str, sa.ColumnElement[Any]] = {
-        "kind": kind, "explained": explained, "flow": sa.literal(flow), "map": sa.literal(found.name),
+        "kind": kind, "explained": explained, "flow": sa.literal(shown_under), "map": sa.literal(flow.name),
         "map_id": map_id, "record_id": d.c.record_id, "record": d.c.record, "action": d.c.action,
         "source_id": d.c.source_id, "target_id": d.c.target_id, "fields": sa.case((sa.not_(explained), d.c.fields)),
         "state": state, "reason": sa.func.coalesce(x.c.reason, d.c.reason),
@@ -176,35 +176,35 @@ def _compare(compiled: Compiled, found: CompiledMap) -> sa.Insert:
     return sa.insert(_difference).from_select(list(columns), sa.select(*columns.values()).select_from(joined))
 
 
-def _named(found: CompiledMap) -> sa.Update:
+def _named(flow: CompiledMap) -> sa.Update:
     """What the system itself calls the target's record."""
-    t, d = found.view.target.alias("t"), _difference
-    keys = (sa.cast(t.c[name], sa.Text) for name in mirror_key(found.mapping.entity_set))
-    here = sa.and_(d.c.map == found.name, d.c.target_id == t.c.id, sa.not_(d.c.explained))
+    t, d = flow.view.target.alias("t"), _difference
+    keys = (sa.cast(t.c[name], sa.Text) for name in mirror_key(flow.mapping.entity_set))
+    here = sa.and_(d.c.map == flow.name, d.c.target_id == t.c.id, sa.not_(d.c.explained))
     return sa.update(d).values(system_key=sa.func.concat_ws(",", *keys)).where(here)
 
 
-def _moved(found: CompiledMap) -> sa.Update:
+def _moved(flow: CompiledMap) -> sa.Update:
     """The version of the target's record moved: a change there that the hub had not seen until now."""
-    t, d = found.view.target.alias("t"), _difference
-    here = sa.and_(d.c.map == found.name, d.c.target_id == t.c.id, sa.not_(d.c.explained))
-    known = sa.and_(_known.c.entity_set == str(found.mapping.entity_set), _known.c.id == t.c.id)
+    t, d = flow.view.target.alias("t"), _difference
+    here = sa.and_(d.c.map == flow.name, d.c.target_id == t.c.id, sa.not_(d.c.explained))
+    known = sa.and_(_known.c.entity_set == str(flow.mapping.entity_set), _known.c.id == t.c.id)
     versions = sa.func.jsonb_build_array(_known.c.etag, t.c[ETAG], type_=JSONB)
     kind = sa.case((d.c.kind == "different", "stale"), else_=d.c.kind)
     moved = _known.c.etag.is_distinct_from(t.c[ETAG])
     return sa.update(d).values(version=versions, kind=kind).where(here, known, moved)
 
 
-def _rivals(found: CompiledMap) -> sa.Update:
+def _rivals(flow: CompiledMap) -> sa.Update:
     """Other records of the target that bear the key which a record wants, where it has another one or none."""
-    view, d = found.view, _difference
+    view, d = flow.view, _difference
     rows = view.view.alias("rows")
     v = sa.select(rows).where(rows.c.source_id == d.c.source_id).offset(sa.literal_column("0")).lateral("v")
     other = view.target.alias("other")
     strange = sa.func.coalesce(d.c.target_id, 0) != other.c.id
-    keys = sa.literal(_key_fields(found), sa.ARRAY(sa.Text))
+    keys = sa.literal(_key_fields(flow), sa.ARRAY(sa.Text))
     wanted = sa.and_(
-        d.c.map == found.name, sa.not_(d.c.explained),
+        d.c.map == flow.name, sa.not_(d.c.explained),
         sa.or_(d.c.action == "taken", sa.and_(d.c.target_id.is_not(None), d.c.fields.has_any(keys))),
     )  # fmt: skip
     found_ids = (
@@ -217,17 +217,17 @@ def _rivals(found: CompiledMap) -> sa.Update:
     return sa.update(d).values(others=found_ids.c.others, kind="duplicate").where(d.c.id == found_ids.c.id)
 
 
-def _key_fields(found: CompiledMap) -> list[str]:
-    columns = match_columns(found.mapping)
-    return [column.field for column in found.view.columns if column.name in columns]
+def _key_fields(flow: CompiledMap) -> list[str]:
+    columns = match_columns(flow.mapping)
+    return [column.field for column in flow.view.columns if column.name in columns]
 
 
-def _sort_rivals(found: CompiledMap) -> sa.Update:
+def _sort_rivals(flow: CompiledMap) -> sa.Update:
     """One free record that bears the key is no rival: the two are paired before anything is sent."""
     d = _difference
     first = d.c.others[1]
     paired = [
-        sa.exists().where(link.c.mirror_id == first, link.c.ended_at.is_(None)) for link in found.view.target_links
+        sa.exists().where(link.c.mirror_id == first, link.c.ended_at.is_(None)) for link in flow.view.target_links
     ]
     free = sa.and_(sa.func.cardinality(d.c.others) == 1, *(sa.not_(each) for each in paired))
-    return sa.update(d).values(kind="unpaired").where(d.c.map == found.name, d.c.action == "taken", free)
+    return sa.update(d).values(kind="unpaired").where(d.c.map == flow.name, d.c.action == "taken", free)

@@ -68,7 +68,7 @@ def concerned(compiled: Compiled, entity: str | None) -> list[CompiledMap]:
         raise Terminal(f"there is no entity '{entity}'", hint=f"one of {', '.join(sorted(entities))}")
     roots = {name: compiled.schema.parent_field(each) for name, each in entities.items()}
     wanted = {entity, *(name for name, root in roots.items() if root and root[1].reference == entity)}
-    return [found for found in compiled.maps if found.mapping.entity.entity in wanted]
+    return [flow for flow in compiled.maps if flow.mapping.entity.entity in wanted]
 
 
 class Reconciliation:
