@@ -14,7 +14,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from replicator.hub import embedded, operating_tables, replication_tables
+from replicator.hub import embedded, sync_tables, sync_tables_for_people
 from replicator.hub.connection import connect
 from replicator.mapping.compiled import Compiled, compile_schema
 from replicator.mapping.schema import load
@@ -86,11 +86,11 @@ def make_hub(connection: sa.Connection, model: Compiled) -> None:
     connection.execute(sa.text(_FOLD))
     connection.execute(sa.text("create sequence log.change_seq cache 100"))
     connection.execute(sa.text("create table sync.alembic_version (version_num text primary key)"))
-    operating_tables.metadata.create_all(connection)
+    sync_tables_for_people.metadata.create_all(connection)
     model.tables.metadata.create_all(connection)
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    for table in (replication_tables.change, *model.tables.images.values()):
+    for table in (sync_tables.change, *model.tables.images.values()):
         partition = sql.SQL("create table log.{} partition of log.{} default")
         driver.execute(partition.format(sql.Identifier(f"{table.name}_default"), sql.Identifier(table.name)))
     create_objects(connection, model)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicator.console.page_context import ConsolePage, PageContext, Paged, Row
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 
 _sql = statements(__name__)
 _CONSIDERED = 2000

@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest
 
 from replicator.console.page_context import MOST_DIGITS
 from replicator.errors import Terminal
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.hub.wake_up import notify
 
 _sql = statements(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from werkzeug.exceptions import NotFound
 
 from replicator.console.page_context import ConsolePage, PageContext
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.hub.states import DELIVERY, NAMES
 
 _sql = statements(__name__)

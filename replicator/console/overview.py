@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from replicator.console.page_context import ConsolePage, PageContext, Row
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.hub.states import COLUMNS, MOVING, STUCK
 
 _sql = statements(__name__)

@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound
 from replicator.console.page_context import ConsolePage, PageContext, Row
 from replicator.console.record_search import FoundRecord, at, find, label_of, mirror_key, name_of
 from replicator.console.render import record_path
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.language import CommonEntity, FieldMap
 from replicator.mapping.schema import EntitySet, column_name, label_field

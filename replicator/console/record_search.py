@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from replicator.console.page_context import PageContext
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.language import CommonEntity
 from replicator.mapping.schema import EntitySet, column_name, label_field
 from replicator.mapping.tables import common_column

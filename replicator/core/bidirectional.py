@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.hub.replication_tables import base, map_
+from replicator.hub.sync_tables import base, map_
 from replicator.mapping.desired_views import DesiredView
 
 Column = sa.ColumnElement[Any]

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError
 
 from replicator.hub.lease import leading
-from replicator.hub.replication_tables import delivery, delivery_state
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.hub.states import State as State
+from replicator.hub.sync_tables import delivery, delivery_state
 
 _sql = statements(__name__)
 _claim = sa.table("claim", *(sa.column(name) for name in ("record_id", "marked", "state")))

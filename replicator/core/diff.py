@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import JSONB, array
 from replicator.core.bidirectional import Sides
 from replicator.core.bidirectional import sides as sides_of
 from replicator.core.claim import Claimed
-from replicator.hub.replication_tables import accepted
-from replicator.hub.sql import built_once
+from replicator.hub.statements import built_once
+from replicator.hub.sync_tables import accepted
 from replicator.mapping.desired_views import DesiredView, TargetColumn, match_columns
 from replicator.mapping.language import SetFields
 from replicator.mapping.schema import column_name

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from replicator.config import FlowSettings
 from replicator.errors import ConfigurationError
 from replicator.hub.lease import leading
-from replicator.hub.replication_tables import delivery, map_
+from replicator.hub.sync_tables import delivery, map_
 from replicator.mapping.compiled import Compiled
 
 

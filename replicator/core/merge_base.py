@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.core.bidirectional import as_text, held_there, opposite_id
-from replicator.hub.replication_tables import base
+from replicator.hub.sync_tables import base
 from replicator.mapping.desired_views import DesiredView
 
 Agreed = tuple[int, Mapping[str, str | None]]

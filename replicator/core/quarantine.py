@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Row
 from replicator.core.mark import mark_roots
-from replicator.hub.replication_tables import quarantine
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import quarantine
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.schema import EntitySet
 

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from replicator.connectors.protocol import Usage
 from replicator.hub.lease import leading
-from replicator.hub.operating_tables import system
+from replicator.hub.sync_tables_for_people import system
 
 
 def note_usage(connection: sa.Connection, name: str, usage: Usage) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from replicator import aliases
+from replicator import bounded_yaml
 from replicator.errors import ConfigurationError
 
 FILE = Path("replicator.yaml")
@@ -67,7 +67,7 @@ def _part(file: Path) -> object:
     alone = _PART.search(text)
     for each in (text, alone[0] if alone else ""):
         try:
-            data = aliases.load(each)
+            data = bounded_yaml.load(each)
         except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError):
             continue
         if data is not None and not isinstance(data, dict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 
 _sql = statements(__name__)
 

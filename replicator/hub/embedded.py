@@ -181,7 +181,7 @@ def _made(home: Path, *, synced: bool) -> tuple[Path, Privileges]:
 
 def _initialise(home: Path, programs: Path, privileges: Privileges, *, synced: bool) -> None:
     """Make the cluster with its database under another name, so that ``data`` is whole or not there at all."""
-    from replicator.hub.sql import statements  # what most who start the server do not need takes its time
+    from replicator.hub.statements import statements  # what most who start the server do not need takes its time
 
     made_with = statements(__name__)
     for rest in home.glob("data.tmp*"):

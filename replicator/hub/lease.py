@@ -17,7 +17,7 @@ import psycopg
 import sqlalchemy as sa
 
 from replicator.errors import HubMigrated, LeaseLost
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 
 _sql = statements(__name__)
 NAME = "replicator"

@@ -20,7 +20,7 @@ from sqlalchemy.pool import PoolProxiedConnection, StaticPool
 from replicator.errors import Transient
 from replicator.hub.changefeed import Window, open_window
 from replicator.hub.connection import EXACT_JSON
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 
 _sql = statements(__name__)
 _BUSY = (

@@ -17,7 +17,7 @@ from replicator.core.bidirectional import ASK, as_text
 from replicator.core.diff import claim
 from replicator.core.mark import marking_of
 from replicator.core.merge_base import agree
-from replicator.hub.replication_tables import base, conflict, delivery
+from replicator.hub.sync_tables import base, conflict, delivery
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import DesiredView
 

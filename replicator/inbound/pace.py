@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from replicator.hub.lease import leading
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.schema import EntitySet, Schema
 
 _sql = statements(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from replicator.hub.operating_tables import refetch
+from replicator.hub.sync_tables_for_people import refetch
 
 _WHOLE = 0
 

@@ -21,8 +21,9 @@ from replicator.core.mirror import known, remove, set_origin, take_turns
 from replicator.core.quarantine import KEY_SEPARATOR, Quarantine, key_of
 from replicator.errors import ReplicatorError, RequestRefused, Stopping, TokenExpired
 from replicator.hub.lease import leading
-from replicator.hub.replication_tables import proposed_delete, snapshot
-from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
+from replicator.hub.planner import MANY, analyze, prefer_whole_joins
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import proposed_delete, snapshot
 from replicator.inbound import resync_requests, stage
 from replicator.inbound.delete_budget import over_budget
 from replicator.inbound.duplicate_keys import duplicate_keys

@@ -11,7 +11,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from replicator.aliases import BoundedLoader
+from replicator.bounded_yaml import BoundedLoader
 from replicator.errors import ReplicatorError
 from replicator.mapping.validation_messages import Location as Location
 from replicator.mapping.validation_messages import in_plain_words

@@ -17,11 +17,11 @@ from typing import Any, Literal
 import httpx2
 import sqlalchemy as sa
 
-from replicator import bounded
+from replicator import exchange_limits, proxies_and_tls
 from replicator.config import EmailSettings, NotifySettings
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub.lease import leading
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.operate import views
 from replicator.text import many, visible
 
@@ -152,8 +152,8 @@ def _webhook(url: str, transport: httpx2.BaseTransport | None) -> Send:
         body = {**vars(message), "id": message.id, "subject": message.subject, "text": message.text}
         content, headers = views.to_json(body).encode(), {"Content-Type": "application/json"}
         try:
-            with bounded.exchange(_SECONDS, _BYTES) as bounds:
-                ways = bounded.ways_to(url, transport)
+            with exchange_limits.exchange(_SECONDS, _BYTES) as bounds:
+                ways = proxies_and_tls.ways_to(url, transport)
                 with (
                     httpx2.Client(transport=ways.transport, mounts=ways.mounts, timeout=_SECONDS) as client,
                     client.stream("POST", url, content=content, headers=headers) as answer,
@@ -174,7 +174,7 @@ class _MailServer(smtplib.SMTP):
     """A mail server that is spoken to over a connection with bounds."""
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return bounded.connect(host, port, timeout)
+        return exchange_limits.connect(host, port, timeout)
 
 
 def _mail(settings: EmailSettings) -> Send:
@@ -186,11 +186,11 @@ def _mail(settings: EmailSettings) -> Send:
         mail.set_content(message.text)
         try:
             with (
-                bounded.exchange(_SECONDS_MAIL, _BYTES) as bounds,
+                exchange_limits.exchange(_SECONDS_MAIL, _BYTES) as bounds,
                 _MailServer(settings.host, settings.port, timeout=_SECONDS_MAIL) as server,
             ):
                 if settings.starttls:
-                    server.starttls(context=bounded.tls())
+                    server.starttls(context=proxies_and_tls.tls())
                 if settings.user and settings.password:
                     server.login(settings.user, settings.password.get_secret_value())
                 server.send_message(mail)

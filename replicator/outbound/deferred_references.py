@@ -18,7 +18,7 @@ from replicator.core.claim import claim_selected
 from replicator.core.deferred_deletes import joined_to_go
 from replicator.core.diff import INCOMPLETE, desired_of_claim, is_to_go
 from replicator.hub.lease import leading
-from replicator.hub.replication_tables import delivery
+from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import ReferenceColumn
 from replicator.mapping.tables import fold

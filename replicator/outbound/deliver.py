@@ -30,7 +30,8 @@ from replicator.core.diff import diff, linking
 from replicator.core.mark import mark_through
 from replicator.errors import OF_THE_SYSTEM, ReplicatorError
 from replicator.hub.lease import leading
-from replicator.hub.sql import MANY, analyze, statements
+from replicator.hub.planner import MANY, analyze
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.outbound.decide import Delivery, Earlier, plan_delivery
 from replicator.outbound.deferred_references import Later

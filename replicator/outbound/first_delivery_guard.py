@@ -11,8 +11,8 @@ from replicator.core.claim import Claimed, Shown, claim_records, each_half, show
 from replicator.core.diff import INCOMPLETE, diff, linking
 from replicator.core.mark import mark_through
 from replicator.hub.lease import leading
-from replicator.hub.replication_tables import delivery
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import Compiled, CompiledMap
 
 _sql = statements(__name__, "claim")

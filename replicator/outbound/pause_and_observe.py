@@ -9,7 +9,7 @@ from itertools import groupby
 import sqlalchemy as sa
 
 from replicator.core.claim import Shown
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.outbound.decide import Delivery, Planned
 
 _sql = statements(__name__)

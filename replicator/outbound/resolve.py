@@ -31,7 +31,7 @@ from replicator.errors import (
     Transient,
 )
 from replicator.hub.lease import leading
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.language import EntitySetSpec
 from replicator.mapping.schema import EntitySet

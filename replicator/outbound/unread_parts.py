@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 
 _sql = statements(__name__)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from replicator.aliases import load
+from replicator.bounded_yaml import load
 
 SystemName = Literal["sales", "ops"]
 FieldType = Literal["text", "integer", "decimal", "money", "boolean", "guid", "date", "datetime", "choice", "lookup"]

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from replicator.aliases import load
+from replicator.bounded_yaml import load
 from replicator.sandbox.description import DescriptionSpec, SystemName
 from replicator.sandbox.odata_http import to_json
 from replicator.sandbox.rules import Evaluator

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.core.diff import differences
-from replicator.hub.replication_tables import delivery, map_
+from replicator.hub.sync_tables import delivery, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 
 _COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {

@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
 from replicator.hub import program, states
-from replicator.hub.replication_tables import conflict, delivery, hub, map_, quarantine
-from replicator.hub.replication_tables import entity_set as read_state
+from replicator.hub.sync_tables import conflict, delivery, hub, map_, quarantine
+from replicator.hub.sync_tables import entity_set as read_state
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG

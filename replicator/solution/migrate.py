@@ -10,7 +10,7 @@ import psycopg
 import sqlalchemy as sa
 
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
-from replicator.hub import replication_tables
+from replicator.hub import sync_tables
 from replicator.mapping.compiled import Compiled
 from replicator.solution.generate import create_objects, drop_objects, schema_hash
 
@@ -65,7 +65,7 @@ class MigrationTarget:
         if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is None:
             return
         if not self._at_head(connection):
-            connection.execute(replication_tables.hub.delete())
+            connection.execute(sync_tables.hub.delete())
             return
         check_tables(connection, self.compiled)
         create_objects(connection, self.compiled)
@@ -157,7 +157,7 @@ def check_hub(target: MigrationTarget) -> None:
     with target.engine.connect() as connection:
         if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is None:
             raise HubMismatch("the hub's database is empty", hint="run 'replicator migrate'")
-        found = connection.execute(sa.select(replication_tables.hub.c.schema_hash)).scalar_one_or_none()
+        found = connection.execute(sa.select(sync_tables.hub.c.schema_hash)).scalar_one_or_none()
         revisions = set(connection.execute(sa.text("select version_num from sync.alembic_version")).scalars())
     found_scripts = scripts(target.solution)
     known = {script.revision for script in found_scripts.walk_revisions()}

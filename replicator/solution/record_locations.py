@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.hub.replication_tables import change
+from replicator.hub.sync_tables import change
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.dependency_paths import REGCLASS
 from replicator.mapping.language import CommonEntity

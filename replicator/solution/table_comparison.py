@@ -13,7 +13,7 @@ from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.migration import MigrationContext
 from alembic.operations import ops
 
-from replicator.hub import operating_tables
+from replicator.hub import sync_tables_for_people
 from replicator.mapping.compiled import Compiled
 
 _SYSTEMS = sa.text("select distinct system from sync.map")
@@ -40,7 +40,7 @@ def constants(expression: str) -> list[str]:
 def options(connection: sa.Connection, compiled: Compiled, *, program: bool = True) -> dict[str, Any]:
     """How Alembic compares: the solution's tables and, where wished, the program's; nobody else's."""
     schemas = {"common", "log", "sync", *compiled.schema.systems, *systems_known(connection)}
-    others = {"sync.alembic_version", *(() if program else operating_tables.metadata.tables)}
+    others = {"sync.alembic_version", *(() if program else sync_tables_for_people.metadata.tables)}
 
     def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
         if kind == "schema":
@@ -51,7 +51,7 @@ def options(connection: sa.Connection, compiled: Compiled, *, program: bool = Tr
 
     own = [compiled.tables.metadata]
     return {
-        "target_metadata": [operating_tables.metadata, *own] if program else own,
+        "target_metadata": [sync_tables_for_people.metadata, *own] if program else own,
         "include_schemas": True,
         "include_name": include_name,
         "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],

@@ -14,7 +14,7 @@ from replicator.core import claim as claims
 from replicator.core.diff import diff, linking
 from replicator.core.flows import map_ids
 from replicator.hub import changefeed
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap, compile_folder
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import claim_all

@@ -11,7 +11,7 @@ import pytest
 
 from replicator.console.render import prose
 from replicator.hub import states
-from replicator.hub.replication_tables import delivery_state
+from replicator.hub.sync_tables import delivery_state
 from replicator.operate.metrics import STATES
 
 ROOT = Path(__file__).resolve().parent.parent.parent

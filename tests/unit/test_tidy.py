@@ -136,7 +136,7 @@ def test_what_is_told_goes_through_what_makes_all_of_it_visible() -> None:
 def test_all_yaml_is_read_with_bounded_aliases() -> None:
     loading = re.compile(r"\byaml\.(?:safe_|full_|unsafe_)?load(?:_all)?\(|\(yaml\.\w*Loader\)")
     found = [shown(path) for path in MODULES if loading.search(path.read_text(encoding="utf-8"))]
-    assert found == ["replicator/aliases.py"]
+    assert found == ["replicator/bounded_yaml.py"]
 
 
 def test_no_time_is_taken_without_its_zone() -> None:

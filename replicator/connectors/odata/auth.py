@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import httpx2
 
-from replicator import bounded
+from replicator import exchange_limits, proxies_and_tls
 from replicator.connectors.odata.answers import Answer, error_of, hidden, longest_looked_at, longest_message, pause
 from replicator.connectors.odata.odata_settings import Bearer, ClientCredentials, ODataSettings
 from replicator.errors import AccessDenied, CredentialsRefused, NotSent, ReplicatorError, Throttled
@@ -77,7 +77,7 @@ class ClientCredentialsToken:
         self._failed: ReplicatorError | None = None
         self._header = ""
         self._until: datetime | None = None
-        ways = bounded.ways_to(auth.token_url, transport)
+        ways = proxies_and_tls.ways_to(auth.token_url, transport)
         self._client = OAuth2Client(
             client_id=auth.client_id,
             client_secret=auth.client_secret.get_secret_value(),
@@ -143,7 +143,7 @@ class ClientCredentialsToken:
 
         where = self._auth.token_url
         try:
-            with bounded.exchange(self._seconds, largest_answer) as bounds:
+            with exchange_limits.exchange(self._seconds, largest_answer) as bounds:
                 token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
         except OAuthError as error:
             raise CredentialsRefused(

@@ -11,14 +11,14 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from replicator import bounded
-from replicator.bounded import Exchange
+from replicator import proxies_and_tls
 from replicator.connectors.odata.answers import Answer, Pause, error_of, hidden, pause
 from replicator.connectors.odata.auth import ClientCredentialsToken, Clock, credentials
 from replicator.connectors.odata.odata_settings import ODataSettings
 from replicator.connectors.odata.request_slots import Slots
 from replicator.connectors.protocol import shown
 from replicator.errors import NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
+from replicator.exchange_limits import Exchange, exchange
 from replicator.text import visible
 
 budget_header = "x-ms-ratelimit-burst-remaining-xrm-requests"
@@ -69,7 +69,7 @@ class Http:
         # A pool's own limit would let waiting requests run into a timeout; this one lets them wait.
         self._slots = Slots(settings.parallel_requests)
         self._credentials = credentials(settings, transport, clock)
-        ways = bounded.ways_to(self.root, transport)
+        ways = proxies_and_tls.ways_to(self.root, transport)
         self._client = httpx2.Client(
             transport=ways.transport,
             mounts=ways.mounts,
@@ -184,7 +184,10 @@ class Http:
         sent = dict(headers) if auth is None else {**headers, "Authorization": auth}
         with self._lock:
             self.requests += 1
-        with self._slots.one(), bounded.exchange(self.settings.answer_seconds, self.settings.answer_bytes) as bounds:
+        with (
+            self._slots.one(),
+            exchange(self.settings.answer_seconds, self.settings.answer_bytes) as bounds,
+        ):
             return self._whole(method, url, what, sent, content, bounds)
 
     def _whole(

@@ -132,7 +132,7 @@ def _address(value: str) -> str:
 
 def _is_private(url: str) -> bool:
     """Whether nobody on the way can read along: encrypted, or never leaving this machine."""
-    from replicator.bounded import is_loopback
+    from replicator.proxies_and_tls import is_loopback
 
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")

@@ -19,7 +19,7 @@ from replicator.cycle import Cycle, Watcher, World
 from replicator.errors import ReplicatorError, Transient
 from replicator.hub.lease import check_made_from
 from replicator.hub.rehearsal import OwnWindow, rehearsal
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.planned_writes import PlannedWrite, describe
 from replicator.outbound.decide import Delivery, Planned

@@ -16,7 +16,7 @@ from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle, World
 from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub.lease import holding_off, leading
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import column_name
 from replicator.operate.planning.planned_writes import ASSIGNED, PlannedWrite, describe, known_by, plain

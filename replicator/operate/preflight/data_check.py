@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from replicator.config import Configuration
-from replicator.hub.sql import prefer_whole_joins
+from replicator.hub.planner import prefer_whole_joins
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.field_values import Values
 from replicator.mapping.join_paths import Paths

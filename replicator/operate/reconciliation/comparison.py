@@ -14,8 +14,9 @@ from psycopg import sql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.core.diff import same_key
-from replicator.hub.replication_tables import delivery, map_
-from replicator.hub.sql import prefer_whole_joins, statements
+from replicator.hub.planner import prefer_whole_joins
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import delivery, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
 from replicator.mapping.tables import ETAG, mirror_key

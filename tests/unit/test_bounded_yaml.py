@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from replicator import aliases
+from replicator import bounded_yaml
 from replicator.config import load
 from replicator.errors import ConfigurationError, SchemaError
 from replicator.mapping.compiled import compile_folder
@@ -46,11 +46,11 @@ def test_sample_data_with_a_billion_laughs_is_refused(tmp_path: Path) -> None:
 def test_merged_mappings_are_counted_too() -> None:
     text = "a0: &m0 {k: 1}\n" + "".join(f"a{n}: &m{n} {{<<: [{f'*m{n - 1}, ' * 9}]}}\n" for n in range(1, 9))
     with pytest.raises(yaml.YAMLError, match=TOO_MANY):
-        aliases.load(text)
+        bounded_yaml.load(text)
 
 
 def test_aliases_of_everyday_use_are_read_and_a_large_file_without_any_too(tmp_path: Path) -> None:
-    assert aliases.load("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}") == {
+    assert bounded_yaml.load("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}") == {
         "a": {"x": 1},
         "b": {"x": 1},
         "c": {"x": 1, "y": 2},

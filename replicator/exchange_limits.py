@@ -11,17 +11,10 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
-
-import httpcore2
-import httpx2
-from httpcore2._backends.sync import SyncStream
-from httpx2._utils import get_environment_proxies
 
 _under_way: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
@@ -129,14 +122,6 @@ class TlsSocket(Socket, ssl.SSLSocket):
         super().do_handshake(block)
 
 
-def tls() -> ssl.SSLContext:
-    """A context that checks certificates, and whose sockets end with the exchange."""
-    context = httpx2.create_ssl_context()
-    # Where the system's own store of certificates is asked, a context within the context makes the sockets.
-    getattr(context, "_ctx", context).sslsocket_class = TlsSocket
-    return context
-
-
 def connect(host: str, port: int, timeout: float | None, source: tuple[str, int] | None = None) -> Socket:
     """A connection to the first address of ``host`` that takes one. ``timeout`` is for each. Raises OSError."""
     problem = OSError(f"{host} has no address")
@@ -153,66 +138,3 @@ def connect(host: str, port: int, timeout: float | None, source: tuple[str, int]
         else:
             return made
     raise problem
-
-
-class _Backend(httpcore2.SyncBackend):
-    """The network as the HTTP library sees it, with our sockets."""
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        try:
-            made = connect(host, port, timeout, None if local_address is None else (local_address, 0))
-            for option in (*(socket_options or ()), (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)):
-                made.setsockopt(*option)
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout(error) from error
-        except OSError as error:
-            raise httpcore2.ConnectError(error) from error
-        return SyncStream(made)
-
-
-@dataclass(frozen=True)
-class Ways:
-    """How a client gets to one host: directly, or by the proxies that the environment names."""
-
-    transport: httpx2.BaseTransport
-    mounts: dict[str, httpx2.BaseTransport | None]
-
-
-def ways_to(url: str, transport: httpx2.BaseTransport | None = None) -> Ways:
-    """The transports for a client of ``url``; a ``transport`` that is given stands for all of them.
-
-    Raises httpx2.InvalidURL where that is no address.
-    What is on this machine is never asked for through a proxy, whatever the environment says.
-    """
-    if transport is not None:
-        return Ways(transport, {})
-    context = tls()
-    proxies = {} if is_loopback(httpx2.URL(url).host) else get_environment_proxies()
-    mounts = {pattern: None if proxy is None else _transport(context, proxy) for pattern, proxy in proxies.items()}
-    return Ways(_transport(context), mounts)
-
-
-def _transport(context: ssl.SSLContext, proxy: str | None = None) -> httpx2.BaseTransport:
-    by_tls = proxy is not None and httpx2.URL(proxy).scheme == "https"
-    by = None if proxy is None else httpx2.Proxy(proxy, ssl_context=context if by_tls else None)
-    made = httpx2.HTTPTransport(verify=context, proxy=by)
-    # The HTTP library has no public way to give it a network of one's own.
-    made._pool._network_backend = _Backend()
-    return made
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
