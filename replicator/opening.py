@@ -24,7 +24,8 @@ from replicator.core.flows import check_flows
 from replicator.cycle import Watcher, World
 from replicator.errors import ConfigurationError, LeaseLost, Terminal
 from replicator.hub.connection import DAEMON
-from replicator.hub.lease import Lease, acquire, holder, made_from
+from replicator.hub.lease import Lease, acquire, holder
+from replicator.hub.made_from import made_from
 from replicator.hub.server import open_engine
 from replicator.hub.session import WORK, Sessions
 from replicator.mapping.compiled import Compiled, compile_folder

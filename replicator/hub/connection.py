@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.util import LRUCache
 
 from replicator.errors import ConfigurationError
+from replicator.hub.server_version import check_server as check_version
 from replicator.hub.session import OPTIONS, WORK, Sessions, exact_dumps, exact_loads, unreachable
-from replicator.hub.session import check_server as check_version
 
 
 class _SharedCache(LRUCache[Any, Any]):

@@ -29,9 +29,8 @@ from typing import Literal
 
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
 from replicator.hub.privileges import WAY_OUT, Privileges, give
+from replicator.hub.server_version import OLDEST
 
-OLDEST = 15
-"""The oldest PostgreSQL that a hub works on, here or on a server of one's own."""
 _PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else
 _GRACE = 1.0  # seconds in which processes that lost their postmaster end by themselves
 _PROC = Path("/proc/self/cwd").exists()

@@ -10,13 +10,13 @@ A migration waits for these transactions too, and the next one finds that the hu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psycopg
 import sqlalchemy as sa
 
-from replicator.errors import HubMigrated, LeaseLost
+from replicator.errors import LeaseLost
+from replicator.hub.made_from import check_same, hold_off, hub_must_stand, read_made_from
 from replicator.hub.statements import statements
 
 _sql = statements(__name__)
@@ -40,11 +40,11 @@ class Lease:
 
         Holds off a takeover and a migration until the transaction ends.
         """
-        connection.execute(_sql["hold_off"])
+        hold_off(connection)
         # A statement of its own: it has to see what was committed while the lock was waited for.
-        with _no_hub_is_migrated():
+        with hub_must_stand():
             row = connection.execute(_sql["check"], {"name": NAME, "epoch": self.epoch}).one()
-        _compare(row.made_from, self.made_from)
+        check_same(row.made_from, self.made_from)
         if not row.leads:
             raise LeaseLost("another replicator has taken over", hint="this one waits until it may lead again")
 
@@ -91,60 +91,18 @@ def check_lead(connection: sa.Connection) -> None:
         pass
 
 
-def made_from(connection: sa.Connection) -> str:
-    """What the hub was made from, to be compared later; empty where there is none."""
-    with suppress(HubMigrated), connection.begin(), _no_hub_is_migrated():
-        return _made_from(connection)
-    return ""
-
-
-def check_made_from(connection: sa.Connection, known: str | None) -> None:
-    """Raise HubMigrated unless the hub is still the one that was made from this; None: it may be any."""
-    _compare(made_from(connection), known)
-
-
-@contextmanager
-def holding_off(connection: sa.Connection, known: str | None) -> Iterator[None]:
-    """A transaction of somebody who does not lead, which holds off a migration. Raises HubMigrated after one."""
-    with connection.begin():
-        connection.execute(_sql["hold_off"])
-        with _no_hub_is_migrated():
-            _compare(_made_from(connection), known)
-        yield
-
-
 def acquire(connection: sa.Connection, holder: str, seconds: float, known: str | None = None) -> Lease | None:
     """Take the lead if it is free, and no transaction of the last leader and no migration is under way.
 
     Raises HubMigrated when the hub was made from something else than what is ``known``; None: it may be any.
     """
-    with connection.begin(), _no_hub_is_migrated():
+    with connection.begin(), hub_must_stand():
         free = all(connection.execute(_sql[ask], {"name": NAME}).scalar_one() for ask in ("is_free", "is_quiet"))
-        found = _made_from(connection)  # if it is quiet, no migration comes in between from here on
-        _compare(found, known)
+        found = read_made_from(connection)  # if it is quiet, no migration comes in between from here on
+        check_same(found, known)
         values = {"name": NAME, "holder": holder, "seconds": seconds}
         row = connection.execute(_sql["acquire"], values).first() if free else None
     return None if row is None else Lease(row.epoch, seconds, found)
-
-
-def _compare(found: str, known: str | None) -> None:
-    if known is not None and found != known:
-        raise HubMigrated("the hub was migrated meanwhile")
-
-
-def _made_from(connection: sa.Connection) -> str:
-    return str(connection.execute(_sql["made_from"]).scalar() or "")
-
-
-@contextmanager
-def _no_hub_is_migrated() -> Iterator[None]:
-    """Raise HubMigrated where the tables of a hub are not there any more, for it was taken down."""
-    try:
-        yield
-    except sa.exc.ProgrammingError as problem:
-        if not isinstance(problem.orig, psycopg.errors.UndefinedTable):
-            raise
-        raise HubMigrated("the hub was taken down meanwhile") from problem
 
 
 def holder(connection: sa.Connection) -> str:

@@ -2,17 +2,9 @@
 -- Has nobody the lead, or has whoever had it let it run out?
 select not exists (select from sync.lease where name = :name and expires_at >= sync.now()) as free;
 
--- name: hold_off
--- Transactions of the leader share this lock until they end; it is no lock of the row, so that renewing never waits.
-select pg_advisory_xact_lock_shared(cast(cast(to_regclass('sync.lease') as oid) as bigint));
-
 -- name: is_quiet
 -- Is no transaction of the leader, and no migration, under way?
 select pg_try_advisory_xact_lock(cast(cast(to_regclass('sync.lease') as oid) as bigint)) as free;
-
--- name: made_from
--- What the hub was made from: schema, objects and program.
-select cast(to_jsonb(hub) - 'at' as text) as made_from from sync.hub hub;
 
 -- name: acquire
 -- Take the lead when nobody has it, or whoever had it has let it run out.

@@ -21,8 +21,8 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from replicator import __version__
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
 from replicator.hub import embedded
-from replicator.hub.embedded import OLDEST
 from replicator.hub.program import product_hash
+from replicator.hub.server_version import check_server
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -139,15 +139,6 @@ def check_product(connection: Session) -> None:
         raise HubMismatch(
             f"the hub was made by version {row[0]} of this program, or another build of it; this is {__version__}",
             hint=f"run version {row[0]}; or, if this one is newer, 'replicator migrate'",
-        )
-
-
-def check_server(version: int) -> None:
-    """Raise HubMismatch when the server (170002: 17.2) is too old."""
-    if version // 10_000 < OLDEST:
-        raise HubMismatch(
-            f"the hub's server is PostgreSQL {version // 10_000}, and at least {OLDEST} is needed",
-            hint="set HUB_URL or hub.url to a newer server, or to none: then the replicator runs one of its own",
         )
 
 

@@ -82,7 +82,8 @@ def _base_texts(compiled: Compiled) -> Iterator[str]:
     """The SQL of what the views are made on, in order: schema, functions and triggers."""
     yield "create schema desired"
     yield "comment on schema desired is 'What common and each system should hold, by map'"
-    yield _text("functions")
+    for name in ("who", "clock", "analyze", "keys_as_text", "causes", "refuse_truncate", "retention"):
+        yield _text(name)
     yield "set local client_min_messages = warning"
     yield "select log.make_partitions()"
     template = program.sql("capture")
@@ -108,8 +109,8 @@ def _view_texts(compiled: Compiled) -> Iterator[str]:
         yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
     yield create_view("sync.state", _states())
     yield "comment on view sync.state is 'How a record may stand that is not in step, and what follows from it'"
-    yield _text("views")
-    yield _text("decisions")
+    for name in ("views", "decisions", "pauses", "resync"):
+        yield _text(name)
     yield create_view("sync.crosswalk", crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
     yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
@@ -146,7 +147,7 @@ def _explaining(compiled: Compiled) -> Iterator[str]:
     yield "comment on view sync.part is 'The parts of each common record, in common and in the mirrors'"
     yield " ".join((record_locations.FIND_GONE, "$find$", body(record_locations.find_gone(compiled)), "$find$"))
     yield "comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant'"
-    for name in ("places", "explain_flow", "explain", "history", "alarms"):
+    for name in ("places", "history", "explain_flow", "explain", "arrived", "alarms"):
         yield _text(name)
 
 

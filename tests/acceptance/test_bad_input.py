@@ -108,7 +108,7 @@ def test_every_name_that_the_configuration_gets_wrong_is_told_at_once(workplace:
 
 
 def test_a_server_that_is_too_old_is_told(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replicator.hub.session.OLDEST", 99)
+    monkeypatch.setattr("replicator.hub.server_version.OLDEST", 99)
     told_as_error(workplace.tell("status"), 1, "the hub's server is PostgreSQL ", "at least 99 is needed", "HUB_URL")
 
 

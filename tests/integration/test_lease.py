@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from replicator.config import Configuration
 from replicator.cycle import Cycle
 from replicator.errors import HubMigrated, HubUnavailable, LeaseLost, ReplicatorError
-from replicator.hub.lease import Lease, acquire, lead_on, leading, made_from
+from replicator.hub.lease import Lease, acquire, lead_on, leading
+from replicator.hub.made_from import made_from
 from replicator.mapping.compiled import Compiled
 from replicator.opening import leading as holding
 from replicator.operate.planning.rehearse import make_plan

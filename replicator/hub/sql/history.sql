@@ -1,6 +1,16 @@
 -- The values of a record over time. A before-image is the value until a change; the next one, or the row itself, the
 -- value after it. Within one record changes are in the order of their transactions' beginnings.
 
+create function sync.unread(of_relation text, of_record bigint) returns boolean language sql stable as $$
+    select exists (
+        select from log.change c
+        left join sync.consumer k on k.name = 'replicator'
+        where c.record_id = of_record and c.relation = of_relation::regclass
+          and (k.name is null or c.txid >= pg_snapshot_xmin(k.snapshot)
+               and not pg_visible_in_snapshot(c.txid, k.snapshot)))
+$$;
+comment on function sync.unread is 'Whether the log tells of a change of a record that nobody has looked at yet';
+
 create function sync.log_begin() returns timestamptz language sql stable as
 $$ select at from log.change order by txid limit 1 $$;
 comment on function sync.log_begin is 'How far back the log reaches; null when it is empty';

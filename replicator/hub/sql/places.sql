@@ -1,25 +1,5 @@
 -- Where a record is, and where it was. What a person names may be several rows: the common record and its counterparts.
 
-create function sync.who(origin text) returns text language sql immutable as $$
-    select case split_part(origin, ':', 1)
-        when 'snapshot' then 'by the read of ' || split_part(origin, ':', 2)
-        when 'merge' then 'by the merge from ' || split_part(origin, ':', 2)
-        when 'deliver' then 'by the delivery to ' || split_part(origin, ':', 2)
-        when 'configuration' then 'by the configuration'
-        else 'by ' || origin end
-$$;
-comment on function sync.who is 'The origin of a change in words';
-
-create function sync.unread(of_relation text, of_record bigint) returns boolean language sql stable as $$
-    select exists (
-        select from log.change c
-        left join sync.consumer k on k.name = 'replicator'
-        where c.record_id = of_record and c.relation = of_relation::regclass
-          and (k.name is null or c.txid >= pg_snapshot_xmin(k.snapshot)
-               and not pg_visible_in_snapshot(c.txid, k.snapshot)))
-$$;
-comment on function sync.unread is 'Whether the log tells of a change of a record that nobody has looked at yet';
-
 create function sync.label(of_relation text, of_record bigint) returns text language plpgsql stable
     set jit = off as $$
 declare

@@ -146,6 +146,15 @@ comment on column sync.conflicts.value is 'What that system holds, as text';
 comment on column sync.conflicts.held is 'What common and each linked system hold, by name, as text';
 comment on column sync.conflicts.since is 'When it was noticed';
 
+-- Who holds something back is seen by readers too, and of sessions nothing more: not what they ask.
+create function sync.sessions()
+    returns table (pid integer, usename name, application_name text, state text, xact_start timestamptz, writes boolean)
+    language sql stable as $$
+    select a.pid, a.usename, a.application_name, a.state, a.xact_start, a.backend_xid is not null
+    from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid()
+$$;
+comment on function sync.sessions is 'The other sessions of the hub: who, and since when in a transaction';
+
 create view sync.window_holder as
 select s.pid, s.usename, s.application_name, s.state, s.xact_start, sync.now() - s.xact_start as age
 from sync.sessions() s where s.writes

@@ -17,7 +17,7 @@ from replicator.connectors.protocol import Applied, Connector, Image, Key, Outco
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle, Watcher, World
 from replicator.errors import ReplicatorError, Transient
-from replicator.hub.lease import check_made_from
+from replicator.hub.made_from import check_made_from
 from replicator.hub.rehearsal import OwnWindow, rehearsal
 from replicator.hub.statements import statements
 from replicator.mapping.language import EntitySetSpec

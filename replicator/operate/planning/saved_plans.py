@@ -15,7 +15,8 @@ from replicator.connectors.protocol import Applied, Connector, Outcome, Unit
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle, World
 from replicator.errors import ReplicatorError, Terminal, Transient
-from replicator.hub.lease import holding_off, leading
+from replicator.hub.lease import leading
+from replicator.hub.made_from import holding_off
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import column_name

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from replicator.errors import HubMismatch
 from replicator.hub.connection import DAEMON
-from replicator.hub.embedded import OLDEST
+from replicator.hub.server_version import OLDEST
 from replicator.hub.statements import statements
 from replicator.operate.preflight.findings import Report
 from replicator.solution.migrate import MigrationTarget, check_hub, check_tables
