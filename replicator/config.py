@@ -22,12 +22,13 @@ from pydantic import (
 )
 
 from replicator.connectors.kinds import SystemSettings
-from replicator.connectors.settings import Secret, Settings
+from replicator.connectors.settings import Settings
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.hub.address import FILE as FILE
 from replicator.hub.address import FOLDER, configuration_file
 from replicator.mapping.language import Scalar
 from replicator.mapping.yaml_source import Document, Location, read
+from replicator.secret_values import Secret
 
 SCHEMA = Path("schema")
 

@@ -30,7 +30,8 @@ from replicator.hub.server import open_engine
 from replicator.hub.session import WORK, Sessions
 from replicator.mapping.compiled import Compiled, compile_folder
 from replicator.mapping.yaml_source import Location
-from replicator.solution.migrate import MigrationTarget, check_hub
+from replicator.solution.hub_fits import check_hub
+from replicator.solution.migrate import MigrationTarget
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import simplejson
 
+from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import EntitySetSpec, FieldType
 
 _shown_characters = 100
@@ -88,13 +88,6 @@ class Write:
 def named(entity_set: EntitySetSpec, key: Key) -> dict[str, object]:
     """A key by the names of its fields."""
     return dict(zip(entity_set.key, key, strict=True))
-
-
-def comparable(key: Key) -> Key:
-    """A key as keys are compared: texts normalised, without outer blanks and case."""
-    return tuple(
-        unicodedata.normalize("NFC", part).strip().casefold() if isinstance(part, str) else part for part in key
-    )
 
 
 Unit: TypeAlias = tuple[Write, ...]

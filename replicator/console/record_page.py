@@ -16,7 +16,7 @@ from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.language import CommonEntity, FieldMap
 from replicator.mapping.schema import EntitySet, column_name, label_field
 from replicator.mapping.tables import common_column
-from replicator.solution.differences import view_name
+from replicator.solution.difference_views import view_name
 
 _sql = statements(__name__)
 _PARTS_SHOWN = 50

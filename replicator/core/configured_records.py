@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 from replicator.core.mirror import set_origin
 from replicator.hub.lease import leading
 from replicator.mapping.compiled import Compiled
+from replicator.mapping.key_comparison import key_expressions
 from replicator.mapping.language import CommonEntity
 from replicator.mapping.literals import misfit, types
-from replicator.mapping.tables import common_key, key_expressions
+from replicator.mapping.tables import common_key
 from replicator.mapping.yaml_source import Location
 
 

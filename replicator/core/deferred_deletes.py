@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from replicator.core.diff import is_to_go, sides
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import ReferenceColumn
-from replicator.mapping.tables import fold
+from replicator.mapping.key_comparison import fold
 
 
 def joined_to_go(compiled: Compiled, flow: CompiledMap, reference: ReferenceColumn) -> Iterator[sa.Select[Any]]:

@@ -19,9 +19,9 @@ from replicator.core.claim import Claimed
 from replicator.hub.statements import built_once
 from replicator.hub.sync_tables import accepted
 from replicator.mapping.desired_views import DesiredView, TargetColumn, match_columns
+from replicator.mapping.key_comparison import fold, key_expressions
 from replicator.mapping.language import SetFields
 from replicator.mapping.schema import column_name
-from replicator.mapping.tables import fold, key_expressions
 
 Span = tuple[int, int]
 """The first and the last of many claimed records."""

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.connectors.protocol import Image, Key
+from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import ETAG, fold, key_expressions, mirror_key
+from replicator.mapping.tables import ETAG
 
 _TURN = sa.text("select pg_advisory_xact_lock(cast(cast(:mirror as regclass) as bigint))")
 Seen = tuple[Image, str | None]

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import FieldProblem
 from replicator.core.quarantine import Bad
+from replicator.mapping.key_comparison import key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import key_expressions, mirror_key
 
 
 def duplicate_keys(

@@ -1,6 +1,6 @@
 """What a merge found out about fields that either side may change: conflicts noted, bases moved, the system told.
 
-The diff has worked out the outcome of each field (``engine/either.py``): ``new`` and ``taken`` give common the
+The diff has worked out the outcome of each field (``core/bidirectional.py``): ``new`` and ``taken`` give common the
 system's value, ``same`` needs nothing, with ``stands`` common keeps its own, and ``conflict`` goes by the field's word.
 """
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from replicator.core.outcome import KEY_CONFLICT
 from replicator.hub.statements import built_once
 from replicator.mapping.desired_views import DesiredView
-from replicator.mapping.tables import fold
+from replicator.mapping.key_comparison import fold
 
 
 def blocking(

@@ -13,8 +13,8 @@ from replicator.core.fetch import Refusal, fetch_each
 from replicator.core.mirror import Seen, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine
 from replicator.hub.lease import leading
+from replicator.mapping.key_comparison import mirror_key
 from replicator.mapping.schema import EntitySet
-from replicator.mapping.tables import mirror_key
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from replicator.inbound.delete_budget import over_budget
 from replicator.inbound.duplicate_keys import duplicate_keys
 from replicator.inbound.point_reads import ByKey
 from replicator.mapping.compiled import Compiled
+from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import ETAG, Tables, fold, key_expressions, mirror_key
+from replicator.mapping.tables import ETAG, Tables
 
 _sql = statements(__name__)
 _FETCHED_AT_ONCE = 100

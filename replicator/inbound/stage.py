@@ -11,9 +11,10 @@ from psycopg import sql
 
 from replicator.connectors.protocol import FieldProblem, Row
 from replicator.core.quarantine import Bad
+from replicator.mapping.key_comparison import mirror_key
 from replicator.mapping.language import FieldType
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import ETAG, mirror_key
+from replicator.mapping.tables import ETAG
 
 _COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",

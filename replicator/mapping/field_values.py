@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.mapping.join_paths import Kind, Paths, Step
+from replicator.mapping.key_comparison import fold
 from replicator.mapping.language import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
 from replicator.mapping.literals import as_text, word
 from replicator.mapping.schema import EntitySet, Map, column_name
 from replicator.mapping.suggestions import hint
-from replicator.mapping.tables import fold
 
 Expression = sa.ColumnElement[Any]
 

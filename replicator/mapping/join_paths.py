@@ -1,6 +1,6 @@
 """From a record to what its map reads: the joins over references, crosswalks and look-ups, kept as steps.
 
-A desired view joins the steps forward; the marks walk them backward (``marks.py``). A step that is read remembers
+A desired view joins the steps forward; the marks walk them backward (``dependency_paths.py``). A step that is read remembers
 which of its columns were, so that a change of any other column marks nothing.
 """
 
@@ -15,12 +15,13 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
+from replicator.mapping.key_comparison import fold
 from replicator.mapping.language import CommonEntity, CommonField, SystemField
 from replicator.mapping.literals import misfit
 from replicator.mapping.plain_sql import PlainSql, plain_sql, reads_tables
 from replicator.mapping.schema import EntitySet, Map, Schema, column_name, label_field
 from replicator.mapping.suggestions import hint
-from replicator.mapping.tables import Tables, common_column, fold
+from replicator.mapping.tables import Tables, common_column
 
 Kind = CommonEntity | EntitySet
 """What a row is: a record of a common entity, or of an entity set's mirror."""

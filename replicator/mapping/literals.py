@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -71,3 +72,14 @@ def _is_uuid(value: str) -> bool:
 def as_text(value: object) -> str:
     """A value as PostgreSQL writes it as text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_readers: Mapping[str, Callable[[str], object]] = {
+    "integer": int, "decimal": Decimal, "boolean": lambda text: text == "True", "uuid": uuid.UUID,
+    "date": datetime.date.fromisoformat, "timestamp": datetime.datetime.fromisoformat,
+}  # fmt: skip
+
+
+def from_text(kind: str, text: str) -> object:
+    """A key value of a field of this type, from the text that ``str`` made of it."""
+    return _readers.get(kind, str)(text)

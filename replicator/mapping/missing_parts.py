@@ -17,7 +17,7 @@ quarantine = sa.table(
     *(sa.column(name, sa.Text()) for name in ("system", "entity_set", "record", "reason", "root_key")),
     schema="sync",
 )
-"""Rows of snapshots that could not be taken in (``hub/state.py``)."""
+"""Rows of snapshots that could not be taken in (``hub/sync_tables.py``)."""
 
 
 def unfinished_parts(schema: Schema, tables: Tables, paths: Paths) -> Iterator[sa.ColumnElement[str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
 from replicator.mapping.language import CommonEntity, CommonField
 from replicator.mapping.literals import types
 from replicator.mapping.schema import EntitySet, Map, Schema, column_name
@@ -21,11 +21,6 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 ETAG = "etag"
-
-
-def fold(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """A text as keys are compared: normalised, outer blanks and case ignored. Other types as they are."""
-    return sa.func.sync.fold(value, type_=sa.Text) if isinstance(value.type, sa.Text) else value
 
 
 @dataclass(frozen=True)
@@ -63,19 +58,9 @@ def common_column(entity: CommonEntity, field: str) -> str:
     return f"{field}_id" if entity.fields[field].reference else field
 
 
-def key_expressions(table: sa.FromClause, columns: Sequence[str]) -> list[sa.ColumnElement[Any]]:
-    """The columns of a key, as keys are compared."""
-    return [fold(table.c[column]) for column in columns]
-
-
 def common_key(entity: CommonEntity) -> list[str]:
     """The columns of an entity's business key."""
     return [common_column(entity, field) for field in entity.key]
-
-
-def mirror_key(entity_set: EntitySet) -> list[str]:
-    """The columns of an entity set's own key."""
-    return [column_name(field) for field in entity_set.spec.key]
 
 
 def build(schema: Schema) -> Tables:

@@ -21,7 +21,7 @@ from replicator.hub.lease import leading
 from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import ReferenceColumn
-from replicator.mapping.tables import fold
+from replicator.mapping.key_comparison import fold
 
 
 class Later:

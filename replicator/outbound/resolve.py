@@ -14,7 +14,6 @@ from typing import Any
 import simplejson
 import sqlalchemy as sa
 
-from replicator.connectors.odata.addresses import from_text
 from replicator.connectors.protocol import Connector, FieldProblem, Image, Key
 from replicator.core.crosswalk import Pair, link, part_from_others
 from replicator.core.fetch import Found, fetch_each
@@ -34,6 +33,7 @@ from replicator.hub.lease import leading
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.language import EntitySetSpec
+from replicator.mapping.literals import from_text
 from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__, "claim")

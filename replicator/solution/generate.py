@@ -13,13 +13,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
 from replicator.hub import program, states
-from replicator.hub.sync_tables import conflict, delivery, hub, map_, quarantine
-from replicator.hub.sync_tables import entity_set as read_state
+from replicator.hub.sync_tables import hub, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
-from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG
-from replicator.solution import differences, record_locations, record_names, unmatched
+from replicator.solution import difference_views, record_locations, record_names, unmatched
 from replicator.solution.expression_check import check_expressions
+from replicator.solution.flow_status import status
 from replicator.solution.sql_text import body, create_view, execute
 
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -104,14 +103,14 @@ def _view_texts(compiled: Compiled) -> Iterator[str]:
         yield from _column_comments(name, [flow.view.target.c[column.name] for column in flow.view.columns])
         yield from _policies(flow)
     for flow in compiled.maps:
-        name = f"desired.{_quote(differences.view_name(flow))}"
-        yield create_view(name, differences.of_map(compiled, flow))
+        name = f"desired.{_quote(difference_views.view_name(flow))}"
+        yield create_view(name, difference_views.of_map(compiled, flow))
         yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
     yield create_view("sync.state", _states())
     yield "comment on view sync.state is 'How a record may stand that is not in step, and what follows from it'"
     for name in ("views", "decisions", "pauses", "resync"):
         yield _text(name)
-    yield create_view("sync.crosswalk", crosswalk(compiled))
+    yield create_view("sync.crosswalk", record_names.crosswalk(compiled))
     yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
     yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
     yield create_view("sync.status", status(compiled))
@@ -120,9 +119,9 @@ def _view_texts(compiled: Compiled) -> Iterator[str]:
     yield "comment on view sync.pair is 'All crosswalks as one, by the ids of both sides'"
     yield create_view("sync.parents", record_names.parents(compiled))
     yield "comment on view sync.parents is 'What each record points at on its way, and whether that has landed'"
-    yield create_view("sync.differences", differences.of_all(compiled))
+    yield create_view("sync.differences", difference_views.of_all(compiled))
     yield "comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field'"
-    yield create_view("sync.unexplained", differences.of_nobody())
+    yield create_view("sync.unexplained", difference_views.of_nobody())
     yield "comment on view sync.unexplained is 'The balance: records that are not in step and no delivery says why'"
     yield create_view("sync.unlinked", unmatched.unlinked(compiled))
     yield "comment on view sync.unlinked is 'Records of targets that are paired with no common record; never touched'"
@@ -204,91 +203,6 @@ def capture_values(table: sa.Table) -> dict[str, str]:
         "image": _quote(name),
         "columns": ", ".join(columns),
     }
-
-
-def crosswalk(compiled: Compiled) -> sa.CompoundSelect[Any]:
-    """All crosswalks with the keys of both sides."""
-    parts = []
-    for (system, set_name, entity), link in compiled.tables.links.items():
-        entity_set = compiled.schema.entity_sets[system, set_name]
-        mirror = compiled.tables.mirror(entity_set)
-        keys = [sa.cast(mirror.c[column_name(name)], sa.Text) for name in entity_set.spec.key]
-        key = sa.func.concat_ws(",", *keys)
-        parts.append(
-            sa.select(
-                sa.literal(entity).label("entity"), link.c.common_id, sa.literal(system).label("system"),
-                sa.literal(set_name).label("entity_set"), link.c.mirror_id, key.label("system_key"), link.c.ended_at,
-            ).join_from(link, mirror, mirror.c.id == link.c.mirror_id, isouter=True)
-        )  # fmt: skip
-    return sa.union_all(*parts)
-
-
-def status(compiled: Compiled) -> sa.CompoundSelect[Any]:
-    """One row per flow: how many records, how they stand, and when they were last read."""
-    return sa.union_all(*(_status_of(compiled, flow) for flow in compiled.maps if flow.root is None))
-
-
-def _status_of(compiled: Compiled, flow: CompiledMap) -> sa.Select[Any]:
-    view, mapping = flow.view, flow.mapping
-    side = "mirror_id" if mapping.direction == "in" else "common_id"
-    waiting = (
-        sa.exists()
-        .where(delivery.c.map_id == map_.c.id, delivery.c.record_id == view.link.c[side])
-        .correlate(map_, view.link)
-    )
-    linked = sa.select(sa.func.count()).select_from(view.link).where(view.link.c.ended_at.is_(None), sa.not_(waiting))
-
-    def count(*names: str) -> sa.ColumnElement[int]:
-        wanted = delivery.c.state.in_([sa.literal_column(f"'{name}'") for name in names])
-        return (
-            sa.select(sa.func.count()).where(delivery.c.map_id == map_.c.id, wanted).correlate(map_).scalar_subquery()
-        )
-
-    conflicts = (
-        sa.select(sa.func.count())
-        .where(conflict.c.map_id == map_.c.id, conflict.c.state == sa.literal_column("'open'"))
-        .correlate(map_).scalar_subquery()
-    )  # fmt: skip
-    counts = {column: count(*states.counted_in(column)) for column in states.COLUMNS}
-    counts |= {states.QUARANTINED.counted: _quarantined(flow), states.CONFLICT.counted: conflicts}
-    moving: list[sa.ColumnElement[str]] = [
-        sa.literal_column(f"'{each.name}'") for each in states.DELIVERY if each.moves
-    ]
-    oldest = (
-        sa.select(sa.func.min(delivery.c.since))
-        .where(delivery.c.map_id == map_.c.id, delivery.c.state.in_(moving))
-        .correlate(map_).scalar_subquery()
-    )  # fmt: skip
-    return (
-        sa.select(
-            map_.c.name.label("flow"),
-            map_.c.rank,
-            sa.select(sa.func.count()).select_from(view.source).scalar_subquery().label("records"),
-            sa.select(sa.func.count()).select_from(compiled.tables.mirror(mapping.entity_set)).scalar_subquery().label("mirrored"),
-            linked.correlate(map_).scalar_subquery().label("in_step"),
-            *(how_many.label(column) for column, how_many in counts.items()),
-            read_state.c.read_at.label("last_snapshot"),
-            read_state.c.problem,
-            oldest.label("oldest"),
-            sa.func.greatest(sa.extract("epoch", sa.func.sync.now() - oldest), 0).label("lag_seconds"),
-            map_.c.last_success_at.label("last_success"),
-            sa.func.sync.is_paused(map_.c.id).label("paused"),
-            map_.c.mode,
-        )
-        .select_from(map_.outerjoin(read_state, sa.and_(
-            read_state.c.system == mapping.system, read_state.c.entity_set == mapping.entity_set.name)))
-        .where(map_.c.name == flow.name)
-    )  # fmt: skip
-
-
-def _quarantined(flow: CompiledMap) -> sa.ColumnElement[int]:
-    """Records that an inbound map has never seen as they are: a snapshot could not take them in."""
-    if flow.mapping.direction == "out":
-        return sa.literal_column("0")
-    entity_set = flow.mapping.entity_set
-    own = sa.and_(quarantine.c.system == entity_set.system, quarantine.c.entity_set == entity_set.name)
-    record = sa.func.coalesce(quarantine.c.key, sa.cast(quarantine.c.id, sa.Text))
-    return sa.select(sa.func.count(record.distinct())).where(own).scalar_subquery()
 
 
 def _comment(name: str, flow: CompiledMap) -> str:

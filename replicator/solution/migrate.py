@@ -1,4 +1,4 @@
-"""Brings a hub's database to this program's schema, and refuses to work on one that is not."""
+"""Brings a hub's database to this program's schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
 from replicator.hub import sync_tables
 from replicator.mapping.compiled import Compiled
-from replicator.solution.generate import create_objects, drop_objects, schema_hash
+from replicator.solution.generate import create_objects, drop_objects
 
 # Alembic takes a tenth of a second to import, so that each function does it that needs it: help and 'init' do not.
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ OWNER = "replicator_owner"
 """The role that owns the hub; nobody logs in as it."""
 SOLUTION_BRANCH = "solution"
 """The branch of a solution's revisions."""
-MOST_TOLD = 5
 _PATIENCE = "60s"
 """For how long a migration waits for those who are at work in the hub."""
 _IN_THE_WAY = sa.text("""
@@ -67,6 +66,8 @@ class MigrationTarget:
         if not self._at_head(connection):
             connection.execute(sync_tables.hub.delete())
             return
+        from replicator.solution.table_comparison import check_tables
+
         check_tables(connection, self.compiled)
         create_objects(connection, self.compiled)
 
@@ -76,18 +77,6 @@ class MigrationTarget:
 
         context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
         return set(context.get_current_heads()) == set(scripts(self.solution).get_heads())
-
-
-def check_tables(connection: sa.Connection, compiled: Compiled) -> None:
-    """Raise HubMismatch when ``schema/`` describes tables, columns or constraints that no revision has made."""
-    from replicator.solution.table_comparison import unmade
-
-    if found := unmade(connection, compiled):
-        more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
-        raise HubMismatch(
-            f"schema/ describes what no revision has made: {', '.join(found[:MOST_TOLD])}{more}",
-            hint='replicator revise -m "what changes", look at the file that it writes, then replicator migrate',
-        )
 
 
 def scripts(solution: Path) -> ScriptDirectory:
@@ -150,22 +139,3 @@ def owner_of(engine: sa.Engine) -> str:
     owner = sa.text("select nspowner::regrole::text from pg_namespace where nspname = 'sync'")
     with engine.connect() as connection:
         return str(connection.execute(owner).scalar_one())
-
-
-def check_hub(target: MigrationTarget) -> None:
-    """Raise HubMismatch unless the hub was made from exactly this schema by this program."""
-    with target.engine.connect() as connection:
-        if connection.execute(sa.text("select to_regclass('sync.hub')")).scalar_one() is None:
-            raise HubMismatch("the hub's database is empty", hint="run 'replicator migrate'")
-        found = connection.execute(sa.select(sync_tables.hub.c.schema_hash)).scalar_one_or_none()
-        revisions = set(connection.execute(sa.text("select version_num from sync.alembic_version")).scalars())
-    found_scripts = scripts(target.solution)
-    known = {script.revision for script in found_scripts.walk_revisions()}
-    if not revisions <= known:
-        raise HubMismatch("the hub was made by a newer program", hint="install that version, or a newer one")
-    if revisions != set(found_scripts.get_heads()):
-        raise HubMismatch("the hub was made by an older program", hint="run 'replicator migrate'")
-    if found != schema_hash(target.compiled):
-        with target.engine.connect() as connection:
-            check_tables(connection, target.compiled)
-        raise HubMismatch("the hub was made from another schema than this program's", hint="run 'replicator migrate'")

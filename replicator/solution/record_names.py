@@ -1,4 +1,4 @@
-"""How a person names a record, and what a record points at: ``sync.find``, ``sync.pair``, ``sync.parents``."""
+"""How a person names a record, and what a record points at: ``sync.find``, ``crosswalk``, ``pair``, ``parents``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.join_paths import Paths
+from replicator.mapping.key_comparison import fold
 from replicator.mapping.language import CommonEntity, FieldMap
 from replicator.mapping.schema import EntitySet, Map, column_name
-from replicator.mapping.tables import common_column, fold
+from replicator.mapping.tables import common_column
 from replicator.solution.union import union_all
 
 _kind: sa.ColumnElement[str] = sa.literal_column("$1", sa.Text)
@@ -126,6 +127,23 @@ def _mirror(compiled: Compiled, entity_set: EntitySet, rows: Rows) -> Iterator[s
     if len(entity_set.business_key) == 1 and entity_set.business_key != spec.key:
         kinds = [sa.literal(each) for each in (str(entity_set), *entities)]
         yield sa.select(*row).where(_kind.in_(kinds), _equals(label, _key))
+
+
+def crosswalk(compiled: Compiled) -> sa.CompoundSelect[Any]:
+    """All crosswalks with the keys of both sides."""
+    parts = []
+    for (system, set_name, entity), link in compiled.tables.links.items():
+        entity_set = compiled.schema.entity_sets[system, set_name]
+        mirror = compiled.tables.mirror(entity_set)
+        keys = [sa.cast(mirror.c[column_name(name)], sa.Text) for name in entity_set.spec.key]
+        key = sa.func.concat_ws(",", *keys)
+        parts.append(
+            sa.select(
+                sa.literal(entity).label("entity"), link.c.common_id, sa.literal(system).label("system"),
+                sa.literal(set_name).label("entity_set"), link.c.mirror_id, key.label("system_key"), link.c.ended_at,
+            ).join_from(link, mirror, mirror.c.id == link.c.mirror_id, isouter=True)
+        )  # fmt: skip
+    return sa.union_all(*parts)
 
 
 def pairs(compiled: Compiled) -> sa.CompoundSelect[Any]:

@@ -13,9 +13,11 @@ from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.migration import MigrationContext
 from alembic.operations import ops
 
+from replicator.errors import HubMismatch
 from replicator.hub import sync_tables_for_people
 from replicator.mapping.compiled import Compiled
 
+MOST_TOLD = 5
 _SYSTEMS = sa.text("select distinct system from sync.map")
 _PARTITION = re.compile(r"_default$|_\d{8}$")
 
@@ -116,3 +118,13 @@ def words(operation: ops.MigrateOperation) -> str:
     if isinstance(operation, ops.CreateIndexOp):
         return f"index {operation.index_name} of {name}"
     return f"constraint {getattr(operation, 'constraint_name', '')} of {name}"
+
+
+def check_tables(connection: sa.Connection, compiled: Compiled) -> None:
+    """Raise HubMismatch when ``schema/`` describes tables, columns or constraints that no revision has made."""
+    if found := unmade(connection, compiled):
+        more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+        raise HubMismatch(
+            f"schema/ describes what no revision has made: {', '.join(found[:MOST_TOLD])}{more}",
+            hint='replicator revise -m "what changes", look at the file that it writes, then replicator migrate',
+        )

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from replicator.mapping.compiled import Compiled
+from replicator.mapping.key_comparison import key_expressions
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import key_expressions
 from replicator.solution.union import union_all
 
 _ids = sa.ARRAY(sa.BigInteger)

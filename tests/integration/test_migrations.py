@@ -20,7 +20,8 @@ from replicator.errors import HubMismatch, SchemaError
 from replicator.hub import embedded
 from replicator.hub.connection import connect
 from replicator.mapping.compiled import Compiled, compile_folder
-from replicator.solution.migrate import MigrationTarget, alembic_config, check_hub, migrate
+from replicator.solution.hub_fits import check_hub
+from replicator.solution.migrate import MigrationTarget, alembic_config, migrate
 from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.load import Filling, Size
 from tests.fixtures.postgres import database

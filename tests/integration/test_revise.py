@@ -14,7 +14,8 @@ from alembic import command
 from replicator.errors import HubMismatch
 from replicator.mapping.compiled import compile_folder
 from replicator.solution import shipped
-from replicator.solution.migrate import MigrationTarget, alembic_config, check_hub, migrate
+from replicator.solution.hub_fits import check_hub
+from replicator.solution.migrate import MigrationTarget, alembic_config, migrate
 from replicator.solution.revise import revise
 from replicator.solution.table_comparison import unmade
 

@@ -15,7 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicator.errors import SchemaError
-from replicator.mapping.compiled import Compiled, compile_folder, parents_of_entities, rank_entities
+from replicator.mapping.compiled import Compiled, compile_folder
+from replicator.mapping.dependency_rank import parents_of_entities, rank_entities
 from replicator.mapping.json_schema import json_schemas
 from replicator.mapping.language import CommonEntity
 from replicator.mapping.schema import Schema, column_name, load

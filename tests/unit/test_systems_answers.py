@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.connectors import exact_json
-from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, hidden, json_object, pause
+from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, hidden, json_object
+from replicator.connectors.odata.retry_after import pause
 from replicator.connectors.protocol import FieldProblem
 from replicator.connectors.wire_values import to_decimal, to_integer
 from replicator.errors import (

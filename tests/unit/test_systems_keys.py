@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from replicator.connectors.dataverse import Dataverse
 from replicator.connectors.finops import FinOps
-from replicator.connectors.odata.addresses import from_text, literal, record_path
+from replicator.connectors.odata.addresses import literal, record_path
 from replicator.connectors.odata.odata_settings import DataverseSettings, FinOpsSettings
 from replicator.connectors.protocol import FieldProblem
 from replicator.mapping.language import EntitySetSpec, SystemField
+from replicator.mapping.literals import from_text
 
 ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
 

@@ -71,7 +71,7 @@ def test_no_two_public_classes_bear_one_name() -> None:
 
 
 def test_every_transaction_of_the_work_is_one_of_the_leader() -> None:
-    """Opened by ``leading``, which asks for the lease; but for what leases do themselves, ids, and a temporary table."""
+    """Opened by ``leading``, which asks for the lease; but for what leases do themselves, ids and a temporary table."""
     hub = {"replicator/hub/lease.py", "replicator/hub/made_from.py"}
     own = {*hub, "replicator/cycle.py", "replicator/inbound/snapshot.py"}
     begun = {

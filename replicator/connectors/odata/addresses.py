@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from urllib.parse import quote
 from uuid import UUID
@@ -33,17 +33,6 @@ def literal(name: str, value: object) -> str:
     if value is None:
         raise FieldProblem(name, None, "is part of a key, and has no value")
     raise FieldProblem(name, value, "cannot be part of a key")
-
-
-_readers: Mapping[str, Callable[[str], object]] = {
-    "integer": int, "decimal": Decimal, "boolean": lambda text: text == "True", "uuid": UUID,
-    "date": datetime.date.fromisoformat, "timestamp": datetime.datetime.fromisoformat,
-}  # fmt: skip
-
-
-def from_text(kind: str, text: str) -> object:
-    """A key value of a field of this type, from the text that ``str`` made of it."""
-    return _readers.get(kind, str)(text)
 
 
 def record_path(entity_set: str, key: Mapping[str, str]) -> str:

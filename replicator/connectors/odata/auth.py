@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import httpx2
 
 from replicator import exchange_limits, proxies_and_tls
-from replicator.connectors.odata.answers import Answer, error_of, hidden, longest_looked_at, longest_message, pause
+from replicator.connectors.odata.answers import Answer, error_of, hidden, longest_looked_at, longest_message
 from replicator.connectors.odata.odata_settings import Bearer, ClientCredentials, ODataSettings
+from replicator.connectors.odata.retry_after import pause
 from replicator.errors import AccessDenied, CredentialsRefused, NotSent, ReplicatorError, Throttled
 from replicator.text import visible
 

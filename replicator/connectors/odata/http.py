@@ -12,10 +12,11 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 from replicator import proxies_and_tls
-from replicator.connectors.odata.answers import Answer, Pause, error_of, hidden, pause
+from replicator.connectors.odata.answers import Answer, error_of, hidden
 from replicator.connectors.odata.auth import ClientCredentialsToken, Clock, credentials
 from replicator.connectors.odata.odata_settings import ODataSettings
 from replicator.connectors.odata.request_slots import Slots
+from replicator.connectors.odata.retry_after import Pause, pause
 from replicator.connectors.protocol import shown
 from replicator.errors import NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.exchange_limits import Exchange, exchange

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from replicator.connectors.protocol import Limits
-from replicator.connectors.settings import ConnectorSettings, Secret, Settings
+from replicator.connectors.settings import ConnectorSettings, Settings
+from replicator.secret_values import Secret
 
 if TYPE_CHECKING:
     from replicator.connectors.protocol import Connector

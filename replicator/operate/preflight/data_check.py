@@ -13,10 +13,11 @@ from replicator.hub.planner import prefer_whole_joins
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.field_values import Values
 from replicator.mapping.join_paths import Paths
+from replicator.mapping.key_comparison import fold
 from replicator.mapping.language import FieldMap
 from replicator.mapping.literals import as_text
 from replicator.mapping.schema import column_name
-from replicator.mapping.tables import common_key, fold
+from replicator.mapping.tables import common_key
 from replicator.operate.preflight.findings import Report
 from replicator.text import many
 

@@ -19,8 +19,9 @@ from replicator.hub.statements import statements
 from replicator.hub.sync_tables import delivery, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
-from replicator.mapping.tables import ETAG, mirror_key
-from replicator.solution.differences import rows_of
+from replicator.mapping.key_comparison import mirror_key
+from replicator.mapping.tables import ETAG
+from replicator.solution.difference_views import rows_of
 
 _sql = statements(__name__)
 _ids = sa.ARRAY(sa.BigInteger)
