@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from replicator.cli.options import config_option, json_option, say, say_json
+from replicator.cli.options import config_option, json_option
+from replicator.cli.output import say, say_json
 from replicator.config import load
 from replicator.operate.preflight import Report
 from replicator.operate.preflight import check as look

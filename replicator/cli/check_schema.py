@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from replicator.cli.options import answer, json_option, say_json
+from replicator.cli.options import json_option
+from replicator.cli.output import answer, say_json
 from replicator.mapping.compiled import compile_folder
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from replicator.cli.options import config_option, say
+from replicator.cli.options import config_option
+from replicator.cli.output import say
 from replicator.config import ConsoleSettings, load_console, load_schema_folder
 from replicator.console.serve import serving
 from replicator.errors import ConfigurationError, Terminal

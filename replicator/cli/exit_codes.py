@@ -58,7 +58,7 @@ def told_errors() -> Iterator[None]:
 
 
 def _say(text: str, *, keep: str = "") -> None:
-    from replicator.cli.options import say  # help needs nothing of it
+    from replicator.cli.output import say
 
     say(text, err=True, keep=keep)
 

@@ -12,12 +12,12 @@ from typing import Any
 import click
 
 from replicator.cli import terminal
-from replicator.cli.options import answer, config_option, connected, json_option, say_json
-from replicator.cli.terminal import Plain
+from replicator.cli.options import config_option, connected, json_option
+from replicator.cli.output import Plain, answer, say_json
 from replicator.errors import Terminal
 from replicator.hub.session import Session
 from replicator.operate import views
-from replicator.operate.arrival import Waiting
+from replicator.operate.wait_for_arrival import Waiting
 
 NAMES = """
 \b

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from replicator.cli.options import answer, config_option, json_option, say_json
+from replicator.cli.options import config_option, json_option
+from replicator.cli.output import answer, say_json
 from replicator.errors import ReplicatorError
 from replicator.hub import embedded, psql
 from replicator.hub.address import load_hub

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from replicator.cli.options import answer, config_option, json_option, say
+from replicator.cli.options import config_option, json_option
+from replicator.cli.output import answer, say
 from replicator.config import load
 from replicator.hub.connection import shown_url
 from replicator.opening import hub_of

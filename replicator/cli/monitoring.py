@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from replicator.cli.options import answer, config_option, connected, json_option
+from replicator.cli.options import config_option, connected, json_option
+from replicator.cli.output import answer
 from replicator.errors import ConfigurationError
 from replicator.hub.session import Session
 

@@ -1,10 +1,9 @@
-"""The command ``plan``, and the run of a saved plan: what would be written, before anything is."""
+"""The command ``plan``: what would be written, before anything is."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from replicator.cli.options import config_option, json_option, say, say_json
+from replicator.cli.options import config_option, json_option
+from replicator.cli.output import say, say_json
 from replicator.cli.progress import TerminalWatcher
 from replicator.config import load
 from replicator.cycle import Cycle, World
@@ -25,8 +25,9 @@ from replicator.mapping.schema import EntitySet
 from replicator.opening import leading, open_world
 from replicator.operate.planning.planned_writes import PlannedWrite
 from replicator.operate.planning.rehearse import Plan, Standing, make_plan
-from replicator.operate.planning.saved_plans import Ran, run_plan, save, shown
+from replicator.operate.planning.saved_plans import save, shown
 from replicator.outbound.acknowledge import Acknowledged
+from replicator.text import many
 
 _SECONDS_BESIDE = 60
 """How long a replicator at work may be held up by a plan."""
@@ -150,7 +151,7 @@ def _tell(plan: Plan, entity: str | None, number: int | None, beside: str | None
         say(_standing(each))
     if plan.writes:
         asked = ", ".join(f"{count} to {system}" for system, count in plan.requests.items())
-        writes, requests = _count(len(plan.writes), "write"), _count(sum(plan.requests.values()), "request")
+        writes, requests = many(len(plan.writes), "write"), many(sum(plan.requests.values()), "request")
         say(f"{writes} in {requests}: {asked}")
     if entity is not None:
         say(f"only {entity} and its parts are shown; what they need of others is taken as written")
@@ -161,46 +162,21 @@ def _tell(plan: Plan, entity: str | None, number: int | None, beside: str | None
 def _tell_request(number: int, writes: list[PlannedWrite], *, fields: bool) -> None:
     say(f"request {number} to {writes[0].system}: {writes[0].root}")
     for each in writes:
-        say(f"  {each.place:>5}  {each.operation:<6}  {_named(each)}")
+        say(f"  {each.place:>5}  {each.operation:<6}  {named(each)}")
         width = max((len(name) for name in each.fields), default=0)
         for name, (held, wanted) in each.fields.items() if fields else ():
             say(f"           {name:<{width}}  {shown(held)} -> {shown(wanted)}")
 
 
-def _named(write: PlannedWrite) -> str:
+def named(write: PlannedWrite) -> str:
     """The kind of record and what people call it; without a name its key."""
     return f"{write.flow.split(' > ')[0]} {write.record or ', '.join(write.key.values())}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _standing(standing: Standing) -> str:
-    count = _count(standing.records, "record")
+    count = many(standing.records, "record")
     some = ", ".join(name for name in standing.some if name)
     more = ", ..." if standing.records > len(standing.some) else ""
     words = {"blocked": "waits for "}.get(standing.state, "") + standing.reason
     parts = [f"stays {standing.state.replace('_', ' ')}: {standing.flow}: {count}", words, f"({some}{more})"]
     return "  ".join(part for part in parts if part and part != "()")
-
-
-def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool]) -> None:
-    """Run a saved plan and end the process: 0 when all of it was sent, 3 when something was refused."""
-    watcher = TerminalWatcher(Console())
-    with (
-        open_world(load(config_path), watcher) as world,
-        world.engine.connect() as connection,
-        leading(connection, world.configuration, world.made_from) as lead,
-        watcher.progress(),
-    ):
-        ran = run_plan(replace(world, lease=lead.lease, stopping=stopping), connection, number)
-    for line in _refusals(ran):
-        say(line)
-    say(f"plan {number}: {len(ran.writes) - len(ran.refused)} of {_count(len(ran.writes), 'write')} sent")
-    sys.exit(4 if watcher.transient else 3 if ran.refused or watcher.terminal else 0)
-
-
-def _refusals(ran: Ran) -> Iterable[str]:
-    for write, outcome in ran.refused:
-        yield f"refused  {write.operation} {_named(write)} in {write.system}: {outcome}"

@@ -11,7 +11,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from replicator.cli.options import config_option, json_option, say_json
+from replicator.cli.options import config_option, json_option
+from replicator.cli.output import say_json
 from replicator.cli.progress import TerminalWatcher
 from replicator.config import load
 from replicator.opening import leading, open_world

@@ -14,7 +14,7 @@ import structlog
 from rich.console import Console
 
 from replicator import __version__
-from replicator.cli import plan, status
+from replicator.cli import run_plan, status
 from replicator.cli.exit_codes import MIGRATED
 from replicator.cli.options import config_option, json_option
 from replicator.cli.progress import TerminalWatcher
@@ -68,7 +68,7 @@ def run(config_path: Path | None, number: int | None) -> None:
     if number is not None:
         stopped = threading.Event()
         stop_on_signals(stopped.set)
-        plan.run_saved(config_path, number, stopped.is_set)
+        run_plan.run_saved(config_path, number, stopped.is_set)
     log_as_json()
     with ExitStack() as stack:
         world = stack.enter_context(open_world(load(config_path), LogWatcher()))

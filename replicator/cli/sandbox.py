@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from replicator.cli.options import answer, json_option, say
+from replicator.cli.options import json_option
+from replicator.cli.output import answer, say
 from replicator.errors import ReplicatorError, Terminal
 from replicator.sandbox.host import Host
 from replicator.text import many

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from replicator.cli import terminal
-from replicator.cli.options import config_option, connected, json_option, say_json
-from replicator.cli.terminal import Plain
+from replicator.cli.options import config_option, connected, json_option
+from replicator.cli.output import Plain, say_json
 from replicator.errors import Terminal
 from replicator.hub.session import Session
 from replicator.operate import views

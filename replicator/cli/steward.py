@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 import psycopg
 
-from replicator.cli.options import answer, config_option, connected, json_option
+from replicator.cli.options import config_option, connected, json_option
+from replicator.cli.output import answer
 from replicator.errors import Terminal
 from replicator.hub.wake_up import notify
 from replicator.operate import views

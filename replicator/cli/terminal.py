@@ -7,30 +7,14 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
-import click
-
+from replicator.cli.output import Output, print_line
 from replicator.hub.states import COLUMNS
 from replicator.operate.views import Row, Rows, to_json
-from replicator.text import many, visible
+from replicator.text import many
 
 _COUNTS = ("mirrored", "in_step", *COLUMNS)
-
-
-class Output(Protocol):
-    """Where lines go: a rich Console with a bar below them, or standard output as it is."""
-
-    def print(self, text: str, /, *, highlight: bool, soft_wrap: bool, markup: bool) -> None:
-        """A line."""
-
-
-class Plain:
-    """Standard output, for commands that show nothing but lines."""
-
-    def print(self, text: str, /, **_: bool) -> None:
-        """A line."""
-        click.echo(text)
 
 
 def print_status(console: Output, found: Mapping[str, Rows]) -> None:
@@ -212,11 +196,6 @@ def _json(value: object) -> str:
 
 def _shown(value: str | None) -> str:
     return "(empty)" if value is None else f"'{value}'"
-
-
-def print_line(console: Output, text: str, *, keep: str = "") -> None:
-    """One line, whatever words from elsewhere it holds; more only where ``keep`` has the line end."""
-    console.print(visible(text, keep=keep), highlight=False, soft_wrap=True, markup=False)
 
 
 def _time(value: datetime.datetime | None) -> str:

@@ -1,7 +1,7 @@
 """From a record to what its map reads: the joins over references, crosswalks and look-ups, kept as steps.
 
-A desired view joins the steps forward; the marks walk them backward (``dependency_paths.py``). A step that is read remembers
-which of its columns were, so that a change of any other column marks nothing.
+A desired view joins the steps forward; the marks walk them backward (``dependency_paths.py``). A step that is read
+remembers which of its columns were, so that a change of any other column marks nothing.
 """
 
 from __future__ import annotations

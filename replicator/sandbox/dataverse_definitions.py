@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from replicator.sandbox.dataverse_input import BAD_QUERY, refuse_unknown_options
+from replicator.sandbox.dataverse_refusals import BAD_QUERY, refuse_unknown_options
 from replicator.sandbox.description import FieldSpec, SimulatedSet, SystemDescription, wire_name
 from replicator.sandbox.expression import FUNCTIONS, BadQueryError, Expression, Token, UnknownPropertyError
 from replicator.sandbox.odata_http import Call, RefusalError, parse_key

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from replicator.sandbox.dataverse_refusals import BAD_QUERY, does_not_exist
 from replicator.sandbox.description import FieldSpec, SimulatedSet, SystemDescription, kind_name
 from replicator.sandbox.odata_http import BadAddressError, RefusalError, parse_key, parse_path
 from replicator.sandbox.store import Doc, Row
@@ -13,33 +14,8 @@ from replicator.sandbox.stored_values import BadValueError, check, convert, edm
 from replicator.sandbox.writing import Records
 
 BAD_PAYLOAD = "0x80048d19"
-BAD_QUERY = "0x80060888"
 RECORD_OPTIONS = ("$select", "$expand")
 WRITE_OPTIONS = (*RECORD_OPTIONS, "tag")
-_real_only = ("$apply", "fetchxml", "savedquery", "sql", "userquery")
-
-
-def refuse_unknown_options(query: Mapping[str, str], known: Collection[str]) -> None:
-    """Ignoring an option would answer another question, so one without a ``$`` is refused as well."""
-    for name in query:
-        if name not in known:
-            where = " by the sandbox, unlike by the real service" if name.lower() in _real_only else ""
-            raise RefusalError(400, f"The query parameter {name} is not supported{where}", BAD_QUERY)
-
-
-def does_not_exist(entity_set: SimulatedSet, key: Doc) -> RefusalError:
-    """The refusal for a key without a record."""
-    if list(key) == list(entity_set.key):
-        message = f"{entity_set.logical_name} With Id = {key[entity_set.key[0]]} Does Not Exist"
-        return RefusalError(404, message, "0x80040217")
-    message = f"A record with the specified key values does not exist in {entity_set.logical_name} entity"
-    return RefusalError(404, message, "0x80060891")
-
-
-def unknown_property(namespace: str, entity_set: SimulatedSet, name: str) -> RefusalError:
-    """The refusal for a query option that names an unknown property."""
-    message = f"Could not find a property named '{name}' on type '{namespace}.{entity_set.logical_name}'."
-    return RefusalError(400, message, BAD_QUERY)
 
 
 class DataverseInput:

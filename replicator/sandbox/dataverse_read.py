@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from replicator.sandbox.dataverse_input import BAD_QUERY, refuse_unknown_options, unknown_property
+from replicator.sandbox.dataverse_refusals import BAD_QUERY, refuse_unknown_options, unknown_property
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import SimulatedSet, SystemDescription
 from replicator.sandbox.expression import BadQueryError, UnknownPropertyError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from replicator.sandbox.dataverse_input import BAD_QUERY, unknown_property
+from replicator.sandbox.dataverse_refusals import BAD_QUERY, unknown_property
 from replicator.sandbox.description import SimulatedSet, SystemDescription, kind_name
 from replicator.sandbox.expression import UnknownPropertyError
 from replicator.sandbox.odata_http import Call, RefusalError

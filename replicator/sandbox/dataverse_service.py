@@ -8,14 +8,9 @@ from typing import Any
 from replicator.sandbox.batch_server import run_batch
 from replicator.sandbox.csdl import metadata
 from replicator.sandbox.dataverse_definitions import Definitions
-from replicator.sandbox.dataverse_input import (
-    RECORD_OPTIONS,
-    WRITE_OPTIONS,
-    DataverseInput,
-    does_not_exist,
-    refuse_unknown_options,
-)
+from replicator.sandbox.dataverse_input import RECORD_OPTIONS, WRITE_OPTIONS, DataverseInput
 from replicator.sandbox.dataverse_read import SetReader
+from replicator.sandbox.dataverse_refusals import does_not_exist, refuse_unknown_options
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import SimulatedSet, SystemDescription
 from replicator.sandbox.odata_http import (

@@ -15,16 +15,17 @@ import simplejson
 from werkzeug.wrappers import Request, Response
 
 from replicator.errors import Terminal
-from replicator.sandbox.admission import Guard, Options
 from replicator.sandbox.dataverse_service import ROOT as SALES_ROOT
 from replicator.sandbox.dataverse_service import DataverseService
 from replicator.sandbox.description import describe
-from replicator.sandbox.direct import Direct, MissingReferenceError, UnresolvedError
+from replicator.sandbox.direct_edits import Direct, MissingReferenceError, UnresolvedError
 from replicator.sandbox.finops_service import ROOT as OPS_ROOT
 from replicator.sandbox.finops_service import FinOpsService
 from replicator.sandbox.odata_http import BadJsonError, Call, RefusalError, Reply, from_json, parse_query
 from replicator.sandbox.rules import Rules
 from replicator.sandbox.store import Store
+from replicator.sandbox.system_options import Options
+from replicator.sandbox.tokens_and_throttling import Guard
 from replicator.sandbox.writing import Records
 from replicator.text import many
 

@@ -18,7 +18,7 @@ from replicator.errors import (
     TokenExpired,
     UnexpectedAnswer,
 )
-from replicator.sandbox.admission import Client, Options, Throttle
+from replicator.sandbox.system_options import Client, Options, Throttle
 from tests.conformance.cases import Case, Fault, spec, text
 
 JSON = {"Content-Type": "application/json"}

@@ -9,7 +9,7 @@ import pytest
 
 from replicator.connectors.protocol import Applied, Outcome, Reference, Rejected, Unknown, Write
 from replicator.errors import AccessDenied, RequestRefused, Throttled
-from replicator.sandbox.admission import Options, Throttle
+from replicator.sandbox.system_options import Options, Throttle
 from tests.conformance.cases import Case, of, spec, text
 
 

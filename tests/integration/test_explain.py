@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from replicator.operate.arrival import Waiting
+from replicator.operate.wait_for_arrival import Waiting
 from tests.fixtures.world import Recording, Systems
 
 OUT = "account > ops.CustomersV3"

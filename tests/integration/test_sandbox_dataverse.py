@@ -17,9 +17,9 @@ import httpx2
 import pytest
 import simplejson
 
-from replicator.sandbox.admission import Client, Throttle
 from replicator.sandbox.host import serve
 from replicator.sandbox.system import LoadError, Options, Sandbox
+from replicator.sandbox.system_options import Client, Throttle
 
 ROOT = "http://sales.test/api/data/v9.2/"
 ALL_NOTES = {"Prefer": 'odata.include-annotations="*"'}

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 import simplejson
 
-from replicator.sandbox.admission import Throttle
 from replicator.sandbox.system import Options, Sandbox
+from replicator.sandbox.system_options import Throttle
 
 ROOT = "http://ops.test/data/"
 CUSTOMER = {"dataAreaId": "usmf", "CustomerAccount": "C1", "OrganizationName": "Brenholt Mill", "CustomerGroupId": "10"}

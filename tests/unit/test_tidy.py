@@ -128,7 +128,7 @@ def test_what_is_told_goes_through_what_makes_all_of_it_visible() -> None:
     """But for the address of the console, and for the metrics, which are of a form of their own."""
     telling = re.compile(r"\bclick\.s?echo\(|console\.print\(|page\.print\(")
     found = {shown(path) for path in MODULES if telling.search(path.read_text(encoding="utf-8"))}
-    own = {"replicator/cli/options.py", "replicator/cli/terminal.py"}
+    own = {"replicator/cli/output.py"}
     others = {"replicator/cli/console.py", "replicator/cli/monitoring.py"}
     rendered = {"replicator/cli/status.py"}  # again and again, lines that were made visible before
     assert found == own | others | rendered

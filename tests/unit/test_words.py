@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from replicator.cli import terminal
-from replicator.cli.options import answer, say
+from replicator.cli.output import answer, say
 from replicator.cli.progress import TerminalWatcher
 from replicator.config import NotifySettings, load
 from replicator.errors import ConfigurationError, SystemUnavailable

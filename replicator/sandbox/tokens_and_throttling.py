@@ -8,39 +8,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from replicator.sandbox.odata_http import Call, RefusalError, Reply, parse_query, to_json
-
-
-class Throttle(BaseModel):
-    """A budget of requests in a sliding span of time."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    requests: int = Field(gt=0)
-    seconds: float = Field(gt=0)
-
-
-class Client(BaseModel):
-    """An application that may ask for tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    client_id: str
-    client_secret: str
-    token_lifetime_seconds: float = 3600
-
-
-class Options(BaseModel):
-    """Behaviours of a simulated system that are off unless asked for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    recalculate: bool = False
-    activation_rules: bool = False
-    throttle: Throttle | None = None
-    token: str | None = None
-    client: Client | None = None
-    token_days: float = 7
-    page_size: int | None = Field(default=None, gt=0, description="Rows of a page that nobody asked to be smaller")
+from replicator.sandbox.system_options import Options, Throttle
 
 
 class Guard:

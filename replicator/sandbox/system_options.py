@@ -1,0 +1,35 @@
+"""Behaviours of a simulated system that are off unless asked for."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Throttle(BaseModel):
+    """A budget of requests in a sliding span of time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    requests: int = Field(gt=0)
+    seconds: float = Field(gt=0)
+
+
+class Client(BaseModel):
+    """An application that may ask for tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    client_id: str
+    client_secret: str
+    token_lifetime_seconds: float = 3600
+
+
+class Options(BaseModel):
+    """Behaviours of a simulated system that are off unless asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    recalculate: bool = False
+    activation_rules: bool = False
+    throttle: Throttle | None = None
+    token: str | None = None
+    client: Client | None = None
+    token_days: float = 7
+    page_size: int | None = Field(default=None, gt=0, description="Rows of a page that nobody asked to be smaller")
