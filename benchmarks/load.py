@@ -22,7 +22,7 @@ from benchmarks.report import Line, seconds
 from benchmarks.systems import Source, decoder
 from replicator.config import Budget
 from replicator.connectors import exact_json
-from replicator.core.flows import map_ids
+from replicator.core.handle import Handle
 from replicator.core.mark import mark_window
 from replicator.inbound.merge import Merges
 from replicator.inbound.snapshot import Snapshots
@@ -59,7 +59,7 @@ class Load:
         """The small set, merged, and the empty table for the bare COPY."""
         with self.engine.connect() as connection:
             categories = self.model.schema.entity_sets["bench", "categories"]
-            Snapshots(connection, self.model.tables, self.source).take(categories, Budget())
+            Snapshots(Handle.on(connection, self.model), self.source).take(categories, Budget())
             self._merge(connection)
         self.statements.take()
 
@@ -102,7 +102,7 @@ class Load:
         self.statements.take()
         with self.engine.connect() as connection:
             started = time.perf_counter()
-            Snapshots(connection, self.model.tables, self.source).take(self.items, Budget(), whole=True)
+            Snapshots(Handle.on(connection, self.model), self.source).take(self.items, Budget(), whole=True)
             snapshot = time.perf_counter() - started
             beside = self.source.clock.take()
             self.generate.append(beside["generate"])
@@ -119,14 +119,13 @@ class Load:
 
     def _merge(self, connection: sa.Connection, *, only_new: bool = False) -> float | None:
         """Seconds of one round of marks and merges; with ``only_new`` None when nothing was new."""
-        ids = map_ids(connection, self.model)
-        connection.commit()
+        hub = Handle.on(connection, self.model)
         started = time.perf_counter()
-        window = mark_window(connection, self.model, ids)
+        window = mark_window(hub)
         if window is None and only_new:
             return None
         self.statements.seconds["(marking)"] = time.perf_counter() - started
-        merges = Merges(connection, self.model, ids)
+        merges = Merges(hub)
         while merges.merge(again=window is not None).left:
             pass
         return time.perf_counter() - started

@@ -21,10 +21,11 @@ from benchmarks.planted import Goods, Losing, good_id, group_id
 from benchmarks.report import Line, seconds
 from replicator.config import Budget, Configuration
 from replicator.connectors.protocol import Connector
-from replicator.cycle import Cycle, World
-from replicator.hub.sync_tables import consumer, delivery, entity_set, map_
+from replicator.cycle import Cycle
+from replicator.hub.replication_tables import consumer, delivery, entity_set, map_
 from replicator.mapping.compiled import Compiled
 from replicator.operate.reconciliation import ReconcileResult, Reconciliation
+from replicator.world import World
 
 _GROUPS = """
 insert into bench3.groups (groupid, code, name, etag)

@@ -20,6 +20,7 @@ from benchmarks.hub import compiled, hub, settle_down
 from benchmarks.report import Line
 from benchmarks.systems import Source
 from replicator.config import Budget
+from replicator.core.handle import Handle
 from replicator.hub import embedded
 from replicator.inbound.snapshot import Snapshots
 
@@ -46,7 +47,7 @@ def measure(server_url: str, records: int) -> list[Line]:
         script.write_text(_SCRIPT.format(records=records))
         with engine.connect() as connection:
             items = model.schema.entity_sets["bench", "items"]
-            Snapshots(connection, model.tables, Source(records)).take(items, Budget())
+            Snapshots(Handle.on(connection, model), Source(records)).take(items, Budget())
         settle_down(engine)
         url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         here = _commit(Path(folder))

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import random
-import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
 
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from replicator.config import Configuration
 from replicator.connectors.protocol import Connector, Usage
 from replicator.connectors.until_stopping import UntilStopping
 from replicator.core.claim import due_in
 from replicator.core.configured_records import write_records
-from replicator.core.flows import map_ids, set_modes
+from replicator.core.flows import set_modes
+from replicator.core.handle import Handle
 from replicator.core.mark import mark_changed_maps, mark_window
-from replicator.core.rate_limits import note_usage
+from replicator.core.system_usage import note_usage
 from replicator.errors import OF_THE_LEAD, OF_THE_SYSTEM, ReplicatorError, SchemaError, Stopping, Throttled, Transient
-from replicator.hub.changefeed import OpenWindow, open_window
-from replicator.hub.lease import Lease, lead_on, leading
-from replicator.inbound.merge import MergeResult, Merges
+from replicator.hub.lease import lead_on
+from replicator.inbound.load import SnapshotResult
+from replicator.inbound.merge import Merges
 from replicator.inbound.pace import due
-from replicator.inbound.snapshot import SnapshotResult, Snapshots
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.schema import EntitySet
-from replicator.outbound.acknowledge import Acknowledged
-from replicator.outbound.decide import Delivery
 from replicator.outbound.deliver import Deliveries
 from replicator.outbound.send import Delivered, Sending
+from replicator.world import World
 
 _ROUNDS_MAX = 100
 """Of marking and merging without reading anything new; more is taken for two maps that undo each other's work."""
@@ -46,77 +39,6 @@ _SHORTEST_PAUSE = 1.0
 """Seconds. What is due and yet not tried is not asked about without end."""
 
 
-class Watcher:
-    """Hears what happens, as it happens. The default hears nothing."""
-
-    def reading(self, entity_set: EntitySet) -> None:
-        """An entity set is about to be read."""
-
-    def snapshot(self, entity_set: EntitySet, taken: SnapshotResult) -> None:
-        """An entity set was read."""
-
-    def merged(self, merged: MergeResult) -> None:
-        """Marked records were merged into common."""
-
-    def sending(self, flow: CompiledMap, records: int) -> None:
-        """So many records of a map are about to be sent."""
-
-    def delivered(self, flow: CompiledMap, result: Acknowledged) -> None:
-        """A request was answered and acknowledged."""
-
-    def waiting(self, holder: str) -> None:
-        """Another replicator leads; this one waits."""
-
-    def pausing(self, seconds: float) -> None:
-        """Nothing can be done for so long; then what failed is tried again."""
-
-    def comparing(self, flow: CompiledMap) -> None:
-        """All records of a map are about to be compared."""
-
-    def problem(self, where: str, problem: ReplicatorError) -> None:
-        """A flow failed; the others go on."""
-
-    def defect(self, where: str, problem: Exception) -> None:
-        """A failure that nobody foresaw. Whoever hears it may go on; by default it ends the work."""
-        raise problem
-
-
-@dataclass(frozen=True)
-class World:
-    """What the steps need from outside, so that tests can own it."""
-
-    configuration: Configuration
-    compiled: Compiled
-    engine: sa.Engine
-    connectors: Mapping[str, Connector]
-    workers: Executor
-    watcher: Watcher = field(default_factory=Watcher)
-    random: random.Random = field(default_factory=random.SystemRandom)
-    stopping: Callable[[], bool] = lambda: False
-    wait: Callable[[float], bool] = lambda seconds: False
-    """Lets so many seconds pass until something may be tried again; False: nobody waits for it."""
-    lease: Lease | None = None
-    """Checked in every transaction and before each request; without one nobody else may work on the hub."""
-    made_from: str | None = None
-    """What the hub is made from that everything here was checked with; a lead is taken on that hub only."""
-    window: OpenWindow = open_window
-    """How the log is read; a plan also reads what it did itself."""
-    admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
-    """Which deliveries may be sent; the others stay pending."""
-    known_key: Callable[[CompiledMap, Any], uuid.UUID | None] = lambda flow, row: None
-    """The key that was planned for a record that is to be created."""
-
-    def new_key(self, flow: CompiledMap, row: Any) -> uuid.UUID:
-        """The key of a record that is to be created: the one that was planned, or a fresh one."""
-        return self.known_key(flow, row) or uuid.UUID(int=self.random.getrandbits(128), version=4)
-
-    def pause(self, attempts: int) -> float:
-        """Seconds before the next try: doubling, capped, with jitter so that many do not come at once."""
-        settings = self.configuration.daemon
-        longest: float = min(settings.retry_max_seconds, settings.retry_seconds * 2 ** min(attempts, 20))
-        return longest * (0.5 + self.random.random() / 2)
-
-
 class Cycle:
     """The steps, on one database connection."""
 
@@ -126,8 +48,7 @@ class Cycle:
         lead_on(connection, world.lease)
         self.reads: dict[str, SnapshotResult | ReplicatorError] = {}
         """What the last read of each entity set brought, or why it failed."""
-        with connection.begin():
-            self.ids = map_ids(connection, world.compiled)
+        self.hub = Handle.on(connection, world.compiled)
         self._usage: dict[str, Usage] = {}
         self._connectors = {name: UntilStopping(each, world.stopping) for name, each in world.connectors.items()}
         self._deliveries = {name: self._make_deliveries(each) for name, each in self._connectors.items()}
@@ -145,7 +66,7 @@ class Cycle:
             watcher.delivered,
             world.admit,
         )
-        return Deliveries(self.connection, world.compiled, self.ids, connector, sending)
+        return Deliveries(self.hub, connector, sending)
 
     def prepare(self) -> None:
         """After a start: the log's partitions, the configuration's own records, changed maps, requests cut off."""
@@ -157,15 +78,15 @@ class Cycle:
         """Write the configuration's own records, and mark the records of changed maps."""
         write_records(self.connection, self.world.compiled, self.world.configuration.records)
         set_modes(self.connection, self.world.compiled, self.world.configuration.flows)
-        mark_changed_maps(self.connection, self.world.compiled, self.ids)
+        mark_changed_maps(self.hub)
 
     def maintain(self) -> None:
         """The log's partitions: those of the days ahead made, those past their time dropped once they were read."""
         keep = datetime.timedelta(days=self.world.configuration.daemon.keep_log_days)
-        with leading(self.connection):
-            self.connection.execute(sa.select(sa.func.log.make_partitions()))
-            self.connection.execute(sa.select(sa.func.log.drop_partitions(keep)))
-            self.connection.execute(sa.select(sa.func.sync.prune(keep)))
+        with self.hub.leading():
+            self.hub.execute(sa.select(sa.func.log.make_partitions()))
+            self.hub.execute(sa.select(sa.func.log.drop_partitions(keep)))
+            self.hub.execute(sa.select(sa.func.sync.prune(keep)))
 
     def recover(self, systems: Sequence[str]) -> None:
         """Requests that were cut off: their records have to be looked up."""
@@ -173,23 +94,29 @@ class Cycle:
             self._deliveries[name].recover()
 
     def read(
-        self, systems: Sequence[str] | None = None, *, whole: bool = False, only: Collection[str] | None = None
+        self,
+        systems: Sequence[str] | None = None,
+        *,
+        whole: bool = False,
+        only: Collection[str] | None = None,
+        hinted: bool = False,
     ) -> bool:
         """Read the entity sets of all systems; whether anything had changed. A set that fails stops no other.
 
-        With ``systems`` it is a poll of these: each set is read as often as its file says (``every``).
+        With ``systems`` it is a poll of these: each set is read as often as its file says (``every``), and at once
+        where it is ``hinted`` that something changed.
         A system that fails as a whole is told once, and its other sets are not asked for.
         ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted.
         """
         changed = False
-        polled = systems is not None and only is None and not whole
+        polled = systems is not None and only is None and not (whole or hinted)
         for name in systems if systems is not None else list(self.world.connectors):
             compiled = self.world.compiled
             only = due(self.connection, compiled.schema, name) if polled else only
-            snapshots = Snapshots(self.connection, compiled.tables, self._connectors[name], compiled, self.ids)
+            snapshots = Snapshots(self.hub, self._connectors[name])
             wanted = [each for each in compiled.schema.reading_order(name) if only is None or str(each) in only]
             changed |= self._read_sets(snapshots, wanted, whole=whole)
-            self._note_usage(name)
+            self._note(name, snapshots)
         return changed
 
     def _read_sets(self, snapshots: Snapshots, wanted: Sequence[EntitySet], *, whole: bool) -> bool:
@@ -240,11 +167,11 @@ class Cycle:
         """
         any_moved = False
         again = True
-        merges = Merges(self.connection, self.world.compiled, self.ids)
+        merges = Merges(self.hub)
         while merges.rounds < _ROUNDS_MAX:
             if self.world.stopping():
                 return any_moved
-            window = mark_window(self.connection, self.world.compiled, self.ids, self.world.window)
+            window = mark_window(self.hub, self.world.window)
             if window is None and not again:
                 return any_moved
             merged = merges.merge(again=window is not None)
@@ -274,15 +201,19 @@ class Cycle:
                 self.world.watcher.problem(name, problem)
             if deliveries.halted is not None:
                 self.world.watcher.problem(name, deliveries.halted)
-            self._note_usage(name)
+            self._note(name)
         return total
 
-    def _note_usage(self, name: str) -> None:
-        """What is known of a system's patience, where that changed."""
+    def _note(self, name: str, snapshots: Snapshots | None = None) -> None:
+        """What is known of a system's patience, where that changed, and with it the reads that brought nothing."""
         usage = self.world.connectors[name].usage()
-        if self._usage.get(name) != usage:
-            self._usage[name] = usage
+        if self._usage.get(name) == usage:
+            return
+        self._usage[name] = usage
+        with self.hub.leading():
             note_usage(self.connection, name, usage)
+            if snapshots is not None:
+                snapshots.note_idle()
 
     def settle(self) -> bool:
         """Merge and deliver until nothing moves; whether any system was written to."""
@@ -312,11 +243,11 @@ class Cycle:
             if pause is None or pause > patience or self.world.stopping() or not self._pass(pause):
                 return
             patience -= pause
-            self.read(only={name for name, found in self.reads.items() if isinstance(found, Transient)})
+            self.read(only={name for name, read in self.reads.items() if isinstance(read, Transient)})
 
     def _pause(self) -> float | None:
         """Seconds until something that failed may be tried again; None where nothing will be."""
-        pauses = [found.retry_after for found in self.reads.values() if isinstance(found, Throttled)]
+        pauses = [read.retry_after for read in self.reads.values() if isinstance(read, Throttled)]
         due = due_in(self.connection)
         if due is not None:
             pauses.append(due)

@@ -1,6 +1,7 @@
 """The daemon: threads that read each system, mark and merge, and deliver to each system, until told to stop.
 
-Each thread has its own connection and its own pace; what wakes them is a hint (NOTIFY), and polling finds the rest.
+Each thread has its own connection and its own pace. What wakes them is a hint (NOTIFY, or a system that says that
+something changed), and polling finds the rest.
 An error of one flow is logged, shown and tried again; it stops no other thread.
 """
 
@@ -8,16 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psycopg
-import structlog
 from sqlalchemy.exc import DBAPIError
 
-from replicator.cycle import Cycle, Watcher, World
+from replicator.cycle import Cycle
 from replicator.errors import (
     OF_THE_LEAD,
     AccessDenied,
@@ -28,57 +27,17 @@ from replicator.errors import (
     Transient,
 )
 from replicator.hub.lease import Lease, acquire, holder
-from replicator.hub.remedies import remedy, words_of
+from replicator.hub.remedies import hub_trouble
 from replicator.hub.wake_up import Listener, notify
-from replicator.inbound.merge import MergeResult
-from replicator.inbound.snapshot import SnapshotResult
-from replicator.mapping.compiled import CompiledMap
-from replicator.mapping.schema import EntitySet
 from replicator.operate.notify import Notifier, senders
-from replicator.outbound.acknowledge import Acknowledged, WriteOutcome
+from replicator.world import World
 
 STOP_SECONDS = 5.0
 """For all threads together."""
 _LONGEST_PAUSE = 30.0
+_HINTS_SECONDS = 1.0
+"""So often a thread that waits for hints looks whether it has to stop."""
 _RENEWALS_PER_MAINTENANCE = 100
-
-
-class LogWatcher(Watcher):
-    """Writes what happens as structured log lines: an action and ids, never a record's content."""
-
-    def __init__(self) -> None:
-        self.log = structlog.get_logger("replicator")
-
-    def snapshot(self, entity_set: EntitySet, taken: SnapshotResult) -> None:
-        if taken.anything:
-            self.log.info("snapshot", entity_set=str(entity_set), **vars(taken))
-
-    def merged(self, merged: MergeResult) -> None:
-        if merged.progress:
-            self.log.info("merge", **vars(merged))
-
-    def delivered(self, flow: CompiledMap, result: Acknowledged) -> None:
-        counts = {name: value for name, value in vars(result).items() if isinstance(value, int) and value}
-        writes = [_ids(flow, each) for each in result.writes]
-        self.log.info("deliver", flow=flow.name, **counts, writes=writes)
-
-    def waiting(self, holder: str) -> None:
-        self.log.info("wait", leader=holder)
-
-    def problem(self, where: str, problem: ReplicatorError) -> None:
-        kind = "transient" if isinstance(problem, Transient) else "terminal"
-        self.log.warning("problem", where=where, kind=kind, message=problem.message, hint=problem.hint)
-
-    def defect(self, where: str, problem: Exception) -> None:
-        # Not its message, which may hold a record's content.
-        trace = [line.strip() for line in traceback.format_tb(problem.__traceback__)]
-        self.log.error("defect", where=where, kind=type(problem).__name__, trace=trace)
-
-
-def _ids(flow: CompiledMap, became: WriteOutcome) -> dict[str, object]:
-    """What the log says of a write; the flow only where it is that of a part."""
-    told = {name: value for name, value in vars(became).items() if value}
-    return {name: value for name, value in told.items() if (name, value) != ("flow", flow.name)}
 
 
 @dataclass(frozen=True)
@@ -167,8 +126,11 @@ class Leader:
         self._threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
         if world.configuration.notify.anybody:
             self._threads.append(threading.Thread(target=self._notify_loop, name="notify", daemon=True))
-        for name in world.connectors:
-            for loop, what in ((self._read_loop, "read"), (self._deliver_loop, "deliver")):
+        for name, connector in world.connectors.items():
+            loops = [(self._read_loop, "read"), (self._deliver_loop, "deliver")]
+            if connector.capabilities.pushes:
+                loops.append((self._hint_loop, "hints of"))
+            for loop, what in loops:
                 self._threads.append(threading.Thread(target=loop, args=(name,), name=f"{what} {name}", daemon=True))
 
     def wake(self) -> None:
@@ -261,13 +223,27 @@ class Leader:
 
     def _read_loop(self, name: str) -> None:
         def work(cycle: Cycle) -> None:
+            hinted = False
             while not self.world.stopping():
-                if cycle.read([name]):
+                if cycle.read([name], hinted=hinted):
                     notify(cycle.connection)
-                self._to_read[name].wait(self.world.configuration.daemon.poll_seconds)
+                hinted = self._to_read[name].wait(self.world.configuration.daemon.poll_seconds)
                 self._to_read[name].clear()
 
         self._with_connection(f"read {name}", work)
+
+    def _hint_loop(self, name: str) -> None:
+        """Hear of a system that something changed there. What is not heard of is found by the next poll."""
+        attempts = 0
+        while not self.world.stopping():
+            try:
+                if self.world.connectors[name].wait_for_change(_HINTS_SECONDS):
+                    self._to_read[name].set()
+                attempts = 0
+            except ReplicatorError as problem:
+                self.world.watcher.problem(f"hints of {name}", problem)
+                self._lost.wait(min(self.world.pause(attempts), _LONGEST_PAUSE))
+                attempts += 1
 
     def _merge_loop(self) -> None:
         def work(cycle: Cycle) -> None:
@@ -317,8 +293,3 @@ def why_unclean(unfinished: Sequence[str]) -> dict[str, object]:
         " next start, and the lead is free when the lease runs out"
     )
     return {"unfinished": list(unfinished), "message": message}
-
-
-def hub_trouble(problem: Exception) -> Transient:
-    """A failure of the hub's database, in its own words, and what to do."""
-    return Transient(f"the hub: {words_of(problem)}", hint=f"{remedy(problem)}; it is tried again by itself")

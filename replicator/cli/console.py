@@ -18,7 +18,8 @@ from replicator.hub.address import load_hub
 from replicator.hub.connection import DAEMON
 from replicator.hub.server import open_engine
 from replicator.hub.session import CONSOLE, check_product, driver
-from replicator.opening import log_as_json, schema_of
+from replicator.log_lines import log_as_json
+from replicator.opening import schema_of
 from replicator.signals import stop_on_signals
 
 

@@ -9,14 +9,14 @@ from threading import Lock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from replicator.cli.output import print_line
-from replicator.cycle import Watcher
+from replicator.cli.terminal import print_line
 from replicator.errors import ReplicatorError, Transient
+from replicator.inbound.load import SnapshotResult
 from replicator.inbound.merge import MergeResult
-from replicator.inbound.snapshot import SnapshotResult
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.schema import EntitySet
 from replicator.outbound.acknowledge import Acknowledged
+from replicator.watcher import Watcher
 
 
 class TerminalWatcher(Watcher):

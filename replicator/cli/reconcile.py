@@ -14,8 +14,9 @@ from rich.console import Console
 from replicator.cli.options import config_option, json_option
 from replicator.cli.output import say_json
 from replicator.cli.progress import TerminalWatcher
+from replicator.command_lead import command_lead
 from replicator.config import load
-from replicator.opening import leading, open_world
+from replicator.opening import open_world
 from replicator.operate.reconciliation import ReconcileResult, Reconciliation, concerned
 from replicator.text import many
 
@@ -56,7 +57,7 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
     watcher = TerminalWatcher(console)
     with open_world(load(config_path), watcher) as world, world.engine.connect() as connection:
         concerned(world.compiled, entity)  # a wrong name is told before anything is done
-        with leading(connection, world.configuration, world.made_from) as lead, watcher.progress():
+        with command_lead(connection, world.configuration, world.made_from) as lead, watcher.progress():
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set)
             found = Reconciliation(led, connection, entity).run(repair=repair, limit=limit)
     if as_json:

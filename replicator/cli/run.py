@@ -18,15 +18,18 @@ from replicator.cli import run_plan, status
 from replicator.cli.exit_codes import MIGRATED
 from replicator.cli.options import config_option, json_option
 from replicator.cli.progress import TerminalWatcher
+from replicator.command_lead import command_lead, this_process
 from replicator.config import load, split_address
-from replicator.cycle import Cycle, World
-from replicator.daemon import Daemon, LogWatcher, why_unclean
+from replicator.cycle import Cycle
+from replicator.daemon import Daemon, why_unclean
 from replicator.hub.connection import DAEMON
 from replicator.hub.session import CONSOLE, METRICS
-from replicator.opening import engine_of, leading, log_as_json, open_world, this_process
+from replicator.log_lines import LogWatcher, log_as_json
+from replicator.opening import engine_of, open_world
 from replicator.operate import views
 from replicator.operate.metrics import serve
 from replicator.signals import stop_on_signals
+from replicator.world import World
 
 
 @click.command()
@@ -44,7 +47,7 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
     with open_world(load(config_path), watcher) as world, world.engine.connect() as connection:
-        with leading(connection, world.configuration, world.made_from) as lead, watcher.progress():
+        with command_lead(connection, world.configuration, world.made_from) as lead, watcher.progress():
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set, wait=lead.wait)
             Cycle(led, connection).once(whole=whole)
         found = views.status(connection)

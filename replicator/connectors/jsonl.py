@@ -39,7 +39,9 @@ from replicator.mapping.language import EntitySetSpec, FieldType
 class Jsonl(Connector):
     """One folder."""
 
-    capabilities = Capabilities(changes="whole", conditional_writes=True, atomic_units=True, assigns_keys=True)
+    capabilities = Capabilities(
+        changes="whole", conditional_writes=True, atomic_units=True, assigns_keys=True, pushes=True
+    )
 
     def __init__(self, name: str, settings: JsonlSettings) -> None:
         self.name = name
@@ -135,6 +137,10 @@ class Jsonl(Connector):
         for write in unit:
             files[write.entity_set.entity_set].keep()
         return outcomes
+
+    def wait_for_change(self, seconds: float) -> bool:
+        """Whether a file became another one."""
+        return self.folder.wait_for_change(seconds)
 
     def usage(self) -> Usage:
         """How often the folder was used."""

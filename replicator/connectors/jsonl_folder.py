@@ -28,10 +28,30 @@ class Folder:
     def __init__(self, name: str, path: Path, lock_seconds: float) -> None:
         self.name, self.path, self.lock_seconds = name, path, lock_seconds
         self._turn = threading.Lock()
+        self._seen: frozenset[tuple[str, int, int]] = frozenset()
+        self._seen = self._seen_now()
 
     def file(self, entity_set: str) -> Path:
         """Where an entity set's records are."""
         return self.path / f"{entity_set}.jsonl"
+
+    def wait_for_change(self, seconds: float) -> bool:
+        """Wait at most so long until a file is another one than when this was last asked; whether one is."""
+        until = time.monotonic() + seconds
+        while (now := self._seen_now()) == self._seen:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(min(1 / _LOOKS_PER_SECOND, max(0.0, until - time.monotonic())))
+        self._seen = now
+        return True
+
+    def _seen_now(self) -> frozenset[tuple[str, int, int]]:
+        """Name, time and size of each file; of none while the folder cannot be looked at."""
+        try:
+            looks = [(path.name, path.stat()) for path in self.path.glob("*.jsonl")]
+        except OSError:
+            return self._seen
+        return frozenset((name, look.st_mtime_ns, look.st_size) for name, look in looks)
 
     def read(self, entity_set: str) -> bytes:
         """All of a file. Raises RequestRefused where it is missing, SystemUnavailable where it changed meanwhile."""

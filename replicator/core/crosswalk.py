@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from replicator.core.handle import Handle
 from replicator.core.mark import mark_through
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.compiled import CompiledMap
 
 Pair = tuple[int, int, int | None]
 """A common record, the mirror row of its counterpart, and for a part the common record of its root."""
 
 
-def link(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, pairs: Sequence[Pair]
-) -> None:
+def link(hub: Handle, flow: CompiledMap, pairs: Sequence[Pair]) -> None:
     """Pair common records with mirror rows; a pair that is there already stays.
 
     Who reads through the pairs is marked: a read may have shown the mirror rows before, so that no window tells of it.
@@ -26,8 +25,8 @@ def link(
         rows = [{name: value for name, value in row.items() if name != "root_id"} for row in rows]
     if rows:
         made = insert(flow.view.link).on_conflict_do_nothing().returning(flow.view.link.c.mirror_id)
-        linked = list(connection.execute(made, rows).scalars())
-        mark_through(connection, compiled, ids, flow.view.link, linked)
+        linked = list(hub.connection.execute(made, rows).scalars())
+        mark_through(hub, flow.view.link, linked)
 
 
 def part_links(connection: sa.Connection, flow: CompiledMap, mirror_ids: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""The maps as the hub knows them: their ids, their modes, and when records last arrived by them."""
+"""The flows as the hub knows them: their modes, and when records last arrived by them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ from replicator.errors import ConfigurationError
 from replicator.hub.lease import leading
 from replicator.hub.sync_tables import delivery, map_
 from replicator.mapping.compiled import Compiled
-
-
-def map_ids(connection: sa.Connection, compiled: Compiled) -> Mapping[str, int]:
-    """The id of each map in ``sync.map``, by name."""
-    names = [flow.name for flow in compiled.maps]
-    rows = connection.execute(sa.select(map_.c.name, map_.c.id).where(map_.c.name.in_(names)))
-    return {row.name: row.id for row in rows}
 
 
 def check_flows(compiled: Compiled, flows: Mapping[str, FlowSettings]) -> None:

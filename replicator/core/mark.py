@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import IntegrityError
 
+from replicator.core.handle import Handle
 from replicator.hub.changefeed import OpenWindow, Window, open_window
-from replicator.hub.lease import leading
-from replicator.hub.planner import MANY, analyze, enough_memory, prefer_whole_joins, thought_small
-from replicator.hub.statements import built_once, statements
+from replicator.hub.replication_tables import delivery, map_, run
+from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
 from replicator.hub.states import KEPT
-from replicator.hub.sync_tables import delivery, map_, run
-from replicator.mapping.compiled import Compiled
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.missing_parts import roots_of
 from replicator.mapping.schema import EntitySet
@@ -35,19 +33,17 @@ class Marked:
     marks: int
 
 
-def mark_window(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], open_next: OpenWindow = open_window
-) -> Marked | None:
+def mark_window(hub: Handle, open_next: OpenWindow = open_window) -> Marked | None:
     """Read the next window of the log and mark what it concerns, in one transaction; None when nothing is new."""
-    with leading(connection):
-        window = open_next(connection, CONSUMER)
+    with hub.leading():
+        window = open_next(hub.connection, CONSUMER)
         if window is None:
             return None
-        _fit_plans(connection, window)
-        marks = mark_all(connection, compiled, ids) if window.everything else _mark(connection, compiled, ids, window)
+        _fit_plans(hub.connection, window)
+        marks = mark_all(hub) if window.everything else _mark(hub, window)
         marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
-        analyze(connection, marks, delivery)
-        connection.execute(run.insert().values(kind="window", **vars(marked)))
+        analyze(hub.connection, marks, delivery)
+        hub.execute(run.insert().values(kind="window", **vars(marked)))
         return marked
 
 
@@ -60,12 +56,12 @@ def _fit_plans(connection: sa.Connection, window: Window) -> None:
         prefer_whole_joins(connection)
 
 
-def _mark(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: Window) -> int:
+def _mark(hub: Handle, window: Window) -> int:
     return sum(
         (mark if window.changes[marking.table.fullname] < MANY else _mark_many)(
-            connection, ids[compiled.marked(flow).name], marking.records
+            hub.connection, hub.marked_id(flow), marking.records
         )
-        for flow in compiled.maps
+        for flow in hub.compiled.maps
         for marking in flow.markings
         if marking.table.fullname in window.changes
     )
@@ -111,26 +107,28 @@ def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
 _kept_marking = built_once(marking_of)
 
 
-def mark_all(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> int:
+def mark_all(hub: Handle) -> int:
     """Mark every record of every map."""
-    return sum(mark(connection, ids[flow.name], _everything(flow.view)) for flow in compiled.maps if flow.root is None)
+    return sum(
+        mark(hub.connection, hub.id_of(flow), _everything(flow.view)) for flow in hub.compiled.maps if flow.root is None
+    )
 
 
-def mark_changed_maps(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> list[str]:
+def mark_changed_maps(hub: Handle) -> list[str]:
     """Mark all records of the maps whose compiled text is not the one they were last marked for.
 
     Their updates are counted anew before they go out; those of a part with its root.
     """
-    with leading(connection):
-        rows = connection.execute(
+    with hub.leading():
+        rows = hub.execute(
             sa.select(map_.c.name).where(map_.c.hash.is_distinct_from(map_.c.marked_hash), map_.c.in_use)
         )
-        changed = [name for name in rows.scalars() if name in ids]
-        roots = {compiled.marked(compiled.map(name)).name for name in changed}
+        changed = [name for name in rows.scalars() if name in hub.ids]
+        roots = {hub.compiled.marked(hub.compiled.map(name)).name for name in changed}
         for root in roots:
-            mark(connection, ids[root], _everything(compiled.map(root).view))
-        connection.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
-        connection.execute(map_.update().where(map_.c.name.in_([*changed, *roots])).values(opened_at=None))
+            mark(hub.connection, hub.ids[root], _everything(hub.compiled.map(root).view))
+        hub.execute(map_.update().where(map_.c.name.in_(changed)).values(marked_hash=map_.c.hash))
+        hub.execute(map_.update().where(map_.c.name.in_([*changed, *roots])).values(opened_at=None))
     return changed
 
 
@@ -142,35 +140,31 @@ def _everything(view: DesiredView) -> sa.Select[Any]:
     return sa.select(both.c.record_id)
 
 
-def mark_roots(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], entity_set: EntitySet, keys: Sequence[str]
-) -> None:
+def mark_roots(hub: Handle, entity_set: EntitySet, keys: Sequence[str]) -> None:
     """Mark the roots of these keys: a part of theirs in this entity set could not be taken in, or can be now."""
-    for part in compiled.schema.part_sets:
-        parent = compiled.schema.parent_field(part.mapping.entity)
+    for part in hub.compiled.schema.part_sets:
+        parent = hub.compiled.schema.parent_field(part.mapping.entity)
         entity = parent[1].reference if parent else None
-        if part.entity_set is not entity_set or compiled.tables.link(part.whole, entity or "") is None:
+        if part.entity_set is not entity_set or hub.compiled.tables.link(part.whole, entity or "") is None:
             continue
-        for flow in compiled.maps:
+        for flow in hub.compiled.maps:
             if flow.mapping.direction == "out" and flow.mapping.entity.entity == entity:
-                records = roots_of(compiled.tables, part, entity, keys)
-                connection.execute(marking_of(ids[compiled.marked(flow).name], records))
+                records = roots_of(hub.compiled.tables, part, entity, keys)
+                hub.execute(marking_of(hub.marked_id(flow), records))
 
 
-def mark_through(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], link: sa.Table, mirror_ids: Sequence[int]
-) -> None:
+def mark_through(hub: Handle, link: sa.Table, mirror_ids: Sequence[int]) -> None:
     """Mark who reads through a crosswalk the pairs of whose mirror rows have just changed.
 
     Only maps that do without a counterpart need it: whoever waits for one is tested again in every cycle.
     """
-    readers = [flow for flow in compiled.maps if link in flow.view.paths.soft_links]
+    readers = [flow for flow in hub.compiled.maps if link in flow.view.paths.soft_links]
     if not readers or not mirror_ids:
         return
-    mirror = compiled.mirror_of(link)
-    connection.execute(_sql["as_changed"], {"mirror": mirror.fullname, "ids": list(mirror_ids)})
+    mirror = hub.compiled.mirror_of(link)
+    hub.execute(_sql["as_changed"], {"mirror": mirror.fullname, "ids": list(mirror_ids)})
     for flow in readers:
         for marking in flow.markings:
             if marking.table is mirror:
-                mark(connection, ids[compiled.marked(flow).name], marking.records)
-    connection.execute(_sql["changed_done"])
+                mark(hub.connection, hub.marked_id(flow), marking.records)
+    hub.execute(_sql["changed_done"])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import simplejson
 import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Row
+from replicator.core.handle import Handle
 from replicator.core.mark import mark_roots
-from replicator.hub.statements import statements
-from replicator.hub.sync_tables import quarantine
-from replicator.mapping.compiled import Compiled
+from replicator.hub.replication_tables import quarantine
+from replicator.hub.sql import statements
 from replicator.mapping.schema import EntitySet
 
 KEY_SEPARATOR = "\x1f"
@@ -32,12 +32,9 @@ class Bad:
 class Quarantine:
     """What becomes of the rows of one entity set that do not fit it, within the caller's transaction."""
 
-    connection: sa.Connection
+    hub: Handle
     entity_set: EntitySet
     connector: Connector
-    compiled: Compiled | None = None
-    """Without it, and the ids of its maps, nothing is marked."""
-    ids: Mapping[str, int] | None = None
 
     def put(self, bad: Sequence[Bad], since: object | None = None) -> None:
         """Note rows that were not taken in, with the reason and the row itself: nothing is lost.
@@ -50,11 +47,9 @@ class Quarantine:
         mine = sa.and_(quarantine.c.system == self.entity_set.system, quarantine.c.entity_set == self.entity_set.name)
         earlier = sa.true() if since is None else quarantine.c.at < since
         same = quarantine.c.key == sa.any_(sa.literal([row["key"] for row in rows], sa.ARRAY(sa.Text)))
-        before = self.connection.execute(
-            sa.delete(quarantine).where(mine, same, earlier).returning(quarantine.c.root_key)
-        )
+        before = self.hub.execute(sa.delete(quarantine).where(mine, same, earlier).returning(quarantine.c.root_key))
         self._mark([*before.scalars(), *(row["root_key"] for row in rows)])
-        self.connection.execute(quarantine.insert(), rows)
+        self.hub.execute(quarantine.insert(), rows)
 
     def _noted(self, found: Bad) -> dict[str, str | None]:
         return {
@@ -72,15 +67,15 @@ class Quarantine:
         """Drop what earlier reads quarantined: rows of these keys, read since, or all of them (None: a whole read)."""
         values = {"system": self.entity_set.system, "entity_set": self.entity_set.name, "started": started}
         if keys is None:
-            gone = self.connection.execute(_sql["forget_all"], values)
+            gone = self.hub.execute(_sql["forget_all"], values)
         else:
-            gone = self.connection.execute(_sql["forget_some"], values | {"keys": list(keys)})
+            gone = self.hub.execute(_sql["forget_some"], values | {"keys": list(keys)})
         self._mark(list(gone.scalars()))
 
     def _mark(self, keys: Sequence[str | None]) -> None:
         known = sorted({key for key in keys if key is not None})
-        if known and self.compiled is not None and self.ids is not None:
-            mark_roots(self.connection, self.compiled, self.ids, self.entity_set, known)
+        if known:
+            mark_roots(self.hub, self.entity_set, known)
 
     def _root_key_of(self, row: Row) -> str | None:
         """The key of the root that the row is a part of; None where it is no part, or that cannot be read either."""
@@ -99,7 +94,7 @@ class Quarantine:
 
     @property
     def _reference(self) -> str | None:
-        parts = self.compiled.schema.part_sets if self.compiled is not None else ()
+        parts = self.hub.compiled.schema.part_sets
         return next((part.reference for part in parts if part.entity_set is self.entity_set), None)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from replicator.errors import Transient
+
 _FORBIDDEN = "42501"
 _REMEDIES = {
     _FORBIDDEN: "log in as a role that may do this (replicator_reader looks, replicator_steward decides, "
@@ -39,3 +41,8 @@ def remedy(problem: Exception) -> str:
 def _state(problem: Exception) -> str | None:
     origin = problem.orig if isinstance(problem, DBAPIError) else problem
     return origin.sqlstate if isinstance(origin, psycopg.Error) else None
+
+
+def hub_trouble(problem: Exception) -> Transient:
+    """A failure of the hub's database, in its own words, and what to do."""
+    return Transient(f"the hub: {words_of(problem)}", hint=f"{remedy(problem)}; it is tried again by itself")

@@ -6,7 +6,7 @@ system's value, ``same`` needs nothing, with ``stands`` common keeps its own, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
@@ -15,10 +15,11 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from replicator.core.bidirectional import ASK, as_text
 from replicator.core.diff import claim
+from replicator.core.handle import Handle
 from replicator.core.mark import marking_of
 from replicator.core.merge_base import agree
-from replicator.hub.sync_tables import base, conflict, delivery
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.hub.replication_tables import base, conflict, delivery
+from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 
 Statement = sa.Insert | sa.Update
@@ -41,15 +42,13 @@ class Conflicts:
 
     def __init__(
         self,
-        connection: sa.Connection,
-        compiled: Compiled,
-        ids: Mapping[str, int],
+        hub: Handle,
         flow: CompiledMap,
         work: sa.TableClause,
     ) -> None:
-        self.connection, self.compiled, self.ids, self.flow, self.work = connection, compiled, ids, flow, work
+        self.hub, self.flow, self.work = hub, flow, work
         self.view = flow.view
-        self.map_id = ids[flow.name]
+        self.map_id = hub.id_of(flow)
         self.merged = work.c.action.in_(_MERGED)
 
     def prepare(self) -> None:
@@ -59,32 +58,32 @@ class Conflicts:
             pairs = link.join(claim, claim.c.record_id == link.c.mirror_id)
             held = sa.select(target.c.id).select_from(target.join(pairs, link.c.common_id == target.c.id))
             live = held.where(link.c.ended_at.is_(None)).order_by(target.c.id)
-            self.connection.execute(live.with_for_update(of=target, key_share=True))
+            self.hub.execute(live.with_for_update(of=target, key_share=True))
             self._own_writes()
 
     def _own_writes(self) -> None:
         """A write whose answer was lost may be what the system shows now: then it is no change of the system's own."""
-        outward = self.compiled.opposite(self.flow)
+        outward = self.hub.compiled.opposite(self.flow)
         if outward is None:
             return
-        link, marked = outward.view.link, self.compiled.marked(outward)
+        link, marked = outward.view.link, self.hub.compiled.marked(outward)
         pairs = link.join(claim, sa.and_(claim.c.record_id == link.c.mirror_id, link.c.ended_at.is_(None)))
         sent = (
             sa.select(delivery.c.identity).distinct()
             .join_from(delivery, pairs, delivery.c.record_id == link.c["root_id" if outward.root else "common_id"])
-            .where(delivery.c.map_id == self.ids[marked.name], delivery.c.state == sa.literal_column("'unknown'"))
+            .where(delivery.c.map_id == self.hub.id_of(marked), delivery.c.state == sa.literal_column("'unknown'"))
         )  # fmt: skip
-        written = [each for identity in self.connection.execute(sent).scalars() for each in identity or ()]
+        written = [each for identity in self.hub.execute(sent).scalars() for each in identity or ()]
         agreed = [(each["record_id"], each.get("agreed", {})) for each in written if each["map"] == outward.name]
-        agree(self.connection, outward.view, agreed, certain=False)
+        agree(self.hub.connection, outward.view, agreed, certain=False)
 
     def note(self) -> None:
         """Write down what became of each field, and let the system hear where common stands against it."""
         for name, winner in self.view.either.items():
-            self.connection.execute(self._over(name, winner))
-            self.connection.execute(self._met(name, winner))
-            self.connection.execute(self._heard_elsewhere(name))
-            self.connection.execute(self._agreed(name, winner))
+            self.hub.execute(self._over(name, winner))
+            self.hub.execute(self._met(name, winner))
+            self.hub.execute(self._heard_elsewhere(name))
+            self.hub.execute(self._agreed(name, winner))
         self._mark_outward()
 
     def _outcome(self, name: str, *wanted: str) -> sa.ColumnElement[bool]:
@@ -157,7 +156,7 @@ class Conflicts:
         return reduce(lambda all_, more: all_.op("||", return_type=JSONB())(more), others, own)
 
     def _others(self, name: str) -> Iterator[CompiledMap]:
-        for other in self.compiled.inbound():
+        for other in self.hub.compiled.inbound():
             mine, its = self.flow.mapping, other.mapping
             if its.entity == mine.entity and its.system != mine.system and name in other.view.either:
                 yield other
@@ -197,7 +196,7 @@ class Conflicts:
 
     def _mark_outward(self) -> None:
         """Where common stands the system has to get its value; the log does not tell of a decided conflict."""
-        outward = self.compiled.opposite(self.flow)
+        outward = self.hub.compiled.opposite(self.flow)
         if outward is None or not self.view.either:
             return
         target = self.view.target
@@ -207,5 +206,5 @@ class Conflicts:
         ]
         concerned = target.c[outward.view.root_column or "id"].label("record_id")
         records = sa.select(concerned).join_from(target, self.work, self.work.c.target_id == target.c.id)
-        marked = self.compiled.marked(outward)
-        self.connection.execute(marking_of(self.ids[marked.name], records.where(sa.or_(*stands)).distinct()))
+        marked = self.hub.compiled.marked(outward)
+        self.hub.execute(marking_of(self.hub.id_of(marked), records.where(sa.or_(*stands)).distinct()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +13,17 @@ from sqlalchemy.exc import IntegrityError
 
 from replicator.core.claim import Claimed, State, claim_records, each_half, settle_all, show, to_do
 from replicator.core.deferred_deletes import joined_to_go
+from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
 from replicator.core.flows import note_success
+from replicator.core.handle import Handle
 from replicator.core.mark import mark_through
 from replicator.core.mirror import set_origin
-from replicator.core.outcome import shown
-from replicator.hub.lease import leading
-from replicator.hub.planner import analyze, enough_memory, prefer_whole_joins, thought_small
-from replicator.hub.statements import built_once
+from replicator.core.shown_states import shown
+from replicator.hub.sql import analyze, built_once, enough_memory, prefer_whole_joins, thought_small
 from replicator.inbound.field_conflicts import Conflicts, told_columns
 from replicator.inbound.key_conflicts import blocking, key_conflicts, moves_keys, parking, refused
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 
 _BATCH = 50_000
@@ -59,10 +59,8 @@ class MergeResult:
 class Merges:
     """Merges marked records of every inbound map, parents before children."""
 
-    def __init__(self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> None:
-        self.connection = connection
-        self.compiled = compiled
-        self.ids = ids
+    def __init__(self, hub: Handle) -> None:
+        self.hub = hub
         self._places: dict[str, int] = {}
         """By map: up to which record the pending ones have been merged, where they did not fit into a pass."""
         self._sweeps = Counter[str]()
@@ -82,11 +80,11 @@ class Merges:
         total = MergeResult()
         left: set[str] = set()
         again = again or self._again
-        waiting = to_do(self.connection)
-        for flow in self.compiled.inbound():
+        waiting = to_do(self.hub.connection)
+        for flow in self.hub.compiled.inbound():
             if flow.parents & left:
                 continue
-            here = waiting[self.ids[flow.name]]
+            here = waiting[self.hub.id_of(flow)]
             if here.pending:
                 total.add(self._merge_pending(flow))
             else:
@@ -120,23 +118,25 @@ class Merges:
 
     def _merge_batch(self, flow: CompiledMap, state: State, after: int) -> tuple[MergeResult, int | None]:
         """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
-        map_id = self.ids[flow.name]
-        with leading(self.connection):
-            claimed = claim_records(self.connection, map_id, [state], after=after, limit=_BATCH)
+        map_id = self.hub.id_of(flow)
+        with self.hub.leading():
+            claimed = claim_records(self.hub.connection, map_id, [state], after=after, limit=_BATCH)
             if not claimed.records:
                 return MergeResult(), None
-            set_origin(self.connection, f"merge:{flow.mapping.system}")
+            set_origin(self.hub.connection, f"merge:{flow.mapping.system}")
             merged = self._merge_claimed(flow, claimed)
             if merged.progress:
-                note_success(self.connection, map_id)
+                note_success(self.hub.connection, map_id)
             return merged, claimed.last if claimed.records == _BATCH else None
 
     def _merge_claimed(self, flow: CompiledMap, claimed: Claimed) -> MergeResult:
         def work(some: Claimed) -> MergeResult:
-            return _MapMerge(self.connection, self.compiled, self.ids, flow, some).run()
+            return _MapMerge(self.hub, flow, some).run()
 
         total = MergeResult()
-        for merged in each_half(self.connection, self.ids[flow.name], claimed, work, rejected=MergeResult(waiting=1)):
+        for merged in each_half(
+            self.hub.connection, self.hub.id_of(flow), claimed, work, rejected=MergeResult(waiting=1)
+        ):
             total.add(merged)
         return total
 
@@ -167,47 +167,45 @@ class _MapMerge:
 
     def __init__(
         self,
-        connection: sa.Connection,
-        compiled: Compiled,
-        ids: Mapping[str, int],
+        hub: Handle,
         flow: CompiledMap,
         claimed: Claimed,
     ) -> None:
-        self.connection, self.compiled, self.ids, self.flow = connection, compiled, ids, flow
+        self.hub, self.flow = hub, flow
         self.view: DesiredView = flow.view
         self.claimed = claimed
         self.work = _work(self.view)
-        self.conflicts = Conflicts(connection, compiled, ids, flow, self.work)
+        self.conflicts = Conflicts(hub, flow, self.work)
 
     def run(self) -> MergeResult:
         """Link, diff, apply, settle."""
         if not self.claimed.few:
-            enough_memory(self.connection)
-            if thought_small(self.connection, self.view.target.fullname, self.claimed.records):
-                prefer_whole_joins(self.connection)
-        linked = list(self.connection.execute(linking(self.view, self.claimed)).scalars())
+            enough_memory(self.hub.connection)
+            if thought_small(self.hub.connection, self.view.target.fullname, self.claimed.records):
+                prefer_whole_joins(self.hub.connection)
+        linked = list(self.hub.execute(linking(self.view, self.claimed)).scalars())
         self.conflicts.prepare()
         actions = self._make_work()
         if actions & {"create", "update"}:
             for statement in key_conflicts(self.view, self.work):
-                self.connection.execute(statement)
+                self.hub.execute(statement)
         gone = self._remove(actions)
         updated = self._update() if "update" in actions else 0
         created = self._create() if "create" in actions else 0
         self.conflicts.note()
         self._mark_through(linked)
         merged = self._settle()
-        self.connection.execute(sa.text("drop table work"))
-        analyze(self.connection, created, self.view.target, self.view.link)
+        self.hub.execute(sa.text("drop table work"))
+        analyze(self.hub.connection, created, self.view.target, self.view.link)
         return MergeResult(created, gone.updated + updated, gone.deleted, merged.settled, merged.waiting)
 
     def _make_work(self) -> set[str]:
         """The diff of the claimed records as a temporary table; the actions in it, so that no other step is taken."""
-        query = diff(self.view, self.ids[self.flow.name], self.claimed)
+        query = diff(self.view, self.hub.id_of(self.flow), self.claimed)
         into_work = _few_into_work if self.claimed.few else _into_work
-        self.connection.exec_driver_sql(into_work(query))
-        self.connection.execute(sa.text("analyze work (record_id, source_id, target_id, action)"))
-        return set(self.connection.execute(sa.text("select distinct action from work")).scalars())
+        self.hub.connection.exec_driver_sql(into_work(query))
+        self.hub.execute(sa.text("analyze work (record_id, source_id, target_id, action)"))
+        return set(self.hub.execute(sa.text("select distinct action from work")).scalars())
 
     def _remove(self, actions: set[str]) -> MergeResult:
         """Delete what is to go, or what stands for it here."""
@@ -223,7 +221,7 @@ class _MapMerge:
         return MergeResult(updated=updated, deleted=deleted)
 
     def _block(self, which: sa.ColumnElement[bool], why: sa.ColumnElement[str]) -> None:
-        self.connection.execute(blocking(self.work, which, why))
+        self.hub.execute(blocking(self.work, which, why))
 
     def _still_needed(self) -> None:
         """A record that others of the common model point at cannot go before them."""
@@ -237,16 +235,16 @@ class _MapMerge:
         target, work, count = self.view.target, self.work, 0
         waiting = sa.select(work.c.target_id).where(work.c.action == "blocked", is_to_go(self.view, work))
         for reference in self.view.references:
-            for joined in joined_to_go(self.compiled, self.flow, reference) if reference.later else ():
+            for joined in joined_to_go(self.hub.compiled, self.flow, reference) if reference.later else ():
                 column = target.c[reference.column]
                 apart = sa.update(target).values({column: None}).where(
                     target.c.id.in_(waiting), target.c.id.in_(joined)
                 )  # fmt: skip
-                count += self.connection.execute(apart).rowcount
+                count += self.hub.execute(apart).rowcount
         return count
 
     def _references(self) -> Iterator[tuple[sa.Table, str]]:
-        for child in self.compiled.tables.common.values():
+        for child in self.hub.compiled.tables.common.values():
             for key in child.foreign_keys:
                 if key.column.table is self.view.target:
                     yield child.alias("child") if child is self.view.target else child, key.parent.name  # type: ignore[misc]
@@ -254,13 +252,13 @@ class _MapMerge:
     def _create(self) -> int:
         """Insert the new records and pair them with their source, which their business key tells."""
         try:
-            with self.connection.begin_nested():
-                return self.connection.execute(self._insert()).rowcount
+            with self.hub.connection.begin_nested():
+                return self.hub.execute(self._insert()).rowcount
         except (
             IntegrityError
         ):  # a common record has one of the keys; asking for each beforehand costs half as much again
-            paired = self.connection.execute(self._insert(around=True)).rowcount
-            self.connection.execute(refused(self.view, self.work))
+            paired = self.hub.execute(self._insert(around=True)).rowcount
+            self.hub.execute(refused(self.view, self.work))
             return paired
 
     def _insert(self, *, around: bool = False) -> sa.Insert:
@@ -278,31 +276,31 @@ class _MapMerge:
 
     def _update(self) -> int:
         if moves_keys(self.view):
-            self.connection.execute(parking(self.view, self.work))
+            self.hub.execute(parking(self.view, self.work))
         work, target = self.work, self.view.target
         values = {column.name: work.c[column.name] for column in self.view.columns if column.write == "always"}
         statement = sa.update(target).values(values)
         wanted = statement.where(target.c.id == work.c.target_id, work.c.action == "update")
-        return self.connection.execute(wanted).rowcount
+        return self.hub.execute(wanted).rowcount
 
     def _set_instead(self) -> int:
         """Deletes at the master that become an update here."""
         values = set_columns(self.view)
         target, work = self.view.target, self.work
-        return self.connection.execute(
+        return self.hub.execute(
             sa.update(target).values(values).where(target.c.id == work.c.target_id, work.c.action == "set")
         ).rowcount
 
     def _delete(self) -> int:
         target = self.view.target
         removed = sa.select(self.work.c.target_id).where(self.work.c.action == "delete")
-        return self.connection.execute(sa.delete(target).where(target.c.id.in_(removed))).rowcount
+        return self.hub.execute(sa.delete(target).where(target.c.id.in_(removed))).rowcount
 
     def _part(self) -> None:
         """The pairs of records that are gone end."""
         work, view = self.work, self.view
         over = sa.select(work.c.source_id).where(work.c.action.in_(["delete", "set", "unlink"]))
-        self.connection.execute(
+        self.hub.execute(
             sa.update(view.link).values(ended_at=sa.func.sync.now())
             .where(view.link.c.mirror_id.in_(over), view.link.c.ended_at.is_(None))
         )  # fmt: skip
@@ -310,26 +308,26 @@ class _MapMerge:
     def _mark_through(self, linked: Sequence[int]) -> None:
         """Tell the maps that read through this crosswalk without waiting for it."""
         moved = self.work.c.action.in_(["create", "delete", "set", "unlink"])
-        ids = self.connection.execute(sa.select(self.work.c.source_id).where(moved)).scalars() if self._is_read else ()
-        mark_through(self.connection, self.compiled, self.ids, self.view.link, [*linked, *ids])
+        ids = self.hub.execute(sa.select(self.work.c.source_id).where(moved)).scalars() if self._is_read else ()
+        mark_through(self.hub, self.view.link, [*linked, *ids])
 
     @property
     def _is_read(self) -> bool:
-        return any(self.view.link in flow.view.paths.soft_links for flow in self.compiled.maps)
+        return any(self.view.link in flow.view.paths.soft_links for flow in self.hub.compiled.maps)
 
     def _settle(self) -> MergeResult:
-        work, map_id = self.work, self.ids[self.flow.name]
+        work, map_id = self.work, self.hub.id_of(self.flow)
         if any(reference.later for reference in self.view.references):
-            self.connection.execute(
+            self.hub.execute(
                 sa.update(work).values(action=INCOMPLETE)
                 .where(work.c.action.in_(["create", "update"]), work.c.later.is_not(None))
             )  # fmt: skip
         done = (*SETTLED, "create", "update", "delete", "set", "unlink")
         finished = sa.select(work.c.record_id).where(work.c.action.in_(done))
-        settled = settle_all(self.connection, map_id, self.claimed, finished)
+        settled = settle_all(self.hub.connection, map_id, self.claimed, finished)
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
-        rows = self.connection.execute(sa.select(*columns).where(work.c.action.not_in(done))).all()
+        rows: list[Any] = list(self.hub.execute(sa.select(*columns).where(work.c.action.not_in(done))))
         key = [column.name for column in self.view.columns if column.is_key]
-        outcomes = [outcome for row in rows if (outcome := shown(row, key)) is not None]
-        show(self.connection, map_id, outcomes)
+        outcomes = [outcome for row in rows if (outcome := shown(DesiredRow(*row), key)) is not None]
+        show(self.hub.connection, map_id, outcomes)
         return MergeResult(settled=settled, waiting=len(outcomes))

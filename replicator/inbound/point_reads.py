@@ -10,11 +10,12 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Key, Row
 from replicator.core.fetch import Refusal, fetch_each
+from replicator.core.handle import Handle
 from replicator.core.mirror import Seen, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine
-from replicator.hub.lease import leading
-from replicator.mapping.key_comparison import mirror_key
 from replicator.mapping.schema import EntitySet
+
+_FETCHED_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,22 @@ class Fetched:
     """Of their mirror rows when they were asked for."""
 
 
-class ByKey:
+class PointReads:
     """Looks records of one entity set up that the mirror holds."""
 
     def __init__(
         self,
-        connection: sa.Connection,
+        hub: Handle,
         entity_set: EntitySet,
-        mirror: sa.Table,
         connector: Connector,
-        quarantine: Quarantine,
     ) -> None:
-        self.connection, self.entity_set, self.mirror, self.connector = connection, entity_set, mirror, connector
-        self.quarantine = quarantine
+        self.hub, self.entity_set, self.connector = hub, entity_set, connector
+        self.mirror = hub.compiled.tables.mirror(entity_set)
+        self.quarantine = Quarantine(hub, entity_set, connector)
 
     def fetch(self, ids: Sequence[int]) -> Fetched:
         """What the system holds of these mirror rows."""
-        with leading(self.connection):
+        with self.hub.leading():
             known = self._mirror_rows(ids, *(self.mirror.c[name] for name in mirror_key(self.entity_set)))
         keys: list[Key] = [tuple(row[2:]) for row in known]
         fetched = Fetched(versions={row.id: row.version for row in known})
@@ -54,10 +54,22 @@ class ByKey:
                 fetched.rows[row.id] = answer
         return fetched
 
+    def take_in(self, ids: Sequence[int]) -> tuple[list[int], bool]:
+        """Read records by key into the mirror; those that are not there, and whether nothing is known of any."""
+        gone: list[int] = []
+        unsure = False
+        for part in slices(ids):
+            fetched = self.fetch(part)
+            with self.hub.leading():
+                still = self.store(fetched)
+            gone += [record for record, row in fetched.rows.items() if row is None and record in still]
+            unsure = unsure or len(still) < len(fetched.versions)
+        return gone, unsure
+
     def _mirror_rows(self, ids: Iterable[int], *more: sa.ColumnElement[Any]) -> Sequence[sa.Row[Any]]:
         version = sa.cast(sa.literal_column(f"{self.mirror.name}.xmin"), sa.Text).label("version")
         wanted = sa.select(self.mirror.c.id, version, *more).where(self.mirror.c.id.in_(list(ids)))
-        return self.connection.execute(wanted).all()
+        return self.hub.execute(wanted).all()
 
     def store(self, fetched: Fetched) -> set[int]:
         """Bring the mirror up to what was found, in the transaction that is open; rows that do not fit are quarantined.
@@ -65,12 +77,12 @@ class ByKey:
         The ids of the records that this was about: others have been written since they were asked for, by an
         acknowledgement for example, and nobody knows whether what was found is newer.
         """
-        take_turns(self.connection, [self.mirror])
-        set_origin(self.connection, f"snapshot:{self.entity_set.system}")
+        take_turns(self.hub.connection, [self.mirror])
+        set_origin(self.hub.connection, f"snapshot:{self.entity_set.system}")
         now = self._mirror_rows(fetched.rows)
         still = {row.id for row in now if row.version == fetched.versions[row.id]}
         seen, bad = self._decoded(row for record, row in fetched.rows.items() if row is not None and record in still)
-        store(self.connection, self.mirror, self.entity_set, seen)
+        store(self.hub.connection, self.mirror, self.entity_set, seen)
         self.quarantine.put(bad)
         return still
 
@@ -87,3 +99,8 @@ class ByKey:
             image = dict(zip(self.entity_set.spec.fields, values, strict=True))
             seen.append((image, None if etag is None else str(etag)))
         return seen, bad
+
+
+def slices(ids: Sequence[int]) -> list[Sequence[int]]:
+    """So many at once as are looked up together."""
+    return [ids[start : start + _FETCHED_AT_ONCE] for start in range(0, len(ids), _FETCHED_AT_ONCE)]

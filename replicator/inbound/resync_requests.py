@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from replicator.hub.sync_tables_for_people import refetch
+from replicator.core.handle import Handle
+from replicator.hub.operating_tables import refetch
+from replicator.mapping.schema import EntitySet
 
 _WHOLE = 0
 
@@ -30,18 +32,9 @@ class ResyncRequests:
         return [record for record, _ in self.rows if record != _WHOLE]
 
 
-def asked(connection: sa.Connection, names: Mapping[str, str]) -> ResyncRequests:
-    """What is asked of the entity set that ``names`` names."""
-    found = connection.execute(sa.select(refetch.c.record_id, refetch.c.at).where(*_of(names)))
-    return ResyncRequests([(row.record_id, row.at) for row in found])
-
-
-def answered(connection: sa.Connection, names: Mapping[str, str], done: ResyncRequests) -> None:
-    """These requests are done with."""
+def answered(hub: Handle, entity_set: EntitySet, done: ResyncRequests) -> None:
+    """These requests are done with, in the transaction that is open."""
     if done.rows:
+        mine = sa.and_(refetch.c.system == entity_set.system, refetch.c.entity_set == entity_set.name)
         pairs = sa.tuple_(refetch.c.record_id, refetch.c.at)
-        connection.execute(refetch.delete().where(*_of(names), pairs.in_(list(done.rows))))
-
-
-def _of(names: Mapping[str, str]) -> list[sa.ColumnElement[bool]]:
-    return [refetch.c.system == names["system"], refetch.c.entity_set == names["entity_set"]]
+        hub.execute(refetch.delete().where(mine, pairs.in_(list(done.rows))))

@@ -1,19 +1,23 @@
--- name: moment
--- What is visible before the first request: writes of ours that are not in it may be newer than what is read.
-select pg_current_snapshot()::text;
+-- name: begin
+-- All that a read needs to know before its first request: what is visible at this moment, how far the set was read and
+-- whether it was last read whole more than a day ago, what people asked for, and whether a delete may go ahead.
+select pg_current_snapshot()::text as moment, sync.now() as started, e.token,
+       e.whole_at < sync.now() - interval '1 day' as whole_is_old,
+       array(select record_id from sync.refetch r where (r.system, r.entity_set) = (n.system, n.entity_set)
+             order by record_id) as asked,
+       array(select at from sync.refetch r where (r.system, r.entity_set) = (n.system, n.entity_set)
+             order by record_id) as asked_at,
+       exists (select from sync.proposed_delete p where (p.system, p.entity_set) = (n.system, n.entity_set)
+               and p.state in ('proposed', 'approved')) as deletes
+from (select cast(:system as text) as system, cast(:entity_set as text) as entity_set) n
+left join sync.entity_set e using (system, entity_set);
 
--- name: position
--- How far the entity set has been read, and whether it was last read whole more than a day ago.
-select token, whole_at < sync.now() - interval '1 day' as whole_is_old
-from sync.entity_set where system = :system and entity_set = :entity_set;
-
--- name: keep_position
--- The set was read; the token moves on in the transaction that stored what was read.
-insert into sync.entity_set (system, entity_set, token, whole_at, read_at)
-values (:system, :entity_set, :token, case when :whole then sync.now() end, sync.now())
-on conflict (system, entity_set) do update
-set token = excluded.token, whole_at = coalesce(excluded.whole_at, entity_set.whole_at),
-    read_at = excluded.read_at, problem = null, problem_since = null;
+-- name: keep_idle
+-- Sets of which nothing new was read: how far they were read, and that they were.
+update sync.entity_set e
+set token = idle.token, read_at = sync.now(), problem = null, problem_since = null
+from unnest(cast(:names as text[]), cast(:tokens as text[])) as idle(entity_set, token)
+where e.system = :system and e.entity_set = idle.entity_set;
 
 -- name: keep_problem
 -- The set could not be read; what was read before stays as it is.
@@ -21,36 +25,3 @@ insert into sync.entity_set (system, entity_set, problem, problem_since)
 values (:system, :entity_set, :problem, sync.now())
 on conflict (system, entity_set) do update
 set problem = excluded.problem, problem_since = coalesce(entity_set.problem_since, excluded.problem_since);
-
--- name: touched
--- Mirror rows that an acknowledgement wrote since the read began.
-select distinct record_id from log.change
-where relation = cast(:mirror as regclass) and origin like 'deliver:%'
-  and txid >= pg_snapshot_xmin(cast(:moment as pg_snapshot))
-  and not pg_visible_in_snapshot(txid, cast(:moment as pg_snapshot));
-
--- name: recent_deletes
--- Deletes of the entity set that went ahead within the budget's day.
-select count(*) from sync.proposed_delete
-where system = :system and entity_set = :entity_set and state in ('proposed', 'done') and decided_by is null
-  and proposed_at > sync.now() - interval '1 day';
-
--- name: decided
--- Proposed deletes that may go ahead once their records have been looked up.
-select id, record_id from sync.proposed_delete
-where system = :system and entity_set = :entity_set and state in ('proposed', 'approved') order by id;
-
--- name: settle
--- What became of proposed deletes.
-update sync.proposed_delete set state = :state, reason = :reason where id = any(:ids);
-
--- name: undecided
--- Records whose deletes wait for a decision, or were decided against.
-select record_id from sync.proposed_delete
-where system = :system and entity_set = :entity_set and state in ('held', 'approved', 'rejected');
-
--- name: withdraw
--- Records that are there after all need no decision.
-update sync.proposed_delete p set state = 'withdrawn', reason = 'the record is there again'
-where system = :system and entity_set = :entity_set and state in ('held', 'approved', 'rejected')
-  and record_id = any(:ids);

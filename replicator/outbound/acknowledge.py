@@ -15,11 +15,12 @@ from replicator.connectors.protocol import Applied, Image, Key, Operation, Outco
 from replicator.core.crosswalk import link, part_links
 from replicator.core.diff import reports_drift
 from replicator.core.flows import note_success
+from replicator.core.handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
-from replicator.hub.statements import statements
-from replicator.hub.sync_tables import accepted
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.hub.replication_tables import accepted
+from replicator.hub.sql import statements
+from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.decide import Delivery, Planned, named_part
 
 _sql = statements(__name__)
@@ -60,16 +61,14 @@ class Acknowledged:
 class Acknowledgement:
     """Writes the outcomes of one request's deliveries of one map."""
 
-    def __init__(
-        self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, pause: Pause
-    ) -> None:
-        self.connection, self.compiled, self.ids, self.flow, self.pause = connection, compiled, ids, flow, pause
+    def __init__(self, hub: Handle, flow: CompiledMap, pause: Pause) -> None:
+        self.hub, self.flow, self.pause = hub, flow, pause
         self.result = Acknowledged()
 
     def write(self, deliveries: Sequence[Delivery], outcomes: Sequence[Sequence[Outcome]]) -> Acknowledged:
         """All of it in the transaction that is open."""
-        take_turns(self.connection, {planned.flow.view.target for each in deliveries for planned in each.writes})
-        set_origin(self.connection, f"deliver:{self.flow.mapping.system}")
+        take_turns(self.hub.connection, {planned.flow.view.target for each in deliveries for planned in each.writes})
+        set_origin(self.hub.connection, f"deliver:{self.flow.mapping.system}")
         done = [(delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True) if _all_applied(each)]
         failed = [
             (delivery, each) for delivery, each in zip(deliveries, outcomes, strict=True) if not _all_applied(each)
@@ -89,19 +88,19 @@ class Acknowledgement:
                 by_map[planned.flow.name].append((planned, outcome))
         unconfirmed: dict[int, list[Planned]] = defaultdict(list)
         for name, written in by_map.items():
-            for planned in self._record(self.compiled.map(name), written):
+            for planned in self._record(self.hub.compiled.map(name), written):
                 unconfirmed[planned.root_id or planned.record_id].append(planned)
         self.result.applied += len(done)
         self._finish([delivery for delivery, _ in done if delivery.record_id not in unconfirmed])
         self._read_back(unconfirmed)
 
     def _finish(self, done: Sequence[Delivery]) -> None:
-        map_id = self.ids[self.flow.name]
+        map_id = self.hub.id_of(self.flow)
         ids = [delivery.record_id for delivery in done]
         incomplete = [delivery.record_id for delivery in done if delivery.incomplete]
-        self.connection.execute(_sql["applied"], {"map_id": map_id, "ids": ids, "incomplete": incomplete})
-        self.connection.execute(_sql["applied_in_part"], {"map_id": map_id, "ids": ids})
-        note_success(self.connection, map_id)
+        self.hub.execute(_sql["applied"], {"map_id": map_id, "ids": ids, "incomplete": incomplete})
+        self.hub.execute(_sql["applied_in_part"], {"map_id": map_id, "ids": ids})
+        note_success(self.hub.connection, map_id)
 
     def _read_back(self, unconfirmed: Mapping[int, Sequence[Planned]]) -> None:
         """What a system did without saying what it holds now is looked up, as after a request without an answer."""
@@ -110,13 +109,13 @@ class Acknowledgement:
             for record, some in unconfirmed.items()
         ]
         if rows:
-            values = {"map_id": self.ids[self.flow.name], "deliveries": simplejson.dumps(rows)}
-            self.connection.execute(_sql["read_back"], values)
+            values = {"map_id": self.hub.id_of(self.flow), "deliveries": simplejson.dumps(rows)}
+            self.hub.execute(_sql["read_back"], values)
             self.result.unconfirmed += len(rows)
 
     def _record(self, flow: CompiledMap, written: Sequence[Written]) -> list[Planned]:
         """Mirror, crosswalk and accepted values of one map's writes; those whose record has still to be read."""
-        part_links(self.connection, flow, [p.target_id for p, _ in written if p.ends and p.target_id])
+        part_links(self.hub.connection, flow, [p.target_id for p, _ in written if p.ends and p.target_id])
         unconfirmed = self._remove(flow, [planned for planned, _ in written if planned.write.operation == "delete"])
         confirmed: list[tuple[Planned, Image, str | None]] = []
         kept = [(planned, outcome) for planned, outcome in written if planned.write.operation != "delete"]
@@ -126,28 +125,30 @@ class Acknowledgement:
             else:
                 confirmed.append((planned, outcome.image, outcome.etag))
         seen: list[Seen] = [(image, etag) for _, image, etag in confirmed]
-        ids = store(self.connection, flow.view.target, flow.mapping.entity_set, seen)
+        ids = store(self.hub.connection, flow.view.target, flow.mapping.entity_set, seen)
         pairs = [
             (planned.record_id, target, planned.root_id)
             for (planned, _, _), target in zip(confirmed, ids, strict=True)
             if planned.write.operation == "create"
         ]
-        link(self.connection, self.compiled, self.ids, flow, pairs)
+        link(self.hub, flow, pairs)
         self._accept(flow, [(planned, image) for planned, image, _ in confirmed])
         agreed = [(planned.record_id, planned.agreed) for planned, _, _ in confirmed]
-        agree(self.connection, flow.view, agreed, certain=True)
+        agree(self.hub.connection, flow.view, agreed, certain=True)
         return unconfirmed
 
     def _remove(self, flow: CompiledMap, deleted: Sequence[Planned]) -> list[Planned]:
         """Forget what was deleted; back come the records of which a read has shown something new meanwhile."""
         held = self._known(flow, deleted)
         both = [(planned, row) for planned, row in zip(deleted, held, strict=True) if row is not None]
-        remove(self.connection, flow.view.target, [row.id for planned, row in both if row.version == planned.version])
+        remove(
+            self.hub.connection, flow.view.target, [row.id for planned, row in both if row.version == planned.version]
+        )
         return [planned for planned, row in both if row.version != planned.version]
 
     def _known(self, flow: CompiledMap, written: Sequence[Planned]) -> list[Known | None]:
         return known(
-            self.connection, flow.view.target, flow.mapping.entity_set, [planned.write.key for planned in written]
+            self.hub.connection, flow.view.target, flow.mapping.entity_set, [planned.write.key for planned in written]
         )
 
     def _accept(self, flow: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
@@ -163,7 +164,7 @@ class Acknowledgement:
                     amended |= {planned.record_id} if sent != stored else set()
                     rows.append(
                         {
-                            "map_id": self.ids[flow.name], "record_id": planned.record_id, "field": name,
+                            "map_id": self.hub.id_of(flow), "record_id": planned.record_id, "field": name,
                             "sent": sa.cast(sa.cast(sa.literal(sent, kind), kind), sa.Text),
                             "stored": sa.cast(sa.cast(sa.literal(stored, kind), kind), sa.Text),
                         }
@@ -173,27 +174,27 @@ class Acknowledgement:
             statement = insert(accepted).values(rows)
             both = {name: statement.excluded[name] for name in ("sent", "stored")}
             keys = ["map_id", "record_id", "field"]
-            self.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=both))
+            self.hub.execute(statement.on_conflict_do_update(index_elements=keys, set_=both))
         self.result.amended += len(amended)
 
     def _forget(self, flow: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         ids = [planned.record_id for planned, _ in written]
         names = sorted({name for planned, _ in written for name in planned.sent})
         if ids and names:
-            values = {"map_id": self.ids[flow.name], "ids": ids, "fields": names}
-            self.connection.execute(_sql["forget_accepted"], values)
+            values = {"map_id": self.hub.id_of(flow), "ids": ids, "fields": names}
+            self.hub.execute(_sql["forget_accepted"], values)
 
     def _not_applied(self, failed: Sequence[tuple[Delivery, Sequence[Outcome]]]) -> None:
         if not failed:
             return
-        map_id = self.ids[self.flow.name]
+        map_id = self.hub.id_of(self.flow)
         ids = [delivery.record_id for delivery, _ in failed]
-        tried = self.connection.execute(_sql["attempts"], {"map_id": map_id, "ids": ids})
+        tried = self.hub.execute(_sql["attempts"], {"map_id": map_id, "ids": ids})
         attempts = {row.record_id: row.attempts for row in tried}
         rows = [self._row(delivery, outcomes, attempts.get(delivery.record_id, 0)) for delivery, outcomes in failed]
         for (delivery, _), row in zip(failed, rows, strict=True):
             self.result.writes += _became(delivery, str(row["state"]), row.get("code"))
-        self.connection.execute(_sql["not_applied"], {"map_id": map_id, "outcomes": simplejson.dumps(rows)})
+        self.hub.execute(_sql["not_applied"], {"map_id": map_id, "outcomes": simplejson.dumps(rows)})
 
     def _row(self, delivery: Delivery, outcomes: Sequence[Outcome], attempts: int) -> dict[str, object]:
         worst = worst_of(outcomes)

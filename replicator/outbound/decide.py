@@ -1,4 +1,7 @@
-"""From the diff of claimed records to the writes of each: what is sent, in which order, and what need not be."""
+"""Decides, without a database, what becomes of a record: its writes and their order, or the state it is shown in.
+
+What is known goes in whole: the row of the diff and those of the parts, what has to wait, and what was tried before.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from typing import Any
 
 from replicator.connectors.protocol import Key, Operation, Reference, Unit, Write
 from replicator.core.claim import Shown
+from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, LEFT, SETTLED, compared
-from replicator.core.outcome import shown
+from replicator.core.shown_states import shown
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.language import SetFields
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG
 
-KeyFor = Callable[[CompiledMap, Any], uuid.UUID]
+KeyFor = Callable[[CompiledMap, DesiredRow], uuid.UUID]
 """The key of a record that is to be created: the one sent or planned before, or a fresh one."""
 
 _ASKED = {"recreate": "create", "drift": "update"}
@@ -28,25 +32,74 @@ _OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", 
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What is known of earlier tries: records a person asked for, and the keys that were sent, by record."""
+class History:
+    """What is known of earlier tries of a record: whether a person asked for it, and the writes that were sent."""
 
-    asked: frozenset[int]
-    identities: Mapping[int, Sequence[Mapping[str, Any]]]
+    asked: bool = False
+    """Records that the target lost are created again then."""
+    identity: Sequence[Mapping[str, Any]] = ()
 
-    def keys(self, record_id: int, new_key: KeyFor) -> KeyFor:
+    def keys(self, new_key: KeyFor) -> KeyFor:
         """A create that is repeated bears the key of its first request: should that one arrive late, it is the same."""
         sent = {
             (each["map"], each["record_id"]): next(iter(each["key"].values()))
-            for each in self.identities.get(record_id, ())
+            for each in self.identity
             if each["operation"] == "create" and len(each["key"]) == 1
         }
 
-        def key(flow: CompiledMap, row: Any) -> uuid.UUID:
+        def key(flow: CompiledMap, row: DesiredRow) -> uuid.UUID:
             known = sent.get((flow.name, row.source_id))
             return new_key(flow, row) if known is None else uuid.UUID(known)
 
         return key
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """What has to wait at a target that refuses rings, and the delete of what is still pointed at."""
+
+    moving: Mapping[str, Mapping[object, str]] = field(default_factory=dict)
+    """By column: keys of records that have still to move, or stand below one that has, and what they are called."""
+    pointed_at: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Records of the target that are to be deleted and that others point at: who has to let go first."""
+    letting_go: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """By such a record: the columns by which it points at others that are to go."""
+
+    def applied(self, row: DesiredRow, system: str) -> DesiredRow:
+        """The row as far as it can be written now."""
+        target = row.target_id
+        if row.action == "delete" and target is not None and target in self.pointed_at:
+            return _without(row, self.letting_go.get(target, ()), self.pointed_at[target])
+        if row.action != "update":
+            return row
+        waits = {
+            column: f"{below[row.wanted[column]]} in {system} to stand in its new place"
+            for column, below in self.moving.items()
+            if column in row.changed and row.wanted[column] in below
+        }
+        return _without(row, list(waits), list(waits.values())) if waits else row
+
+
+def _without(row: DesiredRow, columns: Sequence[str], waits: Sequence[str]) -> DesiredRow:
+    """The row with these columns empty for now; what the target holds of them goes."""
+    cleared = [column for column in columns if row.held[column] is not None]
+    kept = [column for column in row.changed if column not in columns] if row.action == "update" else []
+    changed = [*kept, *cleared]
+    if row.action == "delete" and not changed:
+        return replace(row, action="blocked", waits_for=list(waits))
+    action, later = ("update" if changed else INCOMPLETE), [*(row.later or ()), *waits]
+    return replace(row, action=action, changed=changed, later=later, wanted={**row.wanted, **dict.fromkeys(columns)})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One claimed record with all that is known of it."""
+
+    row: DesiredRow
+    parts: Sequence[tuple[CompiledMap, DesiredRow]] = ()
+    marked: int = 1
+    """Its marks when it was claimed."""
+    history: History = field(default_factory=History)
 
 
 @dataclass(frozen=True)
@@ -67,8 +120,7 @@ class Planned:
     """The values of common behind it that either side may change, as text."""
     version: str | None = None
     """The version of the mirror row that the write is based on; None where there was none."""
-    row: Any = field(default=None, compare=False, repr=False)
-    """The row of the diff."""
+    row: DesiredRow | None = field(default=None, compare=False, repr=False)
 
     def identity(self, *, applied: bool = False) -> dict[str, object]:
         """What is stored of the write before it is sent, to look the record up by when no answer comes.
@@ -100,7 +152,7 @@ class Planned:
         names = self.flow.mapping.entity_set.spec.fields
         if self.row is None or self.write.operation == "create":
             return dict.fromkeys(names)
-        return {name: getattr(self.row, f"now_{column_name(name)}") for name in names}
+        return {name: self.row.held[column_name(name)] for name in names}
 
 
 def in_text(key: Mapping[str, object]) -> dict[str, str | None]:
@@ -138,35 +190,24 @@ class Delivery:
         return self.writes[0].write.operation if self.writes else ""
 
 
-def plan_delivery(
-    root: CompiledMap,
-    row: Any,
-    parts: Sequence[tuple[CompiledMap, Any]],
-    marked: int,
-    new_key: KeyFor,
-    *,
-    asked: bool = False,
-) -> Delivery:
-    """The delivery of one record from its row of the diff and the rows of its parts.
-
-    ``asked``: a person asked for it, so that records which the target lost are created again.
-    """
-    delivery = Delivery(row.record_id, row.record, marked)
+def decide(flow: CompiledMap, candidate: Candidate, deferred: Deferred, new_key: KeyFor) -> Delivery:
+    """What becomes of one record and its parts."""
+    asked = candidate.history.asked
+    row = deferred.applied(candidate.row, flow.mapping.system)
+    delivery = Delivery(row.record_id, row.record, candidate.marked)
     if row.action in (LEFT, "silent"):
-        delivery.shown = _left_behind(row, parts)
+        delivery.shown = _left_behind(row, candidate.parts)
         return delivery
-    trouble = _trouble(root, row, asked=asked) or _first_trouble(row, parts, asked=asked)
-    if trouble is not None:
-        delivery.shown = trouble
+    delivery.shown = _trouble(flow, row, asked=asked) or _first_trouble(row, candidate.parts, asked=asked)
+    if delivery.shown is not None:
         return delivery
-    rows = [(root, row), *parts]
-    for flow, each in rows:
-        if each.action == "unlink":
-            delivery.unlink.append((flow, each.target_id))
-        elif each.action not in (*SETTLED, INCOMPLETE):
-            delivery.writes.extend(
-                _planned(flow, each, action, new_key, asked=asked) for action in _actions(flow, each)
-            )
+    key_of = candidate.history.keys(new_key)
+    rows = [(flow, row), *candidate.parts]
+    for own, each in rows:
+        if each.action == "unlink" and each.target_id is not None:
+            delivery.unlink.append((own, each.target_id))
+        elif each.action not in (*SETTLED, INCOMPLETE, "unlink"):
+            delivery.writes.extend(_planned(own, each, action, key_of, asked=asked) for action in _actions(own, each))
     delivery.writes = _in_order(delivery.writes)
     missing = _missing(rows)
     delivery.incomplete = bool(missing) or row.action == "rekey"
@@ -175,14 +216,14 @@ def plan_delivery(
     return delivery
 
 
-def _left_behind(row: Any, parts: Sequence[tuple[CompiledMap, Any]]) -> Shown | None:
+def _left_behind(row: DesiredRow, parts: Sequence[tuple[CompiledMap, DesiredRow]]) -> Shown | None:
     """What is said of a root that its map leaves out now: why, if its parts are no longer what was delivered."""
     if row.reason is None or all(part.action in SETTLED for _, part in parts):
         return None
     return Shown(row.record_id, "not_eligible", row.record, row.reason)
 
 
-def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
+def _missing(rows: Sequence[tuple[CompiledMap, DesiredRow]]) -> list[str]:
     """What a record and its parts are sent without."""
     return [
         each if flow.root is None else named_part(flow, row.record, each)
@@ -192,7 +233,7 @@ def _missing(rows: Sequence[tuple[CompiledMap, Any]]) -> list[str]:
     ]
 
 
-def _trouble(flow: CompiledMap, row: Any, *, asked: bool) -> Shown | None:
+def _trouble(flow: CompiledMap, row: DesiredRow, *, asked: bool) -> Shown | None:
     """Why a record is not written; None when it is, or need not be."""
     writable = (row.action in ("recreate", "drift") and asked) or (row.action == "rekey" and _comes_anew(flow))
     key = [column.field for column in flow.view.columns if column.is_key]
@@ -204,7 +245,7 @@ def _comes_anew(flow: CompiledMap) -> bool:
     return flow.root is not None or flow.mapping.spec.on_key_change == "recreate"
 
 
-def _first_trouble(row: Any, parts: Sequence[tuple[CompiledMap, Any]], *, asked: bool) -> Shown | None:
+def _first_trouble(row: DesiredRow, parts: Sequence[tuple[CompiledMap, DesiredRow]], *, asked: bool) -> Shown | None:
     """One part in trouble holds its root, which says so."""
     for flow, part in parts:
         trouble = _trouble(flow, part, asked=asked)
@@ -240,7 +281,7 @@ def _place(planned: Planned) -> int:
     return 2 if part else 0
 
 
-def _actions(flow: CompiledMap, row: Any) -> tuple[str, ...]:
+def _actions(flow: CompiledMap, row: DesiredRow) -> tuple[str, ...]:
     """A part whose key changed goes and comes again, in the same unit: its number is no more than its place.
 
     Another record goes as if its source were gone. Once it is, what remains under its new key is linked, or created.
@@ -251,7 +292,7 @@ def _actions(flow: CompiledMap, row: Any) -> tuple[str, ...]:
     return (_ASKED.get(row.action, row.action),)
 
 
-def _planned(flow: CompiledMap, row: Any, action: str, new_key: KeyFor, *, asked: bool) -> Planned:
+def _planned(flow: CompiledMap, row: DesiredRow, action: str, new_key: KeyFor, *, asked: bool) -> Planned:
     operation = _OPERATIONS[action]
     sent = dict(_sent(flow, row, action, asked=asked))
     fields = _by_field(flow, action, sent)
@@ -261,26 +302,26 @@ def _planned(flow: CompiledMap, row: Any, action: str, new_key: KeyFor, *, asked
         operation,
         _key(flow, row, operation, new_key),
         {name: _wire(flow, name, value) for name, value in values.items()},
-        None if operation == "create" else getattr(row, f"now_{ETAG}"),
+        None if operation == "create" else row.held[ETAG],
     )
     ends = action in ("delete", "set") or row.action == "recreate"
     open_fields = (name for column in flow.view.columns if column.name in sent for name in column.either)
-    agreed = {name: getattr(row, f"common_{name}") for name in open_fields}
-    version = None if operation == "create" else row.now_xmin
+    agreed = {name: row.common[name] for name in open_fields}
+    version = None if operation == "create" else row.version
     return Planned(flow, row.source_id, row.target_id, row.root_id, ends, write, sent, agreed, version, row)
 
 
-def _sent(flow: CompiledMap, row: Any, action: str, *, asked: bool) -> Iterator[tuple[str, object]]:
+def _sent(flow: CompiledMap, row: DesiredRow, action: str, *, asked: bool) -> Iterator[tuple[str, object]]:
     """The columns that are written, with their values. What drifted is written only where a person asked for it."""
     if action == "create":
         for column in flow.view.columns:
             if column.write != "never":
-                yield column.name, getattr(row, column.name)
+                yield column.name, row.wanted[column.name]
     elif action == "update":
         changed = {*row.changed, *(row.drifted if asked else ())}
         for column in compared(flow.view):
             if column.name in changed:
-                yield column.name, getattr(row, column.name)
+                yield column.name, row.wanted[column.name]
 
 
 def _by_field(flow: CompiledMap, action: str, sent: Mapping[str, object]) -> dict[str, object]:
@@ -300,16 +341,16 @@ def _filled(flow: CompiledMap, values: Mapping[str, object]) -> dict[str, object
     }  # fmt: skip
 
 
-def _key(flow: CompiledMap, row: Any, operation: Operation, new_key: KeyFor) -> Key:
+def _key(flow: CompiledMap, row: DesiredRow, operation: Operation, new_key: KeyFor) -> Key:
     """The target's own key: what it has, or for a create what is mapped or freshly made."""
     spec = flow.mapping.entity_set.spec
     if operation != "create":
-        return tuple(getattr(row, f"now_{column_name(name)}") for name in spec.key)
+        return tuple(row.held[column_name(name)] for name in spec.key)
     mapped = {column.field for column in flow.view.columns}
 
     def part(name: str) -> object:
         if name in mapped:
-            return getattr(row, column_name(name))
+            return row.wanted[column_name(name)]
         return None if name in spec.assigned else new_key(flow, row)
 
     return tuple(part(name) for name in spec.key)

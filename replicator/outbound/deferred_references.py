@@ -8,58 +8,43 @@ depth. A record is deleted when none points at it any more; those that are to go
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from replicator.core.claim import claim_selected
 from replicator.core.deferred_deletes import joined_to_go
-from replicator.core.diff import INCOMPLETE, desired_of_claim, is_to_go
-from replicator.hub.lease import leading
-from replicator.hub.sync_tables import delivery
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.core.desired_row import DesiredRow
+from replicator.core.diff import desired_of_claim, is_to_go
+from replicator.core.handle import Handle
+from replicator.hub.replication_tables import delivery
+from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import ReferenceColumn
-from replicator.mapping.key_comparison import fold
+from replicator.mapping.tables import fold
+from replicator.outbound.decide import Deferred
 
 
-class Later:
+class DeferredReferences:
     """Says of one system's records what has to be left out of a write for now, or deleted later."""
 
-    def __init__(self, connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int]) -> None:
-        self.connection, self.compiled, self.ids = connection, compiled, ids
+    def __init__(self, hub: Handle) -> None:
+        self.hub = hub
         self._moving: dict[str, dict[object, str]] = {}
         """By column: keys of records that have to move, or stand below one that has, and what they are called."""
 
     def begin(self, flow: CompiledMap) -> None:
         """Before a pass over a map: note what has still to move. Our own writes only make that less."""
-        self._moving.clear()
+        self._moving = {}
         for reference in _to_itself(flow):
-            with leading(self.connection):
+            with self.hub.leading():
                 self._moving[reference.column] = self._below_moving(flow, reference)
 
-    def hold(self, flow: CompiledMap, rows: Sequence[Any]) -> list[Any]:
-        """The rows of a diff, changed where something has to wait."""
-        pointed = self._pointed_at(flow, [row.target_id for row in rows if row.action == "delete"])
-        apart = self._to_let_go(flow, list(pointed)) if pointed else {}
-        return [
-            _without(row, apart.get(row.target_id, []), pointed[row.target_id])
-            if row.action == "delete" and row.target_id in pointed
-            else self._without_moving(flow, row)
-            for row in rows
-        ]
-
-    def _without_moving(self, flow: CompiledMap, row: Any) -> Any:
-        """The row without references to what has still to move."""
-        if row.action != "update":
-            return row
-        waits = {
-            column: f"{below[getattr(row, column)]} in {flow.mapping.system} to stand in its new place"
-            for column, below in self._moving.items()
-            if column in row.changed and getattr(row, column) in below
-        }
-        return _without(row, list(waits), list(waits.values())) if waits else row
+    def of(self, flow: CompiledMap, rows: Sequence[DesiredRow]) -> Deferred:
+        """What of these rows of the diff has to wait."""
+        to_go = [row.target_id for row in rows if row.action == "delete" and row.target_id is not None]
+        pointed = self._pointed_at(flow, to_go)
+        return Deferred(self._moving, pointed, self._to_let_go(flow, list(pointed)) if pointed else {})
 
     def _below_moving(self, flow: CompiledMap, reference: ReferenceColumn) -> dict[object, str]:
         """Records of the target whose reference has to change, and all that point at them, directly or not."""
@@ -78,7 +63,7 @@ class Later:
         called = flow.view.paths.label(target, flow.mapping.entity_set)
         named = sa.select(target.c[key], called.label("called")).join(below, below.c.id == target.c.id)
         entity = flow.mapping.entity.entity
-        return {row[0]: f"{entity} {row.called}" for row in self.connection.execute(named)}
+        return {row[0]: f"{entity} {row.called}" for row in self.hub.execute(named)}
 
     def _to_move(self, flow: CompiledMap, reference: ReferenceColumn) -> list[int]:
         """Ids of the target's records that point somewhere else than they should."""
@@ -86,10 +71,10 @@ class Later:
         linked = view.link.join(t, t.c.id == view.link.c.mirror_id)
         here = sa.and_(view.link.c.common_id == delivery.c.record_id, view.link.c.ended_at.is_(None))
         under_way = sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state).where(
-            delivery.c.map_id == self.ids[flow.name],
+            delivery.c.map_id == self.hub.id_of(flow),
             sa.exists().select_from(linked).where(here, t.c[reference.column].is_not(None)),
         )
-        claimed = claim_selected(self.connection, under_way)
+        claimed = claim_selected(self.hub.connection, under_way)
         if not claimed.records:
             return []
         span = None if claimed.few else (claimed.first, claimed.last)
@@ -97,7 +82,7 @@ class Later:
         followed = sa.or_(v.c.verdict != "not eligible", is_to_go(view, v))
         differs = t.c[reference.column].is_distinct_from(v.c[reference.column])
         statement = sa.select(t.c.id).select_from(joined.join(t, t.c.id == v.c.target_id)).where(differs, followed)
-        return list(self.connection.execute(statement).scalars())
+        return list(self.hub.execute(statement).scalars())
 
     def _pointed_at(self, flow: CompiledMap, ids: Sequence[int]) -> dict[int, list[str]]:
         """Which of these records of the target others point at, and who has to let go.
@@ -106,7 +91,7 @@ class Later:
         """
         waits: dict[int, list[str]] = defaultdict(list)
         knotted = any(reference.later for reference in flow.view.references)
-        for other in self.compiled.beside(flow) if ids else ():
+        for other in self.hub.compiled.beside(flow) if ids else ():
             for reference in other.view.references:
                 for column in reference.points_at if reference.later or knotted else ():
                     if column.table is flow.view.target:
@@ -131,7 +116,7 @@ class Later:
             .where(parent.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.BigInteger))), sa.not_(itself))
             .group_by(parent.c.id)
         )
-        for row in self.connection.execute(found):
+        for row in self.hub.execute(found):
             more = f" and {row.children - 1} more" if row.children > 1 else ""
             mapping = other.mapping
             waits[row.id].append(f"{mapping.entity.entity} {row.first}{more} in {mapping.system} to let go of it")
@@ -140,9 +125,9 @@ class Later:
         """The columns by which these records, which are to go, point at others that are to go."""
         columns: dict[int, list[str]] = defaultdict(list)
         for reference in flow.view.references:
-            for joined in joined_to_go(self.compiled, flow, reference) if reference.later else ():
+            for joined in joined_to_go(self.hub.compiled, flow, reference) if reference.later else ():
                 held = joined.where(joined.selected_columns.id == sa.any_(sa.literal(ids, sa.ARRAY(sa.BigInteger))))
-                for record in self.connection.execute(held).scalars():
+                for record in self.hub.execute(held).scalars():
                     columns[record].append(reference.column)
         return columns
 
@@ -154,14 +139,3 @@ def _to_itself(flow: CompiledMap) -> list[ReferenceColumn]:
         for reference in flow.view.references
         if reference.later and any(column.table is flow.view.target for column in reference.points_at)
     ]
-
-
-def _without(row: Any, columns: Sequence[str], waits: Sequence[str]) -> Any:
-    """The row of a diff with these columns empty for now; what the target holds of them goes."""
-    cleared = [column for column in columns if getattr(row, f"now_{column}") is not None]
-    kept = [column for column in row.changed if column not in columns] if row.action == "update" else []
-    changed = [*kept, *cleared]
-    if row.action == "delete" and not changed:
-        return SimpleNamespace(**{**row._mapping, "action": "blocked", "waits_for": list(waits)})
-    values = {**dict.fromkeys(columns), "changed": changed, "action": "update" if changed else INCOMPLETE}
-    return SimpleNamespace(**{**row._mapping, **values, "later": [*(row.later or ()), *waits]})

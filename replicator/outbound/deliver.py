@@ -7,7 +7,7 @@ a bounded number of records goes into one pass, so that many of one keep no othe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import simplejson
 import sqlalchemy as sa
@@ -19,29 +19,26 @@ from replicator.core.claim import (
     ToDo,
     claim_due,
     claim_records,
-    claimed_rows,
     each_half,
     settle,
     show,
     to_do,
 )
 from replicator.core.crosswalk import part_links
-from replicator.core.diff import diff, linking
-from replicator.core.mark import mark_through
+from replicator.core.handle import Handle
 from replicator.errors import OF_THE_SYSTEM, ReplicatorError
-from replicator.hub.lease import leading
-from replicator.hub.planner import MANY, analyze
-from replicator.hub.statements import statements
-from replicator.mapping.compiled import Compiled, CompiledMap
-from replicator.outbound.decide import Delivery, Earlier, plan_delivery
-from replicator.outbound.deferred_references import Later
+from replicator.hub.sql import MANY, analyze, statements
+from replicator.mapping.compiled import CompiledMap
+from replicator.outbound.decide import Delivery, decide
+from replicator.outbound.deferred_references import DeferredReferences
 from replicator.outbound.first_delivery_guard import hold_first_updates
 from replicator.outbound.pause_and_observe import only_observe
-from replicator.outbound.resolve import LookUp
+from replicator.outbound.select import select
 from replicator.outbound.send import Delivered, Sender, Sending
+from replicator.outbound.unknown_outcomes import UnknownOutcomes
 from replicator.outbound.unread_parts import parts_to_be_read
 
-_sql = statements(__name__, "claim")
+_sql = statements(__name__)
 _BATCH = 500
 _BATCHES = 10
 """Of one map in one pass."""
@@ -54,24 +51,22 @@ class Deliveries:
 
     def __init__(
         self,
-        connection: sa.Connection,
-        compiled: Compiled,
-        ids: Mapping[str, int],
+        hub: Handle,
         connector: Connector,
         sending: Sending,
     ) -> None:
-        self.connection, self.compiled, self.ids = connection, compiled, ids
+        self.hub = hub
         self.connector, self.sending = connector, sending
-        self.sender = Sender(connection, compiled, ids, connector, sending)
-        self.look_up = LookUp(connection, compiled, ids, connector, sending.pause)
-        self.later = Later(connection, compiled, ids)
+        self.sender = Sender(hub, connector, sending)
+        self.unknown_outcomes = UnknownOutcomes(hub, connector, sending.pause)
+        self.deferred = DeferredReferences(hub)
         self._tested: dict[str, int] = {}
         """By map: up to which record the blocked ones have been tested again, where that did not fit into a pass."""
 
     def recover(self) -> None:
         """After a start: what was in flight when the last daemon stopped has to be looked up."""
-        with leading(self.connection):
-            self.connection.execute(_sql["recover"], {"system": self.connector.name})
+        with self.hub.leading():
+            self.hub.execute(_sql["recover"], {"system": self.connector.name})
 
     def deliver(self, *, again: bool) -> Delivered:
         """One pass over the system's maps; ``again`` tests the blocked records once more.
@@ -80,17 +75,17 @@ class Deliveries:
         """
         total = Delivered()
         self.sender.halted = None
-        waiting = to_do(self.connection)
-        mine = self.compiled.outbound(self.connector.name)
-        if not any(waiting[self.ids[flow.name]].anything for flow in mine):
+        waiting = to_do(self.hub.connection)
+        mine = self.hub.compiled.outbound(self.connector.name)
+        if not any(waiting[self.hub.id_of(flow)].anything for flow in mine):
             return total
         ready = self._ready()
         maps = [flow for flow in mine if self._sets(flow) <= ready]
         for flow in reversed(maps):
-            if waiting[self.ids[flow.name]].pending:
+            if waiting[self.hub.id_of(flow)].pending:
                 total.add(self._deliver_gone(flow))
         for flow in maps:
-            total.add(self._deliver_again(flow, waiting[self.ids[flow.name]], again=again or total.progress))
+            total.add(self._deliver_again(flow, waiting[self.hub.id_of(flow)], again=again or total.progress))
         return total
 
     @property
@@ -101,7 +96,7 @@ class Deliveries:
     def _deliver_again(self, flow: CompiledMap, waiting: ToDo, *, again: bool) -> Delivered:
         total = Delivered()
         if waiting.pending:
-            hold_first_updates(self.connection, self.compiled, self.ids, flow, self.sending.first_updates)
+            hold_first_updates(self.hub, flow, self.sending.first_updates)
         unknown = waiting.unknown
         for _ in range(_ATTEMPTS_AT_ONCE if waiting.pending or unknown else 0):
             looked_up = self._look_up(flow) if unknown else 0
@@ -121,7 +116,7 @@ class Deliveries:
         if self._ends:
             return 0
         try:
-            return self.look_up.look_up(flow)
+            return self.unknown_outcomes.resolve(flow)
         except OF_THE_SYSTEM as problem:
             self.sender.halted = problem
             return 0
@@ -132,26 +127,26 @@ class Deliveries:
         return self.halted is not None or self.sending.stopping()
 
     def _ready(self) -> set[str]:
-        with leading(self.connection):
-            rows = self.connection.execute(_sql["ready"], {"system": self.connector.name})
+        with self.hub.leading():
+            rows = self.hub.execute(_sql["ready"], {"system": self.connector.name})
             return set(rows.scalars())
 
     def _sets(self, flow: CompiledMap) -> set[str]:
         """The system's entity sets that this map and those of its parts read or write."""
-        mirrors = self.compiled.tables.mirrors
+        mirrors = self.hub.compiled.tables.mirrors
         names = {table: name for (system, name), table in mirrors.items() if system == self.connector.name}
-        maps = (flow, *self.compiled.parts(flow))
+        maps = (flow, *self.hub.compiled.parts(flow))
         steps = [step.table for each in maps for step in each.view.paths.steps]
         return {each.mapping.entity_set.name for each in maps} | {names[table] for table in steps if table in names}
 
     def _deliver_due(self, flow: CompiledMap) -> Delivered:
         if self._ends:
             return Delivered()
-        self.later.begin(flow)
-        with leading(self.connection):
-            if parts_to_be_read(self.connection, self.compiled, flow):
+        self.deferred.begin(flow)
+        with self.hub.leading():
+            if parts_to_be_read(self.hub.connection, self.hub.compiled, flow):
                 return Delivered()
-            claimed = claim_due(self.connection, self.ids[flow.name], limit=_BATCH)
+            claimed = claim_due(self.hub.connection, self.hub.id_of(flow), limit=_BATCH)
             deliveries, counts = self._decide(flow, claimed)
         self.sender.send(flow, deliveries, counts)
         return counts
@@ -168,7 +163,7 @@ class Deliveries:
     def _deliver_map(self, flow: CompiledMap, states: Sequence[State], *, after: int = 0) -> Delivered:
         """A slice of a map's records in these states."""
         total = Delivered()
-        self.later.begin(flow)
+        self.deferred.begin(flow)
         for _ in range(_BATCHES):
             counts, place = self._deliver_batch(flow, states, after)
             total.add(counts)
@@ -188,19 +183,19 @@ class Deliveries:
         """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
         if self._ends:
             return Delivered(), None
-        with leading(self.connection):
-            if parts_to_be_read(self.connection, self.compiled, flow):
+        with self.hub.leading():
+            if parts_to_be_read(self.hub.connection, self.hub.compiled, flow):
                 return Delivered(), None
-            map_id = self.ids[flow.name]
-            claimed = claim_records(self.connection, map_id, states, after=after, limit=_BATCH, without=without)
+            map_id = self.hub.id_of(flow)
+            claimed = claim_records(self.hub.connection, map_id, states, after=after, limit=_BATCH, without=without)
             deliveries, counts = self._decide(flow, claimed)
         self.sender.send(flow, deliveries, counts)
         return counts, claimed.last if claimed.records == _BATCH else None
 
     def _analyze(self, flow: CompiledMap, grown: int) -> None:
-        with leading(self.connection):
-            for each in (flow, *self.compiled.parts(flow)):
-                analyze(self.connection, grown, each.view.target, each.view.link)
+        with self.hub.leading():
+            for each in (flow, *self.hub.compiled.parts(flow)):
+                analyze(self.hub.connection, grown, each.view.target, each.view.link)
 
     def _decide(self, flow: CompiledMap, claimed: Claimed) -> Decided:
         """What is to be sent for the claimed records; one that the database cannot compute is rejected alone."""
@@ -213,57 +208,31 @@ class Deliveries:
             return self._decide_all(flow, some)
 
         rejected: Decided = ([], Delivered(waiting=1))
-        for more, count in each_half(self.connection, self.ids[flow.name], claimed, work, rejected=rejected):
+        for more, count in each_half(self.hub.connection, self.hub.id_of(flow), claimed, work, rejected=rejected):
             deliveries += more
             counts.add(count)
         return deliveries, counts
 
     def _decide_all(self, flow: CompiledMap, claimed: Claimed) -> Decided:
-        """Link, diff and plan the claimed records; settle what needs no write, put the rest in flight."""
-        self._link(flow, claimed)
-        marks = {record: marked for record, marked, _ in claimed_rows(self.connection)}
-        earlier = self._earlier(flow)
-        parts: dict[int, list[tuple[CompiledMap, object]]] = defaultdict(list)
-        for part in self.compiled.parts(flow):
-            for row in self.connection.execute(diff(part.view, self.ids[part.name], claimed, by_root=True)):
-                parts[row.record_id].append((part, row))
-        rows = self.later.hold(flow, self.connection.execute(diff(flow.view, self.ids[flow.name], claimed)).all())
-        deliveries = [
-            plan_delivery(
-                flow,
-                row,
-                parts[row.record_id],
-                marks[row.record_id],
-                earlier.keys(row.record_id, self.sending.new_key),
-                asked=row.record_id in earlier.asked,
-            )
-            for row in rows
-        ]
-        only_observe(self.connection, self.ids[flow.name], deliveries)
+        """Decide on the claimed records; settle what needs no write, put the rest in flight."""
+        candidates = select(self.hub, flow, claimed)
+        deferred = self.deferred.of(flow, [each.row for each in candidates])
+        deliveries = [decide(flow, each, deferred, self.sending.new_key) for each in candidates]
+        only_observe(self.hub.connection, self.hub.id_of(flow), deliveries)
         return self._sort_out(flow, deliveries)
 
-    def _earlier(self, flow: CompiledMap) -> Earlier:
-        rows = self.connection.execute(_sql["earlier"], {"map_id": self.ids[flow.name]}).all()
-        asked = frozenset(row.record_id for row in rows if row.asked)
-        return Earlier(asked, {row.record_id: row.identity for row in rows if row.identity})
-
-    def _link(self, flow: CompiledMap, claimed: Claimed) -> None:
-        for each in (flow, *self.compiled.parts(flow)):
-            linked = list(self.connection.execute(linking(each.view, claimed, by_root=each is not flow)).scalars())
-            mark_through(self.connection, self.compiled, self.ids, each.view.link, linked)
-
     def _sort_out(self, flow: CompiledMap, deliveries: Sequence[Delivery]) -> Decided:
-        map_id = self.ids[flow.name]
+        map_id = self.hub.id_of(flow)
         troubled = [delivery.shown for delivery in deliveries if delivery.shown is not None]
-        show(self.connection, map_id, troubled)
+        show(self.hub.connection, map_id, troubled)
         parted: dict[str, list[int]] = defaultdict(list)
         for delivery in deliveries:
             for each, record in delivery.unlink:
                 parted[each.name].append(record)
         for name, records in parted.items():
-            part_links(self.connection, self.compiled.map(name), records)
+            part_links(self.hub.connection, self.hub.compiled.map(name), records)
         settled = [each.record_id for each in deliveries if each.shown is None and not each.writes]
-        settle(self.connection, map_id, settled)
+        settle(self.hub.connection, map_id, settled)
         sent = self.sending.admit([each for each in deliveries if each.shown is None and each.writes])
         self._put_in_flight(map_id, sent)
         return sent, Delivered(settled=len(settled), waiting=len(troubled))
@@ -275,4 +244,4 @@ class Deliveries:
         ]
         if rows:
             values = {"map_id": map_id, "deliveries": simplejson.dumps(rows)}
-            self.connection.execute(_sql["in_flight"], values)
+            self.hub.execute(_sql["in_flight"], values)

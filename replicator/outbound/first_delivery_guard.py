@@ -2,68 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import sqlalchemy as sa
 
 from replicator.config import Budget
 from replicator.core.claim import Claimed, Shown, claim_records, each_half, show
-from replicator.core.diff import INCOMPLETE, diff, linking
-from replicator.core.mark import mark_through
-from replicator.hub.lease import leading
-from replicator.hub.statements import statements
-from replicator.hub.sync_tables import delivery
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.core.diff import INCOMPLETE, diff
+from replicator.core.handle import Handle
+from replicator.hub.replication_tables import delivery
+from replicator.hub.sql import statements
+from replicator.mapping.compiled import CompiledMap
+from replicator.outbound.select import link_claimed
 
-_sql = statements(__name__, "claim")
+_sql = statements(__name__)
 ALWAYS_ALLOWED = 5
 """Updates that are never held for their share alone."""
 _ALL = 2**31 - 1
 _WRITES = ("create", "update", "delete", "set", "rekey")
 
 
-def hold_first_updates(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, budget: Budget
-) -> None:
+def hold_first_updates(hub: Handle, flow: CompiledMap, budget: Budget) -> None:
     """Count what a first delivery would update; over the budget those records are held, new records go on."""
-    map_id = ids[flow.name]
-    with leading(connection):
-        opening = connection.execute(_sql["unopened"], {"map_id": map_id}).one()
+    map_id = hub.id_of(flow)
+    with hub.leading():
+        opening = hub.execute(_sql["unopened"], {"map_id": map_id}).one()
         if not opening.closed:
             return
-        claimed = claim_records(connection, map_id, ["pending"], limit=_ALL)
+        claimed = claim_records(hub.connection, map_id, ["pending"], limit=_ALL)
         if not claimed.records:
             return
 
         def work(some: Claimed) -> list[tuple[int, str | None]]:
-            return _updates(connection, compiled, ids, flow, some)
+            return _updates(hub, flow, some)
 
         none: list[tuple[int, str | None]] = []
-        updates = [row for rows in each_half(connection, map_id, claimed, work, rejected=none) for row in rows]
-        size = connection.execute(sa.select(sa.func.count()).select_from(flow.view.target)).scalar_one()
+        updates = [row for rows in each_half(hub.connection, map_id, claimed, work, rejected=none) for row in rows]
+        size = hub.execute(sa.select(sa.func.count()).select_from(flow.view.target)).scalar_one()
         reason = too_many(len(updates) + opening.held, size, budget)
         if reason is None:
-            connection.execute(_sql["open"], {"map_id": map_id})
+            hub.execute(_sql["open"], {"map_id": map_id})
             return
-        show(connection, map_id, [Shown(id_, "held", record, reason, None, "update") for id_, record in updates])
+        show(hub.connection, map_id, [Shown(id_, "held", record, reason, None, "update") for id_, record in updates])
 
 
-def _updates(
-    connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], flow: CompiledMap, claimed: Claimed
-) -> list[tuple[int, str | None]]:
+def _updates(hub: Handle, flow: CompiledMap, claimed: Claimed) -> list[tuple[int, str | None]]:
     """Claimed records that are in the target and would be written, and what they are called; a root for its parts."""
-    for each in (flow, *compiled.parts(flow)):
-        linked = connection.execute(linking(each.view, claimed, by_root=each is not flow)).scalars()
-        mark_through(connection, compiled, ids, each.view.link, list(linked))
-    rows = diff(flow.view, ids[flow.name], claimed).subquery("d")
+    link_claimed(hub, flow, claimed)
+    rows = diff(flow.view, hub.id_of(flow), claimed).subquery("d")
     written = [rows.c.action == "update"]
-    for part in compiled.parts(flow):
-        own = diff(part.view, ids[part.name], claimed, by_root=True).subquery(f"part_{len(written)}")
+    for part in hub.compiled.parts(flow):
+        own = diff(part.view, hub.id_of(part), claimed, by_root=True).subquery(f"part_{len(written)}")
         of_it = sa.select(own.c.record_id).where(own.c.action.in_(_WRITES))
         written.append(sa.and_(rows.c.action.in_(["none", INCOMPLETE]), rows.c.record_id.in_(of_it)))
-    approved = sa.select(delivery.c.record_id).where(delivery.c.map_id == ids[flow.name], delivery.c.asked)
+    approved = sa.select(delivery.c.record_id).where(delivery.c.map_id == hub.id_of(flow), delivery.c.asked)
     updates = sa.select(rows.c.record_id, rows.c.record).where(sa.or_(*written), rows.c.record_id.not_in(approved))
-    return [(row.record_id, row.record) for row in connection.execute(updates)]
+    return [(row.record_id, row.record) for row in hub.execute(updates)]
 
 
 def too_many(updates: int, size: int, budget: Budget) -> str | None:

@@ -7,18 +7,16 @@ meanwhile. A request that the system refuses as such is halved until the bad rec
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
 from replicator.config import Budget
 from replicator.connectors.protocol import Connector, Outcome, Postponed, Rejected
+from replicator.core.handle import Handle
 from replicator.errors import ReplicatorError, RequestRefused, Throttled
-from replicator.hub.lease import leading
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause
 from replicator.outbound.decide import Delivery, KeyFor
 from replicator.outbound.pause_and_observe import put_back, put_back_if_paused
@@ -72,13 +70,11 @@ class Sender:
 
     def __init__(
         self,
-        connection: sa.Connection,
-        compiled: Compiled,
-        ids: Mapping[str, int],
+        hub: Handle,
         connector: Connector,
         sending: Sending,
     ) -> None:
-        self.connection, self.compiled, self.ids = connection, compiled, ids
+        self.hub = hub
         self.connector, self.sending = connector, sending
         self.halted: ReplicatorError | None = None
 
@@ -116,12 +112,12 @@ class _Round:
         if sender.halted:
             self._acknowledge(group, _not_sent(group, sender.halted))
             return
-        map_id = sender.ids[self.flow.name]
-        with leading(sender.connection):
-            if put_back_if_paused(sender.connection, map_id, group):
+        map_id = sender.hub.id_of(self.flow)
+        with sender.hub.leading():
+            if put_back_if_paused(sender.hub.connection, map_id, group):
                 return
             if sender.sending.stopping():
-                put_back(sender.connection, map_id, group)
+                put_back(sender.hub.connection, map_id, group)
                 return
         self.under_way[sender.sending.workers.submit(sender.connector.apply, [each.unit for each in group])] = group
 
@@ -160,9 +156,9 @@ class _Round:
 
     def _acknowledge(self, group: Group, outcomes: list[list[Outcome]]) -> None:
         sender = self.sender
-        with leading(sender.connection):
+        with sender.hub.leading():
             pause = sender.sending.pause
-            acknowledgement = Acknowledgement(sender.connection, sender.compiled, sender.ids, self.flow, pause)
+            acknowledgement = Acknowledgement(sender.hub, self.flow, pause)
             result = acknowledgement.write(group, outcomes)
         self.counts.add(result)
         self.counts.unknown += len(result.stale) + result.unconfirmed

@@ -100,6 +100,10 @@ class Folder(Subject):
         area, number = self.key(main)
         return Write(self.part, "create", (n,), {"name": f"Piece {n}", "area": area, "number": number, **more})
 
+    def changed_elsewhere(self) -> None:
+        with (self.folder / "Things.jsonl").open("a", encoding="utf-8") as file:
+            file.write('{"area": "a", "number": 99}\n')
+
     @contextmanager
     def out_of_reach(self) -> Iterator[None]:
         with (self.folder / ".lock").open("w") as other:

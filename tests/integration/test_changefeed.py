@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from replicator.core.flows import map_ids
+from replicator.core.handle import Handle
 from replicator.core.mark import mark_window
 from replicator.hub.changefeed import open_window
 from replicator.mapping.compiled import Compiled
@@ -265,12 +265,11 @@ def test_a_quiet_hub_opens_no_window(connection: sa.Connection) -> None:
 
 
 def test_writes_that_nobody_captures_open_no_window(connection: sa.Connection, compiled: Compiled) -> None:
-    with connection.begin():
-        ids = map_ids(connection, compiled)
-    mark_window(connection, compiled, ids)
+    hub = Handle.on(connection, compiled)
+    mark_window(hub)
     with connection.begin():
         connection.execute(sa.text("insert into sync.lease values ('x', 'me', 1, now())"))
-    assert mark_window(connection, compiled, ids) is None
+    assert mark_window(hub) is None
 
 
 def test_a_window_counts_changes_and_records(connection: sa.Connection) -> None:
@@ -287,10 +286,10 @@ def test_a_window_counts_changes_and_records(connection: sa.Connection) -> None:
 
 def test_in_another_cluster_everything_is_marked(filled: Filling) -> None:
     """A hub restored elsewhere: the kept snapshot speaks of another server's transactions."""
-    connection, compiled, ids = filled.connection, filled.compiled, filled.ids
+    connection, compiled, ids = filled.connection, filled.compiled, filled.hub.ids
     with connection.begin():
         connection.execute(sa.text("update sync.consumer set cluster = 'another'"))
-    marked = mark_window(connection, compiled, ids)
+    marked = mark_window(filled.hub)
     assert marked is not None
     for flow in compiled.maps:
         if flow.root is None:
@@ -299,17 +298,17 @@ def test_in_another_cluster_everything_is_marked(filled: Filling) -> None:
                 pending = set(connection.execute(sa.text(query), {"map": ids[flow.name]}).scalars())
                 records = set(connection.execute(sa.select(flow.view.source.c.id)).scalars())
             assert pending == records, flow.name
-    assert mark_window(connection, compiled, ids) is None
+    assert mark_window(filled.hub) is None
 
 
 def test_a_restored_hub_reads_on_from_where_it_was_restored(filled: Filling) -> None:
     connection = filled.connection
     with connection.begin():
         connection.execute(sa.text("update sync.consumer set cluster = 'another'"))
-    mark_window(connection, filled.compiled, filled.ids)
+    mark_window(filled.hub)
     filled.settle()
     with connection.begin():
         connection.execute(sa.text("update common.product set name = 'new' where number = 'P-1'"))
-    marked = mark_window(connection, filled.compiled, filled.ids)
+    marked = mark_window(filled.hub)
     assert marked is not None
     assert (marked.changes, marked.records) == (1, 1)

@@ -14,10 +14,12 @@ import sqlalchemy as sa
 
 from replicator import daemon
 from replicator.config import Configuration
-from replicator.cycle import Cycle, Watcher
-from replicator.daemon import Daemon, LogWatcher
+from replicator.cycle import Cycle
+from replicator.daemon import Daemon
 from replicator.errors import ReplicatorError
+from replicator.log_lines import LogWatcher
 from replicator.outbound.send import Delivered
+from replicator.watcher import Watcher
 from tests.fixtures.commands import until
 from tests.fixtures.world import ORGANIZATION, Systems
 

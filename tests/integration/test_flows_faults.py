@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from replicator.connectors.protocol import Applied, Key, Row
 from replicator.core.diff import diff
 from replicator.cycle import Cycle
-from replicator.daemon import LogWatcher
 from replicator.errors import RequestRefused, SystemUnavailable
+from replicator.log_lines import LogWatcher
 from replicator.mapping.language import EntitySetSpec
 from replicator.outbound import acknowledge, deliver
 from tests.fixtures.commands import until

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -19,11 +21,14 @@ from replicator.connectors import connect
 from replicator.connectors.kinds import settings_of
 from replicator.connectors.protocol import Applied, Capabilities, Connector, Key, Outcome, Page, Unit, Unknown
 from replicator.connectors.wrapped import Wrapped
-from replicator.cycle import Cycle, World
+from replicator.cycle import Cycle
+from replicator.daemon import Daemon
 from replicator.mapping.compiled import compile_folder
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.rehearse import make_plan
 from replicator.solution.generate import create_objects, drop_objects
+from replicator.world import World
+from tests.fixtures.commands import until
 from tests.fixtures.world import Problems
 
 FILES = {
@@ -49,6 +54,7 @@ fields:
 entity_set: Makers
 description: Makers of the shop.
 key: [code]
+every: 1h
 fields:
   code: {}
   title: {}
@@ -118,6 +124,10 @@ class Folders:
         lines = (self.root / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         return sorted((json.loads(line) for line in lines), key=str)
 
+    def holds(self, name: str, title: str) -> bool:
+        """Whether there is one record, of this title."""
+        return [record["title"] for record in self.held(name)] == [title]
+
     def settle(self) -> None:
         """Work until all is quiet; a further round writes nothing."""
         self.cycle.once()
@@ -160,6 +170,24 @@ def folders(hub: sa.Engine, connection: sa.Connection, tmp_path: Path) -> Iterat
         settings = Configuration(deletes=anything, first_updates=anything)
         world = World(settings, compiled, hub, connectors, workers, problems, Random(3))
         yield Folders(tmp_path, Cycle(world, connection), problems)
+
+
+def test_a_folder_that_changes_is_read_without_waiting_for_the_next_poll(folders: Folders) -> None:
+    """Nor does a set wait that is otherwise read once an hour; and no hint is lost between two reads."""
+    world = folders.cycle.world
+    settings = Configuration.model_validate({"daemon": {"poll_seconds": 3600, "hub_poll_seconds": 0.1}})
+    running = Daemon(replace(world, configuration=settings), "test")
+    thread = threading.Thread(target=running.run, name="daemon")
+    thread.start()
+    try:
+        for number in range(1, 4):
+            title = f"Acme {number}"
+            folders.put("shop/Makers", ACME | {"title": title})
+            until(partial(folders.holds, "books/Producers", title), what=title)
+    finally:
+        running.stop()
+        thread.join(20)
+    assert folders.problems.found == []
 
 
 ACME = {"code": "ACME", "title": "Acme"}

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from replicator.command_lead import command_lead as holding
 from replicator.config import Configuration
 from replicator.cycle import Cycle
 from replicator.errors import HubMigrated, HubUnavailable, LeaseLost, ReplicatorError
 from replicator.hub.lease import Lease, acquire, lead_on, leading
 from replicator.hub.made_from import made_from
 from replicator.mapping.compiled import Compiled
-from replicator.opening import leading as holding
 from replicator.operate.planning.rehearse import make_plan
 from replicator.operate.planning.saved_plans import save
 from replicator.solution import migrate as migrations

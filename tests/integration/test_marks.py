@@ -23,8 +23,8 @@ Rows = dict[tuple[str, int], set[tuple[int | None, str]]]
 
 def marked(filling: Filling) -> set[Mark]:
     """Read the window; the records it marked, by map. The marks are forgotten."""
-    mark_window(filling.connection, filling.compiled, filling.ids)
-    names = {number: name for name, number in filling.ids.items()}
+    mark_window(filling.hub)
+    names = {number: name for name, number in filling.hub.ids.items()}
     with filling.connection.begin():
         rows = filling.connection.execute(sa.text("select map_id, record_id from sync.delivery"))
         found = {(names[row.map_id], row.record_id) for row in rows}
@@ -148,10 +148,10 @@ def test_a_mark_under_way_is_counted(filled: Filling) -> None:
     for name in ("One", "Two"):
         with filled.connection.begin():
             filled.connection.execute(sa.text(f"update common.account set name = '{name}' where number = 'A-2'"))
-        mark_window(filled.connection, filled.compiled, filled.ids)
+        mark_window(filled.hub)
     with filled.connection.begin():
         query = sa.text("select marked, state::text from sync.delivery where map_id = :map")
-        values = {"map": filled.ids["account > ops.CustomersV3"]}
+        values = {"map": filled.hub.ids["account > ops.CustomersV3"]}
         assert filled.connection.execute(query, values).all() == [(2, "pending")]
 
 

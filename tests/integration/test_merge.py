@@ -46,8 +46,8 @@ def failed(filling: Filling) -> list[tuple[str, str, str]]:
 
 def merge(filling: Filling) -> MergeResult:
     """One window and one pass."""
-    mark_window(filling.connection, filling.compiled, filling.ids)
-    return Merges(filling.connection, filling.compiled, filling.ids).merge(again=False)
+    mark_window(filling.hub)
+    return Merges(filling.hub).merge(again=False)
 
 
 def test_a_row_that_common_refuses_is_rejected_alone(strict: Filling) -> None:
@@ -85,7 +85,7 @@ def test_a_rejected_record_is_tried_again_when_it_changes(strict: Filling) -> No
 def test_a_rejected_record_is_not_tried_again_by_itself(strict: Filling) -> None:
     run(strict, "update sales.accounts set name = 'Joke' where accountnumber = 'A-4'")
     merge(strict)
-    merges = Merges(strict.connection, strict.compiled, strict.ids)
+    merges = Merges(strict.hub)
     assert merges.merge(again=True) == MergeResult()
 
 
@@ -121,9 +121,9 @@ def test_a_parent_that_is_rejected_holds_back_its_children_alone(strict: Filling
 def test_a_merge_of_what_is_in_step_writes_nothing(filled: Filling) -> None:
     run(filled, "insert into sync.delivery (map_id, record_id) select m.id, a.id from sync.map m, sales.accounts a "
                 f"where m.name = '{ACCOUNTS}'")  # fmt: skip
-    merged = Merges(filled.connection, filled.compiled, filled.ids).merge(again=False)
+    merged = Merges(filled.hub).merge(again=False)
     assert (merged.created, merged.updated, merged.deleted, merged.settled) == (0, 0, 0, 10)
-    assert mark_window(filled.connection, filled.compiled, filled.ids) is None
+    assert mark_window(filled.hub) is None
 
 
 # Slices
@@ -151,7 +151,7 @@ def new_accounts(filling: Filling, number: int) -> None:
 def passes(filling: Filling, merges: Merges, most: int = 30) -> int:
     """How many passes it takes until nothing is left to do."""
     for number in range(1, most):
-        window = mark_window(filling.connection, filling.compiled, filling.ids)
+        window = mark_window(filling.hub)
         if not merges.merge(again=window is not None).goes_on and window is None:
             return number
     raise AssertionError("merging does not come to rest")
@@ -161,7 +161,7 @@ def passes(filling: Filling, merges: Merges, most: int = 30) -> int:
 @pytest.mark.parametrize("number", range(1, 6))
 def test_any_number_of_records_is_merged_slice_by_slice_to_its_end(filled: Filling, number: int) -> None:
     new_accounts(filled, number)
-    passes(filled, Merges(filled.connection, filled.compiled, filled.ids))
+    passes(filled, Merges(filled.hub))
     assert sum(name == "Slice" for name in names(filled).values()) == number
     assert count(filled, "sync.delivery d join sync.map m on m.id = d.map_id where m.direction = 'in'") == 0
 
@@ -169,8 +169,8 @@ def test_any_number_of_records_is_merged_slice_by_slice_to_its_end(filled: Filli
 @pytest.mark.usefixtures("small")
 def test_a_flow_that_is_paused_between_two_slices_is_left_alone(filled: Filling) -> None:
     new_accounts(filled, 5)
-    merges = Merges(filled.connection, filled.compiled, filled.ids)
-    mark_window(filled.connection, filled.compiled, filled.ids)
+    merges = Merges(filled.hub)
+    mark_window(filled.hub)
     assert merges.merge(again=True).left == 1
     run(filled, f"select sync.pause('{ACCOUNTS}')")
     passes(filled, merges)
@@ -187,7 +187,7 @@ def test_who_waits_for_a_record_of_an_earlier_slice_is_released_after_the_last(f
         "insert into sales.contacts (contactid, msdynce_contactnumber, msdynce_isactivecustomer, parentcustomerid, "
         "lastname, statecode) values (md5('waits')::uuid, 'W-1', false, md5('slice 1')::uuid, 'Waits', 0)",
     )
-    merges = Merges(filled.connection, filled.compiled, filled.ids)
+    merges = Merges(filled.hub)
     passes(filled, merges)
     assert count(filled, "common.contact where number = 'W-1'") == 0
     new_accounts(filled, 5)

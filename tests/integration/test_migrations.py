@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from replicator.core.flows import map_ids
+from replicator.core.handle import Handle
 from replicator.core.mark import mark_window
 from replicator.errors import HubMismatch, SchemaError
 from replicator.hub import embedded
@@ -113,7 +113,7 @@ def test_migrating_again_changes_nothing_a_user_wrote(filled: Filling) -> None:
     before = [rows(target, query) for query in [*queries, "select count(*) from log.change"]]
     migrate(target)
     assert [rows(target, query) for query in [*queries, "select count(*) from log.change"]] == before
-    assert mark_window(filled.connection, filled.compiled, filled.ids) is None
+    assert mark_window(filled.hub) is None
 
 
 def test_models_and_database_are_the_same(target: MigrationTarget) -> None:
@@ -415,8 +415,7 @@ def test_a_hub_works_on_postgresql_15(fifteen_url: str, compiled: Compiled) -> N
         Filling(connection, compiled, Size()).fill()
         with connection.begin():
             connection.execute(sa.text("update common.product set maintained = false"))
-            ids = map_ids(connection, compiled)
-        assert mark_window(connection, compiled, ids) is not None
+        assert mark_window(Handle.on(connection, compiled)) is not None
     flows = {flow.name for flow in compiled.maps if flow.root is None}
     assert set(rows(target, "select flow from sync.status")) == flows
     engine.dispose()

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 
 from replicator.core import claim as claims
 from replicator.core.diff import diff, linking
-from replicator.core.flows import map_ids
+from replicator.core.handle import flow_ids
 from replicator.hub import changefeed
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap, compile_folder
@@ -100,7 +100,7 @@ def claim_few(connection: sa.Connection, root: CompiledMap, ids: Mapping[str, in
 @pytest.mark.parametrize("name", MAPS)
 def test_the_diff_reads_only_what_was_claimed(few: sa.Connection, compiled: Compiled, name: str) -> None:
     flow = compiled.map(name)
-    ids = map_ids(few, compiled)
+    ids = flow_ids(few, compiled)
     claimed = claim_few(few, compiled.marked(flow), ids)
     plan = explain(few, diff(flow.view, ids[name], claimed, by_root=flow.root is not None))
     assert scans(few, plan) == []
@@ -109,7 +109,7 @@ def test_the_diff_reads_only_what_was_claimed(few: sa.Connection, compiled: Comp
 @pytest.mark.parametrize("name", MAPS)
 def test_linking_reads_only_what_was_claimed(few: sa.Connection, compiled: Compiled, name: str) -> None:
     flow = compiled.map(name)
-    claimed = claim_few(few, compiled.marked(flow), map_ids(few, compiled))
+    claimed = claim_few(few, compiled.marked(flow), flow_ids(few, compiled))
     plan = explain(few, linking(flow.view, claimed, by_root=flow.root is not None))
     assert scans(few, plan) == []
 

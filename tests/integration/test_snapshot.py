@@ -8,13 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from replicator.config import Budget
 from replicator.connectors.protocol import Connector, Key, Page, Row
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, TokenExpired
 from replicator.inbound.delete_budget import over_budget
-from replicator.inbound.snapshot import SnapshotResult, Snapshots
+from replicator.inbound.load import SnapshotResult
+from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.language import EntitySetSpec
 from tests.fixtures.world import Systems
 
@@ -53,7 +55,7 @@ class Reads:
 
     def take(self, system: str, name: str, *, whole: bool = False) -> SnapshotResult:
         compiled = self.world.compiled
-        snapshots = Snapshots(self.systems.connection, compiled.tables, self.between[system])
+        snapshots = Snapshots(self.systems.cycle.hub, self.between[system])
         budget = self.world.configuration.delete_budget(system, name)
         return snapshots.take(compiled.schema.entity_sets[system, name], budget, whole=whole)
 
@@ -92,6 +94,19 @@ def test_the_first_read_is_whole_and_the_next_only_what_changed(reads: Reads) ->
     changed = reads.take("sales", "accounts")
     assert (changed.kind, changed.rows, changed.inserted, changed.updated) == ("changed", 2, 1, 1)
     assert [row["name"] for row in reads.systems.rows(ACCOUNTS)] == ["Account A-1", "New", "Account A-3", "Account A-4"]
+
+
+def test_a_read_that_brings_nothing_is_one_transaction_and_all_of_a_poll_are_noted_in_one(systems: Systems) -> None:
+    systems.reference_data()
+    systems.once()
+    sets = systems.cycle.world.compiled.schema.sets_of("sales")
+    begun: list[object] = []
+    sa.event.listen(systems.connection, "begin", begun.append)
+    assert systems.cycle.read(["sales"]) is False
+    assert len(begun) == len(sets) + 1
+    noted = systems.rows("select read_at from sync.entity_set where system = 'sales'")
+    assert len({row["read_at"] for row in noted}) == 1
+    assert len(noted) == len(sets)
 
 
 def test_a_whole_read_of_the_same_changes_nothing(reads: Reads) -> None:

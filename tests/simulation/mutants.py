@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from replicator.connectors.odata import connector
 from replicator.connectors.protocol import Applied, Outcome, Unit, Unknown
 from replicator.core import diff, mark
+from replicator.core.handle import Handle
 from replicator.core.mirror import remove
 from replicator.hub import changefeed
 from replicator.hub.lease import Lease
-from replicator.inbound import merge, snapshot
+from replicator.inbound import load, merge, pages, proposed_deletes
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
 from replicator.outbound import acknowledge, decide, deliver, send
@@ -56,17 +57,14 @@ def cursor_before_the_marks(patching: pytest.MonkeyPatch) -> None:
     """The cursor moves in a transaction of its own, before the marks are made."""
     _sql(patching, changefeed, "window", "on commit drop", "")
 
-    def moved_first(
-        connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], open_next: changefeed.OpenWindow
-    ) -> mark.Marked | None:
-        with connection.begin():
-            window = open_next(connection, mark.CONSUMER)
+    def moved_first(hub: Handle, open_next: changefeed.OpenWindow) -> mark.Marked | None:
+        with hub.connection.begin():
+            window = open_next(hub.connection, mark.CONSUMER)
         if window is None:
             return None
-        with connection.begin():
-            everything = window.everything
-            made = mark.mark_all(connection, compiled, ids) if everything else _mark(connection, compiled, ids, window)
-            connection.execute(sa.text("drop table if exists changed"))
+        with hub.connection.begin():
+            made = mark.mark_all(hub) if window.everything else _mark(hub, window)
+            hub.execute(sa.text("drop table if exists changed"))
         return mark.Marked(sum(window.changes.values()), sum(window.records.values()), made)
 
     _mark = mark._mark
@@ -77,10 +75,10 @@ def cursor_before_the_marks(patching: pytest.MonkeyPatch) -> None:
 def only_own_changes_mark(patching: pytest.MonkeyPatch) -> None:
     """A change marks its own record, and nobody who reads through it."""
 
-    def own(connection: sa.Connection, compiled: Compiled, ids: Mapping[str, int], window: changefeed.Window) -> int:
+    def own(hub: Handle, window: changefeed.Window) -> int:
         return sum(
-            mark.mark(connection, ids[compiled.marked(flow).name], flow.markings[0].records)
-            for flow in compiled.maps
+            mark.mark(hub.connection, hub.marked_id(flow), flow.markings[0].records)
+            for flow in hub.compiled.maps
             if flow.markings[0].table.fullname in window.changes
         )
 
@@ -224,52 +222,51 @@ def lines_trade_places_without_leaving(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def deleted_entries_are_skipped(patching: pytest.MonkeyPatch) -> None:
     """The deletes in a delta are not read."""
-    add = snapshot._Reading.add
-    patching.setattr(snapshot._Reading, "add", lambda self, page: add(self, replace(page, deleted=())))
+    add = pages.Pages.add
+    patching.setattr(pages.Pages, "add", lambda self, page: add(self, replace(page, deleted=())))
 
 
 @mutant
 def a_delta_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
     """What a read of changes does not show is taken for deleted, and not looked up."""
-    absent = snapshot._Loading._absent
+    absent = load.Loading._absent
 
     def whichever(self: Any, read: Any) -> list[int]:
         kind, self.kind = self.kind, "whole"
-        found = absent(self, read)
+        found: list[int] = absent(self, read)
         self.kind = kind
         return found
 
-    patching.setattr(snapshot._Loading, "_absent", whichever)
-    patching.setattr(snapshot.Snapshots, "_confirm", _without_a_look)
+    patching.setattr(load.Loading, "_absent", whichever)
+    patching.setattr(proposed_deletes.ProposedDeletes, "confirm", _without_a_look)
 
 
 @mutant
 def deletes_know_no_budget(patching: pytest.MonkeyPatch) -> None:
     """However many records are gone, nobody is asked."""
-    patching.setattr(snapshot, "over_budget", lambda *asked: None)
+    patching.setattr(proposed_deletes, "over_budget", lambda *asked: None)
 
 
-def _without_a_look(self: Any, entity_set: Any, mirror: sa.Table, taken: Any) -> Any:
-    names = {"system": entity_set.system, "entity_set": entity_set.name}
-    with self.connection.begin():
-        decided = {row.record_id: row.id for row in self.connection.execute(snapshot._sql["decided"], names)}
-        remove(self.connection, mirror, list(decided))
+def _without_a_look(self: Any, connector: Any) -> int:
+    with self.hub.connection.begin():
+        decided = {row.record_id: row.id for row in self.hub.execute(proposed_deletes._sql["decided"], self.names)}
+        remove(self.hub.connection, self.mirror, list(decided))
         self._settle(list(decided.values()), "done", None)
-    return taken
+    return 0
 
 
 @mutant
 def the_token_moves_first(patching: pytest.MonkeyPatch) -> None:
     """How far a system was read is kept before what was read."""
-    load = snapshot._Loading.load
+    load_first = load.Loading.load
 
     def early(self: Any, read: Any, *rest: Any) -> Any:
         position = {"token": read.token, "whole": self.kind == "whole"}
-        self.connection.execute(snapshot._sql["keep_position"], self.names | position)
-        self.connection.connection.driver_connection.commit()
-        return load(self, read, *rest)
+        self.hub.execute(load._sql["keep_position"], self.names | position)
+        self.hub.connection.connection.driver_connection.commit()
+        return load_first(self, read, *rest)
 
-    patching.setattr(snapshot._Loading, "load", early)
+    patching.setattr(load.Loading, "load", early)
 
 
 # merging
@@ -291,8 +288,8 @@ def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:
     """A write that was not shown back counts as done, and is not looked up."""
 
     def forget(self: Any, unconfirmed: Mapping[int, Any]) -> None:
-        values = {"map_id": self.ids[self.flow.name], "ids": list(unconfirmed), "incomplete": []}
-        self.connection.execute(acknowledge._sql["applied"], values)
+        values = {"map_id": self.hub.id_of(self.flow), "ids": list(unconfirmed), "incomplete": []}
+        self.hub.execute(acknowledge._sql["applied"], values)
 
     patching.setattr(acknowledge.Acknowledgement, "_read_back", forget)
 

@@ -16,12 +16,13 @@ from replicator.config import Configuration
 from replicator.connectors import connect as connect_system
 from replicator.connectors.kinds import settings_of
 from replicator.connectors.protocol import Connector
-from replicator.cycle import Cycle, World
+from replicator.cycle import Cycle
 from replicator.errors import LeaseLost, ReplicatorError
 from replicator.hub.connection import connect
 from replicator.hub.lease import Lease, acquire
 from replicator.mapping.compiled import Compiled
 from replicator.sandbox.system import Options, Sandbox
+from replicator.world import World
 from tests.fixtures.transitions import watch_transitions
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
 from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, NeverQuietError, Weather, make_moody

@@ -21,7 +21,7 @@ from replicator.cli.output import answer, say
 from replicator.cli.progress import TerminalWatcher
 from replicator.config import NotifySettings, load
 from replicator.errors import ConfigurationError, SystemUnavailable
-from replicator.opening import log_as_json
+from replicator.log_lines import log_as_json
 from replicator.operate.notify import messages
 from replicator.text import visible
 

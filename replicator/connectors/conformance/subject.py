@@ -50,6 +50,10 @@ class Subject(ABC):
         """The create of the nth record of ``part``, which points at the given record of ``main``."""
         raise NotImplementedError(f"{type(self).__name__} has a part, and does not say how one is created")
 
+    def changed_elsewhere(self) -> None:
+        """Another program changes something in the system, if it pushes: asked only then."""
+        raise NotImplementedError(f"{type(self).__name__} pushes, and does not say how somebody else changes something")
+
     def lost_answer(self) -> AbstractContextManager[None] | None:
         """While it is open the system does what it is asked, and no answer comes. None: that cannot happen here."""
         return None

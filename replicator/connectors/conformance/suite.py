@@ -305,6 +305,15 @@ def test_a_system_out_of_reach_postpones(subject: Subject) -> None:
     assert subject.stored() == 0
 
 
+def test_a_system_that_pushes_says_that_something_changed(subject: Subject) -> None:
+    _needs(subject.connector.capabilities.pushes or None, "pushes")
+    while subject.connector.wait_for_change(0.1):
+        pass
+    subject.changed_elsewhere()
+    assert subject.connector.wait_for_change(60)
+    assert not subject.connector.wait_for_change(0)
+
+
 def test_a_unit_has_a_size(subject: Subject) -> None:
     unit = (subject.create(1), subject.create(2))
     assert 0 < subject.connector.size(unit[:1]) <= subject.connector.size(unit)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Applied, Connector, Image, Key, Outcome, Reference, Row, Unit, Write, named
 from replicator.connectors.wrapped import Wrapped
-from replicator.cycle import Cycle, Watcher, World
+from replicator.cycle import Cycle
 from replicator.errors import ReplicatorError, Transient
 from replicator.hub.made_from import check_made_from
 from replicator.hub.rehearsal import OwnWindow, rehearsal
@@ -23,6 +23,8 @@ from replicator.hub.statements import statements
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.planned_writes import PlannedWrite, describe
 from replicator.outbound.decide import Delivery, Planned
+from replicator.watcher import Watcher
+from replicator.world import World
 
 _sql = statements(__name__)
 

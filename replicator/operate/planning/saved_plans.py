@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Applied, Connector, Outcome, Unit
 from replicator.connectors.wrapped import Wrapped
-from replicator.cycle import Cycle, World
+from replicator.cycle import Cycle
 from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub.lease import leading
 from replicator.hub.made_from import holding_off
@@ -24,6 +24,7 @@ from replicator.operate.planning.planned_writes import ASSIGNED, PlannedWrite, d
 from replicator.operate.planning.rehearse import Hearing, Plan
 from replicator.outbound.acknowledge import worst_of
 from replicator.outbound.decide import Delivery
+from replicator.world import World
 
 _sql = statements(__name__)
 SENT = "sent"

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 import httpx2
 
 from replicator.config import Budget, Configuration
+from replicator.configuration_check import check_systems
 from replicator.connectors import connect
 from replicator.hub.connection import DAEMON
 from replicator.mapping.compiled import Compiled
-from replicator.opening import check_systems, hub_of
+from replicator.opening import hub_of
 from replicator.operate.preflight import data_check, hub_check, system_check
 from replicator.operate.preflight.findings import Report
 from replicator.solution.migrate import MigrationTarget

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from replicator.core.claim import Shown, State
+from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE
 
 _STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked"}
@@ -15,7 +15,7 @@ INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"
 """Codes of what the hub itself found out."""
 
 
-def shown(row: Any, key: Sequence[str] = ()) -> Shown | None:
+def shown(row: DesiredRow, key: Sequence[str] = ()) -> Shown | None:
     """How a record is shown whose action is no write; None when it is in step. ``key``: the target's business key."""
     fields = ", ".join(key) or None
     if row.action == "invalid":

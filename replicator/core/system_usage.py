@@ -6,13 +6,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.connectors.protocol import Usage
-from replicator.hub.lease import leading
-from replicator.hub.sync_tables_for_people import system
+from replicator.hub.operating_tables import system
 
 
 def note_usage(connection: sa.Connection, name: str, usage: Usage) -> None:
-    """Note it, in a transaction of its own."""
+    """Note it, in the transaction that is open."""
     row = {**vars(usage), "at": sa.func.sync.now()}
     statement = insert(system).values(name=name, **row)
-    with leading(connection):
-        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))

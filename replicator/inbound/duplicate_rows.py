@@ -12,7 +12,7 @@ from replicator.mapping.key_comparison import key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
 
 
-def duplicate_keys(
+def duplicate_rows(
     connection: sa.Connection, entity_set: EntitySet, stage: sa.TableClause, mirror: sa.Table
 ) -> dict[str, Bad]:
     """The staged records to be quarantined, by their place in the stage; each says which records bear the key.

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from replicator.connectors.protocol import Connector, FieldProblem, Image, Key
 from replicator.core.crosswalk import Pair, link, part_from_others
 from replicator.core.fetch import Found, fetch_each
+from replicator.core.handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine
@@ -29,14 +30,13 @@ from replicator.errors import (
     Throttled,
     Transient,
 )
-from replicator.hub.lease import leading
-from replicator.hub.statements import statements
-from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.hub.sql import statements
+from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.language import EntitySetSpec
 from replicator.mapping.literals import from_text
 from replicator.mapping.schema import EntitySet
 
-_sql = statements(__name__, "claim")
+_sql = statements(__name__)
 _outcomes = statements(__name__, "acknowledge")
 _BATCH = 200
 Pause = Callable[[int], float]
@@ -85,21 +85,19 @@ class Looked:
         return (each for some in self.asked.values() for each in some if each.delivery == delivery)
 
 
-class LookUp:
+class UnknownOutcomes:
     """Brings mirrors up to what the system holds, for single records."""
 
     def __init__(
         self,
-        connection: sa.Connection,
-        compiled: Compiled,
-        ids: Mapping[str, int],
+        hub: Handle,
         connector: Connector,
         pause: Pause,
     ) -> None:
-        self.connection, self.compiled, self.ids, self.connector = connection, compiled, ids, connector
+        self.hub, self.connector = hub, connector
         self.pause = pause
 
-    def look_up(self, flow: CompiledMap) -> int:
+    def resolve(self, flow: CompiledMap) -> int:
         """Look up the records of a map whose outcome is unknown, and make them pending again; how many there were.
 
         Raises what concerns the system as a whole, after the records were given a pause.
@@ -113,13 +111,13 @@ class LookUp:
         return count
 
     def _claim(self, flow: CompiledMap) -> Looked:
-        with leading(self.connection):
-            values = {"map_id": self.ids[flow.name], "limit": _BATCH}
-            rows = self.connection.execute(_sql["unknown"], values).all()
+        with self.hub.leading():
+            values = {"map_id": self.hub.id_of(flow), "limit": _BATCH}
+            rows = self.hub.execute(_sql["unknown"], values).all()
             looked = Looked({row.record_id: row.attempts for row in rows})
             for row in rows:
                 for each in row.identity or ():
-                    entity_set = self.compiled.map(each["map"]).mapping.entity_set
+                    entity_set = self.hub.compiled.map(each["map"]).mapping.entity_set
                     looked.asked[each["map"]].append(Resolved(row.record_id, each, typed_key(entity_set, each["key"])))
             for name, some in looked.asked.items():
                 for each, before in zip(some, self._known(name, some), strict=True):
@@ -127,15 +125,15 @@ class LookUp:
         return looked
 
     def _known(self, name: str, some: Sequence[Resolved]) -> list[Known | None]:
-        mapping = self.compiled.map(name).mapping
-        mirror = self.compiled.tables.mirror(mapping.entity_set)
-        return known(self.connection, mirror, mapping.entity_set, [each.key for each in some])
+        mapping = self.hub.compiled.map(name).mapping
+        mirror = self.hub.compiled.tables.mirror(mapping.entity_set)
+        return known(self.hub.connection, mirror, mapping.entity_set, [each.key for each in some])
 
     def _look_up(self, flow: CompiledMap, looked: Looked) -> int:
         of_the_system: ReplicatorError | None = None
         try:
             for name, some in looked.asked.items():
-                spec = self.compiled.map(name).mapping.entity_set.spec
+                spec = self.hub.compiled.map(name).mapping.entity_set.spec
                 by_key = [each for each in some if None not in each.key]
                 answers = fetch_each(self.connector, spec, [each.key for each in by_key])
                 for each, answer in zip(by_key, answers, strict=True):
@@ -146,8 +144,8 @@ class LookUp:
         except (Transient, CredentialsRefused) as problem:
             looked.troubles |= {record: self._later(looked, record, problem) for record in looked.attempts}
             of_the_system = problem if isinstance(problem, OF_THE_SYSTEM) else None
-        with leading(self.connection):
-            set_origin(self.connection, f"deliver:{self.connector.name}")
+        with self.hub.leading():
+            set_origin(self.hub.connection, f"deliver:{self.connector.name}")
             if not looked.troubles:
                 self._take_in(looked)
             self._tell(flow, looked)
@@ -174,16 +172,16 @@ class LookUp:
                 "pause": asked or self.pause(looked.attempts[record])}  # fmt: skip
 
     def _tell(self, flow: CompiledMap, looked: Looked) -> None:
-        values: dict[str, object] = {"map_id": self.ids[flow.name]}
+        values: dict[str, object] = {"map_id": self.hub.id_of(flow)}
         if looked.troubles:
             told = simplejson.dumps(list(looked.troubles.values()))
-            self.connection.execute(_outcomes["not_applied"], values | {"outcomes": told})
+            self.hub.execute(_outcomes["not_applied"], values | {"outcomes": told})
         done = [record for record in looked.attempts if record not in looked.troubles]
-        self.connection.execute(_sql["looked_up"], values | {"ids": done})
+        self.hub.execute(_sql["looked_up"], values | {"ids": done})
 
     def _take_in(self, looked: Looked) -> None:
         """Everything that was found goes into the mirrors; what that means for pairs is asked unit by unit."""
-        take_turns(self.connection, {self._mirror(name) for name in looked.asked})
+        take_turns(self.hub.connection, {self._mirror(name) for name in looked.asked})
         for name, some in looked.asked.items():
             self._sort_out(name, some, looked)
         for name, some in looked.asked.items():
@@ -191,21 +189,21 @@ class LookUp:
             self._store(name, [each for each in some if each.image is not None])
         whole = {record for record in looked.attempts if _was_done(list(looked.of(record)))}
         for name, some in looked.asked.items():
-            flow = self.compiled.map(name)
+            flow = self.hub.compiled.map(name)
             created = [each for each in some if each.operation == "create" and each.mirror_id is not None]
-            part_from_others(self.connection, flow, [each.pair for each in created if each.delivery in whole])
-            link(self.connection, self.compiled, self.ids, flow, [each.pair for each in created])
+            part_from_others(self.hub.connection, flow, [each.pair for each in created if each.delivery in whole])
+            link(self.hub, flow, [each.pair for each in created])
             for certain in (True, False):
                 agreed = [
                     (each.identity["record_id"], each.identity.get("agreed", {}))
                     for each in some
                     if each.mirror_id is not None and each.identity.get("applied", False) == certain
                 ]
-                agree(self.connection, flow.view, agreed, certain=certain)
+                agree(self.hub.connection, flow.view, agreed, certain=certain)
 
     def _sort_out(self, name: str, some: Sequence[Resolved], looked: Looked) -> None:
         """Decode what was found; note what was refused, cannot be read, or is older than what a read has shown."""
-        entity_set = self.compiled.map(name).mapping.entity_set
+        entity_set = self.hub.compiled.map(name).mapping.entity_set
         decode = self.connector.decoder(entity_set.spec)
         bad: list[Bad] = []
         for each, now in zip(some, self._known(name, some), strict=True):
@@ -225,21 +223,21 @@ class LookUp:
                     continue
                 each.image = dict(zip(entity_set.spec.fields, values, strict=True))
                 each.etag = None if etag is None else str(etag)
-        Quarantine(self.connection, entity_set, self.connector, self.compiled, self.ids).put(bad)
+        Quarantine(self.hub, entity_set, self.connector).put(bad)
 
     def _store(self, name: str, there: Sequence[Resolved]) -> None:
-        entity_set = self.compiled.map(name).mapping.entity_set
+        entity_set = self.hub.compiled.map(name).mapping.entity_set
         seen: list[Seen] = [(each.image, each.etag) for each in there if each.image is not None]
-        ids = store(self.connection, self._mirror(name), entity_set, seen)
+        ids = store(self.hub.connection, self._mirror(name), entity_set, seen)
         for each, mirror_id in zip(there, ids, strict=True):
             each.mirror_id = mirror_id
 
     def _remove(self, name: str, some: Sequence[Resolved]) -> None:
         gone = [each.before.id for each in some if each.before and each.gone]
-        remove(self.connection, self._mirror(name), gone)
+        remove(self.hub.connection, self._mirror(name), gone)
 
     def _mirror(self, name: str) -> sa.Table:
-        return self.compiled.map(name).view.target
+        return self.hub.compiled.map(name).view.target
 
 
 def _was_done(unit: Sequence[Resolved]) -> bool:

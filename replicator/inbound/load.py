@@ -1,0 +1,170 @@
+"""Load: from the stage into the mirror, in one transaction.
+
+Absence counts only in a whole read that came to its end, and only as a proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from replicator.config import Budget
+from replicator.core.handle import Handle
+from replicator.core.mirror import known, set_origin, take_turns
+from replicator.core.quarantine import KEY_SEPARATOR, Quarantine
+from replicator.hub.replication_tables import snapshot
+from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
+from replicator.inbound import stage
+from replicator.inbound.duplicate_rows import duplicate_rows
+from replicator.inbound.pages import Pages
+from replicator.inbound.proposed_deletes import ProposedDeletes
+from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.tables import ETAG, fold, key_expressions, mirror_key
+
+_sql = statements(__name__)
+Kind = Literal["whole", "changed"]
+
+
+@dataclass(frozen=True)
+class SnapshotResult:
+    """What a snapshot found. Counts of records."""
+
+    kind: Literal["whole", "changed"]
+    rows: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    held: int = 0
+    quarantined: int = 0
+
+    @property
+    def anything(self) -> bool:
+        """Whether the mirror, or what is shown of it, changed."""
+        return bool(self.inserted or self.updated or self.deleted or self.held or self.quarantined)
+
+
+class Loading:
+    """One read of an entity set on its way into the mirror."""
+
+    def __init__(self, hub: Handle, entity_set: EntitySet, kind: Kind, moment: str, quarantine: Quarantine) -> None:
+        self.hub, self.entity_set, self.kind, self.moment, self.quarantine = hub, entity_set, kind, moment, quarantine
+        self.mirror = hub.compiled.tables.mirror(entity_set)
+        self.stage = stage.stage_table(self.mirror)
+        self.names = {"system": entity_set.system, "entity_set": entity_set.name}
+        self.proposed = ProposedDeletes(hub, entity_set)
+        self.touched: list[int] = []
+
+    def keep_position(self, token: str | None) -> None:
+        """How far the set has been read."""
+        position = {"token": token, "whole": self.kind == "whole"}
+        self.hub.execute(_sql["keep_position"], self.names | position)
+
+    def load(self, read: Pages, budget: Budget, started: Any, before: str | None) -> SnapshotResult:
+        """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
+        taken = self._load(read, budget)
+        self.keep_position(before if self.touched else read.token)
+        self.quarantine.forget(started, None if self.kind == "whole" else self._read_keys(read))
+        if read.rows >= MANY:
+            stage.drop_stage(self.hub.connection, self.mirror)
+        if taken.anything:
+            self._note(taken, started)
+        return taken
+
+    def _load(self, read: Pages, budget: Budget) -> SnapshotResult:
+        take_turns(self.hub.connection, [self.mirror])
+        set_origin(self.hub.connection, f"snapshot:{self.entity_set.system}")
+        if self.kind == "whole" and read.rows >= MANY:
+            prefer_whole_joins(self.hub.connection)
+        read.stage()
+        stage.analyze_stage(self.hub.connection, self.entity_set, self.mirror)
+        same_keys = self._keep_one_per_key()
+        self.touched = list(
+            self.hub.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()
+        )
+        self._leave_out_touched()
+        updated = self.hub.execute(self._update()).rowcount if read.rows else 0
+        inserted = self.hub.execute(self._insert()).rowcount if read.rows else 0
+        shown = sa.exists().where(self._same(self.mirror, self.stage))
+        self.proposed.withdraw(shown)
+        analyze(self.hub.connection, inserted, self.mirror)
+        held, proposed = self.proposed.propose(self._absent(read), read.rows, self.kind, budget)
+        return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.quarantined + same_keys)
+
+    def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
+        keys = mirror_key(self.entity_set)
+        pairs = zip(key_expressions(left, keys), key_expressions(right, keys), strict=True)
+        return sa.and_(*(one == other for one, other in pairs))
+
+    def _keep_one_per_key(self) -> int:
+        """One row for each key; how many records were quarantined, because others have their key in another writing."""
+        keys = key_expressions(self.stage, mirror_key(self.entity_set))
+        repeated = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
+        if self.hub.execute(repeated).first() is None:
+            return 0
+        other = self.stage.alias("other")
+        written = sa.and_(*(other.c[name] == self.stage.c[name] for name in mirror_key(self.entity_set)))
+        # A record read twice (a page moved under the read): the later image counts.
+        later = sa.exists().where(self._same(other, self.stage), written, other.c.ctid > self.stage.c.ctid)
+        self.hub.execute(sa.delete(self.stage).where(later))
+        duplicates = duplicate_rows(self.hub.connection, self.entity_set, self.stage, self.mirror)
+        self.hub.execute(sa.delete(self.stage).where(sa.cast(self.stage.c.ctid, sa.Text).in_(list(duplicates))))
+        self.quarantine.put(list(duplicates.values()))
+        return len(duplicates)
+
+    def _leave_out_touched(self) -> None:
+        if self.touched:
+            ours = self.mirror.alias("ours")
+            match = sa.exists().where(ours.c.id.in_(self.touched), self._same(ours, self.stage))
+            self.hub.execute(sa.delete(self.stage).where(match))
+
+    def _columns(self) -> list[str]:
+        return [*(column_name(name) for name in self.entity_set.spec.fields), ETAG]
+
+    def _update(self) -> sa.Update:
+        """Rows whose image or version changed."""
+        columns = self._columns()
+        differs = sa.or_(*(self.mirror.c[name].is_distinct_from(self.stage.c[name]) for name in columns))
+        values = {name: self.stage.c[name] for name in columns}
+        return sa.update(self.mirror).values(values).where(self._same(self.mirror, self.stage), differs)
+
+    def _insert(self) -> sa.Insert:
+        columns = self._columns()
+        known = sa.exists().where(self._same(self.mirror, self.stage))
+        return sa.insert(self.mirror).from_select(
+            columns, sa.select(*(self.stage.c[name] for name in columns)).where(sa.not_(known))
+        )
+
+    def _absent(self, read: Pages) -> list[int]:
+        """Mirror rows that the system does not show any more."""
+        if self.kind == "changed":
+            gone = known(self.hub.connection, self.mirror, self.entity_set, read.deleted)
+            found: Iterable[int] = dict.fromkeys(row.id for row in gone if row is not None)
+        else:
+            count = self.hub.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
+            staged = self.hub.execute(sa.select(sa.func.count()).select_from(self.stage)).scalar_one()
+            if count == staged:
+                return []
+            shown = sa.exists().where(self._same(self.mirror, self.stage))
+            unread = sa.not_(self._quarantined(read.bad_keys))
+            found = self.hub.execute(sa.select(self.mirror.c.id).where(sa.not_(shown), unread)).scalars()
+        return [record for record in found if record not in set(self.touched)]
+
+    def _quarantined(self, bad_keys: list[str]) -> sa.ColumnElement[bool]:
+        """Rows that were shown but could not be taken in: they are there, whatever is wrong with them."""
+        texts = sa.func.unnest(sa.literal(bad_keys, sa.ARRAY(sa.Text))).column_valued("bad_key")
+        keys = [sa.cast(self.mirror.c[name], sa.Text) for name in mirror_key(self.entity_set)]
+        joined = sa.func.concat_ws(KEY_SEPARATOR, *keys, type_=sa.Text)
+        return sa.exists().where(fold(sa.type_coerce(texts, sa.Text)) == fold(joined)) if bad_keys else sa.false()
+
+    def _read_keys(self, read: Pages) -> list[str]:
+        """The keys of all that a read of changes told of: taken in, quarantined, or deleted."""
+        keys = [sa.cast(self.stage.c[name], sa.Text) for name in mirror_key(self.entity_set)]
+        good = self.hub.execute(sa.select(sa.func.concat_ws(KEY_SEPARATOR, *keys))).scalars()
+        return [*good, *read.bad_keys, *(KEY_SEPARATOR.join(map(str, key)) for key in read.deleted)]
+
+    def _note(self, taken: SnapshotResult, started: Any) -> None:
+        values = {**vars(taken), **self.names, "started_at": started, "finished_at": sa.func.sync.now()}
+        self.hub.execute(snapshot.insert().values(values))

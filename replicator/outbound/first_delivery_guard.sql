@@ -1,0 +1,10 @@
+-- name: unopened
+-- A map whose first delivery has not been let through, unless it is only observed, and how many of its updates are held
+-- already. Nobody approves it meanwhile.
+select m.opened_at is null and m.mode <> 'observe' as closed,
+       (select count(*) from sync.delivery d where d.map_id = m.id and d.state = 'held') as held
+from sync.map m where m.id = :map_id for no key update;
+
+-- name: open
+-- The first delivery is within the budget: from here on updates go out as they come.
+update sync.map set opened_at = sync.now() where id = :map_id;
