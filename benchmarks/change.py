@@ -16,7 +16,7 @@ from benchmarks.systems import Source, Target
 from replicator.config import Budget, Configuration
 from replicator.connectors.protocol import Connector
 from replicator.cycle import Cycle
-from replicator.hub.replication_tables import consumer, delivery, entity_set, map_
+from replicator.hub.sync_tables import consumer, delivery, entity_set, map_
 from replicator.mapping.compiled import Compiled
 from replicator.world import World
 

@@ -19,8 +19,8 @@ from replicator.hub.connection import DAEMON
 from replicator.hub.server import open_engine
 from replicator.hub.session import CONSOLE, check_product, driver
 from replicator.log_lines import log_as_json
-from replicator.opening import schema_of
 from replicator.signals import stop_on_signals
+from replicator.startup import schema_of
 
 
 @click.command()

@@ -30,12 +30,12 @@ from replicator.config import Configuration, load
 from replicator.daemon import Daemon
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub import embedded
-from replicator.opening import hub_of, open_world
 from replicator.operate import views
 from replicator.sandbox.host import Host
 from replicator.sandbox.sample import generate
 from replicator.solution import shipped
 from replicator.solution.migrate import migrate
+from replicator.startup import hub_of, open_world
 
 _PATIENCE = 120.0
 _HELD = """

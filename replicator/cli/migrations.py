@@ -10,9 +10,9 @@ from replicator.cli.options import config_option, json_option
 from replicator.cli.output import answer, say
 from replicator.config import load
 from replicator.hub.connection import shown_url
-from replicator.opening import hub_of
 from replicator.solution import shipped
 from replicator.solution.migrate import OWNER, migrate, owner_of
+from replicator.startup import hub_of
 
 
 @click.command()

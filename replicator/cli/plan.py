@@ -23,11 +23,12 @@ from replicator.inbound.load import SnapshotResult
 from replicator.inbound.merge import MergeResult
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.schema import EntitySet
-from replicator.opening import open_world
 from replicator.operate.planning.planned_writes import PlannedWrite
 from replicator.operate.planning.rehearse import Plan, Standing, make_plan
 from replicator.operate.planning.saved_plans import save, shown
 from replicator.outbound.acknowledge import Acknowledged
+from replicator.startup import open_world
+from replicator.text import many
 from replicator.world import World
 
 _SECONDS_BESIDE = 60
@@ -181,24 +182,3 @@ def _standing(standing: Standing) -> str:
     words = {"blocked": "waits for "}.get(standing.state, "") + standing.reason
     parts = [f"stays {standing.state.replace('_', ' ')}: {standing.flow}: {count}", words, f"({some}{more})"]
     return "  ".join(part for part in parts if part and part != "()")
-
-
-def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool]) -> None:
-    """Run a saved plan and end the process: 0 when all of it was sent, 3 when something was refused."""
-    watcher = TerminalWatcher(Console())
-    with (
-        open_world(load(config_path), watcher) as world,
-        world.engine.connect() as connection,
-        command_lead(connection, world.configuration, world.made_from) as lead,
-        watcher.progress(),
-    ):
-        ran = run_plan(replace(world, lease=lead.lease, stopping=stopping), connection, number)
-    for line in _refusals(ran):
-        say(line)
-    say(f"plan {number}: {len(ran.writes) - len(ran.refused)} of {_count(len(ran.writes), 'write')} sent")
-    sys.exit(4 if watcher.transient else 3 if ran.refused or watcher.terminal else 0)
-
-
-def _refusals(ran: Ran) -> Iterable[str]:
-    for write, outcome in ran.refused:
-        yield f"refused  {write.operation} {_named(write)} in {write.system}: {outcome}"

@@ -9,7 +9,7 @@ from threading import Lock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from replicator.cli.terminal import print_line
+from replicator.cli.output import print_line
 from replicator.errors import ReplicatorError, Transient
 from replicator.inbound.load import SnapshotResult
 from replicator.inbound.merge import MergeResult

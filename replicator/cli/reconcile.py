@@ -16,8 +16,8 @@ from replicator.cli.output import say_json
 from replicator.cli.progress import TerminalWatcher
 from replicator.command_lead import command_lead
 from replicator.config import load
-from replicator.opening import open_world
 from replicator.operate.reconciliation import ReconcileResult, Reconciliation, concerned
+from replicator.startup import open_world
 from replicator.text import many
 
 _FIELDS_MAX = 12

@@ -25,10 +25,10 @@ from replicator.daemon import Daemon, why_unclean
 from replicator.hub.connection import DAEMON
 from replicator.hub.session import CONSOLE, METRICS
 from replicator.log_lines import LogWatcher, log_as_json
-from replicator.opening import engine_of, open_world
 from replicator.operate import views
 from replicator.operate.metrics import serve
 from replicator.signals import stop_on_signals
+from replicator.startup import engine_of, open_world
 from replicator.world import World
 
 

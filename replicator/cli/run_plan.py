@@ -12,9 +12,10 @@ from rich.console import Console
 from replicator.cli.output import say
 from replicator.cli.plan import named
 from replicator.cli.progress import TerminalWatcher
+from replicator.command_lead import command_lead
 from replicator.config import load
-from replicator.opening import leading, open_world
 from replicator.operate.planning.saved_plans import Ran, run_plan
+from replicator.startup import open_world
 from replicator.text import many
 
 
@@ -24,7 +25,7 @@ def run_saved(config_path: Path | None, number: int, stopping: Callable[[], bool
     with (
         open_world(load(config_path), watcher) as world,
         world.engine.connect() as connection,
-        leading(connection, world.configuration, world.made_from) as lead,
+        command_lead(connection, world.configuration, world.made_from) as lead,
         watcher.progress(),
     ):
         ran = run_plan(replace(world, lease=lead.lease, stopping=stopping), connection, number)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from replicator.hub.lease import leading
-from replicator.hub.replication_tables import map_
+from replicator.hub.sync_tables import map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 
 

@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from replicator.core.handle import Handle
 from replicator.hub.changefeed import OpenWindow, Window, open_window
-from replicator.hub.replication_tables import delivery, map_, run
-from replicator.hub.sql import MANY, analyze, built_once, enough_memory, prefer_whole_joins, statements, thought_small
+from replicator.hub.planner import MANY, analyze, enough_memory, prefer_whole_joins, thought_small
+from replicator.hub.statements import built_once, statements
 from replicator.hub.states import KEPT
+from replicator.hub.sync_tables import delivery, map_, run
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.missing_parts import roots_of
 from replicator.mapping.schema import EntitySet

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from replicator.connectors.protocol import Connector, FieldProblem, Row
 from replicator.core.handle import Handle
 from replicator.core.mark import mark_roots
-from replicator.hub.replication_tables import quarantine
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import quarantine
 from replicator.mapping.schema import EntitySet
 
 KEY_SEPARATOR = "\x1f"

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.connectors.protocol import Usage
-from replicator.hub.operating_tables import system
+from replicator.hub.sync_tables_for_people import system
 
 
 def note_usage(connection: sa.Connection, name: str, usage: Usage) -> None:

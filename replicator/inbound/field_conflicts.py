@@ -18,7 +18,7 @@ from replicator.core.diff import claim
 from replicator.core.handle import Handle
 from replicator.core.mark import marking_of
 from replicator.core.merge_base import agree
-from replicator.hub.replication_tables import base, conflict, delivery
+from replicator.hub.sync_tables import base, conflict, delivery
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from replicator.core.shown_states import KEY_CONFLICT
-from replicator.hub.sql import built_once
+from replicator.hub.statements import built_once
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.key_comparison import fold
 

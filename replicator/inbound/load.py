@@ -15,14 +15,16 @@ from replicator.config import Budget
 from replicator.core.handle import Handle
 from replicator.core.mirror import known, set_origin, take_turns
 from replicator.core.quarantine import KEY_SEPARATOR, Quarantine
-from replicator.hub.replication_tables import snapshot
-from replicator.hub.sql import MANY, analyze, prefer_whole_joins, statements
+from replicator.hub.planner import MANY, analyze, prefer_whole_joins
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import snapshot
 from replicator.inbound import stage
 from replicator.inbound.duplicate_rows import duplicate_rows
 from replicator.inbound.pages import Pages
 from replicator.inbound.proposed_deletes import ProposedDeletes
+from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import ETAG, fold, key_expressions, mirror_key
+from replicator.mapping.tables import ETAG
 
 _sql = statements(__name__)
 Kind = Literal["whole", "changed"]
@@ -46,7 +48,7 @@ class SnapshotResult:
         return bool(self.inserted or self.updated or self.deleted or self.held or self.quarantined)
 
 
-class Loading:
+class MirrorLoad:
     """One read of an entity set on its way into the mirror."""
 
     def __init__(self, hub: Handle, entity_set: EntitySet, kind: Kind, moment: str, quarantine: Quarantine) -> None:

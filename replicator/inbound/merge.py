@@ -20,7 +20,8 @@ from replicator.core.handle import Handle
 from replicator.core.mark import mark_through
 from replicator.core.mirror import set_origin
 from replicator.core.shown_states import shown
-from replicator.hub.sql import analyze, built_once, enough_memory, prefer_whole_joins, thought_small
+from replicator.hub.planner import analyze, enough_memory, prefer_whole_joins, thought_small
+from replicator.hub.statements import built_once
 from replicator.inbound.field_conflicts import Conflicts, told_columns
 from replicator.inbound.key_conflicts import blocking, key_conflicts, moves_keys, parking, refused
 from replicator.mapping.compiled import CompiledMap

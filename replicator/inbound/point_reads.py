@@ -13,6 +13,7 @@ from replicator.core.fetch import Refusal, fetch_each
 from replicator.core.handle import Handle
 from replicator.core.mirror import Seen, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine
+from replicator.mapping.key_comparison import mirror_key
 from replicator.mapping.schema import EntitySet
 
 _FETCHED_AT_ONCE = 100

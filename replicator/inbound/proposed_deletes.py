@@ -15,8 +15,8 @@ from replicator.core.fetch import Refusal
 from replicator.core.handle import Handle
 from replicator.core.mirror import remove
 from replicator.errors import RequestRefused
-from replicator.hub.replication_tables import proposed_delete
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import proposed_delete
 from replicator.inbound.delete_budget import over_budget
 from replicator.inbound.point_reads import PointReads, slices
 from replicator.mapping.schema import EntitySet, column_name

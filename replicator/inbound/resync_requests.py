@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from replicator.core.handle import Handle
-from replicator.hub.operating_tables import refetch
+from replicator.hub.sync_tables_for_people import refetch
 from replicator.mapping.schema import EntitySet
 
 _WHOLE = 0

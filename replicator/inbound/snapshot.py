@@ -17,8 +17,8 @@ from replicator.config import Budget
 from replicator.connectors.protocol import Connector, tells_deletes
 from replicator.core.handle import Handle
 from replicator.errors import ReplicatorError, Stopping, TokenExpired
-from replicator.hub.sql import statements
-from replicator.inbound.load import Loading, SnapshotResult
+from replicator.hub.statements import statements
+from replicator.inbound.load import MirrorLoad, SnapshotResult
 from replicator.inbound.pages import Pages
 from replicator.inbound.point_reads import PointReads
 from replicator.inbound.proposed_deletes import ProposedDeletes
@@ -104,7 +104,7 @@ class Snapshots:
         return taken
 
     def _load(self, entity_set: EntitySet, begin: Beginning, pages: Pages, budget: Budget) -> SnapshotResult:
-        load = Loading(self.hub, entity_set, "changed" if begin.token else "whole", begin.moment, pages.quarantine)
+        load = MirrorLoad(self.hub, entity_set, "changed" if begin.token else "whole", begin.moment, pages.quarantine)
         with self.hub.leading():
             taken = load.load(pages, budget, begin.started, begin.token)
         if load.touched and self._read_again(entity_set, load.touched):

@@ -18,8 +18,8 @@ from replicator.core.flows import note_success
 from replicator.core.handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
-from replicator.hub.replication_tables import accepted
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import accepted
 from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.decide import Delivery, Planned, named_part
 

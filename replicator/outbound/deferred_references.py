@@ -18,10 +18,10 @@ from replicator.core.deferred_deletes import joined_to_go
 from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import desired_of_claim, is_to_go
 from replicator.core.handle import Handle
-from replicator.hub.replication_tables import delivery
+from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import ReferenceColumn
-from replicator.mapping.tables import fold
+from replicator.mapping.key_comparison import fold
 from replicator.outbound.decide import Deferred
 
 

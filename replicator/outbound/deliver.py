@@ -27,7 +27,8 @@ from replicator.core.claim import (
 from replicator.core.crosswalk import part_links
 from replicator.core.handle import Handle
 from replicator.errors import OF_THE_SYSTEM, ReplicatorError
-from replicator.hub.sql import MANY, analyze, statements
+from replicator.hub.planner import MANY, analyze
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.decide import Delivery, decide
 from replicator.outbound.deferred_references import DeferredReferences

@@ -8,8 +8,8 @@ from replicator.config import Budget
 from replicator.core.claim import Claimed, Shown, claim_records, each_half, show
 from replicator.core.diff import INCOMPLETE, diff
 from replicator.core.handle import Handle
-from replicator.hub.replication_tables import delivery
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
+from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.select import link_claimed
 

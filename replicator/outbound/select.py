@@ -10,7 +10,7 @@ from replicator.core.desired_row import DesiredRow, typed_rows
 from replicator.core.diff import diff, linking
 from replicator.core.handle import Handle
 from replicator.core.mark import mark_through
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.decide import Candidate, History
 

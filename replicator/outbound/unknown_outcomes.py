@@ -30,7 +30,7 @@ from replicator.errors import (
     Throttled,
     Transient,
 )
-from replicator.hub.sql import statements
+from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.language import EntitySetSpec
 from replicator.mapping.literals import from_text

@@ -229,7 +229,7 @@ def deleted_entries_are_skipped(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def a_delta_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
     """What a read of changes does not show is taken for deleted, and not looked up."""
-    absent = load.Loading._absent
+    absent = load.MirrorLoad._absent
 
     def whichever(self: Any, read: Any) -> list[int]:
         kind, self.kind = self.kind, "whole"
@@ -237,7 +237,7 @@ def a_delta_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
         self.kind = kind
         return found
 
-    patching.setattr(load.Loading, "_absent", whichever)
+    patching.setattr(load.MirrorLoad, "_absent", whichever)
     patching.setattr(proposed_deletes.ProposedDeletes, "confirm", _without_a_look)
 
 
@@ -258,7 +258,7 @@ def _without_a_look(self: Any, connector: Any) -> int:
 @mutant
 def the_token_moves_first(patching: pytest.MonkeyPatch) -> None:
     """How far a system was read is kept before what was read."""
-    load_first = load.Loading.load
+    load_first = load.MirrorLoad.load
 
     def early(self: Any, read: Any, *rest: Any) -> Any:
         position = {"token": read.token, "whole": self.kind == "whole"}
@@ -266,7 +266,7 @@ def the_token_moves_first(patching: pytest.MonkeyPatch) -> None:
         self.hub.connection.connection.driver_connection.commit()
         return load_first(self, read, *rest)
 
-    patching.setattr(load.Loading, "load", early)
+    patching.setattr(load.MirrorLoad, "load", early)
 
 
 # merging

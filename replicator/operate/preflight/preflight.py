@@ -12,10 +12,10 @@ from replicator.configuration_check import check_systems
 from replicator.connectors import connect
 from replicator.hub.connection import DAEMON
 from replicator.mapping.compiled import Compiled
-from replicator.opening import hub_of
 from replicator.operate.preflight import data_check, hub_check, system_check
 from replicator.operate.preflight.findings import Report
 from replicator.solution.migrate import MigrationTarget
+from replicator.startup import hub_of
 
 _WIDE = 0.99
 

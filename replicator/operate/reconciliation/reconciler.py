@@ -12,23 +12,8 @@ from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.inbound.load import SnapshotResult
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.operate.reconciliation.comparison import Comparison, Rows
+from replicator.operate.reconciliation.report import explain
 from replicator.world import World
-
-_REPAIRS: Mapping[str, str] = {
-    "create": "it is created in the target",
-    "recreate": "it is created again in the target",
-    "delete": "it is deleted in the target",
-    "set": "the target's record gets the values that stand for a delete",
-    "unlink": "the two are parted, and the target's record stays",
-    "update": "the target's fields are written",
-    "drift": "the target's fields are put back",
-    "rekey": "nothing, for the target cannot change a key; with on_key_change: recreate it comes anew",
-}
-_BY_KIND: Mapping[str, str] = {
-    "unpaired": "it is paired with the record that bears its key, then the fields are written",
-    "duplicate": "nothing: decide in the target which record stays, and delete or rename the others there",
-}
-MERGED = "it is merged into common"
 
 
 @dataclass

@@ -15,11 +15,12 @@ from replicator.configuration_check import check_configuration
 from replicator.connectors import connect
 from replicator.errors import Terminal
 from replicator.hub.connection import DAEMON
-from replicator.hub.lease import made_from
+from replicator.hub.made_from import made_from
 from replicator.hub.server import open_engine
 from replicator.hub.session import WORK, Sessions
 from replicator.mapping.compiled import Compiled, compile_folder
-from replicator.solution.migrate import MigrationTarget, check_hub
+from replicator.solution.hub_fits import check_hub
+from replicator.solution.migrate import MigrationTarget
 from replicator.watcher import Watcher
 from replicator.world import World
 
