@@ -22,7 +22,7 @@ from benchmarks.report import Line, seconds
 from benchmarks.systems import Source, decoder
 from replicator.config import Budget
 from replicator.connectors import exact_json
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_window
 from replicator.inbound.merge import Merges
 from replicator.inbound.snapshot import Snapshots

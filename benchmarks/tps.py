@@ -20,7 +20,7 @@ from benchmarks.hub import compiled, hub, settle_down
 from benchmarks.report import Line
 from benchmarks.systems import Source
 from replicator.config import Budget
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.hub import embedded
 from replicator.inbound.snapshot import Snapshots
 

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from replicator.connectors.protocol import Connector, Usage
-from replicator.connectors.until_stopping import UntilStopping
+from replicator.connectors.stop_between_requests import UntilStopping
 from replicator.core.claim import due_in
 from replicator.core.configured_records import write_records
 from replicator.core.flows import set_modes
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_changed_maps, mark_window
 from replicator.core.system_usage import note_usage
 from replicator.errors import OF_THE_LEAD, OF_THE_SYSTEM, ReplicatorError, SchemaError, Stopping, Throttled, Transient
@@ -24,7 +24,7 @@ from replicator.inbound.merge import Merges
 from replicator.inbound.pace import due
 from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.schema import EntitySet
-from replicator.outbound.deliver import Deliveries
+from replicator.outbound.delivery_pass import Deliveries
 from replicator.outbound.send import Delivered, Sending
 from replicator.world import World
 

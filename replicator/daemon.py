@@ -26,8 +26,8 @@ from replicator.errors import (
     SystemUnavailable,
     Transient,
 )
+from replicator.hub.database_errors import hub_trouble
 from replicator.hub.lease import Lease, acquire, holder
-from replicator.hub.remedies import hub_trouble
 from replicator.hub.wake_up import Listener, notify
 from replicator.operate.notify import Notifier, senders
 from replicator.world import World

@@ -30,7 +30,7 @@ from replicator.config import Configuration, load
 from replicator.daemon import Daemon
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub import embedded
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.sandbox.host import Host
 from replicator.sandbox.sample import generate
 from replicator.solution import shipped
@@ -109,11 +109,11 @@ class Demo:
         self._end()
         self._tell_what_is_left_alone()
 
-    def standing(self) -> dict[str, views.Rows]:
+    def standing(self) -> dict[str, hub_queries.Rows]:
         """How everything stands, as data."""
         with self.engine.connect() as connection:
-            unlinked = {"unlinked": views.rows(connection, "unlinked")}
-            return views.status(connection) | views.details(connection, 50) | unlinked
+            unlinked = {"unlinked": hub_queries.rows(connection, "unlinked")}
+            return hub_queries.status(connection) | hub_queries.details(connection, 50) | unlinked
 
     def _tell_what_is_left_alone(self) -> None:
         self.console.rule("What the hub leaves alone", align="left")
@@ -145,7 +145,7 @@ class Demo:
         self._wait_until_quiet(since)
         self.watcher.flush()
         with self.engine.connect() as connection:
-            found, details = views.status(connection), views.details(connection, 20)
+            found, details = hub_queries.status(connection), hub_queries.details(connection, 20)
         terminal.print_details(self.console, details)
         terminal.print_status(self.console, found)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from replicator.errors import HubMigrated, ReplicatorError, Transient
+from replicator.hub.states import MOVING, STUCK
+
+if TYPE_CHECKING:
+    from replicator.operate.hub_queries import Rows
 
 EXIT_CODES = """
 \b
@@ -31,6 +36,16 @@ def exit_code(problem: ReplicatorError) -> int:
     if isinstance(problem, HubMigrated):
         return MIGRATED
     return 4 if isinstance(problem, Transient) else 1
+
+
+def needs_attention(status: Mapping[str, Rows]) -> bool:
+    """Whether anything moves, waits or is in trouble (``hub.states``), is held, was not read, or stands: code 3.
+
+    What was never read may hold anything.
+    """
+    beside = any(status[name] for name in ("held", "quarantined", "problems", "under_way", "lock_holders"))
+    unread = any(row["last_snapshot"] is None for row in status["flows"])
+    return unread or beside or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
 
 
 @contextmanager
@@ -68,7 +83,7 @@ def _told_of_the_hub(problem: Exception) -> int | None:
     import psycopg
     from sqlalchemy.exc import DBAPIError
 
-    from replicator.hub.remedies import passes, remedy, words_of
+    from replicator.hub.database_errors import passes, remedy, words_of
 
     if not isinstance(problem, DBAPIError | psycopg.Error):
         return None

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
 from replicator.cli import terminal
-from replicator.cli.options import config_option, connected, json_option
+from replicator.cli.options import Moment, Seconds, config_option, connected, json_option
 from replicator.cli.output import Plain, answer, say_json
 from replicator.errors import Terminal
 from replicator.hub.session import Session
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.operate.wait_for_arrival import Waiting
 
 NAMES = """
@@ -24,33 +22,7 @@ NAMES = """
 KIND is an entity, or an entity set of a system: quote, sales.quotes.
 KEY is the business key; for an entity set also its own key, fields joined by commas, or a GUID.
 """
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _POLL_SECONDS = 0.25
-
-
-class Seconds(click.ParamType[float]):
-    """A duration: 30, 30s, 5m, 1h."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
-        if found is None:
-            self.fail(f"{value!r} is no duration; write 30, 30s, 5m or 1h", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
-
-
-class Moment(click.ParamType[datetime.datetime]):
-    """A moment in ISO 8601; without a zone it is UTC."""
-
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.datetime:
-        try:
-            found = datetime.datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no moment; write 2026-11-23 or 2026-11-23T08:00:00Z", param, ctx)
-        return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
 def unknown(kind: str, key: str) -> Terminal:
@@ -61,8 +33,8 @@ def unknown(kind: str, key: str) -> Terminal:
     )
 
 
-def _asked(connection: Session, function: str, kind: str, key: str, *more: object) -> views.Rows:
-    found = views.called(connection, function, kind, key, *more)
+def _asked(connection: Session, function: str, kind: str, key: str, *more: object) -> hub_queries.Rows:
+    found = hub_queries.called(connection, function, kind, key, *more)
     if not found:
         raise unknown(kind, key)
     return found
@@ -119,7 +91,7 @@ def as_of(config_path: Path | None, kind: str, key: str, moment: datetime.dateti
     The same as: select * from sync.as_of(KIND, KEY, MOMENT).
     """
     with connected(config_path) as connection:
-        found = views.called(connection, "as_of", kind, key, moment)
+        found = hub_queries.called(connection, "as_of", kind, key, moment)
         if not found:
             _asked(connection, "history", kind, key)
     if as_json:
@@ -147,7 +119,7 @@ def wait(config_path: Path | None, kind: str, key: str, system: str, timeout: fl
         until = time.monotonic() + timeout
         while not (arrived := waiting.look()) and not waiting.unknown and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
-        causes = [] if arrived else views.called(connection, "root_causes", kind, key)
+        causes = [] if arrived else hub_queries.called(connection, "root_causes", kind, key)
     if arrived is None:
         raise unknown(kind, key)
     text = (

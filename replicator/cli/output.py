@@ -6,7 +6,7 @@ from typing import Protocol
 
 import click
 
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.text import visible
 
 
@@ -17,7 +17,7 @@ def say(text: str, *, err: bool = False, keep: str = "") -> None:
 
 def say_json(value: object) -> None:
     """JSON, which escapes by itself what a terminal would obey."""
-    click.echo(views.to_json(value))
+    click.echo(hub_queries.to_json(value))
 
 
 def answer(text: str, as_json: bool, **values: object) -> None:

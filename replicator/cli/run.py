@@ -15,7 +15,7 @@ from rich.console import Console
 
 from replicator import __version__
 from replicator.cli import run_plan, status
-from replicator.cli.exit_codes import MIGRATED
+from replicator.cli.exit_codes import MIGRATED, needs_attention
 from replicator.cli.options import config_option, json_option
 from replicator.cli.progress import TerminalWatcher
 from replicator.command_lead import command_lead, this_process
@@ -25,7 +25,7 @@ from replicator.daemon import Daemon, why_unclean
 from replicator.hub.connection import DAEMON
 from replicator.hub.session import CONSOLE, METRICS
 from replicator.log_lines import LogWatcher, log_as_json
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.operate.metrics import serve
 from replicator.signals import stop_on_signals
 from replicator.startup import engine_of, open_world
@@ -50,10 +50,10 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
         with command_lead(connection, world.configuration, world.made_from) as lead, watcher.progress():
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set, wait=lead.wait)
             Cycle(led, connection).once(whole=whole)
-        found = views.status(connection)
-        found |= views.details(connection, 50)
+        found = hub_queries.status(connection)
+        found |= hub_queries.details(connection, 50)
     status.tell(found, as_json)
-    sys.exit(4 if watcher.transient else 3 if views.needs_attention(found) or watcher.terminal else 0)
+    sys.exit(4 if watcher.transient else 3 if needs_attention(found) or watcher.terminal else 0)
 
 
 @click.command()

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from replicator.cli import terminal
+from replicator.cli.exit_codes import needs_attention
 from replicator.cli.options import config_option, connected, json_option
 from replicator.cli.output import Plain, say_json
 from replicator.errors import Terminal
 from replicator.hub.session import Session
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
         if watch is not None:
             _watch(connection, watch, limit if details else None)
             return
-        found = views.status(connection)
+        found = hub_queries.status(connection)
         if details or as_json:
-            found |= views.details(connection, limit)
+            found |= hub_queries.details(connection, limit)
     tell(found, as_json)
-    sys.exit(3 if views.needs_attention(found) else 0)
+    sys.exit(3 if needs_attention(found) else 0)
 
 
-def tell(found: dict[str, views.Rows], as_json: bool) -> None:
+def tell(found: dict[str, hub_queries.Rows], as_json: bool) -> None:
     """A status on the terminal."""
     if as_json:
         say_json(found)
@@ -82,11 +83,11 @@ def _rendered(connection: Session, width: int, limit: int | None) -> Text:
     from rich.console import Console
     from rich.text import Text
 
-    found = views.status(connection)
+    found = hub_queries.status(connection)
     page = Console(file=io.StringIO(), width=width)
     terminal.print_status(page, found)
     if limit is not None:
-        terminal.print_details(page, views.details(connection, limit))
+        terminal.print_details(page, hub_queries.details(connection, limit))
     assert isinstance(page.file, io.StringIO)
     return Text(page.file.getvalue())
 
@@ -103,7 +104,9 @@ def causes(config_path: Path | None, cause: str | None, limit: int, as_json: boo
     them with 'retry --cause ID', 'skip --cause ID', or, if they are held, 'approve' or 'reject'.
     """
     with connected(config_path) as connection:
-        found = views.rows(connection, "causes") if cause is None else views.behind(connection, cause, limit)
+        found = (
+            hub_queries.rows(connection, "causes") if cause is None else hub_queries.behind(connection, cause, limit)
+        )
     if cause is not None and not found:
         raise Terminal(f"there is no cause '{cause}'", hint="'replicator causes' lists them")
     if as_json:
@@ -120,7 +123,7 @@ def causes(config_path: Path | None, cause: str | None, limit: int, as_json: boo
 def conflicts(config_path: Path | None, as_json: bool) -> None:
     """List the fields that were changed on both sides and wait for a decision."""
     with connected(config_path) as connection:
-        found = views.rows(connection, "conflicts")
+        found = hub_queries.rows(connection, "conflicts")
     if as_json:
         say_json({"conflicts": found})
     else:
@@ -134,7 +137,7 @@ def conflicts(config_path: Path | None, as_json: bool) -> None:
 def decisions(config_path: Path | None, limit: int, as_json: bool) -> None:
     """List what people decided: who, when, about what, how many records it concerned, and why."""
     with connected(config_path) as connection:
-        found = views.decided(connection, limit)
+        found = hub_queries.decided(connection, limit)
     if as_json:
         say_json({"decisions": found})
     else:

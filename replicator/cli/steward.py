@@ -13,7 +13,7 @@ from replicator.cli.options import config_option, connected, json_option
 from replicator.cli.output import answer
 from replicator.errors import Terminal
 from replicator.hub.wake_up import notify
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.text import many
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -25,7 +25,7 @@ def _decide(config_path: Path | None, function: str, *of: object) -> int:
     """Call a function of schema sync, and wake the daemon; the number of records concerned."""
     with connected(config_path) as connection:
         try:
-            count = views.value(connection, function, *of)
+            count = hub_queries.value(connection, function, *of)
         except _REFUSED as problem:
             told = problem.diag
             raise Terminal(told.message_primary or str(problem), hint=told.message_hint or "") from problem

@@ -11,7 +11,7 @@ from typing import Any
 
 from replicator.cli.output import Output, print_line
 from replicator.hub.states import COLUMNS
-from replicator.operate.views import Row, Rows, to_json
+from replicator.operate.hub_queries import Row, Rows, to_json
 from replicator.text import many
 
 _COUNTS = ("mirrored", "in_step", *COLUMNS)

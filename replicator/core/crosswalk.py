@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_through
 from replicator.mapping.compiled import CompiledMap
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import IntegrityError
 
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.hub.changefeed import OpenWindow, Window, open_window
 from replicator.hub.planner import MANY, analyze, enough_memory, prefer_whole_joins, thought_small
 from replicator.hub.statements import built_once, statements

@@ -9,7 +9,7 @@ import simplejson
 import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Row
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_roots
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import quarantine

@@ -7,8 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
+import psycopg
 import yaml
+from psycopg.conninfo import conninfo_to_dict
 
 from replicator import bounded_yaml
 from replicator.errors import ConfigurationError
@@ -93,3 +97,25 @@ def _explained(file: Path) -> dict[str, str]:
         if not isinstance(value, str) and (name, value) != ("url", None):
             raise document.problem("not a path" if name == "folder" else "not a text", at)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def libpq_parameters(url: str) -> dict[str, Any]:
+    """What libpq makes of a database's URL, which may also name SQLAlchemy's driver. Raises ConfigurationError."""
+    hint = "postgresql://user@host/database"
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ConfigurationError("the hub's URL is not a database URL", hint=hint)
+    kind = scheme.partition("+")[0]
+    if kind not in ("postgresql", "postgres"):
+        raise ConfigurationError(f"the hub has to be PostgreSQL, not {kind}", hint=hint)
+    try:
+        found = dict(conninfo_to_dict(f"postgresql://{_escaped(rest)}"))
+        [int(port) for port in str(found.get("port") or 0).split(",")]
+        return found
+    except (psycopg.ProgrammingError, ValueError):  # its words repeat parts of the URL
+        raise ConfigurationError("the hub's URL is not a database URL", hint=hint) from None
+
+
+def _escaped(rest: str) -> str:
+    """A URL in which a password was written as it is, as SQLAlchemy takes it and libpq does not."""
+    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", rest), safe="%:/?#[]@!$&'()*+,;=~")

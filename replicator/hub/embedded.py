@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Literal
 
 from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
-from replicator.hub.privileges import WAY_OUT, Privileges, give
+from replicator.hub.embedded_user import WAY_OUT, Privileges, give
 from replicator.hub.server_version import OLDEST
 
 _PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else

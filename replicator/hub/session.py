@@ -5,23 +5,22 @@ A command that is needed when things are broken starts in a fraction of a second
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import psycopg
 import simplejson
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from replicator import __version__
-from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
+from replicator.errors import HubMismatch, HubUnavailable
 from replicator.hub import embedded
-from replicator.hub.program import product_hash
+from replicator.hub.address import libpq_parameters
+from replicator.hub.product_sql import product_hash
 from replicator.hub.server_version import check_server
 
 if TYPE_CHECKING:
@@ -66,26 +65,7 @@ def driver(connection: Session | sa.Connection) -> Session:
 
 def parameters(address: HubAddress) -> dict[str, Any]:
     """What libpq needs to connect; the embedded server is started when it is down."""
-    url = address.url or embedded.start(address.folder).url
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        raise ConfigurationError("the hub's URL is not a database URL", hint="postgresql://user@host/database")
-    kind = scheme.partition("+")[0]
-    if kind not in ("postgresql", "postgres"):
-        raise ConfigurationError(f"the hub has to be PostgreSQL, not {kind}", hint="postgresql://user@host/database")
-    try:
-        found = dict(conninfo_to_dict(f"postgresql://{_escaped(rest)}"))
-        [int(port) for port in str(found.get("port") or 0).split(",")]
-        return found
-    except (psycopg.ProgrammingError, ValueError):  # its words repeat parts of the URL
-        raise ConfigurationError(
-            "the hub's URL is not a database URL", hint="postgresql://user@host/database"
-        ) from None
-
-
-def _escaped(rest: str) -> str:
-    """A URL in which a password was written as it is, as SQLAlchemy takes it and libpq does not."""
-    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", rest), safe="%:/?#[]@!$&'()*+,;=~")
+    return libpq_parameters(address.url or embedded.start(address.folder).url)
 
 
 def shown(parameters: Mapping[str, Any]) -> str:

@@ -1,15 +1,36 @@
-"""Records of one entity set whose keys are the same but for blanks, case or Unicode form: one of them can be held."""
+"""Rows of one read that bear the same key: on one page with other values, or in another writing of the key."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
-from replicator.connectors.protocol import FieldProblem
+from replicator.connectors.protocol import FieldProblem, Row
 from replicator.core.quarantine import Bad
 from replicator.mapping.key_comparison import key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
+
+
+def without_contradictions(
+    entity_set: EntitySet, decoded: list[tuple[Row, Sequence[object]]], bad: list[Bad]
+) -> list[tuple[Row, Sequence[object]]]:
+    """Without the rows of a page that bear one key with other values: nobody can say which of them is the record.
+
+    (Of two pages the later one counts: the record was changed, or moved, while they were read.)
+    """
+    names = list(entity_set.spec.fields)
+    key_of = itemgetter(*(names.index(name) for name in entity_set.spec.key))
+    first: dict[object, Sequence[object]] = {}
+    doubled = {key_of(values) for _, values in decoded if first.setdefault(key_of(values), values) != values}
+    if not doubled:
+        return decoded
+    field = entity_set.spec.key[-1]
+    why = "stands more than once on one page, with other values: correct it in its system; none of them is taken in"
+    bad += [Bad(row, FieldProblem(field, row.get(field), why)) for row, values in decoded if key_of(values) in doubled]
+    return [(row, values) for row, values in decoded if key_of(values) not in doubled]
 
 
 def duplicate_rows(

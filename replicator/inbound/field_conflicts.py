@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from replicator.core.bidirectional import ASK, as_text
 from replicator.core.diff import claim
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mark import marking_of
 from replicator.core.merge_base import agree
 from replicator.hub.sync_tables import base, conflict, delivery

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from replicator.core.shown_states import KEY_CONFLICT
+from replicator.core.why_not_written import KEY_CONFLICT
 from replicator.hub.statements import built_once
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.key_comparison import fold

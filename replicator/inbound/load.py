@@ -12,7 +12,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mirror import known, set_origin, take_turns
 from replicator.core.quarantine import KEY_SEPARATOR, Quarantine
 from replicator.hub.planner import MANY, analyze, prefer_whole_joins

@@ -14,12 +14,13 @@ from sqlalchemy.exc import IntegrityError
 from replicator.core.claim import Claimed, State, claim_records, each_half, settle_all, show, to_do
 from replicator.core.deferred_deletes import joined_to_go
 from replicator.core.desired_row import DesiredRow
-from replicator.core.diff import INCOMPLETE, SETTLED, diff, is_to_go, linking, set_columns
+from replicator.core.diff import INCOMPLETE, SETTLED, diff, is_to_go, set_columns
 from replicator.core.flows import note_success
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
+from replicator.core.linking import linking
 from replicator.core.mark import mark_through
 from replicator.core.mirror import set_origin
-from replicator.core.shown_states import shown
+from replicator.core.why_not_written import shown
 from replicator.hub.planner import analyze, enough_memory, prefer_whole_joins, thought_small
 from replicator.hub.statements import built_once
 from replicator.inbound.field_conflicts import Conflicts, told_columns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import sqlalchemy as sa
 
 from replicator.hub.lease import leading
@@ -9,6 +11,8 @@ from replicator.hub.statements import statements
 from replicator.mapping.schema import EntitySet, Schema
 
 _sql = statements(__name__)
+WHOLE_EVERY = datetime.timedelta(days=1)
+"""So often a set is read whole whose system does not tell what is gone."""
 
 
 def due(connection: sa.Connection, schema: Schema, system: str) -> set[str]:

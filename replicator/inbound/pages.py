@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from replicator.connectors.protocol import Connector, Key, Page
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.quarantine import Quarantine, key_of
 from replicator.inbound import stage
 from replicator.mapping.schema import EntitySet

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Key, Row
 from replicator.core.fetch import Refusal, fetch_each
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mirror import Seen, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine
 from replicator.mapping.key_comparison import mirror_key

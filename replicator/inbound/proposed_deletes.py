@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from replicator.config import Budget
 from replicator.connectors.protocol import Connector
 from replicator.core.fetch import Refusal
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mirror import remove
 from replicator.errors import RequestRefused
 from replicator.hub.statements import statements

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.hub.sync_tables_for_people import refetch
 from replicator.mapping.schema import EntitySet
 

@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Budget
 from replicator.connectors.protocol import Connector, tells_deletes
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.errors import ReplicatorError, Stopping, TokenExpired
 from replicator.hub.statements import statements
 from replicator.inbound.load import MirrorLoad, SnapshotResult
+from replicator.inbound.pace import WHOLE_EVERY
 from replicator.inbound.pages import Pages
 from replicator.inbound.point_reads import PointReads
 from replicator.inbound.proposed_deletes import ProposedDeletes
@@ -26,6 +27,8 @@ from replicator.inbound.resync_requests import ResyncRequests, answered
 from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
+IdleRead = tuple[str, str | None, Any]
+"""Of an entity set of which nothing new was read: its name, how far it was read, and when."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,7 @@ class Snapshots:
 
     hub: Handle
     connector: Connector
-    idle: dict[str, str | None] = field(default_factory=dict)
-    """Entity sets of which nothing new was read, and how far they were."""
+    idle: list[IdleRead] = field(default_factory=list)
 
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> SnapshotResult:
         """Read the set (only what changed, where that is told; whole once a day where it tells no deletes)."""
@@ -75,14 +77,15 @@ class Snapshots:
     def note_idle(self) -> None:
         """Note the reads since the last call that brought nothing, in the transaction that is open."""
         if self.idle:
-            values = {"names": list(self.idle), "tokens": list(self.idle.values()), "system": self.connector.name}
+            names, tokens, times = (list(each) for each in zip(*self.idle, strict=True))
+            values = {"system": self.connector.name, "names": names, "tokens": tokens, "times": times}
             self.hub.execute(_sql["keep_idle"], values)
             self.idle.clear()
 
     def _begin(self, entity_set: EntitySet, *, whole: bool) -> Beginning:
-        names = {"system": entity_set.system, "entity_set": entity_set.name}
+        values = {"system": entity_set.system, "entity_set": entity_set.name, "whole_every": WHOLE_EVERY}
         with self.hub.leading():
-            row = self.hub.execute(_sql["begin"], names).one()
+            row = self.hub.execute(_sql["begin"], values).one()
         wanted = ResyncRequests(list(zip(row.asked, row.asked_at, strict=True)))
         blind = self.connector.capabilities.changes not in (*tells_deletes, "whole")
         whole = whole or wanted.whole or (blind and bool(row.whole_is_old))
@@ -94,7 +97,7 @@ class Snapshots:
             pages.add(page)
         idle = begin.token is not None and not (pages.rows or pages.deleted)
         if idle:
-            self.idle[entity_set.name] = pages.token
+            self.idle.append((entity_set.name, pages.token, begin.started))
             taken = SnapshotResult("changed")
         else:
             taken = self._load(entity_set, begin, pages, budget)

@@ -1,8 +1,8 @@
 -- name: begin
 -- All that a read needs to know before its first request: what is visible at this moment, how far the set was read and
--- whether it was last read whole more than a day ago, what people asked for, and whether a delete may go ahead.
+-- whether it is long ago that it was read whole, what people asked for, and whether a delete may go ahead.
 select pg_current_snapshot()::text as moment, sync.now() as started, e.token,
-       e.whole_at < sync.now() - interval '1 day' as whole_is_old,
+       e.whole_at < sync.now() - cast(:whole_every as interval) as whole_is_old,
        array(select record_id from sync.refetch r where (r.system, r.entity_set) = (n.system, n.entity_set)
              order by record_id) as asked,
        array(select at from sync.refetch r where (r.system, r.entity_set) = (n.system, n.entity_set)
@@ -13,10 +13,10 @@ from (select cast(:system as text) as system, cast(:entity_set as text) as entit
 left join sync.entity_set e using (system, entity_set);
 
 -- name: keep_idle
--- Sets of which nothing new was read: how far they were read, and that they were.
+-- Sets of which nothing new was read: how far they were read, and when; parts were so later than their roots.
 update sync.entity_set e
-set token = idle.token, read_at = sync.now(), problem = null, problem_since = null
-from unnest(cast(:names as text[]), cast(:tokens as text[])) as idle(entity_set, token)
+set token = idle.token, read_at = idle.at, problem = null, problem_since = null
+from unnest(cast(:names as text[]), cast(:tokens as text[]), cast(:times as timestamptz[])) as idle(entity_set, token, at)
 where e.system = :system and e.entity_set = idle.entity_set;
 
 -- name: keep_problem

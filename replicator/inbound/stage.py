@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
 
 import psycopg
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from psycopg import sql
 
 from replicator.connectors.protocol import FieldProblem, Row
 from replicator.core.quarantine import Bad
+from replicator.inbound.duplicate_rows import without_contradictions
 from replicator.mapping.key_comparison import mirror_key
 from replicator.mapping.language import FieldType
 from replicator.mapping.schema import EntitySet, column_name
@@ -71,7 +71,7 @@ def copy_rows(
 ) -> list[Bad]:
     """COPY the rows of a page into the stage; the rows that do not fit come back."""
     bad: list[Bad] = []
-    good = _told_apart(entity_set, list(_decoded(decode, rows, bad)), bad)
+    good = without_contradictions(entity_set, list(_decoded(decode, rows, bad)), bad)
     columns = [*(column_name(name) for name in entity_set.spec.fields), ETAG]
     types = [*(_COPY_TYPES[field.holds] for field in entity_set.spec.fields.values()), "text"]
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
@@ -93,22 +93,3 @@ def _decoded(
             yield row, decode(row)
         except FieldProblem as problem:
             bad.append(Bad(row, problem))
-
-
-def _told_apart(
-    entity_set: EntitySet, decoded: list[tuple[Row, Sequence[object]]], bad: list[Bad]
-) -> list[tuple[Row, Sequence[object]]]:
-    """Without the rows of a page that bear one key with other values: nobody can say which of them is the record.
-
-    (Of two pages the later one counts: the record was changed, or moved, while they were read.)
-    """
-    names = list(entity_set.spec.fields)
-    key_of = itemgetter(*(names.index(name) for name in entity_set.spec.key))
-    first: dict[object, Sequence[object]] = {}
-    doubled = {key_of(values) for _, values in decoded if first.setdefault(key_of(values), values) != values}
-    if not doubled:
-        return decoded
-    field = entity_set.spec.key[-1]
-    why = "stands more than once on one page, with other values: correct it in its system; none of them is taken in"
-    bad += [Bad(row, FieldProblem(field, row.get(field), why)) for row, values in decoded if key_of(values) in doubled]
-    return [(row, values) for row, values in decoded if key_of(values) not in doubled]

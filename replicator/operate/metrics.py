@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from replicator import __version__
 from replicator.hub.states import COLUMNS, CONFLICT
-from replicator.operate import views
+from replicator.operate import hub_queries
 
 if TYPE_CHECKING:
     from replicator.web_server import WebServer
@@ -63,7 +63,7 @@ MEASURES = (
 class Hub(Protocol):
     """Where a session on the hub is to be had: an engine, or a session that is open."""
 
-    def connect(self) -> AbstractContextManager[views.Asked]:
+    def connect(self) -> AbstractContextManager[hub_queries.Asked]:
         """A session, for a while."""
 
 
@@ -95,7 +95,7 @@ class HubCollector(Collector):
         yield up
         yield from found
 
-    def _of_hub(self, connection: views.Asked) -> Iterator[Metric]:
+    def _of_hub(self, connection: hub_queries.Asked) -> Iterator[Metric]:
         until = self._clock() + self._longest
         views = {
             name: self._rows(connection, name, until)
@@ -108,14 +108,14 @@ class HubCollector(Collector):
             yield _measured(measure, views[measure.view])
         yield _causes(views["causes"])
 
-    def _rows(self, connection: views.Asked, view: str, until: float) -> views.Rows:
+    def _rows(self, connection: hub_queries.Asked, view: str, until: float) -> hub_queries.Rows:
         left = until - self._clock()
         if left < 0.001:  # none for PostgreSQL, to which it would mean without end
             raise TimeoutError
-        return views.rows(connection, view, within=left)
+        return hub_queries.rows(connection, view, within=left)
 
 
-def _records(status: views.Rows) -> Metric:
+def _records(status: hub_queries.Rows) -> Metric:
     family = GaugeMetricFamily("replicator_records", "Records of a flow, by how they stand", labels=["flow", "state"])
     for row in status:
         for state in STATES:
@@ -123,7 +123,7 @@ def _records(status: views.Rows) -> Metric:
     return family
 
 
-def _measured(measure: Measure, rows: views.Rows) -> Metric:
+def _measured(measure: Measure, rows: hub_queries.Rows) -> Metric:
     family = measure.family(f"replicator_{measure.name}", measure.help, labels=measure.labels)
     for row in rows:
         value = _number(row[measure.value])
@@ -132,7 +132,7 @@ def _measured(measure: Measure, rows: views.Rows) -> Metric:
     return family
 
 
-def _causes(rows: views.Rows) -> Metric:
+def _causes(rows: hub_queries.Rows) -> Metric:
     labels = ["cause", "flow", "state", "field"]
     family = GaugeMetricFamily("replicator_cause_records", "Records that one cause keeps from arriving", labels=labels)
     for row in sorted(rows, key=_by_size)[:_CAUSES]:

@@ -22,7 +22,7 @@ from replicator.config import EmailSettings, NotifySettings
 from replicator.errors import ReplicatorError, SystemUnavailable
 from replicator.hub.lease import leading
 from replicator.hub.statements import statements
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.text import many, visible
 
 _sql = statements(__name__)
@@ -117,7 +117,7 @@ class Notifier:
 
         What is not told because the replicator is stopping is told by the next one.
         """
-        alarms, alerts = views.rows(self.connection, "alarms"), views.rows(self.connection, "alert")
+        alarms, alerts = hub_queries.rows(self.connection, "alarms"), hub_queries.rows(self.connection, "alert")
         with self.connection.begin():
             now = self.connection.execute(sa.select(sa.func.sync.now())).scalar_one()
         found = messages(alarms, alerts, self.settings, now)
@@ -150,7 +150,7 @@ def senders(settings: NotifySettings, transport: httpx2.BaseTransport | None = N
 def _webhook(url: str, transport: httpx2.BaseTransport | None) -> Send:
     def send(message: Message) -> None:
         body = {**vars(message), "id": message.id, "subject": message.subject, "text": message.text}
-        content, headers = views.to_json(body).encode(), {"Content-Type": "application/json"}
+        content, headers = hub_queries.to_json(body).encode(), {"Content-Type": "application/json"}
         try:
             with exchange_limits.exchange(_SECONDS, _BYTES) as bounds:
                 ways = proxies_and_tls.ways_to(url, transport)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from replicator.operate import views
+from replicator.operate import hub_queries
 
 
 class Waiting:
@@ -14,20 +14,20 @@ class Waiting:
     the others it is the second that ends meanwhile, for the first may have been under way.
     """
 
-    def __init__(self, connection: views.Asked, kind: str, key: str, system: str) -> None:
+    def __init__(self, connection: hub_queries.Asked, kind: str, key: str, system: str) -> None:
         self.connection = connection
         self.record = (kind, key, system)
-        self.begun: datetime.datetime = views.value(connection, "now")
+        self.begun: datetime.datetime = hub_queries.value(connection, "now")
         self._ended: dict[tuple[str, str], datetime.datetime] = {}
         self._read = False
         self._known: bool | None = None
 
     def look(self) -> bool | None:
         """Whether the record has arrived; None as long as nobody knows it."""
-        sources = views.called(self.connection, "sources", *self.record)
+        sources = hub_queries.called(self.connection, "sources", *self.record)
         counted = [self._counts(row) for row in sources]  # of each: what it saw is kept
         self._read = all(counted)
-        self._known = views.value(self.connection, "arrived", *self.record)
+        self._known = hub_queries.value(self.connection, "arrived", *self.record)
         if self._known is None and not sources:
             self._read = True  # no entity set could ever tell of it
         return self._known and self._read if self._known is not None else None
@@ -44,7 +44,7 @@ class Waiting:
             return "it is there, but its entity sets have not been read since"
         return "" if self._known else "it is not there as it is known now"
 
-    def _counts(self, row: views.Row) -> bool:
+    def _counts(self, row: hub_queries.Row) -> bool:
         read_at, began_at = row["read_at"], row["began_at"]
         if began_at is not None and began_at >= self.begun:
             return True

@@ -15,7 +15,7 @@ from replicator.connectors.protocol import Applied, Image, Key, Operation, Outco
 from replicator.core.crosswalk import link, part_links
 from replicator.core.diff import reports_drift
 from replicator.core.flows import note_success
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.hub.statements import statements

@@ -14,7 +14,7 @@ from replicator.connectors.protocol import Key, Operation, Reference, Unit, Writ
 from replicator.core.claim import Shown
 from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, LEFT, SETTLED, compared
-from replicator.core.shown_states import shown
+from replicator.core.why_not_written import shown
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.language import SetFields
 from replicator.mapping.schema import column_name

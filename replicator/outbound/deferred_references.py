@@ -17,7 +17,7 @@ from replicator.core.claim import claim_selected
 from replicator.core.deferred_deletes import joined_to_go
 from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import desired_of_claim, is_to_go
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import ReferenceColumn

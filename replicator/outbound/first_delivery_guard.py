@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from replicator.config import Budget
 from replicator.core.claim import Claimed, Shown, claim_records, each_half, show
 from replicator.core.diff import INCOMPLETE, diff
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import CompiledMap

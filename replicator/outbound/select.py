@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from replicator.core.claim import Claimed, claimed_rows
 from replicator.core.desired_row import DesiredRow, typed_rows
-from replicator.core.diff import diff, linking
-from replicator.core.handle import Handle
+from replicator.core.diff import diff
+from replicator.core.hub_handle import Handle
+from replicator.core.linking import linking
 from replicator.core.mark import mark_through
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap

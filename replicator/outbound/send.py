@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from replicator.config import Budget
 from replicator.connectors.protocol import Connector, Outcome, Postponed, Rejected
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.errors import ReplicatorError, RequestRefused, Throttled
 from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause

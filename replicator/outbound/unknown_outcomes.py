@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from replicator.connectors.protocol import Connector, FieldProblem, Image, Key
 from replicator.core.crosswalk import Pair, link, part_from_others
 from replicator.core.fetch import Found, fetch_each
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.core.quarantine import Bad, Quarantine

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
-from replicator.hub import program, states
+from replicator.hub import product_sql, states
 from replicator.hub.sync_tables import hub, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.tables import ETAG
@@ -64,7 +64,7 @@ def create_objects(connection: sa.Connection, compiled: Compiled) -> None:
     _note_maps(connection, compiled)
     digest = _digest([*base, *views])
     connection.execute(hub.delete())
-    row = {"schema_hash": digest, "version": __version__, "product_hash": program.product_hash()}
+    row = {"schema_hash": digest, "version": __version__, "product_hash": product_sql.product_hash()}
     connection.execute(hub.insert().values(row))
 
 
@@ -85,7 +85,7 @@ def _base_texts(compiled: Compiled) -> Iterator[str]:
         yield _text(name)
     yield "set local client_min_messages = warning"
     yield "select log.make_partitions()"
-    template = program.sql("capture")
+    template = product_sql.sql("capture")
     for table in compiled.tables.captured:
         yield fill(template, capture_values(table))
     for table in compiled.tables.metadata.tables.values():
@@ -152,7 +152,7 @@ def _explaining(compiled: Compiled) -> Iterator[str]:
 
 def _text(name: str) -> str:
     """A file of the hub's SQL, with what it says of states filled in."""
-    return fill(program.sql(name), states.sql_values())
+    return fill(product_sql.sql(name), states.sql_values())
 
 
 def _plain(text: str) -> str:
@@ -185,7 +185,7 @@ def roles(compiled: Compiled) -> str:
         "schemas": listed("common", "log", "sync", "desired", *systems), "systems": listed(*systems),
         "decisions": listed("retry", "skip", "approve", "reject", "resolve", "pause", "resume", "resync"),
     }  # fmt: skip
-    return fill(program.sql("roles"), values)
+    return fill(product_sql.sql("roles"), values)
 
 
 def fill(template: str, values: dict[str, str]) -> str:

@@ -16,7 +16,7 @@ from alembic.operations import ops
 from alembic.script import ScriptDirectory
 
 from replicator.errors import HubMismatch
-from replicator.hub.program import BRANCH
+from replicator.hub.product_sql import BRANCH
 from replicator.mapping.compiled import Compiled
 from replicator.solution.migrate import SOLUTION_BRANCH, MigrationTarget, alembic_config, scripts
 from replicator.solution.table_comparison import flattened, only_tells, systems_known

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from replicator.cli.exit_codes import needs_attention
 from replicator.hub.states import BY_NAME, NAMES
-from replicator.operate import views
+from replicator.operate import hub_queries
 from tests.fixtures.agreement import disagreements, reconciled, some_records
 from tests.fixtures.transitions import seen_transitions, watch_transitions, wrong_transitions
 from tests.fixtures.world import Systems
@@ -26,7 +27,7 @@ def settled(systems: Systems) -> Systems:
 
 
 def attention(systems: Systems) -> bool:
-    return views.needs_attention(views.status(systems.connection))
+    return needs_attention(hub_queries.status(systems.connection))
 
 
 def wrong(systems: Systems) -> list[str]:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_window
 from replicator.hub.changefeed import open_window
 from replicator.mapping.compiled import Compiled

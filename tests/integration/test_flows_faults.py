@@ -18,7 +18,7 @@ from replicator.cycle import Cycle
 from replicator.errors import RequestRefused, SystemUnavailable
 from replicator.log_lines import LogWatcher
 from replicator.mapping.language import EntitySetSpec
-from replicator.outbound import acknowledge, deliver
+from replicator.outbound import acknowledge, delivery_pass
 from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 
@@ -477,7 +477,7 @@ def test_a_record_that_the_database_cannot_compute_is_rejected_and_no_other(
         rows = plain(*args, **named).subquery("rows")
         return sa.select(*rows.c, sa.literal(1) / sa.case((rows.c.record == "A-2", 0), else_=1))
 
-    monkeypatch.setattr(deliver, "diff", dividing)
+    monkeypatch.setattr(delivery_pass, "diff", dividing)
     for number in range(1, 6):
         systems.account(f"A-{number}")
     systems.once()
@@ -490,8 +490,8 @@ def test_a_record_that_the_database_cannot_compute_is_rejected_and_no_other(
 
 
 def test_many_records_of_one_map_keep_no_other_map_waiting(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliver, "_BATCH", 2)
-    monkeypatch.setattr(deliver, "_BATCHES", 2)
+    monkeypatch.setattr(delivery_pass, "_BATCH", 2)
+    monkeypatch.setattr(delivery_pass, "_BATCHES", 2)
     first = systems.account("A-1")
     systems.contact("C-1", first)
     for number in range(2, 12):

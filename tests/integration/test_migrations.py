@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_window
 from replicator.errors import HubMismatch, SchemaError
 from replicator.hub import embedded

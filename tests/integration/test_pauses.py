@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from replicator.cli.exit_codes import needs_attention
 from replicator.config import Configuration
 from replicator.connectors.protocol import Limits
 from replicator.core.flows import check_flows
 from replicator.cycle import Cycle
 from replicator.errors import ConfigurationError
 from replicator.mapping.compiled import CompiledMap
-from replicator.operate import views
+from replicator.operate import hub_queries
 from replicator.outbound.acknowledge import Acknowledged
 from tests.fixtures.world import Problems, Systems, configuration
 
@@ -155,7 +156,7 @@ def test_an_observed_flow_decides_and_sends_nothing_until_it_may(systems: System
     assert "OrganizationName" in found["create"]["reason"]
     (status,) = systems.rows("select observed, pending, mode from sync.status where flow = :flow", flow=FLOW)
     assert status == {"observed": 2, "pending": 0, "mode": "observe"}
-    assert not views.needs_attention(views.status(systems.connection))
+    assert not needs_attention(hub_queries.status(systems.connection))
     systems.settle()
     assert customers(systems) == 2
     assert systems.held("ops", CUSTOMERS, OrganizationName="New", AddressCity="Ulm") != []
@@ -213,9 +214,9 @@ def test_the_status_names_the_transaction_that_holds_the_window_back(systems: Sy
         writer.execute(sa.text("update common.organization set name = name"))
         pid = writer.execute(sa.text("select pg_backend_pid()")).scalar_one()
         assert [row["pid"] for row in systems.rows("select pid from sync.window_holder")] == [pid]
-        assert views.status(systems.connection)["window_holder"] == [], "it is young"
+        assert hub_queries.status(systems.connection)["window_holder"] == [], "it is young"
         systems.run("select set_config('sync.now', (now() + interval '1 minute')::text, false)")
-        (holder,) = views.status(systems.connection)["window_holder"]
+        (holder,) = hub_queries.status(systems.connection)["window_holder"]
         assert holder["pid"] == pid
         assert holder["age"].total_seconds() > 50
     systems.run("select set_config('sync.now', '', false)")

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from replicator.core import claim as claims
-from replicator.core.diff import diff, linking
-from replicator.core.handle import flow_ids
+from replicator.core.diff import diff
+from replicator.core.hub_handle import flow_ids
+from replicator.core.linking import linking
 from replicator.hub import changefeed
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap, compile_folder

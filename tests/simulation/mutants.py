@@ -14,15 +14,15 @@ import sqlalchemy as sa
 
 from replicator.connectors.odata import connector
 from replicator.connectors.protocol import Applied, Outcome, Unit, Unknown
-from replicator.core import diff, mark
-from replicator.core.handle import Handle
+from replicator.core import diff, linking, mark
+from replicator.core.hub_handle import Handle
 from replicator.core.mirror import remove
 from replicator.hub import changefeed
 from replicator.hub.lease import Lease
 from replicator.inbound import load, merge, pages, proposed_deletes
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
-from replicator.outbound import acknowledge, decide, deliver, send
+from replicator.outbound import acknowledge, decide, delivery_pass, send
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 MUTANTS: dict[str, Plant] = {}
@@ -123,7 +123,7 @@ def unknown_counts_as_applied(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def cut_off_requests_are_forgotten(patching: pytest.MonkeyPatch) -> None:
     """After a crash nobody asks what became of the requests under way."""
-    patching.setattr(deliver.Deliveries, "recover", lambda self: None)
+    patching.setattr(delivery_pass.Deliveries, "recover", lambda self: None)
 
 
 @mutant
@@ -135,7 +135,7 @@ def who_was_overtaken_goes_on(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def failures_are_not_tried_again(patching: pytest.MonkeyPatch) -> None:
     """A passing failure is kept as if it were final."""
-    patching.setattr(deliver.Deliveries, "_deliver_due", lambda self, found: send.Delivered())
+    patching.setattr(delivery_pass.Deliveries, "_deliver_due", lambda self, found: send.Delivered())
 
 
 @mutant
@@ -177,7 +177,7 @@ def amendments_are_not_noted(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def pairs_are_never_parted(patching: pytest.MonkeyPatch) -> None:
     """A record that is gone stays paired with its counterpart."""
-    for module in (acknowledge, deliver):
+    for module in (acknowledge, delivery_pass):
         patching.setattr(module, "part_links", lambda connection, found, mirror_ids: None)
 
 
@@ -195,7 +195,8 @@ def letters_make_a_difference(patching: pytest.MonkeyPatch) -> None:
         names = [name for name in match_columns(view.mapping) if name in {column.name for column in view.columns}]
         return sa.and_(sa.true(), *(table.c[name] == v.c[name] for name in names))
 
-    patching.setattr(diff, "same_key", exact)
+    for module in (diff, linking):
+        patching.setattr(module, "same_key", exact)
 
 
 @mutant

@@ -11,7 +11,7 @@ import pytest
 
 from replicator.inbound import merge
 from replicator.mapping.compiled import Compiled
-from replicator.outbound import deliver
+from replicator.outbound import delivery_pass
 from tests.simulation.checks import disagreeing, problems
 from tests.simulation.simulation import Simulation
 
@@ -45,7 +45,7 @@ def slices(seed: int) -> Iterator[None]:
     random = Random(seed)
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(merge, "_BATCH", random.choice([1, 3, merge._BATCH]))
-        patching.setattr(deliver, "_BATCH", random.choice([1, 3, deliver._BATCH]))
+        patching.setattr(delivery_pass, "_BATCH", random.choice([1, 3, delivery_pass._BATCH]))
         yield
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from replicator.connectors.protocol import Key, Limits, Page, Row
-from replicator.connectors.until_stopping import UntilStopping
+from replicator.connectors.stop_between_requests import UntilStopping
 from replicator.errors import Stopping
 from replicator.mapping.language import EntitySetSpec, SystemField
 

@@ -25,7 +25,7 @@ from replicator.core.claim import (
     to_do,
 )
 from replicator.core.crosswalk import part_links
-from replicator.core.handle import Handle
+from replicator.core.hub_handle import Handle
 from replicator.errors import OF_THE_SYSTEM, ReplicatorError
 from replicator.hub.planner import MANY, analyze
 from replicator.hub.statements import statements

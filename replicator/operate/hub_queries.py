@@ -15,7 +15,6 @@ from replicator.hub.session import Session, driver
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-from replicator.hub.states import MOVING, STUCK
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -93,16 +92,6 @@ def behind(connection: Asked, cause: str, limit: int) -> Rows:
 def decided(connection: Asked, limit: int) -> Rows:
     """The latest decisions, the last first."""
     return _asked(connection, sql.SQL("select * from sync.decision order by id desc limit %s").format(), (limit,))
-
-
-def needs_attention(status: Mapping[str, Rows]) -> bool:
-    """Whether anything moves, waits or is in trouble (``hub.states``), is held, was not read, or stands.
-
-    What was never read may hold anything.
-    """
-    beside = any(status[name] for name in ("held", "quarantined", "problems", "under_way", "lock_holders"))
-    unread = any(row["last_snapshot"] is None for row in status["flows"])
-    return unread or beside or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
 
 
 def to_json(value: object) -> str:
