@@ -18,7 +18,7 @@ from replicator.cycle import Cycle
 from replicator.errors import RequestRefused, SystemUnavailable
 from replicator.log_lines import LogWatcher
 from replicator.mapping.language import EntitySetSpec
-from replicator.outbound import acknowledge, delivery_pass
+from replicator.outbound import acknowledge, delivery_pass, select
 from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 
@@ -477,7 +477,7 @@ def test_a_record_that_the_database_cannot_compute_is_rejected_and_no_other(
         rows = plain(*args, **named).subquery("rows")
         return sa.select(*rows.c, sa.literal(1) / sa.case((rows.c.record == "A-2", 0), else_=1))
 
-    monkeypatch.setattr(delivery_pass, "diff", dividing)
+    monkeypatch.setattr(select, "diff", dividing)
     for number in range(1, 6):
         systems.account(f"A-{number}")
     systems.once()

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Applied, Connector, Outcome, Unit
 from replicator.connectors.wrapped import Wrapped
+from replicator.core.desired_row import DesiredRow
 from replicator.cycle import Cycle
 from replicator.errors import ReplicatorError, Terminal, Transient
 from replicator.hub.lease import leading
@@ -72,7 +73,9 @@ def _write(compiled: Compiled, row: Any) -> PlannedWrite:
     )  # fmt: skip
 
 
-def keys_of(compiled: Compiled, writes: Sequence[PlannedWrite]) -> Callable[[CompiledMap, Any], uuid.UUID | None]:
+def keys_of(
+    compiled: Compiled, writes: Sequence[PlannedWrite]
+) -> Callable[[CompiledMap, DesiredRow], uuid.UUID | None]:
     """The keys that were planned for new records, so that what points at them is written as planned."""
     keys: dict[str, str] = {}
     for each in writes:
@@ -82,9 +85,9 @@ def keys_of(compiled: Compiled, writes: Sequence[PlannedWrite]) -> Callable[[Com
             if any(value is not None for value in values.values()):
                 keys[known_by(each.flow, values)] = next(iter(each.key.values()))
 
-    def known(flow: CompiledMap, row: Any) -> uuid.UUID | None:
+    def known(flow: CompiledMap, row: DesiredRow) -> uuid.UUID | None:
         names = flow.mapping.entity_set.business_key
-        values = {name: plain(getattr(row, column_name(name), None)) for name in names}
+        values = {name: plain(row.wanted.get(column_name(name))) for name in names}
         key = keys.get(known_by(flow.name, values))
         return None if key is None else uuid.UUID(key)
 
