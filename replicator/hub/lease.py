@@ -85,12 +85,6 @@ def leading(connection: sa.Connection) -> Iterator[None]:
         yield
 
 
-def check_lead(connection: sa.Connection) -> None:
-    """Raise what ``leading`` raises: right before a request."""
-    with leading(connection):
-        pass
-
-
 def acquire(connection: sa.Connection, holder: str, seconds: float, known: str | None = None) -> Lease | None:
     """Take the lead if it is free, and no transaction of the last leader and no migration is under way.
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
 from replicator.config import Budget
-from replicator.core.hub_handle import Handle
 from replicator.core.mirror import known, set_origin, take_turns
-from replicator.core.quarantine import KEY_SEPARATOR, Quarantine
+from replicator.core.quarantine import KEY_SEPARATOR
 from replicator.hub.planner import MANY, analyze, prefer_whole_joins
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import snapshot
@@ -23,7 +22,7 @@ from replicator.inbound.duplicate_rows import duplicate_rows
 from replicator.inbound.pages import Pages
 from replicator.inbound.proposed_deletes import ProposedDeletes
 from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
-from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG
 
 _sql = statements(__name__)
@@ -51,28 +50,28 @@ class SnapshotResult:
 class MirrorLoad:
     """One read of an entity set on its way into the mirror."""
 
-    def __init__(self, hub: Handle, entity_set: EntitySet, kind: Kind, moment: str, quarantine: Quarantine) -> None:
-        self.hub, self.entity_set, self.kind, self.moment, self.quarantine = hub, entity_set, kind, moment, quarantine
-        self.mirror = hub.compiled.tables.mirror(entity_set)
+    def __init__(self, read: Pages, kind: Kind, moment: str) -> None:
+        self.read, self.kind, self.moment = read, kind, moment
+        self.hub, self.entity_set, self.mirror = read.hub, read.entity_set, read.mirror
         self.stage = stage.stage_table(self.mirror)
-        self.names = {"system": entity_set.system, "entity_set": entity_set.name}
-        self.proposed = ProposedDeletes(hub, entity_set)
+        self.names = {"system": self.entity_set.system, "entity_set": self.entity_set.name}
+        self.proposed = ProposedDeletes(self.hub, self.entity_set)
         self.touched: list[int] = []
 
     def keep_position(self, token: str | None) -> None:
         """How far the set has been read."""
-        position = {"token": token, "whole": self.kind == "whole"}
+        position = {"token": token, "whole": self.kind == "whole", "started": self.read.started}
         self.hub.execute(_sql["keep_position"], self.names | position)
 
-    def load(self, read: Pages, budget: Budget, started: Any, before: str | None) -> SnapshotResult:
+    def load(self, budget: Budget, before: str | None) -> SnapshotResult:
         """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
-        taken = self._load(read, budget)
-        self.keep_position(before if self.touched else read.token)
-        self.quarantine.forget(started, None if self.kind == "whole" else self._read_keys(read))
-        if read.rows >= MANY:
+        taken = self._load(self.read, budget)
+        self.keep_position(before if self.touched else self.read.token)
+        self.read.quarantine.forget(self.read.started, None if self.kind == "whole" else self._read_keys(self.read))
+        if self.read.rows >= MANY:
             stage.drop_stage(self.hub.connection, self.mirror)
         if taken.anything:
-            self._note(taken, started)
+            self._note(taken)
         return taken
 
     def _load(self, read: Pages, budget: Budget) -> SnapshotResult:
@@ -113,7 +112,7 @@ class MirrorLoad:
         self.hub.execute(sa.delete(self.stage).where(later))
         duplicates = duplicate_rows(self.hub.connection, self.entity_set, self.stage, self.mirror)
         self.hub.execute(sa.delete(self.stage).where(sa.cast(self.stage.c.ctid, sa.Text).in_(list(duplicates))))
-        self.quarantine.put(list(duplicates.values()))
+        self.read.quarantine.put(list(duplicates.values()))
         return len(duplicates)
 
     def _leave_out_touched(self) -> None:
@@ -167,6 +166,6 @@ class MirrorLoad:
         good = self.hub.execute(sa.select(sa.func.concat_ws(KEY_SEPARATOR, *keys))).scalars()
         return [*good, *read.bad_keys, *(KEY_SEPARATOR.join(map(str, key)) for key in read.deleted)]
 
-    def _note(self, taken: SnapshotResult, started: Any) -> None:
-        values = {**vars(taken), **self.names, "started_at": started, "finished_at": sa.func.sync.now()}
+    def _note(self, taken: SnapshotResult) -> None:
+        values = {**vars(taken), **self.names, "started_at": self.read.started, "finished_at": sa.func.sync.now()}
         self.hub.execute(snapshot.insert().values(values))

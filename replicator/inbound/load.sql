@@ -1,7 +1,7 @@
 -- name: keep_position
 -- The set was read; the token moves on in the transaction that stored what was read.
 insert into sync.entity_set (system, entity_set, token, whole_at, read_at)
-values (:system, :entity_set, :token, case when :whole then sync.now() end, sync.now())
+values (:system, :entity_set, :token, case when :whole then sync.now() end, :started)
 on conflict (system, entity_set) do update
 set token = excluded.token, whole_at = coalesce(excluded.whole_at, entity_set.whole_at),
     read_at = excluded.read_at, problem = null, problem_since = null;

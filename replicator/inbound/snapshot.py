@@ -107,9 +107,9 @@ class Snapshots:
         return taken
 
     def _load(self, entity_set: EntitySet, begin: Beginning, pages: Pages, budget: Budget) -> SnapshotResult:
-        load = MirrorLoad(self.hub, entity_set, "changed" if begin.token else "whole", begin.moment, pages.quarantine)
+        load = MirrorLoad(pages, "changed" if begin.token else "whole", begin.moment)
         with self.hub.leading():
-            taken = load.load(pages, budget, begin.started, begin.token)
+            taken = load.load(budget, begin.token)
         if load.touched and self._read_again(entity_set, load.touched):
             with self.hub.leading():
                 load.keep_position(pages.token)

@@ -8,25 +8,19 @@ from replicator.operate import hub_queries
 
 
 class Waiting:
-    """Looks again and again, on one connection.
-
-    A read counts when it began after the waiting did. When a read began is known of those that changed something; of
-    the others it is the second that ends meanwhile, for the first may have been under way.
-    """
+    """Looks again and again, on one connection. A read counts when it began after the waiting did."""
 
     def __init__(self, connection: hub_queries.Asked, kind: str, key: str, system: str) -> None:
         self.connection = connection
         self.record = (kind, key, system)
         self.begun: datetime.datetime = hub_queries.value(connection, "now")
-        self._ended: dict[tuple[str, str], datetime.datetime] = {}
         self._read = False
         self._known: bool | None = None
 
     def look(self) -> bool | None:
         """Whether the record has arrived; None as long as nobody knows it."""
         sources = hub_queries.called(self.connection, "sources", *self.record)
-        counted = [self._counts(row) for row in sources]  # of each: what it saw is kept
-        self._read = all(counted)
+        self._read = all(row["read_at"] is not None and row["read_at"] >= self.begun for row in sources)
         self._known = hub_queries.value(self.connection, "arrived", *self.record)
         if self._known is None and not sources:
             self._read = True  # no entity set could ever tell of it
@@ -43,11 +37,3 @@ class Waiting:
         if self._known and not self._read:
             return "it is there, but its entity sets have not been read since"
         return "" if self._known else "it is not there as it is known now"
-
-    def _counts(self, row: hub_queries.Row) -> bool:
-        read_at, began_at = row["read_at"], row["began_at"]
-        if began_at is not None and began_at >= self.begun:
-            return True
-        if read_at is None or read_at <= self.begun:
-            return False
-        return bool(read_at > self._ended.setdefault((row["system"], row["entity_set"]), read_at))

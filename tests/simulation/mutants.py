@@ -261,11 +261,11 @@ def the_token_moves_first(patching: pytest.MonkeyPatch) -> None:
     """How far a system was read is kept before what was read."""
     load_first = load.MirrorLoad.load
 
-    def early(self: Any, read: Any, *rest: Any) -> Any:
-        position = {"token": read.token, "whole": self.kind == "whole"}
+    def early(self: Any, *rest: Any) -> Any:
+        position = {"token": self.read.token, "whole": self.kind == "whole", "started": self.read.started}
         self.hub.execute(load._sql["keep_position"], self.names | position)
         self.hub.connection.connection.driver_connection.commit()
-        return load_first(self, read, *rest)
+        return load_first(self, *rest)
 
     patching.setattr(load.MirrorLoad, "load", early)
 

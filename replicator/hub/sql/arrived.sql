@@ -2,7 +2,7 @@
 
 -- The entity sets that tell of changes of the record, for one system to hear of them.
 create function sync.sources(kind text, key text, into_system text)
-    returns table (system text, entity_set text, read_at timestamptz, began_at timestamptz) language sql stable as $$
+    returns table (system text, entity_set text, read_at timestamptz) language sql stable as $$
     with places as materialized (select * from sync.places(sources.kind, sources.key) p),
     aggregate as (
         select p.relation from places p where p.system is not null
@@ -14,14 +14,13 @@ create function sync.sources(kind text, key text, into_system text)
         union
         select c.relation from sync.captured c where c.place = sources.kind and c.system is not null
     )
-    select distinct m.system, m.entity_set, e.read_at,
-           (select max(s.started_at) from sync.snapshot s where s.system = m.system and s.entity_set = m.entity_set)
+    select distinct m.system, m.entity_set, e.read_at
     from aggregate w join sync.map m on m.in_use and m.direction = 'in' and m.source = w.relation
     left join sync.entity_set e on e.system = m.system and e.entity_set = m.entity_set
     where m.system <> sources.into_system
 $$;
 comment on function sync.sources is
-    'The entity sets from which a record goes into a system: when each was read, and when the last read that changed something began';
+    'The entity sets from which a record goes into a system, and when the last read of each began';
 
 -- Null for a record that nobody knows. One statement sees the log, the deliveries and the crosswalk at one moment, so
 -- that a change is never between two of them.
