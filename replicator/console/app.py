@@ -1,31 +1,34 @@
-"""The console as a WSGI application: routes, who may in, and every answer with the headers that keep it to itself."""
+"""The console as a Flask application: routes, who may in, and every answer with the headers that keep it to itself."""
 
 from __future__ import annotations
 
 import datetime
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import psycopg
 import sqlalchemy as sa
 import structlog
+from flask import Flask, Response, g, redirect, render_template, request, session
+from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoSessionFree
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, MethodNotAllowed, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter, Map, RequestRedirect, Rule
-from werkzeug.wrappers import Request, Response
+from werkzeug.routing import BaseConverter
 
 from replicator import __version__
 from replicator.config import ConsoleSettings
 from replicator.console import blocked, lists, overview, record_page
-from replicator.console.access import FROM_PROXY, Access, Session
+from replicator.console.access import FROM_PROXY, Access
 from replicator.console.decisions import actions, decide, way_back
 from replicator.console.guesses import Guesses
-from replicator.console.page_context import MOST_DIGITS, ConsolePage, PageContext
-from replicator.console.render import FOLDER, make_environment
+from replicator.console.page_context import MOST_DIGITS, PageContext
+from replicator.console.render import TEMPLATE_OPTIONS, prepare
 from replicator.errors import Terminal
 from replicator.mapping.compiled import Compiled
 
@@ -44,8 +47,6 @@ SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _LONGEST_QUERY = "10s"
-_LARGEST_FORM = 1 << 20
-_MOST_FIELDS = 1000
 
 
 class Number(BaseConverter):
@@ -57,24 +58,19 @@ class Number(BaseConverter):
         return int(value)
 
 
-_pages: dict[str, Callable[..., ConsolePage]] = {
+_pages: dict[str, Callable[..., ResponseReturnValue]] = {
     "/": overview.overview, "/causes": lists.causes, "/causes/<name>": lists.cause, "/records": lists.records,
     "/blocked": blocked.blocked, "/record": record_page.search, "/record/<kind>/<path:key>": record_page.record,
     "/at/<table>/<number:number>": record_page.placed,
     "/held": lists.held, "/held/<system>/<entity_set>": lists.held_deletes, "/conflicts": lists.conflicts,
     "/runs": lists.runs, "/plans": lists.plans, "/plans/<number:number>": lists.plan, "/decisions": lists.decisions,
 }  # fmt: skip
-_forms = ("/decide/<action>", "/login", "/logout")
-_routes = Map(
-    [Rule(rule, endpoint=rule, methods=["GET"]) for rule in (*_pages, "/login", "/static/console.css")]
-    + [Rule(rule, endpoint=rule, methods=["POST"]) for rule in _forms],
-    merge_slashes=False,
-    converters={"number": Number},
-)
 
 
-class Console:
+class Console(Flask):
     """The application; the hub behind ``engine`` is made from ``schema``. While unknown, records have no page."""
+
+    jinja_options = TEMPLATE_OPTIONS
 
     def __init__(
         self,
@@ -85,157 +81,118 @@ class Console:
         clock: Callable[[], float] = time.time,
     ) -> None:
         settings.check()
+        super().__init__("replicator.console")
+        self.config |= {
+            "MAX_CONTENT_LENGTH": 1 << 20,
+            "PERMANENT_SESSION_LIFETIME": datetime.timedelta(hours=12), "SESSION_REFRESH_EACH_REQUEST": False,
+            "SESSION_COOKIE_SAMESITE": "Strict",
+        }  # fmt: skip
         self._engine, self._schema = engine, schema
-        self._access, self._guesses = Access(settings, clock), Guesses(clock)
-        self._templates = make_environment(lambda: datetime.datetime.fromtimestamp(clock(), datetime.UTC))
-        self._templates.globals |= {"version": __version__, "kinds": _kinds(schema)}
-        self._style = (FOLDER / "static" / "console.css").read_text(encoding="utf-8")
-        self._log = structlog.get_logger("replicator")
-        self._behind_proxy = ProxyFix(self._respond, x_for=1, x_proto=1)
+        self._guesses, self._log = Guesses(clock), structlog.get_logger("replicator")
+        self.session_interface = self._access = Access(settings, clock)
+        self._behind_proxy = ProxyFix(super().wsgi_app, x_for=1, x_proto=1)
+        prepare(self.jinja_env, lambda: datetime.datetime.fromtimestamp(clock(), datetime.UTC))
+        self.jinja_env.globals |= {
+            "version": __version__, "kinds": _kinds(schema), "asks_for_token": settings.token is not None,
+        }  # fmt: skip
+        self.url_map.merge_slashes = False
+        self.url_map.converters["number"] = Number
+        for rule, page in _pages.items():
+            self.add_url_rule(rule, rule, partial(self._show, page))
+        self.add_url_rule("/login", "door", self._log_in, methods=["GET", "POST"])
+        self.add_url_rule("/logout", view_func=self._log_out, methods=["POST"])
+        self.add_url_rule("/decide/<action>", view_func=self._decide, methods=["POST"])
+        self.before_request(self._enter)
+        self.register_error_handler(HTTPException, self._refused)
+        self.register_error_handler(Terminal, lambda problem: _problem(409, problem.message, problem.hint))
+        for kind in (DBAPIError, psycopg.Error, NoSessionFree):
+            self.register_error_handler(kind, self._hub_trouble)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if self._access.is_proxy(environ.get("REMOTE_ADDR")):
-            return self._behind_proxy(environ, start_response)
-        return self._respond(environ, start_response)
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The answer; what a proxy says of those behind it is believed of a proxy only."""
+        believed = self._access.is_proxy(environ.get("REMOTE_ADDR"))
+        return (self._behind_proxy if believed else super().wsgi_app)(environ, start_response)
 
-    def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request = Request(environ)
-        request.max_content_length = request.max_form_memory_size = _LARGEST_FORM
-        request.max_form_parts = _MOST_FIELDS
-        response = self._answer(request)
-        response.headers.extend(SECURITY)
-        return response(environ, start_response)
+    def process_response(self, response: Response) -> Response:
+        """With what keeps it to itself."""
+        response.headers.update(SECURITY)
+        return super().process_response(response)
 
-    def _answer(self, request: Request) -> Response:
-        """The answer, whatever happens on the way to it."""
-        session: Session | None = None
-        rule = ""
-        try:
-            self._access.check_host(request)
-            rule, values = _routes.bind_to_environ(request.environ).match()
-            _check_texts(request, values)
-            if rule == "/static/console.css":
-                return Response(self._style, mimetype="text/css")
-            session = self._access.session(request)
-            if session.person and rule not in ("/login", "/logout"):
-                response = self._inside(request, rule, values, session)
-            else:
-                response = self._door(request, rule, session)
-        except RequestRedirect as problem:
-            return _go(problem.new_url)
-        except HTTPException as problem:
-            response = self._refused(request, session, problem)
-        except Terminal as problem:
-            response = self._problem(request, session, 409, problem.message, problem.hint)
-        except (DBAPIError, psycopg.Error, NoSessionFree) as problem:
-            response = self._problem(request, session, 503, *self._hub_words(problem))
-        except Exception:
-            # The rule, not the path: that is whatever somebody typed or pasted there.
-            told = self._access.without_token(traceback.format_exc())
-            self._log.error("console", page=rule, exception=told)
-            response = self._problem(
-                request, session, 500, "Something went wrong inside the console.", "Its log says what."
-            )
-        if session is not None and session.is_new:
-            self._access.keep(response, session, request)
-        return response
+    def _enter(self) -> ResponseReturnValue | None:
+        """Nobody sees more than the door before it is known who he is; and a form counts only from a page of his."""
+        g.person = ""
+        self._access.check_host()
+        _check_texts()
+        if request.endpoint == "static":
+            return None
+        self._access.recognize()
+        if not g.person and request.endpoint != "door":
+            return _door(401)
+        if request.method == "POST":
+            self._access.check_form()
+        return None
 
-    def _door(self, request: Request, rule: str, session: Session) -> Response:
-        """For those who are not in yet, or want out."""
-        if rule == "/logout" and session.person:
-            self._access.check_form(request, session)
-            response = _go("/login" if self._access.asks_for_token else "/")
-            self._access.forget(response, request)
-            return response
-        if session.person:
-            return _go("/")
-        if request.method == "POST" and rule == "/login":
-            return self._log_in(request, session)
-        return self._render(
-            request, session, ConsolePage("login.html", {"problem": ""}, 200 if rule == "/login" else 401)
-        )
+    def _show(self, page: Callable[..., ResponseReturnValue], **values: object) -> ResponseReturnValue:
+        with self._engine.connect().execution_options(postgresql_readonly=True) as connection, connection.begin():
+            connection.execute(sa.select(sa.func.set_config("statement_timeout", _LONGEST_QUERY, True)))
+            return page(PageContext(connection, self._schema, request.args.to_dict()), **values)
 
-    def _log_in(self, request: Request, session: Session) -> Response:
+    def _decide(self, action: str) -> ResponseReturnValue:
+        if action not in actions:
+            raise NotFound("There is no such decision.")
+        concerned = decide(self._engine, action, request.form, g.person)
+        self._log.info("decide", action=action, by=g.person, records=concerned)
+        return redirect(way_back(request.form, action, concerned), 303)
+
+    def _log_out(self) -> ResponseReturnValue:
+        session.clear()
+        return redirect("/login", 303)
+
+    def _log_in(self) -> ResponseReturnValue:
         """Whoever guesses waits, and is told for how long; no thread waits with him."""
-        self._access.check_form(request, session)
+        if g.person:
+            return redirect("/", 303)
+        if request.method == "GET":
+            return _door(200)
         address = request.remote_addr or ""
         wait = self._guesses.wait(address)
         if wait:
             told = f"Too many tokens from here were wrong. Try again in {wait} s."
-            response = self._render(request, session, ConsolePage("login.html", {"problem": told}, 429))
-            response.headers["Retry-After"] = str(wait)
-            return response
-        known = self._access.log_in(request)
-        if known is None:
-            self._log_refusal(request, "wrong token, or no name")
-            told = "That was not the token, or no name was given."
-            return self._render(request, session, ConsolePage("login.html", {"problem": told}, 401))
+            return *_door(429, told), {"Retry-After": str(wait)}
+        if not self._access.log_in():
+            self._log_refusal("wrong token, or no name")
+            return _door(401, "That was not the token, or no name was given.")
         self._guesses.forget(address)
-        self._log.info("login", outcome="in", by=known.person, address=address)
-        response = _go("/")
-        self._access.keep(response, known, request)
-        return response
+        self._log.info("login", outcome="in", by=g.person, address=address)
+        return redirect("/", 303)
 
-    def _refused(self, request: Request, session: Session | None, problem: HTTPException) -> Response:
+    def _refused(self, problem: HTTPException) -> ResponseReturnValue:
         if isinstance(problem, Forbidden):
-            self._log_refusal(request, problem.description or "")
-        return self._problem(request, session, problem.code or 500, *_words(problem))
+            self._log_refusal(problem.description or "")
+        return _problem(problem.code or 500, *_words(problem))
 
-    def _log_refusal(self, request: Request, why: str) -> None:
+    def _log_refusal(self, why: str) -> None:
         """Who was not let in: by the connection's address, or by the header in which a proxy says whose it is."""
         header = "X-Forwarded-For" if FROM_PROXY in request.environ else None
         self._log.warning("login", outcome="refused", why=why, address=request.remote_addr, address_from=header)
 
-    def _inside(self, request: Request, rule: str, values: object, session: Session) -> Response:
-        """For those who are in: a decision, or a page."""
-        known = dict(values) if isinstance(values, dict) else {}
-        if rule == "/decide/<action>":
-            action = known["action"]
-            if action not in actions:
-                raise NotFound("There is no such decision.")
-            self._access.check_form(request, session)
-            concerned = decide(self._engine, action, request.form, session.person)
-            self._log.info("decide", action=action, by=session.person, records=concerned)
-            return _go(way_back(request.form, action, concerned))
-        with self._engine.connect().execution_options(postgresql_readonly=True) as connection, connection.begin():
-            connection.execute(sa.select(sa.func.set_config("statement_timeout", _LONGEST_QUERY, True)))
-            page = _pages[rule](PageContext(connection, self._schema, request.args.to_dict()), **known)
-        return self._render(request, session, page) if page.location is None else _go(page.location)
+    def log_exception(self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]) -> None:
+        """By the rule, not by the path: that is whatever somebody typed or pasted there."""
+        told = self._access.without_token("".join(traceback.format_exception(exc_info[1])))
+        self._log.error("console", page=str(request.url_rule or ""), exception=told)
 
-    def _render(self, request: Request, session: Session | None, page: ConsolePage) -> Response:
-        text = self._templates.get_template(page.template).render(
-            {
-                "session": session if session and session.person else None,
-                "form_token": self._access.form_token(session) if session else "",
-                "asks_for_token": self._access.asks_for_token,
-                "arguments": request.args.to_dict(),
-                "here": request.full_path.rstrip("?"),
-                "at": request.path,
-                **page.known,
-            }
-        )
-        return Response(text, status=page.status, mimetype="text/html")
-
-    def _problem(self, request: Request, session: Session | None, status: int, what: str, hint: str) -> Response:
-        known = {"what": what, "hint": hint, "code": status}
-        return self._render(request, session, ConsolePage("problem.html", known, status))
-
-    def _hub_words(self, problem: DBAPIError | psycopg.Error | NoSessionFree) -> tuple[str, str]:
-        """What to say of a failure of the hub: to the person what to do, to the log what it was."""
+    def _hub_trouble(self, problem: DBAPIError | psycopg.Error | NoSessionFree) -> ResponseReturnValue:
+        """A failure of the hub: to the person what to do, to the log what it was."""
         origin = problem.orig if isinstance(problem, DBAPIError) else problem
         told = self._access.without_token(str(origin).strip().split("\n", maxsplit=1)[0])
         self._log.warning("problem", where="console", message=told)
         if isinstance(origin, psycopg.errors.QueryCanceled | NoSessionFree):
-            return "The hub took too long to answer.", "Ask for less, or look at what keeps it busy."
+            return _problem(503, "The hub took too long to answer.", "Ask for less, or look at what keeps it busy.")
         if isinstance(origin, psycopg.errors.InsufficientPrivilege):
-            return (
-                "The console's login may not do that in the hub.",
-                "Run the console as a member of replicator_daemon, or of replicator_steward.",
-            )
-        return (
-            "The hub cannot be reached, or does not answer as it should.",
-            "Look at its server, and at the log.",
-        )
+            hint = "Run the console as a member of replicator_daemon, or of replicator_steward."
+            return _problem(503, "The console's login may not do that in the hub.", hint)
+        what = "The hub cannot be reached, or does not answer as it should."
+        return _problem(503, what, "Look at its server, and at the log.")
 
 
 def _kinds(compiled: Compiled | Terminal) -> list[str]:
@@ -245,24 +202,25 @@ def _kinds(compiled: Compiled | Terminal) -> list[str]:
     return [*compiled.schema.entities, *(str(entity_set) for entity_set in compiled.schema.entity_sets.values())]
 
 
-def _check_texts(request: Request, values: Mapping[str, object]) -> None:
+def _door(status: int, problem: str = "") -> tuple[str, int]:
+    return render_template("login.html", problem=problem), status
+
+
+def _problem(status: int, what: str, hint: str = "") -> tuple[str, int]:
+    return render_template("problem.html", what=what, hint=hint, code=status), status
+
+
+def _check_texts() -> None:
     """Refuse what is no text to the hub: in addresses nothing has such a name, in forms it is a mistake."""
-    if not all(map(_is_text, (*values.values(), *request.args.values()))):
+    if any("\0" in str(each) for each in (*(request.view_args or {}).values(), *request.args.values())):
         raise NotFound
-    if not all(_is_text(each) for name in request.form for each in request.form.getlist(name)):
+    if any("\0" in each for name in request.form for each in request.form.getlist(name)):
         raise BadRequest("The form holds characters that no text has.")
 
 
-def _is_text(value: object) -> bool:
-    return not isinstance(value, str) or "\0" not in value
-
-
-def _go(location: str) -> Response:
-    """On to another page, by GET whatever the request was."""
-    return Response(status=303, headers={"Location": location})
-
-
 def _words(problem: HTTPException) -> tuple[str, str]:
+    if problem.code == 500:
+        return "Something went wrong inside the console.", "Its log says what."
     if isinstance(problem, MethodNotAllowed):
         return "This address takes no such request.", ""
     if isinstance(problem, NotFound) and problem.description == NotFound.description:

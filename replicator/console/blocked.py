@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from replicator.console.page_context import ConsolePage, PageContext, Paged, Row
+from flask import render_template
+
+from replicator.console.page_context import PageContext, Paged, Row
 from replicator.hub.statements import statements
 
 _sql = statements(__name__)
@@ -55,7 +57,7 @@ class Line:
     below: int
 
 
-def blocked(look: PageContext) -> ConsolePage:
+def blocked(look: PageContext) -> str:
     """Root causes, those that hold up most first, and who waits for each."""
     roots = sorted(
         trees(look.rows(_sql["waiting"], limit=_CONSIDERED), look.rows(_sql["edges"], limit=_CONSIDERED)),
@@ -68,9 +70,7 @@ def blocked(look: PageContext) -> ConsolePage:
         more=len(roots) > first + _ROOTS_PER_PAGE,
     )  # fmt: skip
     total = look.connection.execute(_sql["count"]).scalar_one()
-    return ConsolePage(
-        "blocked.html", {"roots": shown, "causes": len(roots), "total": total, "considered": _CONSIDERED}
-    )
+    return render_template("blocked.html", roots=shown, causes=len(roots), total=total, considered=_CONSIDERED)
 
 
 def trees(waiting: Sequence[Row], edges: Sequence[Row]) -> list[Node]:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.console.page_context import ConsolePage, PageContext, Row
+from flask import render_template
+
+from replicator.console.page_context import PageContext, Row
 from replicator.hub.statements import statements
 from replicator.hub.states import COLUMNS, MOVING, STUCK
 
@@ -47,12 +49,12 @@ class Bar:
     changes: int
 
 
-def overview(look: PageContext) -> ConsolePage:
+def overview(look: PageContext) -> str:
     """What moves, at what rate, how far behind it is, and what is stuck."""
     flows = look.rows(_sql["flows"])
     causes = look.rows(_sql["causes"])
     movement = {row["minute"]: row["changes"] for row in look.rows(_sql["movement"])}
-    known: dict[str, object] = {
+    known: dict[str, Any] = {
         "flows": flows,
         "lanes": lanes(flows),
         "columns": [name for name in COLUMNS if any(flow[name] for flow in flows)],
@@ -68,7 +70,7 @@ def overview(look: PageContext) -> ConsolePage:
     }
     for name in ("systems", "holder", "lock_holders", "problems", "pauses"):
         known[name] = look.rows(_sql[name])
-    return ConsolePage("overview.html", known)
+    return render_template("overview.html", **known)
 
 
 def lanes(flows: Sequence[Row]) -> dict[str, dict[str, Lane]]:

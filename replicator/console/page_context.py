@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -70,13 +70,3 @@ class Paged:
     def is_only(self) -> bool:
         """Whether there is no other page."""
         return self.number == 1 and not self.more
-
-
-@dataclass(frozen=True)
-class ConsolePage:
-    """A page to be rendered, or the address to go on to."""
-
-    template: str = ""
-    known: Mapping[str, object] = field(default_factory=dict)
-    status: int = 200
-    location: str | None = None

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
+from flask import redirect, render_template
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from replicator.console.page_context import ConsolePage, PageContext, Row
+from replicator.console.page_context import PageContext, Row
 from replicator.console.record_search import FoundRecord, at, find, label_of, mirror_key, name_of
 from replicator.console.render import record_path
 from replicator.hub.statements import statements
@@ -81,35 +83,37 @@ class Side:
     """By map: what is to be done there, and why."""
 
 
-def record(look: PageContext, kind: str, key: str) -> ConsolePage:
+def record(look: PageContext, kind: str, key: str) -> ResponseReturnValue:
     """Everything about a record that a person names."""
     found = find(look, kind, key)
     if not found:
-        return not_found(look, kind, key)
+        return not_found(kind, key)
     return _page(look, found[0], kind, key, found[1:])
 
 
-def search(look: PageContext) -> ConsolePage:
+def search(look: PageContext) -> ResponseReturnValue:
     """On from the search box to the record's page; without a key, where to type one."""
     kind, key = look.arguments.get("kind", ""), look.arguments.get("key", "").strip()
-    return ConsolePage(location=record_path(kind, key)) if kind and key else not_found(look, kind, key, status=200)
+    return redirect(record_path(kind, key), 303) if kind and key else not_found(kind, key, status=200)
 
 
-def placed(look: PageContext, table: str, number: int) -> ConsolePage:
+def placed(look: PageContext, table: str, number: int) -> ResponseReturnValue:
     """On from a table and an id, as lists know records, to the page by name."""
     found = at(look, table, number)
     name = name_of(look, found[0]) if found else None
     if name is None:
         raise NotFound("This record is not in the hub any more.")
-    return ConsolePage(location=record_path(*name))
+    return redirect(record_path(*name), 303)
 
 
-def not_found(look: PageContext, kind: str, key: str, status: int = 404) -> ConsolePage:
+def not_found(kind: str, key: str, status: int = 404) -> ResponseReturnValue:
     """No record of this name: how records are named."""
-    return ConsolePage("not_found.html", {"kind": kind, "key": key}, status)
+    return render_template("not_found.html", kind=kind, key=key), status
 
 
-def _page(look: PageContext, found: FoundRecord, kind: str, key: str, others: Sequence[FoundRecord]) -> ConsolePage:
+def _page(
+    look: PageContext, found: FoundRecord, kind: str, key: str, others: Sequence[FoundRecord]
+) -> ResponseReturnValue:
     maps = [each for each in look.compiled.maps if each.mapping.entity.entity == _entity(look, found)]
     common = _image(look, look.compiled.tables.common[found.entity], found.common_id) if found.entity else {}
     sides = list(_sides(look, found, maps))
@@ -130,7 +134,7 @@ def _page(look: PageContext, found: FoundRecord, kind: str, key: str, others: Se
         "explained": look.rows(_sql["explain"], kind=kind, key=key),
         "history": look.paged(_sql["history"], kind=kind, key=key),
     }  # fmt: skip
-    return ConsolePage("record.html", known)
+    return render_template("record.html", **known)
 
 
 def _entity(look: PageContext, found: FoundRecord) -> str | None:

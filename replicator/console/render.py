@@ -5,31 +5,23 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import simplejson
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
+from flask import request
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from replicator.hub.states import BY_NAME, MOVING, STUCK
 
-FOLDER = Path(__file__).parent
+TEMPLATE_OPTIONS = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
 _LONGEST = 300
 _CODE = Markup("<code>{}</code>")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
-def make_environment(clock: Callable[[], datetime.datetime]) -> Environment:
-    """The templates with everything they call; whatever is inserted is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def prepare(environment: Environment, clock: Callable[[], datetime.datetime]) -> None:
+    """Give the templates everything they call."""
 
     def ago(value: datetime.datetime | None, never: str = "never") -> Markup | str:
         """A moment as its distance from now, the moment itself beside it for machines and pointers."""
@@ -47,7 +39,6 @@ def make_environment(clock: Callable[[], datetime.datetime]) -> Environment:
         "with_page": with_page, "record_path": record_path, "states": BY_NAME, "moving_columns": MOVING,
         "stuck_columns": STUCK,
     }  # fmt: skip
-    return environment
 
 
 def _time(value: datetime.datetime, text: str) -> Markup:
@@ -127,10 +118,7 @@ def record_path(kind: str, key: str) -> str:
     return f"/record/{path(kind)}/{path(key)}"
 
 
-@pass_context
-def with_page(context: Context, number: int, name: str = "page") -> str:
+def with_page(number: int, name: str = "page") -> str:
     """This page's address with another page of its list."""
-    kept: Mapping[str, str] = context["arguments"]
-    return "?" + urlencode(
-        {**{key: value for key, value in kept.items() if key not in ("did", "records")}, name: number}
-    )
+    kept = {key: value for key, value in request.args.items() if key not in ("did", "records")}
+    return "?" + urlencode({**kept, name: number})

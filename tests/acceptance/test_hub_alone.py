@@ -191,7 +191,8 @@ def test_a_message_is_tried_with_no_more_than_whom_it_goes_to(workplace: Workpla
     assert "nobody is told of anything" in told.err
 
 
-SLOW = ("sqlalchemy", "pydantic", "rich", "httpx2", "authlib", "structlog", "alembic", "jinja2", "werkzeug")
+SLOW = ("sqlalchemy", "pydantic", "rich", "httpx2", "authlib", "structlog", "alembic", "jinja2", "werkzeug",
+        "flask")  # fmt: skip
 IMPORTED = """
 import sys
 from replicator.cli.main import main
