@@ -29,7 +29,8 @@ from replicator.errors import (
 from replicator.hub.database_errors import hub_trouble
 from replicator.hub.lease import Lease, acquire, holder
 from replicator.hub.wake_up import Listener, notify
-from replicator.operate.notify import Notifier, senders
+from replicator.operate.notify import Notifier
+from replicator.operate.receivers import senders
 from replicator.world import World
 
 STOP_SECONDS = 5.0

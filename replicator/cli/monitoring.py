@@ -6,13 +6,16 @@ import datetime
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replicator.cli.options import config_option, connected, json_option
 from replicator.cli.output import answer
 from replicator.errors import ConfigurationError
-from replicator.hub.session import Session
+
+if TYPE_CHECKING:
+    from replicator.hub.session import Session
 
 
 @click.command()
@@ -49,7 +52,7 @@ def notify_command(config_path: Path | None, as_json: bool) -> None:
     Whom 'run' tells, and when, is said under 'notify:' in the configuration.
     """
     from replicator.config import load_notify
-    from replicator.operate.notify import Message, senders
+    from replicator.operate.receivers import Message, senders
 
     settings = load_notify(config_path)
     if not settings.anybody:

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from replicator.hub.address import FILE, load_hub
-from replicator.hub.session import Session, open_hub
+
+# The driver takes a tenth of a second to import, so that each function does it that needs it: 'notify' does not.
+if TYPE_CHECKING:
+    from replicator.hub.session import Session
 
 config_option = click.option(
     "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), envvar="REPLICATOR_CONFIG",
@@ -52,5 +55,7 @@ class Moment(click.ParamType[datetime.datetime]):
 @contextmanager
 def connected(config_path: Path | None) -> Iterator[Session]:
     """A session on the hub, for a command that needs nothing else."""
+    from replicator.hub.session import open_hub
+
     with open_hub(load_hub(config_path)) as connection:
         yield connection

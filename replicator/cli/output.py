@@ -6,7 +6,6 @@ from typing import Protocol
 
 import click
 
-from replicator.operate import hub_queries
 from replicator.text import visible
 
 
@@ -17,7 +16,9 @@ def say(text: str, *, err: bool = False, keep: str = "") -> None:
 
 def say_json(value: object) -> None:
     """JSON, which escapes by itself what a terminal would obey."""
-    click.echo(hub_queries.to_json(value))
+    from replicator.operate.hub_queries import to_json  # with the hub's driver, which 'notify' does without
+
+    click.echo(to_json(value))
 
 
 def answer(text: str, as_json: bool, **values: object) -> None:

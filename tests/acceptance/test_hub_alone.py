@@ -203,20 +203,31 @@ finally:
 """
 
 
-@pytest.mark.parametrize(
-    "command", ["--help", "status", "explain account A-1", "retry --all", "metrics", "hub psql --help"]
-)
-def test_what_takes_long_to_import_stays_out_of_it(place: Workplace, command: str) -> None:
-    """Their processor time is measured in benchmarks/; this is what it comes from."""
+def imported_by(place: Workplace, command: str) -> set[str]:
+    """The packages that a command imports."""
     environment = place.environment | {"HUB_URL": ""}
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED, *command.split()], cwd=place.folder, env=environment, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
-    imported = done.stderr.splitlines()[-1].split()
-    assert "replicator" in imported
-    assert not set(SLOW) & set(imported)
+    found = set(done.stderr.splitlines()[-1].split())
+    assert "replicator" in found
+    return found
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "status", "explain account A-1", "retry --all", "metrics", "hub psql --help"]
+)
+def test_what_takes_long_to_import_stays_out_of_it(place: Workplace, command: str) -> None:
+    """Their processor time is measured in benchmarks/; this is what it comes from."""
+    assert not set(SLOW) & imported_by(place, command)
+
+
+def test_to_try_a_message_nothing_is_imported_that_asks_the_hub(place: Workplace) -> None:
+    imported = imported_by(place, "notify")
+    assert "httpx2" in imported
+    assert not {"psycopg", "sqlalchemy"} & imported
 
 
 def test_the_help_of_all_says_of_each_command_what_its_own_help_says() -> None:

@@ -23,7 +23,8 @@ from replicator.config import NotifySettings
 from replicator.hub.connection import connect
 from replicator.hub.session import METRICS
 from replicator.operate import metrics
-from replicator.operate.notify import Notifier, senders
+from replicator.operate.notify import Notifier
+from replicator.operate.receivers import senders
 from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 

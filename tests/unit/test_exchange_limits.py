@@ -26,8 +26,8 @@ from replicator.connectors.odata.http import Http, LostAnswer
 from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.odata.paging import sheets
 from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
-from replicator.operate import notify
-from replicator.operate.notify import Message, senders
+from replicator.operate import receivers
+from replicator.operate.receivers import Message, senders
 from tests.fixtures.peers import OK, Peer, Talk, answers, peer
 
 SOON = 0.4
@@ -274,7 +274,7 @@ MESSAGE = Message("appeared", "c1", "it is wrong", 3, datetime.datetime(2026, 11
 
 @pytest.mark.parametrize("talk", [DRIPS["status line"], DRIPS["header"], DRIPS["interim answers"]])
 def test_a_webhook_whose_answer_drips_is_given_up(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "_SECONDS", SOON, raising=False)
+    monkeypatch.setattr(receivers, "_SECONDS", SOON, raising=False)
     with peer(talk) as hook:
         settings = NotifySettings.model_validate({"webhooks": [f"http://127.0.0.1:{hook.port}/secret"]})
         (send,) = senders(settings)
@@ -319,7 +319,7 @@ MAIL = {
 
 @pytest.mark.parametrize("talk", MAIL.values(), ids=MAIL)
 def test_a_mail_server_that_does_not_come_to_an_end_is_given_up(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "_SECONDS_MAIL", SOON, raising=False)
+    monkeypatch.setattr(receivers, "_SECONDS_MAIL", SOON, raising=False)
     with peer(talk) as server:
         email = EmailSettings(host="127.0.0.1", port=server.port, sender="hub@example.com", to=["it@example.com"])
         (send,) = senders(NotifySettings(email=email))

@@ -14,7 +14,8 @@ import pytest
 
 from replicator.config import EmailSettings, NotifySettings
 from replicator.errors import SystemUnavailable
-from replicator.operate.notify import Message, messages, senders
+from replicator.operate.notify import messages
+from replicator.operate.receivers import Message, senders
 
 NOW = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
 EARLIER = NOW - datetime.timedelta(minutes=5)
