@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx2
 import sqlalchemy as sa
@@ -13,12 +12,11 @@ import sqlalchemy as sa
 from replicator.config import Configuration
 from replicator.configuration_check import check_configuration
 from replicator.connectors import connect
-from replicator.errors import Terminal
 from replicator.hub.connection import DAEMON
 from replicator.hub.made_from import made_from
 from replicator.hub.server import open_engine
 from replicator.hub.session import WORK, Sessions
-from replicator.mapping.compiled import Compiled, compile_folder
+from replicator.mapping.compiled import compile_folder
 from replicator.solution.hub_fits import check_hub
 from replicator.solution.migrate import MigrationTarget
 from replicator.watcher import Watcher
@@ -45,16 +43,6 @@ def hub_of(
     compiled = compile_folder(configuration.schema_folder)
     with engine_of(configuration, role=role, sessions=sessions) as engine:
         yield MigrationTarget(engine, compiled, configuration.solution)
-
-
-def schema_of(folder: Path, engine: sa.Engine) -> Compiled | Terminal:
-    """What ``schema/`` at this place says, where the hub was made from it; else what keeps it from being known."""
-    try:
-        compiled = compile_folder(folder)
-        check_hub(MigrationTarget(engine, compiled, folder.parent))
-    except Terminal as problem:
-        return problem
-    return compiled
 
 
 @contextmanager

@@ -10,17 +10,15 @@ import click
 from pydantic import ValidationError
 
 from replicator.cli.options import config_option
-from replicator.cli.output import say
-from replicator.config import ConsoleSettings, load_console, load_schema_folder
+from replicator.config import ConsoleSettings, load_console
 from replicator.console.serve import serving
-from replicator.errors import ConfigurationError, Terminal
+from replicator.errors import ConfigurationError
 from replicator.hub.address import load_hub
 from replicator.hub.connection import DAEMON
 from replicator.hub.server import open_engine
 from replicator.hub.session import CONSOLE, check_product, driver
 from replicator.log_lines import log_as_json
 from replicator.signals import stop_on_signals
-from replicator.startup import schema_of
 
 
 @click.command()
@@ -32,7 +30,7 @@ def console(config_path: Path | None, listen: str | None) -> None:
     """Serve the web console until SIGTERM or Ctrl-C.
 
     It shows what 'status', 'explain' and 'history' show, and takes the same decisions; 'run' serves it too when
-    the configuration has 'console:'. With schema/ broken or ahead of the hub it serves all but the pages of records.
+    the configuration has 'console:'. It needs the hub alone, whatever is wrong with schema/.
     An address that others can reach needs console.token or console.identity_header.
     """
     settings = load_console(config_path)
@@ -50,11 +48,7 @@ def console(config_path: Path | None, listen: str | None) -> None:
         stack.callback(engine.dispose)
         with engine.connect() as connection:
             check_product(driver(connection))
-        schema = schema_of(load_schema_folder(config_path), engine)
-        if isinstance(schema, Terminal):
-            say(f"warning: records have no page: {schema.message}", err=True)
-            say(f"  next: {schema.hint}; then start the console again", err=True)
         stop_on_signals(stop.set)
-        click.echo(f"console: {stack.enter_context(serving(engine, schema, settings))}")
+        click.echo(f"console: {stack.enter_context(serving(engine, settings))}")
         while not stop.wait(0.5):
             pass

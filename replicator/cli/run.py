@@ -96,7 +96,7 @@ def _open_doors(world: World, stack: ExitStack) -> None:
         from replicator.console.serve import serving
 
         engine = stack.enter_context(engine_of(configuration, role=DAEMON, sessions=CONSOLE))
-        stack.enter_context(serving(engine, world.compiled, configuration.console))
+        stack.enter_context(serving(engine, configuration.console))
     if configuration.metrics is not None:
         engine = stack.enter_context(engine_of(configuration, role=DAEMON, sessions=METRICS))
         server = stack.enter_context(serve(engine, *split_address(configuration.metrics.listen)))

@@ -30,7 +30,6 @@ from replicator.console.guesses import Guesses
 from replicator.console.page_context import MOST_DIGITS, PageContext
 from replicator.console.render import TEMPLATE_OPTIONS, prepare
 from replicator.errors import Terminal
-from replicator.mapping.compiled import Compiled
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -68,33 +67,23 @@ _pages: dict[str, Callable[..., ResponseReturnValue]] = {
 
 
 class Console(Flask):
-    """The application; the hub behind ``engine`` is made from ``schema``. While unknown, records have no page."""
+    """The application, of the hub behind ``engine``."""
 
     jinja_options = TEMPLATE_OPTIONS
 
-    def __init__(
-        self,
-        engine: sa.Engine,
-        schema: Compiled | Terminal,
-        settings: ConsoleSettings,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, engine: sa.Engine, settings: ConsoleSettings, *, clock: Callable[[], float] = time.time) -> None:
         settings.check()
         super().__init__("replicator.console")
         self.config |= {
-            "MAX_CONTENT_LENGTH": 1 << 20,
+            "MAX_CONTENT_LENGTH": 1 << 20, "SESSION_COOKIE_SAMESITE": "Strict",
             "PERMANENT_SESSION_LIFETIME": datetime.timedelta(hours=12), "SESSION_REFRESH_EACH_REQUEST": False,
-            "SESSION_COOKIE_SAMESITE": "Strict",
         }  # fmt: skip
-        self._engine, self._schema = engine, schema
+        self._engine = engine
         self._guesses, self._log = Guesses(clock), structlog.get_logger("replicator")
         self.session_interface = self._access = Access(settings, clock)
         self._behind_proxy = ProxyFix(super().wsgi_app, x_for=1, x_proto=1)
         prepare(self.jinja_env, lambda: datetime.datetime.fromtimestamp(clock(), datetime.UTC))
-        self.jinja_env.globals |= {
-            "version": __version__, "kinds": _kinds(schema), "asks_for_token": settings.token is not None,
-        }  # fmt: skip
+        self.jinja_env.globals |= {"version": __version__, "asks_for_token": settings.token is not None}
         self.url_map.merge_slashes = False
         self.url_map.converters["number"] = Number
         for rule, page in _pages.items():
@@ -120,7 +109,7 @@ class Console(Flask):
 
     def _enter(self) -> ResponseReturnValue | None:
         """Nobody sees more than the door before it is known who he is; and a form counts only from a page of his."""
-        g.person = ""
+        g.person, g.kinds = "", []
         self._access.check_host()
         _check_texts()
         if request.endpoint == "static":
@@ -135,7 +124,9 @@ class Console(Flask):
     def _show(self, page: Callable[..., ResponseReturnValue], **values: object) -> ResponseReturnValue:
         with self._engine.connect().execution_options(postgresql_readonly=True) as connection, connection.begin():
             connection.execute(sa.select(sa.func.set_config("statement_timeout", _LONGEST_QUERY, True)))
-            return page(PageContext(connection, self._schema, request.args.to_dict()), **values)
+            look = PageContext(connection, request.args.to_dict())
+            g.kinds = [each["entity"] or each["place"] for each in look.captured.values()]
+            return page(look, **values)
 
     def _decide(self, action: str) -> ResponseReturnValue:
         if action not in actions:
@@ -193,13 +184,6 @@ class Console(Flask):
             return _problem(503, "The console's login may not do that in the hub.", hint)
         what = "The hub cannot be reached, or does not answer as it should."
         return _problem(503, what, "Look at its server, and at the log.")
-
-
-def _kinds(compiled: Compiled | Terminal) -> list[str]:
-    """By what kinds a record can be asked for."""
-    if isinstance(compiled, Terminal):
-        return []
-    return [*compiled.schema.entities, *(str(entity_set) for entity_set in compiled.schema.entity_sets.values())]
 
 
 def _door(status: int, problem: str = "") -> tuple[str, int]:

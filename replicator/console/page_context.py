@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-
-from replicator.errors import Terminal
-from replicator.mapping.compiled import Compiled
 
 Row = Mapping[str, Any]
 PER_PAGE = 50
@@ -20,20 +18,15 @@ _LAST_PAGE = 10_000
 
 @dataclass(frozen=True)
 class PageContext:
-    """A connection that reads, the schema it reads with, and what the address asks for."""
+    """A connection that reads, and what the address asks for."""
 
     connection: sa.Connection
-    schema: Compiled | Terminal
-    """Or what keeps it from being known."""
     arguments: Mapping[str, str]
 
-    @property
-    def compiled(self) -> Compiled:
-        """The schema; raises Terminal where a page needs it and it is not known."""
-        if isinstance(self.schema, Terminal):
-            what = "Records cannot be shown field by field: schema/ is broken, or the hub is made from another one."
-            raise Terminal(f"{what} {self.schema.message}", hint=self.schema.hint)
-        return self.schema
+    @cached_property
+    def captured(self) -> Mapping[str, Row]:
+        """The captured tables by what people call the place."""
+        return {row["place"]: row for row in self.rows(sa.text("select * from sync.captured"))}
 
     def rows(self, statement: sa.Executable, **values: object) -> list[Row]:
         """All rows of a statement."""
@@ -43,6 +36,10 @@ class PageContext:
         """The one row of a statement, if it has any."""
         found = self.connection.execute(statement, values).mappings().first()
         return dict(found) if found is not None else None
+
+    def value(self, statement: sa.Executable, **values: object) -> Any:
+        """The one value of a statement."""
+        return self.connection.execute(statement, values).scalar_one()
 
     def page_number(self, name: str = "page") -> int:
         """Which page of a list is asked for; the first where that is no number, or one that no list has."""

@@ -9,8 +9,41 @@ where system = :system and entity_set = :entity_set and mirror_id = :mirror_id a
 
 -- name: pairs
 -- The records of the systems that a common record is paired with.
-select system, entity_set, mirror_id from sync.pair
+select system || '.' || entity_set as place, mirror_id from sync.pair
 where entity = :entity and common_id = :common_id and ended_at is null order by system, entity_set;
+
+-- name: key_of
+-- By which key a record is found again.
+select sync.key_of(:relation, cast(:number as bigint));
+
+-- name: label_of
+-- What people call a record.
+select sync.label(:relation, cast(:number as bigint));
+
+-- name: fields
+-- The fields of some tables: what they are called, which column holds them, what they are to other tables.
+select relation, name, column_name, reference, master, belongs_to ->> cast(:entity as text) as belongs_to
+from sync.field where relation = any(:relations) order by relation, number;
+
+-- name: becomes
+-- The entity that records of an entity set become.
+select min(entity) from sync.map where source = :relation and direction = 'in' and in_use;
+
+-- name: maps
+-- The maps between an entity and the systems, those of parts as well.
+select name, direction, system, system || '.' || entity_set as place, view_name
+from sync.map where entity = :entity and in_use order by rank, name;
+
+-- name: parts
+-- The records that are part of one, some of each kind.
+select p.entity, p.id, p.record
+from (
+    select c.entity, x.record_id as id, sync.label(x.relation, x.record_id) as record,
+           row_number() over (partition by c.entity order by x.record_id) as number
+    from (select distinct relation, record_id from sync.part where entity = cast(:entity as text) and root_id = cast(:number as bigint)) x
+    join sync.captured c on c.relation = x.relation and c.entity is not null
+) p
+where p.number <= :limit and p.record is not null order by p.entity, p.number;
 
 -- name: deliveries
 -- What is to do or wrong about a record, on its way from one table.
@@ -21,7 +54,7 @@ where m.source = :table and d.record_id = :id and m.in_use order by m.rank, m.na
 
 -- name: amended
 -- Values that a target stored otherwise than they were sent.
-select m.name as flow, a.field, a.sent, a.stored
+select m.target, a.field, a.sent
 from sync.accepted a join sync.map m on m.id = a.map_id
 where m.source = :table and a.record_id = :id and a.sent is distinct from a.stored;
 

@@ -10,15 +10,13 @@ import structlog
 
 from replicator.config import ConsoleSettings, split_address
 from replicator.console.app import Console
-from replicator.errors import Terminal
-from replicator.mapping.compiled import Compiled
 from replicator.web_server import WebServer
 
 
 @contextmanager
-def serving(engine: sa.Engine, schema: Compiled | Terminal, settings: ConsoleSettings) -> Iterator[str]:
+def serving(engine: sa.Engine, settings: ConsoleSettings) -> Iterator[str]:
     """The console at its address, which is given; raises ConfigurationError where it may not be served."""
-    console = Console(engine, schema, settings)
+    console = Console(engine, settings)
     host, port = split_address(settings.listen)
     with WebServer(console, "console", host, port) as server:
         url = server.url.replace(host, f"[{host}]") if ":" in host else server.url

@@ -16,7 +16,7 @@ from replicator.hub import product_sql, states
 from replicator.hub.sync_tables import hub, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.tables import ETAG
-from replicator.solution import difference_views, record_locations, record_names, unmatched
+from replicator.solution import difference_views, record_fields, record_locations, record_names, unmatched
 from replicator.solution.expression_check import check_expressions
 from replicator.solution.flow_status import status
 from replicator.solution.sql_text import body, create_view, execute
@@ -140,6 +140,8 @@ def _explaining(compiled: Compiled) -> Iterator[str]:
     """Where a record is and was, why it is not where it should be, and how it came to be as it is."""
     yield create_view("sync.captured", record_locations.captured(compiled))
     yield "comment on view sync.captured is 'The captured tables, their before-images, and the column of their label'"
+    yield create_view("sync.field", record_fields.fields(compiled))
+    yield "comment on view sync.field is 'The fields of the captured tables, and which belong together'"
     yield create_view("sync.missing", record_locations.missing(compiled))
     yield "comment on view sync.missing is 'Inbound: what records point at that is not in its mirror'"
     yield create_view("sync.part", record_locations.parts(compiled))

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from replicator.config import ConsoleSettings
 from replicator.console.app import Console
 from replicator.hub.connection import connect
-from replicator.mapping.compiled import Compiled
 from tests.fixtures.operators import HELD, SCRIPT, Browser
 from tests.fixtures.roles import Logins
 
@@ -166,8 +165,8 @@ def test_what_is_not_there_is_said_without_internals(browser: Browser) -> None:
     assert browser.client.delete("/causes", base_url="http://localhost").status_code == 405
 
 
-def test_an_empty_hub_says_what_its_emptiness_means(hub: sa.Engine, compiled: Compiled) -> None:
-    browser = Browser(Console(hub, compiled, ConsoleSettings()))
+def test_an_empty_hub_says_what_its_emptiness_means(hub: sa.Engine) -> None:
+    browser = Browser(Console(hub, ConsoleSettings()))
     for path, words in {
         "/": "Nobody leads.", "/causes": "Nothing has failed.", "/blocked": "Nothing is blocked",
         "/held": "No delete is held", "/conflicts": "No conflict is open", "/plans": "No plan is saved",
@@ -177,9 +176,9 @@ def test_an_empty_hub_says_what_its_emptiness_means(hub: sa.Engine, compiled: Co
         assert words in browser.read(path), path
 
 
-def test_whoever_holds_something_back_is_named(logins: Logins, hub_url: str, compiled: Compiled) -> None:
+def test_whoever_holds_something_back_is_named(logins: Logins, hub_url: str) -> None:
     engine = connect(hub_url, now="2100-01-01")  # so that every transaction is an old one
-    browser = Browser(Console(engine, compiled, ConsoleSettings()))
+    browser = Browser(Console(engine, ConsoleSettings()))
     with (
         psycopg.connect(logins.member_of("replicator_reader", hub_url), application_name="a report") as stranger,
         psycopg.connect(hub_url, application_name="an import") as writer,
@@ -192,9 +191,9 @@ def test_whoever_holds_something_back_is_named(logins: Logins, hub_url: str, com
     assert re.search("A long transaction holds its changes back:.* with an import", told)
 
 
-def test_a_hub_that_is_gone_is_said_without_where_it_was(compiled: Compiled) -> None:
+def test_a_hub_that_is_gone_is_said_without_where_it_was() -> None:
     engine = sa.create_engine("postgresql+psycopg://nobody:sesame@127.0.0.1:1/none")
-    answer = Browser(Console(engine, compiled, ConsoleSettings())).open("/")
+    answer = Browser(Console(engine, ConsoleSettings())).open("/")
     assert answer.status_code == 503
     assert "The hub cannot be reached" in answer.text
     assert "sesame" not in answer.text

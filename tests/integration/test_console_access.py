@@ -9,25 +9,24 @@ from replicator.config import ConsoleSettings
 from replicator.console.access import COOKIE
 from replicator.console.app import Console
 from replicator.errors import ConfigurationError
-from replicator.mapping.compiled import Compiled
 from tests.fixtures.operators import Browser
 
 TOKEN = "a token of some length"
 
 
-def console_of(hub: sa.Engine, compiled: Compiled, **settings: object) -> Browser:
+def console_of(hub: sa.Engine, **settings: object) -> Browser:
     """The console of an empty hub."""
-    return Browser(Console(hub, compiled, ConsoleSettings.model_validate(settings)))
+    return Browser(Console(hub, ConsoleSettings.model_validate(settings)))
 
 
 @pytest.fixture
-def closed(hub: sa.Engine, compiled: Compiled) -> Browser:
+def closed(hub: sa.Engine) -> Browser:
     """A console that wants a token."""
-    return console_of(hub, compiled, token=TOKEN)
+    return console_of(hub, token=TOKEN)
 
 
-def test_a_name_that_is_not_the_consoles_is_refused(hub: sa.Engine, compiled: Compiled) -> None:
-    browser = console_of(hub, compiled, urls=("https://hub.example.com", "http://hub.example.net:81"))
+def test_a_name_that_is_not_the_consoles_is_refused(hub: sa.Engine) -> None:
+    browser = console_of(hub, urls=("https://hub.example.com", "http://hub.example.net:81"))
     for base in ("http://localhost", "http://127.0.0.1:8080", "http://[::1]:8080", "http://HUB.example.com",
                  "http://hub.example.com:443", "http://hub.example.net:81"):  # fmt: skip
         assert browser.open("/", base=base).status_code == 200, base
@@ -47,11 +46,9 @@ def test_a_name_that_is_not_the_consoles_is_refused(hub: sa.Engine, compiled: Co
         ({"listen": "10.1.2.3:8080", "identity_header": "X-User"}, "could call himself anybody"),
     ],
 )
-def test_it_refuses_to_be_open_to_others(
-    hub: sa.Engine, compiled: Compiled, settings: dict[str, object], words: str
-) -> None:
+def test_it_refuses_to_be_open_to_others(hub: sa.Engine, settings: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        console_of(hub, compiled, **settings)
+        console_of(hub, **settings)
 
 
 def test_with_a_token_nobody_sees_anything_before_logging_in(closed: Browser) -> None:
@@ -83,10 +80,10 @@ def test_logging_out_ends_the_session(closed: Browser) -> None:
     assert closed.open("/").status_code == 401
 
 
-def test_a_session_nobody_signed_or_that_is_too_old_is_none(hub: sa.Engine, compiled: Compiled) -> None:
+def test_a_session_nobody_signed_or_that_is_too_old_is_none(hub: sa.Engine) -> None:
     now = [1_000_000.0]
     settings = ConsoleSettings.model_validate({"token": TOKEN})
-    browser = Browser(Console(hub, compiled, settings, clock=lambda: now[0]))
+    browser = Browser(Console(hub, settings, clock=lambda: now[0]))
     browser.log_in("Ada", TOKEN)
     kept = browser.client.get_cookie(COOKIE)
     assert kept is not None
@@ -99,13 +96,13 @@ def test_a_session_nobody_signed_or_that_is_too_old_is_none(hub: sa.Engine, comp
     assert browser.open("/").status_code == 401
 
 
-def test_a_session_outlives_a_restart_but_not_another_token(hub: sa.Engine, compiled: Compiled) -> None:
-    first = console_of(hub, compiled, token=TOKEN)
+def test_a_session_outlives_a_restart_but_not_another_token(hub: sa.Engine) -> None:
+    first = console_of(hub, token=TOKEN)
     first.log_in("Ada", TOKEN)
     kept = first.client.get_cookie(COOKIE)
     assert kept is not None
     for token, status in ((TOKEN, 200), ("another token of some length", 401)):
-        again = console_of(hub, compiled, token=token)
+        again = console_of(hub, token=token)
         again.client.set_cookie(COOKIE, kept.value)
         assert again.open("/").status_code == status
 

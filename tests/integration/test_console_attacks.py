@@ -24,7 +24,6 @@ from replicator.console.decisions import actions
 from replicator.console.serve import serving
 from replicator.hub.connection import connect
 from replicator.hub.session import CONSOLE
-from replicator.mapping.compiled import Compiled
 from replicator.operate import metrics
 from tests.fixtures.operators import Browser, token_of
 
@@ -56,13 +55,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def closed(hub: sa.Engine, compiled: Compiled, clock: Clock) -> Console:
+def closed(hub: sa.Engine, clock: Clock) -> Console:
     """A console that wants a token, behind the proxy 10.0.0.5."""
-    return console_of(hub, compiled, clock, token=TOKEN, proxies=["10.0.0.5"])
+    return console_of(hub, clock, token=TOKEN, proxies=["10.0.0.5"])
 
 
-def console_of(hub: sa.Engine, compiled: Compiled, clock: Clock, **settings: object) -> Console:
-    return Console(hub, compiled, ConsoleSettings.model_validate(settings), clock=clock)
+def console_of(hub: sa.Engine, clock: Clock, **settings: object) -> Console:
+    return Console(hub, ConsoleSettings.model_validate(settings), clock=clock)
 
 
 def test_a_guess_at_the_token_is_logged_without_it_and_the_next_ones_wait_longer_and_longer(
@@ -151,15 +150,13 @@ def test_a_login_that_another_site_fills_in_is_refused(closed: Console) -> None:
     assert victim.log_in("Ada", TOKEN).status_code == 303
 
 
-def test_a_stranger_is_given_nothing_to_try_guesses_against_at_home(
-    hub: sa.Engine, compiled: Compiled, clock: Clock
-) -> None:
+def test_a_stranger_is_given_nothing_to_try_guesses_against_at_home(hub: sa.Engine, clock: Clock) -> None:
     """What is signed for him has nothing to do with the token: another process with the same one does not know it."""
-    stranger = Browser(console_of(hub, compiled, clock, token=TOKEN))
+    stranger = Browser(console_of(hub, clock, token=TOKEN))
     form_token = token_of(stranger.open("/login").text)
     cookie = stranger.client.get_cookie(COOKIE)
     assert cookie is not None
-    other = Browser(console_of(hub, compiled, clock, token=TOKEN))
+    other = Browser(console_of(hub, clock, token=TOKEN))
     other.client.set_cookie(COOKIE, cookie.value)
     assert other.post("/login", form_token=form_token, name="Ada", token=TOKEN).status_code == 400
     assert stranger.post("/login", form_token=form_token, name="Ada", token=TOKEN).status_code == 303
@@ -174,13 +171,11 @@ def test_the_form_of_the_login_gives_no_session(closed: Console) -> None:
 
 
 @pytest.mark.parametrize("way", ["its address is configured", "the proxy says so"])
-def test_where_the_browser_came_by_tls_its_cookie_goes_nowhere_else(
-    hub: sa.Engine, compiled: Compiled, clock: Clock, way: str
-) -> None:
+def test_where_the_browser_came_by_tls_its_cookie_goes_nowhere_else(hub: sa.Engine, clock: Clock, way: str) -> None:
     """Also one that comes with a page, in answer to a request without any origin."""
     by_address = way == "its address is configured"
     settings = {"urls": ["https://hub.example.com"]} if by_address else {"proxies": ["10.0.0.5"]}
-    browser = Browser(console_of(hub, compiled, clock, **settings))
+    browser = Browser(console_of(hub, clock, **settings))
     browser.base, browser.address = PUBLIC if by_address else "http://localhost", "10.0.0.5"
     browser.headers = {} if by_address else {"X-Forwarded-Proto": "https"}
     cookie = browser.open("/").headers["Set-Cookie"]
@@ -196,10 +191,10 @@ def test_where_the_browser_came_by_tls_its_cookie_goes_nowhere_else(
 
 
 def test_a_cookie_without_the_safe_name_counts_for_nothing_where_the_browser_came_by_tls(
-    hub: sa.Engine, compiled: Compiled, clock: Clock
+    hub: sa.Engine, clock: Clock
 ) -> None:
     """Another site of the same name, or one below it, can set that one."""
-    browser = Browser(console_of(hub, compiled, clock, token=TOKEN, urls=["https://hub.example.com"]))
+    browser = Browser(console_of(hub, clock, token=TOKEN, urls=["https://hub.example.com"]))
     browser.log_in("Mallory", TOKEN)
     planted = browser.client.get_cookie(COOKIE)
     assert planted is not None
@@ -228,10 +223,10 @@ def test_nobody_but_a_proxy_says_that_the_browser_came_by_tls(closed: Console) -
     ],
 )
 def test_only_the_proxy_says_who_is_there(
-    hub: sa.Engine, compiled: Compiled, clock: Clock, settings: dict[str, object], believed: tuple[str, ...],
+    hub: sa.Engine, clock: Clock, settings: dict[str, object], believed: tuple[str, ...],
     refused: tuple[str, ...], logged: list[MutableMapping[str, Any]],
 ) -> None:  # fmt: skip
-    console = console_of(hub, compiled, clock, identity_header="X-Forwarded-User", **settings)
+    console = console_of(hub, clock, identity_header="X-Forwarded-User", **settings)
     for address in believed:
         browser = Browser(console)
         browser.base, browser.address = f"http://{settings.get('listen', 'localhost')}", address
@@ -249,10 +244,8 @@ def test_only_the_proxy_says_who_is_there(
     assert len(logged) == len(refused)
 
 
-def test_another_person_of_the_proxy_takes_over_nobodys_session(
-    hub: sa.Engine, compiled: Compiled, clock: Clock
-) -> None:
-    browser = Browser(console_of(hub, compiled, clock, identity_header="X-User"))
+def test_another_person_of_the_proxy_takes_over_nobodys_session(hub: sa.Engine, clock: Clock) -> None:
+    browser = Browser(console_of(hub, clock, identity_header="X-User"))
     for name in ("Ada", "Grace"):
         browser.headers = {"X-User": name}
         assert f"you are <strong>{name}</strong>" in browser.open("/").text
@@ -319,10 +312,10 @@ def test_a_form_with_what_nothing_has_is_refused_and_breaks_nothing(
     assert not [line for line in logged if line["event"] in ("console", "problem")]
 
 
-def test_pages_that_wait_for_the_hub_end_and_say_so(hub_url: str, compiled: Compiled) -> None:
+def test_pages_that_wait_for_the_hub_end_and_say_so(hub_url: str) -> None:
     few = replace(CONSOLE, kept=1, added=0, wait_seconds=1)
     engine = connect(hub_url, sessions=few)
-    browser = Browser(Console(engine, compiled, ConsoleSettings()))
+    browser = Browser(Console(engine, ConsoleSettings()))
     with engine.connect():
         answer = browser.open("/")
     assert (answer.status_code, "took too long" in answer.text) == (503, True)
@@ -330,11 +323,9 @@ def test_pages_that_wait_for_the_hub_end_and_say_so(hub_url: str, compiled: Comp
     engine.dispose()
 
 
-def test_a_decision_that_waits_for_the_hub_ends_and_says_so(
-    hub: sa.Engine, compiled: Compiled, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_that_waits_for_the_hub_ends_and_says_so(hub: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "_LONGEST_DECISION", "300ms")
-    browser = Browser(Console(hub, compiled, ConsoleSettings()))
+    browser = Browser(Console(hub, ConsoleSettings()))
     form_token = browser.token()
     with hub.connect() as connection, connection.begin():
         connection.execute(sa.text("lock table sync.pause in access exclusive mode"))
@@ -343,10 +334,10 @@ def test_a_decision_that_waits_for_the_hub_ends_and_says_so(
 
 
 def test_what_fails_inside_is_logged_without_the_token(
-    hub: sa.Engine, compiled: Compiled, clock: Clock, logged: list[MutableMapping[str, Any]]
+    hub: sa.Engine, clock: Clock, logged: list[MutableMapping[str, Any]]
 ) -> None:
     """Also where somebody pasted it into an address, and the failure repeats that."""
-    browser = Browser(console_of(hub, compiled, clock, token=TOKEN))
+    browser = Browser(console_of(hub, clock, token=TOKEN))
     browser.log_in("Ada", TOKEN)
 
     def fail(*happened: object) -> None:
@@ -360,7 +351,7 @@ def test_what_fails_inside_is_logged_without_the_token(
     assert quote(TOKEN) not in str(line)
 
 
-def test_behind_a_proxy_with_tls_a_person_logs_in_and_decides(hub_url: str, compiled: Compiled) -> None:
+def test_behind_a_proxy_with_tls_a_person_logs_in_and_decides(hub_url: str) -> None:
     """Over real HTTP, as the proxy sends it."""
     settings = ConsoleSettings.model_validate(
         {"listen": "127.0.0.1:0", "token": TOKEN, "urls": ["https://hub.example.com"], "proxies": ["127.0.0.1"]}
@@ -368,7 +359,7 @@ def test_behind_a_proxy_with_tls_a_person_logs_in_and_decides(hub_url: str, comp
     engine = connect(hub_url, sessions=CONSOLE)
     sent = {"Host": "hub.example.com", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
     posted = {**sent, "Origin": "https://hub.example.com", "Sec-Fetch-Site": "same-origin"}
-    with serving(engine, compiled, settings) as url, capture_logs() as logged:
+    with serving(engine, settings) as url, capture_logs() as logged:
 
         def ask(path: str, cookie: str, **data: str) -> httpx2.Response:
             headers = {**(posted if data else sent), "Cookie": cookie}
@@ -390,11 +381,11 @@ def test_behind_a_proxy_with_tls_a_person_logs_in_and_decides(hub_url: str, comp
     engine.dispose()
 
 
-def test_idle_connections_keep_nobody_out_of_console_and_metrics(hub_url: str, compiled: Compiled) -> None:
+def test_idle_connections_keep_nobody_out_of_console_and_metrics(hub_url: str) -> None:
     engine = connect(hub_url, sessions=CONSOLE)
     settings = ConsoleSettings(listen="127.0.0.1:0")
     with (
-        serving(engine, compiled, settings) as url,
+        serving(engine, settings) as url,
         metrics.serve(engine, "127.0.0.1", 0) as server,
         ExitStack() as idle,
     ):
@@ -406,9 +397,9 @@ def test_idle_connections_keep_nobody_out_of_console_and_metrics(hub_url: str, c
     engine.dispose()
 
 
-def test_raw_bytes_in_an_address_break_nothing(hub_url: str, compiled: Compiled) -> None:
+def test_raw_bytes_in_an_address_break_nothing(hub_url: str) -> None:
     engine = connect(hub_url, sessions=CONSOLE)
-    with serving(engine, compiled, ConsoleSettings(listen="127.0.0.1:0")) as url:
+    with serving(engine, ConsoleSettings(listen="127.0.0.1:0")) as url:
         port = int(url.rpartition(":")[2])
         for target in (b"/causes/\xff\xed\xa0\x80", b"/record/x/%00", b"/at/x/" + b"9" * 5000, b"//x", b"/\\", b"*",
                        b"http://[/", b"/" + b"x" * 300_000):  # fmt: skip

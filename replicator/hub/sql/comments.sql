@@ -8,6 +8,15 @@ comment on column sync.captured.label is 'The column with what people call the r
 comment on column sync.duplicates.key is 'The business key, its fields joined by commas';
 comment on column sync.duplicates.mirror_ids is 'The records that bear it, by id in the mirror';
 
+comment on column sync.field.relation is 'The captured table';
+comment on column sync.field.number is 'Its place among the fields of the table, as schema/ has them';
+comment on column sync.field.name is 'As the common model, or the system, calls it';
+comment on column sync.field.column_name is 'The column that holds it';
+comment on column sync.field.key_part is 'Its place in the key by which people name a record';
+comment on column sync.field.reference is 'Common: the entity that it points at';
+comment on column sync.field.master is 'Common: who may change it: systems, either side, or the hub';
+comment on column sync.field.belongs_to is 'Of a system: the common field that a map pairs it with, by entity';
+
 comment on column sync.missing.field is 'The field that points at it';
 comment on column sync.missing.entity_sets is 'Where it may be';
 comment on column sync.missing.key is 'The value of the field: its key in the system';

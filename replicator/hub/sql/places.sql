@@ -13,6 +13,26 @@ end
 $$;
 comment on function sync.label is 'What people call the record with this id in a captured table';
 
+-- A part is named by its root first. Of a record that is not there nothing is known: null.
+create function sync.key_of(of_relation text, of_record bigint) returns text language plpgsql stable
+    set jit = off as $$
+declare
+    part record;
+    held text;
+    parts text[] := '{}';
+begin
+    for part in
+        select f.column_name, f.reference from sync.field f
+        where f.relation = of_relation and f.key_part is not null order by f.key_part
+    loop
+        execute format('select %I::text from %s where id = $1', part.column_name, of_relation) into held using of_record;
+        parts := parts || case when part.reference is null then held else sync.key_of('common.' || part.reference, held::bigint) end;
+    end loop;
+    return nullif(array_to_string(parts, ','), '');
+end
+$$;
+comment on function sync.key_of is 'The key by which sync.find finds the record with this id in a captured table';
+
 -- Linked records come along; of ended pairs only where nothing is left, or with the past.
 create function sync.places(kind text, key text, past boolean default false)
     returns table (place text, system text, entity_set text, entity text, relation text, image text, record_id bigint,
