@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from replicator.mapping.schema import EntitySet, column_name
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 def fold(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """A text as keys are compared: normalised, outer blanks and case ignored. Other types as they are."""
+    import sqlalchemy as sa  # here: connectors compare keys without it, and settings are read with connectors at hand
+
     return sa.func.sync.fold(value, type_=sa.Text) if isinstance(value.type, sa.Text) else value
 
 
