@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from random import Random
@@ -43,13 +44,17 @@ class People:
             self.delete_customer,
         ]  # fmt: skip
         self.acts = often * 2 + seldom + (removals * 2 if deletes else [])
+        self.done = Counter({act.__name__: 0 for act in often + seldom + removals})
+        """How often each thing was done."""
 
     def act(self) -> None:
         """Somebody does something; who has begun slowly may come to an end."""
         if self._slow is not None and self.random.random() < 0.3:
             self.finish()
+        act = self.random.choice(self.acts)
+        self.done[act.__name__] += 1
         with suppress(RestrictedError):  # the system does not let the record go
-            self.random.choice(self.acts)()
+            act()
 
     def finish(self) -> None:
         """Commit what was begun slowly."""
