@@ -152,7 +152,7 @@ def test_the_embedded_hub_is_stopped_without_the_secrets_of_the_systems(workplac
 
 
 def test_an_empty_hub_is_told_with_the_command_that_fills_it(bare_workplace: Workplace) -> None:
-    told_as_error(bare_workplace.run("status"), 1, "empty", "replicator migrate")
+    told_as_error(bare_workplace.tell("status"), 1, "empty", "replicator migrate")
 
 
 @pytest.fixture
@@ -204,22 +204,22 @@ def test_a_system_that_cannot_be_reached_does_not_stop_the_other(workplace: Work
     workplace.configure(systems.urls | {"sales": "http://127.0.0.1:1"})
     systems.create("ops", "SellableReleasedProducts", {"dataAreaId": "usmf", "ProductNumber": "P-1", "ProductName": "P",
                                                        "CurrencyCode": "USD", "SalesUnitSymbol": "ea"})  # fmt: skip
-    result = workplace.run("once")
+    result = workplace.tell("once")
     assert result.code == 4
     told_as_problem(result, "sales", "127.0.0.1:1")
     assert result.out.count("cannot be reached") == 2, "what happened, and how it stands"
     flows = {flow["flow"]: flow for flow in workplace.tell("status", "--json").json["flows"]}
     assert flows["ops.SellableReleasedProducts > product"]["mirrored"] == 1
-    status = workplace.run("status").out
+    status = workplace.tell("status").out
     assert status.count("cannot be reached") == 1
     [sets] = [line for line in status.splitlines() if "entity sets: " in line]
     assert {"accounts", "quotes", "uoms"} <= set(sets.partition(": ")[2].split(", "))
 
 
 def test_a_wrong_token_is_told_and_does_not_stop_the_other_system(workplace: Workplace, systems: Systems) -> None:
-    guarded = workplace.sandbox("--option", "token=Sesam")
+    guarded = workplace.sandbox(options=["token=Sesam"])
     workplace.configure({"sales": systems.urls["sales"], "ops": guarded.urls["ops"]})
-    result = workplace.run("once")
+    result = workplace.tell("once")
     assert result.code == 3, result.told
     told_as_problem(result, "ops", "401")
     assert [line.partition(" ")[0] for line in result.out.splitlines() if " 401" in line] == ["problem", "not"]
@@ -339,7 +339,7 @@ def test_a_number_that_no_field_can_hold_keeps_no_other_record_from_arriving(
     workplace.configure({"sales": odd_system(odd_number), "ops": systems.urls["ops"]})
     assert workplace.tell("once").code == 3
     assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
-    told = " ".join(workplace.run("status").out.split())
+    told = " ".join(workplace.tell("status").out.split())
     assert "creditlimit: " in told
     assert words in told
 
@@ -349,7 +349,7 @@ def test_systems_that_were_mixed_up_make_one_suspect_url_and_kind(
     workplace: Workplace, systems: Systems, command: str
 ) -> None:
     workplace.configure({"sales": systems.urls["ops"], "ops": systems.urls["sales"]})
-    result = workplace.run(command)
+    result = workplace.tell(command)
     assert result.code in (1, 3)
     troubles = [line for line in result.told.splitlines() if ": 404" in line]
     assert troubles
@@ -361,12 +361,12 @@ def test_a_port_in_use_is_named(workplace: Workplace) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        told_as_error(workplace.run("sandbox", "--sales-port", port, "--ops-port", "0"), 1, port, "sales")
+        told_as_error(workplace.tell("sandbox", "--sales-port", port, "--ops-port", "0"), 1, port, "sales")
 
 
 @pytest.mark.parametrize("option", ["speed=1", "recalculate=perhaps", "token"])
 def test_a_wrong_option_of_the_sandbox_is_named(workplace: Workplace, option: str) -> None:
-    result = workplace.run("sandbox", "--sales-port", "0", "--ops-port", "0", "--option", option)
+    result = workplace.tell("sandbox", "--sales-port", "0", "--ops-port", "0", "--option", option)
     assert result.code == 1
     assert option.partition("=")[0] in result.err
     assert "Traceback" not in result.err
@@ -376,5 +376,5 @@ def test_a_snapshot_that_cannot_be_read_is_named_with_its_line(workplace: Workpl
     folder = workplace.folder / "data" / "sales"
     folder.mkdir(parents=True)
     (folder / "accounts.jsonl").write_text('{"accountnumber": "A-1"}\n{"accountnumber":\n', encoding="utf-8")
-    result = workplace.run("sandbox", "--sales-port", "0", "--ops-port", "0", "--load", str(folder.parent))
+    result = workplace.tell("sandbox", "--sales-port", "0", "--ops-port", "0", "--load", str(folder.parent))
     told_as_error(result, 1, "accounts.jsonl:2")

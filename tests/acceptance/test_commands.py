@@ -51,7 +51,7 @@ def test_help_says_in_a_sentence_what_a_command_does(command: str) -> None:
 
 
 def test_help_lists_every_command_and_the_exit_codes(tmp_path: Path) -> None:
-    told = Workplace(tmp_path, None).run("--help")
+    told = Workplace(tmp_path, None).tell("--help")
     assert told.code == 0
     assert set(re.findall(r"^  ([a-z][a-z-]+) ", told.out, re.MULTILINE)) == set(
         main.list_commands(click.Context(main))
@@ -74,7 +74,7 @@ def test_wrong_usage_ends_with_2(arguments: str) -> None:
 
 def test_init_writes_a_solution_and_no_second_one_over_it(tmp_path: Path) -> None:
     place = Workplace(tmp_path, None)
-    assert place.run("init", "mine").code == 0
+    assert place.tell("init", "mine").code == 0
     folder = tmp_path / "mine"
     assert {path.name for path in folder.iterdir()} == {
         "README.md", "alembic.ini", "migrations", "replicator.yaml", "schema",
@@ -84,7 +84,7 @@ def test_init_writes_a_solution_and_no_second_one_over_it(tmp_path: Path) -> Non
     assert written.startswith("# ")
     (folder / "replicator.yaml").write_text("mine\n", encoding="utf-8")
     (folder / "migrations/versions/0002_mine.py").write_text("# mine\n", encoding="utf-8")
-    refused = place.run("init", "mine")
+    refused = place.tell("init", "mine")
     assert refused.code == 1
     assert "mine is not empty" in refused.err
     assert "--force" in refused.err
@@ -97,20 +97,20 @@ def test_init_writes_a_solution_and_no_second_one_over_it(tmp_path: Path) -> Non
 def test_init_into_what_is_no_folder_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     for name in ("file", "file/below"):
-        told = Workplace(tmp_path, None).run("init", name)
+        told = Workplace(tmp_path, None).tell("init", name)
         assert told.code in (1, 2)
         assert name in told.err
         assert "Traceback" not in told.err
 
 
 def test_migrate_may_be_repeated(bare_workplace: Workplace) -> None:
-    first, second = bare_workplace.run("migrate"), bare_workplace.run("migrate")
+    first, second = bare_workplace.tell("migrate"), bare_workplace.tell("migrate")
     assert (first.code, second.code) == (0, 0), first.told + second.told
     assert "the hub is ready" in first.out
 
 
 def test_empty_systems_are_in_step(systems: Systems, workplace: Workplace) -> None:
-    first = workplace.run("once")
+    first = workplace.tell("once")
     assert first.code == 0, first.told
     assert systems.count("ops", "CustomersV3") == 0
     status = workplace.tell("status")
@@ -119,7 +119,7 @@ def test_empty_systems_are_in_step(systems: Systems, workplace: Workplace) -> No
 
 
 def test_status_as_json_tells_every_flow_with_numbers(systems: Systems, workplace: Workplace) -> None:
-    workplace.run("once")
+    workplace.tell("once")
     told = workplace.tell("status", "--json")
     assert told.code == 0
     flows = {flow["flow"]: flow for flow in told.json["flows"]}
@@ -148,7 +148,7 @@ def test_a_record_that_waits_is_shown_and_the_exit_code_says_so(systems: Systems
         "dataAreaId": "usmf", "ProductNumber": "P-1", "ProductName": "Lamp", "ProductType": "Item", "SalesPrice": 3,
         "CurrencyCode": "USD", "SalesUnitSymbol": "ea", "IsStockedProduct": "Yes",
     })  # fmt: skip
-    once = workplace.run("once")
+    once = workplace.tell("once")
     assert once.code == 3, once.told
     assert "blocked" in once.out
     assert "P-1" in once.out
@@ -166,7 +166,7 @@ def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retri
         "accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE",
         "transactioncurrencyid@odata.bind": f"/transactioncurrencies({currency['transactioncurrencyid']})",
     })  # fmt: skip
-    once = workplace.run("once")
+    once = workplace.tell("once")
     assert once.code == 3, once.told
     assert "rejected" in once.out
     assert "A-1" in once.out
@@ -232,7 +232,7 @@ def test_the_sandbox_tells_its_addresses_as_json(workplace: Workplace) -> None:
 def test_a_bad_line_does_not_stop_a_sandbox_that_loads_again(workplace: Workplace) -> None:
     good = {"accountnumber": "A-1", "name": "Lamp Shop"}
     write_records(workplace.folder / "data", "sales", "accounts", [good])
-    systems = workplace.sandbox("--load", "data")
+    systems = workplace.sandbox_process("--load", "data")
     path = workplace.folder / "data" / "sales" / "accounts.jsonl"
     path.write_text('{"accountnumber":\n{"accountnumber": "A-2", "name": "Two"}\n', encoding="utf-8")
     other = workplace.folder / "data" / "ops" / "CustomersV3.jsonl"
@@ -255,7 +255,7 @@ def test_a_bad_line_does_not_stop_a_sandbox_that_loads_again(workplace: Workplac
 def test_a_sandbox_does_not_start_with_what_it_cannot_load(workplace: Workplace) -> None:
     orphan = {"accountnumber": "A-1", "name": "Lamp Shop", "parentaccountid.accountnumber": "A-0"}
     write_records(workplace.folder / "data", "sales", "accounts", [orphan])
-    started = workplace.run("sandbox", "--sales-port", "0", "--ops-port", "0", "--load", "data")
+    started = workplace.tell("sandbox", "--sales-port", "0", "--ops-port", "0", "--load", "data")
     assert (started.code, started.out) == (1, "")
     assert started.err.splitlines() == [
         "error: the sandbox does not start: data/sales: 1 problem: "
@@ -277,9 +277,9 @@ def test_a_record_that_a_snapshot_could_not_take_in_is_counted_and_the_exit_code
     workplace: Workplace, entity_set: str, record: dict[str, str], flow: str | None
 ) -> None:
     write_records(workplace.folder / "data", "sales", entity_set, [record])
-    systems = workplace.sandbox("--load", "data")
+    systems = workplace.sandbox(load=workplace.folder / "data")
     workplace.configure(systems.urls)
-    once = workplace.run("once")
+    once = workplace.tell("once")
     assert once.code == 3, once.told
     assert f"quarantined: 1 record of sales.{entity_set}: " in once.out
     for _ in range(2):
@@ -294,7 +294,7 @@ def test_a_record_that_a_snapshot_could_not_take_in_is_counted_and_the_exit_code
 
 def test_a_record_is_explained_waited_for_and_looked_at_over_time(systems: Systems, workplace: Workplace) -> None:
     systems.create("sales", "accounts", {"accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE"})
-    assert workplace.run("once").code == 0
+    assert workplace.tell("once").code == 0
     explained = workplace.tell("explain", "account", "A-1")
     assert explained.code == 0, explained.told
     assert "in step everywhere" in explained.out
@@ -312,7 +312,7 @@ def test_wait_ends_when_a_running_replicator_has_brought_the_record(systems: Sys
     daemon = workplace.start("run")
     until(lambda: any('"start"' in line for line in list(daemon.err)), what="the daemon's first line")
     systems.create("sales", "accounts", {"accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE"})
-    told = workplace.run("wait", "account", "A-1", "--in", "ops", "--timeout", "100s")
+    told = workplace.tell("wait", "account", "A-1", "--in", "ops", "--timeout", "100s")
     assert (told.code, told.out) == (0, "account A-1 has arrived in ops\n"), told.told
     assert [row["CustomerAccount"] for row in systems.records("ops", "CustomersV3")] == ["A-1"]
 
@@ -365,7 +365,7 @@ def test_nothing_at_all_is_needed_but_the_commands(tmp_path: Path) -> None:
     """With a real embedded hub: init, migrate, once, status, hub down."""
     place = Workplace(tmp_path, None)
     assert place.run("init", ".").code == 0
-    systems = place.sandbox()
+    systems = place.sandbox_process()
     try:
         place.configure(systems.urls)
         migrated = place.run("migrate")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -17,20 +17,20 @@ from tests.fixtures.commands import Process, Systems, Workplace, in_hub, until
 TOKEN = "Sesam-offne-dich"
 
 
-def options(workplace: Workplace) -> tuple[str, ...]:
-    """Of the sandbox: it wants a token, and keeps its state."""
-    return "--option", f"token={TOKEN}", "--state", str(workplace.folder / "state")
-
-
 def authorized(systems: Systems) -> Systems:
     systems.client.headers["Authorization"] = f"Bearer {TOKEN}"
     return systems
 
 
+def sandbox(workplace: Workplace, ports: Mapping[str, int] | None = None) -> Systems:
+    """Both systems, which want a token and keep their state."""
+    return workplace.sandbox(state=workplace.folder / "state", options=[f"token={TOKEN}"], ports=ports)
+
+
 @pytest.fixture
 def systems(workplace: Workplace) -> Systems:
     """Both systems and a configuration that knows their token."""
-    systems = authorized(workplace.sandbox(*options(workplace)))
+    systems = authorized(sandbox(workplace))
     workplace.configure(systems.urls)
     path = workplace.folder / "replicator.yaml"
     text = path.read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ def test_killed_and_started_again_it_goes_on_and_doubles_nothing(
     again = start(workplace)
     until(lambda: len(customers(systems)) == 41, what="all customers")
     assert again.end() == 0
-    assert workplace.run("once").code == 0
+    assert workplace.tell("once").code == 0
     assert customers(systems) == {f"A-{number}": f"Shop {number}" for number in [*range(40), 99]}
 
 
@@ -173,12 +173,10 @@ def test_a_system_that_goes_away_and_comes_back_is_caught_up_with(
 ) -> None:
     account(systems, "A-1", "Lamp Shop")
     until(lambda: customers(systems), what="the new customer")
-    ports = {name: url.rpartition(":")[2] for name, url in systems.urls.items()}
-    assert systems.process.end() == 0
+    ports = {name: int(url.rpartition(":")[2]) for name, url in systems.urls.items()}
+    systems.close()
     until(lambda: actions(daemon, "problem"), what="a line about the trouble")
     assert daemon.popen.poll() is None
-    own = ("--sales-port", ports["sales"], "--ops-port", ports["ops"], *options(workplace))
-    again = authorized(Systems(workplace.start("sandbox", *own)))
+    again = authorized(sandbox(workplace, ports))
     account(again, "A-2", "Book Shop")
     until(lambda: "A-2" in customers(again), what="the customer made after the pause")
-    again.close()

@@ -22,7 +22,7 @@ def systems(workplace: Workplace) -> Systems:
         systems.create("sales", "accounts", {
             "accountnumber": f"A-{number}", "name": "Shop", "address1_country": "DE", "address1_postalcode": LONG,
         })  # fmt: skip
-    assert workplace.run("once").code == 3
+    assert workplace.tell("once").code == 3
     return systems
 
 
@@ -107,7 +107,7 @@ def test_the_status_can_be_watched_until_it_is_interrupted(systems: Systems, wor
 def test_an_observed_flow_is_configured_by_its_name(systems: Systems, workplace: Workplace) -> None:
     workplace.configure(systems.urls, more=f'flows: {{"{FLOW}": {{mode: observe}}}}\n')
     systems.create("sales", "accounts", {"accountnumber": "A-7", "name": "New", "address1_country": "DE"})
-    assert "would create" in workplace.run("once").out
+    assert "would create" in workplace.tell("once").out
     assert systems.count("ops", "CustomersV3") == 0
     assert f"observed only: {FLOW}; nothing is sent" in workplace.tell("status").out
     workplace.configure(systems.urls, more="flows: {moon: {mode: observe}}\n")

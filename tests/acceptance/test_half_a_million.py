@@ -36,7 +36,7 @@ def test_half_a_million_records_changed_at_once_take_bounded_memory_and_keep_no_
 ) -> None:
     """They are merged; their delivery, which takes as long as the system does, is paused."""
     start(workplace.folder / "load")
-    systems = workplace.sandbox("--load", str(workplace.folder / "load"))
+    systems = workplace.sandbox_process("--load", str(workplace.folder / "load"))
     workplace.configure(systems.urls, more="first_updates: {count: 1000, share: 1}\n")
     assert workplace.run("once").code == 0
     assert workplace.run("pause", "account > ops.CustomersV3").code == 0

@@ -90,7 +90,7 @@ def test_a_daemon_notices_a_migration_stops_with_a_code_of_its_own_and_the_next_
         second = started(workplace)
         assert second.logged("wait")["leader"]
         describe_anew(workplace.folder)
-        migrated = workplace.run("migrate")
+        migrated = workplace.tell("migrate")
         assert migrated.code == 0, migrated.told
         assert leader.popen.wait(10) == MIGRATED, leader.err
         assert second.popen.wait(10) == MIGRATED, second.err
@@ -114,7 +114,7 @@ def test_a_migration_to_the_same_disturbs_nobody(workplace: Workplace, systems: 
     leader = started(workplace)
     with load(systems) as made:
         until(lambda: len(customers(systems)) > 5, what="the first customers")
-        assert workplace.run("migrate").code == 0
+        assert workplace.tell("migrate").code == 0
         before = customers(systems)
         until(lambda: customers(systems) > before, what="what the daemon sends afterwards")
     until(lambda: customers(systems) == set(made), what="all customers")

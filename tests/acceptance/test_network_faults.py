@@ -54,7 +54,7 @@ class Begun:
         """A trade of this test's own, and people who have changed something of every kind in it since."""
         shutil.copytree(self.state, folder / "state")
         with work_at(folder, self.server_url, self.hub) as place:
-            systems = place.sandbox("--state", str(folder / "state"))
+            systems = place.sandbox(state=folder / "state")
             with proxies(systems.urls) as both:
                 trade = Trade(place, systems, both, self.compiled)
                 trade.configure()
@@ -70,7 +70,7 @@ def begun(
     folder = tmp_path_factory.mktemp("begun")
     start(folder / "load")
     with work_at(folder, server_url, template) as place:
-        systems = place.sandbox("--load", str(folder / "load"), "--state", str(folder / "state"))
+        systems = place.sandbox(load=folder / "load", state=folder / "state")
         with proxies(systems.urls) as both:
             trade = Trade(place, systems, both, compiled)
             trade.configure()
@@ -183,7 +183,7 @@ def test_a_storm_that_wants_a_day_is_told_and_slows_neither_the_other_direction_
     until(lambda: told(daemon, "asks for a pause of 86400 s, which is cut to 900 s"), what="a line about the storm")
     assert daemon.end(signal.SIGTERM, patience=10) == 0
     assert trade.proxies[stormy].count(writing) <= 2, "while the pause lasts, nothing is asked for"
-    status = trade.place.run("status", "--details")
+    status = trade.place.tell("status", "--details")
     assert status.code == 3
     assert "asks for a pause of 86400 s, which is cut to 900 s" in status.out
 

@@ -58,7 +58,7 @@ def story(server_url: str, template: str, tmp_path_factory: pytest.TempPathFacto
 def tell(place: Workplace, data: Path) -> Story:
     copy(data, "sales", REFERENCE_SETS)
     copy(data, "ops", ("SellableReleasedProducts",))
-    systems = place.sandbox("--load", str(data))
+    systems = place.sandbox_process("--load", str(data))
     place.configure(systems.urls)
     first = place.run("once")
     copy(data, "sales", LATER_SETS)

@@ -38,7 +38,7 @@ def test_a_plan_is_shown_saved_and_run(systems: Systems, workplace: Workplace) -
     assert (kept.json["plan"], kept.json["requests"], kept.json["standing"]) == (1, {"ops": 1}, [])
     assert systems.count("ops", "CustomersV3") == 0
     account(systems, "A-2")
-    ran = workplace.run("run", "--plan", "1")
+    ran = workplace.tell("run", "--plan", "1")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "plan 1: 1 of 1 write sent")
     assert systems.count("ops", "CustomersV3") == 1
     again = workplace.tell("run", "--plan", "1")

@@ -17,7 +17,7 @@ def systems(workplace: Workplace) -> Systems:
     systems.create("sales", "transactioncurrencies", {"isocurrencycode": "USD", "currencyname": "US Dollar"})
     systems.create("sales", "uomschedules", {"name": "Default unit"})
     systems.create("sales", "accounts", {"accountnumber": "A-1", "name": "One"})
-    assert workplace.run("once").code == 0
+    assert workplace.tell("once").code == 0
     return systems
 
 
@@ -27,7 +27,7 @@ def test_reconcile_tells_what_differs_sends_nothing_and_repairs_when_asked(
     assert workplace.tell("reconcile").told.splitlines()[-1] == "no differences"
     systems.change("ops", CUSTOMER, {"OrganizationName": "Two"})
     before = systems.versions()
-    looked = workplace.run("reconcile")
+    looked = workplace.tell("reconcile")
     assert looked.code == 3
     assert "1 difference: 1 stale" in looked.out
     assert "stale         ops.CustomersV3, of account A-1 (usmf,A-1)" in looked.out
@@ -50,7 +50,7 @@ def test_reconcile_refuses_an_entity_that_is_not_there(workplace: Workplace, sys
 
 
 def test_check_finds_nothing_where_all_is_well(workplace: Workplace, systems: Systems) -> None:
-    told = workplace.run("check")
+    told = workplace.tell("check")
     assert (told.code, told.err) == (0, ""), told.told
     assert told.out.splitlines()[-1] == "no problem found"
     assert systems.count("ops", "CustomersV3") == 1
@@ -58,7 +58,7 @@ def test_check_finds_nothing_where_all_is_well(workplace: Workplace, systems: Sy
 
 def test_check_tells_problems_found_apart_from_problems_in_looking(workplace: Workplace, systems: Systems) -> None:
     systems.create("sales", "accounts", {"accountnumber": "A-2", "name": "Two", "address1_country": "Atlantis"})
-    assert workplace.run("once").code == 3
+    assert workplace.tell("once").code == 3
     found = workplace.tell("check", "--json")
     assert found.code == 3
     (finding,) = found.json["findings"]
@@ -84,6 +84,6 @@ def test_check_finds_records_that_bear_one_key(workplace: Workplace, systems: Sy
     systems.create(
         "sales", "contacts", {"msdynce_contactnumber": "a-1", "lastname": "Ada", "msdynce_isactivecustomer": True}
     )
-    assert workplace.run("once").code == 3
+    assert workplace.tell("once").code == 3
     told = workplace.tell("check")
     assert "sales > account: records bear one key:" in told.out
