@@ -17,6 +17,7 @@ settings.load_profile("everyday")
 
 pytest_plugins = [
     "tests.fixtures.postgres",
+    "tests.fixtures.compiling",
     "tests.fixtures.hub",
     "tests.fixtures.world",
     "tests.fixtures.load",

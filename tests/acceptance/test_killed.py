@@ -179,10 +179,10 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     return tell
 
 
-def test_killed_five_times_and_its_database_once_everything_ends_as_if_it_had_gone_through(
+def test_killed_three_times_and_its_database_once_everything_ends_as_if_it_had_gone_through(
     server: embedded.EmbeddedServer, compiled: Compiled, hub_url: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
-    survives(server, compiled, hub_url, tmp_path, 5, 3, tell)
+    survives(server, compiled, hub_url, tmp_path, 3, 2, tell)
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def _rests(connection: sa.Connection) -> bool:
     return True
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_threads_that_work_beside_each_other_lose_nothing(
     server_url: str, template: str, compiled: Compiled, seed: int
 ) -> None:
