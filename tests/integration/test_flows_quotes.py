@@ -16,6 +16,12 @@ from tests.fixtures.world import Systems
 HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
 
 
+@pytest.fixture(autouse=True)
+def further_rounds(systems: Systems) -> None:
+    """In this suite it is asked whether another round writes nothing: a quote has all that can go to and fro."""
+    systems.further_rounds = True
+
+
 @pytest.fixture
 def account(systems: Systems) -> Mapping[str, Any]:
     """An account; two products are in both systems already."""
