@@ -57,7 +57,7 @@ def trade_on(url: str, folder: Path, compiled: Compiled) -> Iterator[Trade]:
     folder.mkdir()
     start(folder / "load")
     place = Workplace(folder, url)
-    systems = place.sandbox_process("--load", str(folder / "load"))
+    systems = place.sandbox(load=folder / "load")
     with proxies(systems.urls) as both:
         trade = Trade(place, systems, both, compiled)
         trade.configure()

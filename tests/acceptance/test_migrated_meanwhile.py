@@ -60,7 +60,7 @@ def load(systems: Systems) -> Iterator[list[str]]:
                 "accountnumber": name, "name": name, "address1_country": "Germany",
             })  # fmt: skip
             made.append(name)
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     thread = threading.Thread(target=create)
     thread.start()

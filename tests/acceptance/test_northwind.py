@@ -60,14 +60,14 @@ def tell(place: Workplace, data: Path) -> Story:
     copy(data, "ops", ("SellableReleasedProducts",))
     systems = place.sandbox_process("--load", str(data))
     place.configure(systems.urls)
-    first = place.run("once")
+    first = place.tell("once")
     copy(data, "sales", LATER_SETS)
     systems.process.popen.send_signal(signal.SIGHUP)
     until(lambda: systems.count("sales", "quotedetails") == 2155, what="the snapshots loaded into the running systems")
-    second = place.run("once")
+    second = place.tell("once")
     before = systems.versions()
-    third = place.run("once", "--whole", "--json")
-    return Story(first, second, third, place.run("status", "--json"), before, systems.versions(), systems)
+    third = place.tell("once", "--whole", "--json")
+    return Story(first, second, third, place.tell("status", "--json"), before, systems.versions(), systems)
 
 
 def copy(data: Path, system: str, entity_sets: tuple[str, ...]) -> None:

@@ -117,7 +117,7 @@ def replayed(changes: list[dict[str, Any]], moment: datetime.datetime) -> Seen:
     return found
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_each_moment_is_told_as_it_was_seen(systems: Systems, seed: int) -> None:
     life = Life(systems, Random(seed))
     life.live(LAST)
