@@ -78,6 +78,7 @@ class WebServer:
         try:
             server: Any = self._listen(app, name, host, port, largest)
         except OSError as problem:
+            wasyncore.close_all(self._map)
             raise ConfigurationError(
                 f"port {port} for {name} cannot be used: {problem.strerror}", hint="choose another, or 0"
             ) from problem

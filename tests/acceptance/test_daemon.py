@@ -116,7 +116,7 @@ def test_sigterm_stops_it_within_seconds(systems: Systems, daemon: Process) -> N
     until(lambda: customers(systems), what="the new customer")
     asked = time.monotonic()
     assert daemon.end(signal.SIGTERM) == 0
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - asked < 10, "also beside other busy processes"
     assert actions(daemon, "stop")
 
 
