@@ -13,9 +13,9 @@ from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_roots
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import quarantine
+from replicator.mapping.key_comparison import KEY_SEPARATOR, fold
 from replicator.mapping.schema import EntitySet
 
-KEY_SEPARATOR = "\x1f"
 _ROW_CHARACTERS = 10_000  # of a quarantined row that are kept
 _sql = statements(__name__)
 
@@ -49,7 +49,7 @@ class Quarantine:
         same = quarantine.c.key == sa.any_(sa.literal([row["key"] for row in rows], sa.ARRAY(sa.Text)))
         before = self.hub.execute(sa.delete(quarantine).where(mine, same, earlier).returning(quarantine.c.root_key))
         self._mark([*before.scalars(), *(row["root_key"] for row in rows)])
-        self.hub.execute(quarantine.insert(), rows)
+        self.hub.execute(quarantine.insert().values(root_key=fold(sa.bindparam("root_key", type_=sa.Text))), rows)
 
     def _noted(self, found: Bad) -> dict[str, str | None]:
         return {
@@ -79,23 +79,18 @@ class Quarantine:
 
     def _root_key_of(self, row: Row) -> str | None:
         """The key of the root that the row is a part of; None where it is no part, or that cannot be read either."""
-        reference = self._reference
-        if reference is None:
+        parts = self.hub.compiled.schema.part_sets
+        pointed = next((part.pointed for part in parts if part.entity_set is self.entity_set), None)
+        if pointed is None:
             return None
         spec = self.entity_set.spec
-        decode: Callable[[Row], list[object]] = self.connector.decoder(
-            spec.model_copy(update={"fields": {reference: spec.fields[reference]}})
-        )
+        fields = {own: spec.fields[own] for own, _ in pointed.fields}
+        decode: Callable[[Row], list[object]] = self.connector.decoder(spec.model_copy(update={"fields": fields}))
         try:
-            key = decode(row)[0]
+            key = decode(row)[: len(fields)]
         except FieldProblem:
             return None
-        return None if key is None else str(key)
-
-    @property
-    def _reference(self) -> str | None:
-        parts = self.hub.compiled.schema.part_sets
-        return next((part.reference for part in parts if part.entity_set is self.entity_set), None)
+        return None if None in key else KEY_SEPARATOR.join(str(part).strip(" ") for part in key)
 
 
 def record_of(entity_set: EntitySet, row: Row) -> str:

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from replicator.config import Budget
 from replicator.core.mirror import known, set_origin, take_turns
-from replicator.core.quarantine import KEY_SEPARATOR
 from replicator.hub.planner import MANY, analyze, prefer_whole_joins
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import snapshot
@@ -21,7 +20,7 @@ from replicator.inbound import stage
 from replicator.inbound.duplicate_rows import duplicate_rows
 from replicator.inbound.pages import Pages
 from replicator.inbound.proposed_deletes import ProposedDeletes
-from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
+from replicator.mapping.key_comparison import KEY_SEPARATOR, fold, key_expressions, mirror_key
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from replicator.mapping.field_values import Value, Values, join_text
-from replicator.mapping.join_paths import Paths, Step
+from replicator.mapping.join_paths import Paths, PointedTable, Step
 from replicator.mapping.language import Condition, FieldMap, NotNull, SetFields, TodayPlusDays, Write
 from replicator.mapping.missing_parts import unfinished_parts
 from replicator.mapping.schema import EntitySet, Map, Schema, column_name
@@ -36,10 +36,10 @@ class TargetColumn:
 
 @dataclass(frozen=True)
 class ReferenceColumn:
-    """A column by which the target's records point at others, and the columns its value may be found in."""
+    """A column by which the target's records point at others, by itself or with more, and the tables of those."""
 
     column: str
-    points_at: tuple[sa.Column[Any], ...]
+    points_at: tuple[PointedTable, ...]
     later: bool
     """Filled in when what it points at has landed."""
 
@@ -193,9 +193,9 @@ class _Builder:
             eligible = sa.or_(eligible, self.crosswalk.c[self.target_side].is_not(None))
         not_eligible = [(sa.not_(condition), text if text is not None else sa.null()) for condition, text in conditions]
         problems = [value.problem for value in made.values() if value.problem is not None]
-        missing = [value.missing for value in made.values() if value.missing is not None]
+        missing = list(dict.fromkeys(value.missing for value in made.values() if value.missing is not None))
         missing += [] if self.inbound else list(unfinished_parts(self.schema, self.tables, self.paths))
-        later = [value.later for value in made.values() if value.later is not None]
+        later = list(dict.fromkeys(value.later for value in made.values() if value.later is not None))
         checked = sa.select(
             row.alias.c.id.label("source_id"),
             self.crosswalk.c[self.target_side].label("target_id"),

@@ -10,8 +10,8 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from replicator.mapping.join_paths import Kind, Paths, Step
-from replicator.mapping.key_comparison import fold
+from replicator.mapping.join_paths import Kind, Paths, PointedTable, Step
+from replicator.mapping.key_comparison import fold, in_one_text
 from replicator.mapping.language import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
 from replicator.mapping.literals import as_text, word
 from replicator.mapping.schema import EntitySet, Map, column_name
@@ -30,8 +30,8 @@ class Value:
     """What the record waits for."""
     later: sa.ColumnElement[str] | None = None
     """What the record is written without, until it lands."""
-    points_at: tuple[sa.Column[Any], ...] = ()
-    """For a reference: the columns of the target's tables that its value may be found in."""
+    points_at: tuple[PointedTable, ...] = ()
+    """For a reference: the target's tables that it may point into."""
 
 
 def join_text(*parts: object) -> sa.ColumnElement[str]:
@@ -58,6 +58,7 @@ class Values:
         self.paths = paths
         self.mapping = mapping
         self.target = target
+        self._missing: dict[object, sa.ColumnElement[str]] = {}
         self.filled: Kind = mapping.entity if mapping.direction == "in" else mapping.entity_set
 
     def target_field(self, name: str) -> CommonField | SystemField:
@@ -230,59 +231,55 @@ class Values:
         path = cast(str, spec.reference)
         if isinstance(field, CommonField):
             return self._reference_in(name, spec, field, path)
-        return self._reference_out(name, spec, field, path)
+        return self._reference_out(name, spec, path)
 
     def _reference_in(self, name: str, spec: FieldMap, field: CommonField, path: str) -> Value:
         kind = self.paths.kind
         assert isinstance(kind, EntitySet)
         if field.reference is None:
             raise self.paths.problem(f"'{name}' is not a reference of the common model")
-        column = self.paths.field(kind, path)
+        pointed = self.paths.pointed(kind, path)
         ends = [
-            (target, found)
-            for target in self.paths.targets(kind, path)
-            if (found := self.paths.to_common(self.paths.row, target, column, field.reference))
+            (each.entity_set, found)
+            for each in pointed
+            if (found := self.paths.to_common(self.paths.row, each, field.reference))
         ]
         if not ends:
             raise self.paths.problem(f"no map brings what '{path}' points at to {field.reference}")
         if spec.need != "required" or len(ends) > 1:
             self.paths.soft_links.update(link.table for _, (_, link) in ends)
         expression = _coalesce([link.clause.c.common_id for _, (_, link) in ends])
-        source = self.paths.row[column]
+        sources = [self.paths.row[own] for own, _ in pointed[0].columns]
         labels = [self.paths.label(mirror.clause, target) for target, (mirror, _) in ends]
-        label = join_text(f"{field.reference} ", _coalesce([*labels, sa.cast(source, sa.Text)]))
-        missing = when(sa.and_(source.is_not(None), expression.is_(None)), label)
-        return _waiting(spec, expression, missing, (self.paths.tables.common[field.reference].c.id,))
+        label = join_text(f"{field.reference} ", _coalesce([*labels, in_one_text(sources, ",")]))
+        missing = when(sa.and_(*(source.is_not(None) for source in sources), expression.is_(None)), label)
+        points_at = PointedTable(self.paths.tables.common[field.reference], ((f"{name}_id", "id"),))
+        return _waiting(spec, expression, missing, (points_at,))
 
-    def _reference_out(self, name: str, spec: FieldMap, field: SystemField, path: str) -> Value:
+    def _reference_out(self, name: str, spec: FieldMap, path: str) -> Value:
         step, kind, last = self.paths.end(path)
         entity = self.paths.entity_pointed_at(kind, last)
         source = step[f"{last}_id"]
         ends, points_at = [], []
-        for set_name, column in self._pointed(name, field):
-            target = self.paths.entity_set(self.mapping.system, set_name)
-            mirror = self.paths.to_mirror(source, target, entity)
+        pointed = self.paths.schema.pointed_by_field(self.mapping.entity_set, name)
+        if not pointed:
+            raise self.paths.problem(f"'{name}' points at nothing: give it 'to', or name it in 'references'")
+        for each in pointed:
+            mirror = self.paths.to_mirror(source, each.entity_set, entity)
             if mirror is not None:
-                ends.append(mirror[column or column_name(target.spec.key[0])])
-                points_at.append(mirror.table.c[column or column_name(target.spec.key[0])])
-                link = self.paths.tables.link(target, entity)
-                if link is not None and (spec.need != "required" or len(field.targets) > 1):
+                ends.append(mirror[dict(each.columns)[column_name(name)]])
+                points_at.append(PointedTable(mirror.table, each.columns))
+                link = self.paths.tables.link(each.entity_set, entity)
+                if link is not None and (spec.need != "required" or len(pointed) > 1):
                     self.paths.soft_links.add(link)
         if not ends:
             raise self.paths.problem(f"no map joins {entity} with what '{name}' points at")
         expression = _coalesce(ends)
         label = join_text(f"{entity} ", self.paths.label_of(entity, source), f" in {self.mapping.system}")
         missing = when(sa.and_(source.is_not(None), expression.is_(None)), label)
+        if len(pointed[0].fields) > 1:  # of several fields that are filled in from one record, all say the same
+            missing = self._missing.setdefault((path, *(each.table for each in points_at)), missing)
         return _waiting(spec, expression, missing, tuple(points_at))
-
-    def _pointed(self, name: str, field: SystemField) -> list[tuple[str, str | None]]:
-        """The entity sets a field points at, and the column whose value it repeats (none: the key)."""
-        if field.repeats:
-            set_name, _, column = field.repeats.partition(".")
-            return [(set_name, column_name(column))]
-        if not field.targets:
-            raise self.paths.problem(f"'{name}' points at nothing: give it 'to' or 'repeats'")
-        return [(target, None) for target in field.targets]
 
     def _lookup(self, name: str, spec: FieldMap) -> Value:
         """The first record of an entity (inbound) or entity set (outbound) that matches."""
@@ -355,7 +352,7 @@ def _waiting(
     spec: FieldMap,
     expression: Expression,
     missing: sa.ColumnElement[str],
-    points_at: tuple[sa.Column[Any], ...] = (),
+    points_at: tuple[PointedTable, ...] = (),
 ) -> Value:
     """A value that may have no counterpart yet: whether the record waits for it, or is written without it."""
     return Value(

@@ -6,7 +6,7 @@ remembers which of its columns were, so that a change of any other column marks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,16 +15,25 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
-from replicator.mapping.key_comparison import fold
+from replicator.mapping.key_comparison import same_values
 from replicator.mapping.language import CommonEntity, CommonField, SystemField
 from replicator.mapping.literals import misfit
 from replicator.mapping.plain_sql import PlainSql, plain_sql, reads_tables
-from replicator.mapping.schema import EntitySet, Map, Schema, column_name, label_field
+from replicator.mapping.schema import EntitySet, Map, PointedSet, Schema, column_name, label_field
 from replicator.mapping.suggestions import hint
 from replicator.mapping.tables import Tables, common_column
 
 Kind = CommonEntity | EntitySet
 """What a row is: a record of a common entity, or of an entity set's mirror."""
+
+
+@dataclass(frozen=True)
+class PointedTable:
+    """A table whose rows the rows of a target may point at, and by which columns."""
+
+    table: sa.Table
+    columns: tuple[tuple[str, str], ...]
+    """Own column, and the column of the table whose value it holds."""
 
 
 @dataclass(eq=False)
@@ -118,12 +127,14 @@ class Paths:
 
     def field(self, kind: Kind, name: str) -> str:
         """The column of a field; an unknown field is an error of the map."""
-        fields = self.fields_of(kind)
-        if name not in fields:
-            owner = str(kind) if isinstance(kind, EntitySet) else kind.entity
-            more = hint(name, fields) or f" (it has {', '.join(fields)})"
-            raise self.problem(f"{owner} has no field '{name}'{more}")
+        self._known(kind, name, self.fields_of(kind))
         return column_name(name) if isinstance(kind, EntitySet) else common_column(kind, name)
+
+    def _known(self, kind: Kind, name: str, known: Collection[str]) -> None:
+        if name not in known:
+            owner = str(kind) if isinstance(kind, EntitySet) else kind.entity
+            more = hint(name, known) or f" (it has {', '.join(known)})"
+            raise self.problem(f"{owner} has no field '{name}'{more}")
 
     def column(self, path: str) -> sa.ColumnElement[Any]:
         """The value at the end of a dotted path over references."""
@@ -158,33 +169,33 @@ class Paths:
 
     def follow(self, step: Step, kind: Kind, reference: str, following: str) -> tuple[Step, Kind]:
         """The step to what ``reference`` points at; of several sets, the one that has the field ``following``."""
-        column = self.field(kind, reference)
         if isinstance(kind, EntitySet):
-            target: Kind = self._pointed_at(kind, reference, following)
-            assert isinstance(target, EntitySet)
-            key = column_name(target.spec.key[0])
-        else:
-            target, key = self.schema.entities[self.entity_pointed_at(kind, reference)], "id"
-        source = step[column]
-        table = self.table_of(target)
-        found = self.step((step, column, table), table, lambda alias: fold(alias.c[key]) == fold(source))
-        found.columns.update({key} - {"id"})
-        return found, target
+            pointed = self._pointed_at(kind, reference, following)
+            return self._met(step, self.table_of(pointed.entity_set), pointed.columns), pointed.entity_set
+        target = self.schema.entities[self.entity_pointed_at(kind, reference)]
+        return self._met(step, self.table_of(target), ((self.field(kind, reference), "id"),)), target
 
-    def _pointed_at(self, kind: EntitySet, reference: str, following: str) -> EntitySet:
-        targets = self.targets(kind, reference)
-        for target in targets:
-            if following in target.spec.fields:
-                return target
+    def _met(self, step: Step, table: sa.Table, columns: tuple[tuple[str, str], ...]) -> Step:
+        """The step to the row of ``table`` that the row of ``step`` points at by these columns."""
+        step.columns.update(own for own, _ in columns)
+        met = self.step((step, columns, table), table, lambda alias: same_values(step.clause, alias, columns))
+        met.columns.update({other for _, other in columns} - {"id"})
+        return met
+
+    def _pointed_at(self, kind: EntitySet, reference: str, following: str) -> PointedSet:
+        for pointed in self.pointed(kind, reference):
+            fields = pointed.entity_set.spec
+            if following in (*fields.fields, *fields.references):
+                return pointed
         raise self.problem(f"nothing that '{reference}' of {kind} points at has a field '{following}'")
 
-    def targets(self, kind: EntitySet, reference: str) -> list[EntitySet]:
-        """The entity sets a reference field may point at, in order."""
-        self.field(kind, reference)
-        spec = kind.spec.fields[reference]
-        if not spec.targets:
+    def pointed(self, kind: EntitySet, reference: str) -> list[PointedSet]:
+        """The entity sets a reference may point at, in order, and the fields by which it does."""
+        self._known(kind, reference, [*kind.spec.references, *kind.spec.fields])
+        found = self.schema.pointed(kind, reference)
+        if not found:
             raise self.problem(f"'{reference}' of {kind} is not a reference")
-        return [self.entity_set(kind.system, name) for name in spec.targets]
+        return found
 
     def entity_set(self, system: str, name: str) -> EntitySet:
         try:
@@ -193,15 +204,13 @@ class Paths:
             known = [entity_set.name for entity_set in self.schema.sets_of(system)]
             raise self.problem(f"{system} has no entity set '{name}'{hint(name, known)}") from None
 
-    def to_common(self, step: Step, target: EntitySet, column: str, entity: str) -> tuple[Step, Step] | None:
-        """Mirror row to common record: the steps over the mirror that ``column`` points at, and its crosswalk."""
-        link = self.tables.link(target, entity)
+    def to_common(self, step: Step, pointed: PointedSet, entity: str) -> tuple[Step, Step] | None:
+        """Mirror row to common record: the steps over the mirror row that it points at, and its crosswalk."""
+        link = self.tables.link(pointed.entity_set, entity)
         if link is None:
             return None
-        mirror, key, source = self.tables.mirror(target), column_name(target.spec.key[0]), step[column]
-        pointed = self.step((step, column, mirror), mirror, lambda alias: fold(alias.c[key]) == fold(source))
-        pointed[key]
-        return pointed, self._link(link, "mirror_id", pointed["id"], (pointed, link))
+        met = self._met(step, self.tables.mirror(pointed.entity_set), pointed.columns)
+        return met, self._link(link, "mirror_id", met["id"], (met, link))
 
     def to_mirror(self, source: sa.ColumnElement[Any], target: EntitySet, entity: str) -> Step | None:
         """Common record to mirror row in the target system: the step over crosswalk and mirror."""

@@ -11,6 +11,11 @@ from replicator.mapping.schema import EntitySet, column_name
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+KEY_SEPARATOR = "\x1f"
+"""Stands between the parts of a key that is kept as one text."""
+Columns = Sequence[tuple[str, str]]
+"""By which rows point at others: own column, the column of the other."""
+
 
 def fold(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """A text as keys are compared: normalised, outer blanks and case ignored. Other types as they are."""
@@ -22,6 +27,19 @@ def fold(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 def key_expressions(table: sa.FromClause, columns: Sequence[str]) -> list[sa.ColumnElement[Any]]:
     """The columns of a key, as keys are compared."""
     return [fold(table.c[column]) for column in columns]
+
+
+def same_values(ours: sa.FromClause, theirs: sa.FromClause, columns: Columns) -> sa.ColumnElement[bool]:
+    """That the row of ``theirs`` is the one that the row of ``ours`` points at, by each pair of columns."""
+    import sqlalchemy as sa
+
+    return sa.and_(sa.true(), *(fold(theirs.c[other]) == fold(ours.c[own]) for own, other in columns))
+
+
+def in_one_text(values: Sequence[sa.ColumnElement[Any]], separator: str) -> sa.ColumnElement[str]:
+    """The parts of a key as one text."""
+    texts = [sa.cast(value, sa.Text) for value in values]
+    return texts[0] if len(texts) == 1 else sa.func.concat_ws(separator, *texts, type_=sa.Text)
 
 
 def mirror_key(entity_set: EntitySet) -> list[str]:

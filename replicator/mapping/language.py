@@ -78,10 +78,6 @@ class SystemField(Spec):
     to: tuple[Name, ...] | dict[Name, Name] = Field(
         default=(), description="Entity sets a reference may point at, in order; or set: navigation property"
     )
-    repeats: Annotated[str, StringConstraints(pattern=r"^\w+\.\w+$")] | None = Field(
-        default=None,
-        description="Set.Field: the field of another entity set whose value this one repeats to point at it",
-    )
     description: str = ""
     _holds: FieldType = PrivateAttr("uuid")
 
@@ -112,6 +108,13 @@ class SystemField(Spec):
     def navigation_property(self, name: str, target: str) -> str:
         """The property a reference called ``name`` is written through when it points at ``target``."""
         return self.to[target] if isinstance(self.to, dict) else name
+
+
+class ReferenceSpec(Spec):
+    """A reference by plain fields: those that together repeat a key of another entity set."""
+
+    to: Name = Field(description="The entity set it points at")
+    by: dict[Name, Name] = Field(min_length=1, description="Own field: the field of that entity set it repeats")
 
 
 class TodayPlusDays(Spec):
@@ -159,7 +162,9 @@ class FieldMap(Spec):
     constant: Scalar | None = Field(default=None, description="Always this value")
     not_: Path | None = Field(default=None, alias="not", description="The inverse of a boolean field")
     value_map: Path | None = Field(default=None, description="The source field whose values are translated")
-    reference: Path | None = Field(default=None, description="The source reference whose counterpart is pointed at")
+    reference: Path | None = Field(
+        default=None, description="The source's reference, or one of its 'references', whose counterpart is pointed at"
+    )
     lookup: Name | None = Field(default=None, description="An entity (inbound) or entity set (outbound) to search")
     sql: str | None = Field(default=None, description="A plain SQL expression, fields in braces: {weight} * 1.2")
 
@@ -251,12 +256,19 @@ class EntitySetSpec(Spec):
         default=None, description="How often it is read, as 30s, 5m, 2h, 1d; default: at every poll"
     )
     fields: dict[Name, SystemField]
+    references: dict[Name, ReferenceSpec] = Field(
+        default_factory=dict, description="What records point at by plain fields, one or several"
+    )
     maps: tuple[MapSpec, ...] = ()
 
     @property
     def every_seconds(self) -> int:
         """Seconds between two reads; 0 for every poll."""
         return int(self.every[:-1]) * _SECONDS[self.every[-1]] if self.every else 0
+
+    def behind(self, name: str) -> tuple[str, ...]:
+        """The fields that a name stands for: those of a reference by plain fields, or the field itself."""
+        return tuple(self.references[name].by) if name in self.references else (name,)
 
     @model_validator(mode="after")
     def _is_known_by_what_it_is_not_given(self) -> EntitySetSpec:

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from replicator.mapping.field_values import join_text
 from replicator.mapping.join_paths import Paths
-from replicator.mapping.schema import PartSet, Schema, column_name
+from replicator.mapping.key_comparison import KEY_SEPARATOR, fold, in_one_text, same_values
+from replicator.mapping.language import CommonEntity
+from replicator.mapping.schema import PartSet, Schema
 from replicator.mapping.tables import Tables
 
 quarantine = sa.table(
@@ -22,26 +24,29 @@ quarantine = sa.table(
 
 def unfinished_parts(schema: Schema, tables: Tables, paths: Paths) -> Iterator[sa.ColumnElement[str]]:
     """What the root in ``paths`` waits for: parts that are not merged yet, and parts that could not be taken in."""
-    for part in schema.part_sets:
-        parent = schema.parent_field(part.mapping.entity)
-        common = tables.common[parent[1].reference or ""] if parent else None
-        linked = parent is not None and tables.link(part.whole, parent[1].reference or "") is not None
-        if common is paths.row.table and linked and not part.mapping.spec.when:
+    if isinstance(paths.kind, CommonEntity):
+        for part in awaited_parts(schema, tables, paths.kind):
             yield _unmerged(tables, paths, part)
             yield _quarantined(tables, paths, part)
+
+
+def awaited_parts(schema: Schema, tables: Tables, entity: CommonEntity) -> list[PartSet]:
+    """Where the parts of an entity come from that its root waits for: all of them are taken in."""
+    parts = schema.parts_of(entity)
+    return [part for part in parts if not part.mapping.spec.when and tables.link(part.whole, entity.entity) is not None]
 
 
 def roots_of(tables: Tables, part: PartSet, entity: str, keys: Sequence[str]) -> sa.Select[Any]:
     """The common records of an entity whose images in the system bear one of these keys."""
     mirror, link = tables.mirror(part.whole), tables.links[part.whole.system, part.whole.name, entity]
-    own = mirror.c[_key(part)]
-    wanted = sa.cast(sa.literal(list(keys), sa.ARRAY(sa.Text)), sa.ARRAY(own.type))
+    key = sa.func.unnest(sa.literal(list(keys), sa.ARRAY(sa.Text))).column_valued("key")
+    own = [mirror.c[column] for _, column in part.pointed.columns]
+    wanted = [
+        sa.cast(sa.func.split_part(key, KEY_SEPARATOR, place), column.type) for place, column in enumerate(own, start=1)
+    ]
+    same = sa.and_(sa.true(), *(fold(column) == fold(value) for column, value in zip(own, wanted, strict=True)))
     found = sa.select(link.c.common_id.label("record_id")).join_from(link, mirror, mirror.c.id == link.c.mirror_id)
-    return found.where(link.c.ended_at.is_(None), own == sa.any_(wanted))
-
-
-def _key(part: PartSet) -> str:
-    return column_name(part.whole.spec.key[0])
+    return found.where(link.c.ended_at.is_(None), sa.exists().select_from(key).where(same).correlate(mirror))
 
 
 def _of_whole(
@@ -61,7 +66,7 @@ def _unmerged(tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[s
     label = paths.label(parts, part.entity_set)
     return (
         sa.select(join_text(f"{part.mapping.entity.entity} ", label, " to be merged"))
-        .select_from(joined.join(parts, parts.c[column_name(part.reference)] == row.c[_key(part)]))
+        .select_from(joined.join(parts, same_values(parts, row, part.pointed.columns)))
         .where(own, sa.not_(merged))
         .limit(1).correlate(paths.row.alias).scalar_subquery()
     )  # fmt: skip
@@ -71,10 +76,11 @@ def _quarantined(tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElemen
     row, joined, own = _of_whole(tables, paths, part)
     held = quarantine.alias("a")
     same_set = sa.and_(held.c.system == part.entity_set.system, held.c.entity_set == part.entity_set.name)
+    key = in_one_text([fold(row.c[column]) for _, column in part.pointed.columns], KEY_SEPARATOR)
     words = join_text(f"{part.mapping.entity.entity} ", held.c.record, " that could not be taken in: ", held.c.reason)
     return (
         sa.select(words)
-        .select_from(joined.join(held, sa.and_(same_set, held.c.root_key == sa.cast(row.c[_key(part)], sa.Text))))
+        .select_from(joined.join(held, sa.and_(same_set, held.c.root_key == key)))
         .where(own)
         .order_by(held.c.record).limit(1).correlate(paths.row.alias).scalar_subquery()
     )  # fmt: skip

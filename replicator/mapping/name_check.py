@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from replicator.mapping.language import CommonEntity, MapSpec, SystemField
+from replicator.mapping.language import CommonEntity, EntitySetSpec, MapSpec, ReferenceSpec, SystemField
 from replicator.mapping.literals import misfit, types
 from replicator.mapping.masters import masters
 from replicator.mapping.schema import EntitySet, Schema, column_name
@@ -60,13 +60,38 @@ def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
         if field.empty is not None and (words := misfit(field.empty, name, field, types[field.holds])):
             yield document.told(words, ("fields", name, "empty"))
         yield from _keys_pointed_at(schema, entity_set, name, field)
-        for target in (*field.targets, *([field.repeats.partition(".")[0]] if field.repeats else [])):
-            if (entity_set.system, target) not in schema.entity_sets:
-                yield document.told(
-                    f"{entity_set.system} has no entity set '{target}'{hint(target, known)}", ("fields", name)
-                )
-        if field.repeats and not _has_field(schema, entity_set, *field.repeats.split(".")):
-            yield document.told(f"there is no field '{field.repeats}'", ("fields", name, "repeats"))
+        for target in field.targets:
+            if target not in known:
+                yield document.told(_no_set(entity_set, target, known), ("fields", name))
+    for name, reference in spec.references.items():
+        if name in spec.fields:
+            yield document.told(f"'{name}' is a field, too: give the reference another name", ("references", name))
+        if reference.to not in known:
+            yield document.told(_no_set(entity_set, reference.to, known), ("references", name, "to"))
+        else:
+            yield from _joined(entity_set, name, reference, schema.entity_sets[entity_set.system, reference.to].spec)
+
+
+def _no_set(entity_set: EntitySet, target: str, known: list[str]) -> str:
+    return f"{entity_set.system} has no entity set '{target}'{hint(target, known)}"
+
+
+def _joined(entity_set: EntitySet, name: str, reference: ReferenceSpec, other: EntitySetSpec) -> Iterator[str]:
+    """The fields of a reference by plain fields: they are there, of the same types, and make up a key of the other."""
+    document, fields, at = entity_set.document, entity_set.spec.fields, ("references", name, "by")
+    for own, repeated in reference.by.items():
+        if own not in fields:
+            yield document.told(f"'{own}' is not among the fields{hint(own, fields)}", (*at, own))
+        elif repeated not in other.fields:
+            words = f"{other.entity_set} has no field '{repeated}'{hint(repeated, other.fields)}"
+            yield document.told(words, (*at, own))
+        elif fields[own].holds != other.fields[repeated].holds:
+            words = f"{repeated} of {other.entity_set} is {other.fields[repeated].holds}, not {fields[own].holds}"
+            yield document.told(words, (*at, own))
+    keys = [key for key in (other.key, other.business_key) if key]
+    if not any(sorted(reference.by.values()) == sorted(key) for key in keys):
+        words = " or ".join(", ".join(key) for key in dict.fromkeys(keys))
+        yield document.told(f"what points at {other.entity_set} holds all of its key: {words}", at)
 
 
 def _keys_pointed_at(schema: Schema, entity_set: EntitySet, name: str, field: SystemField) -> Iterator[str]:
@@ -77,15 +102,10 @@ def _keys_pointed_at(schema: Schema, entity_set: EntitySet, name: str, field: Sy
         if other is None:
             continue
         if len(other.spec.key) > 1:
-            words = f"the key of {target} is {', '.join(other.spec.key)}: a plain field with 'repeats' points at a part"
+            words = f"the key of {target} is {', '.join(other.spec.key)}: plain fields point at it, by 'references'"
             yield entity_set.document.told(words, at)
         elif (key := other.spec.fields.get(other.spec.key[0])) is not None and key.type != field.holds:
             yield entity_set.document.told(f"the key of {target} is {key.type}, not {field.holds}", at)
-
-
-def _has_field(schema: Schema, entity_set: EntitySet, other: str, field: str) -> bool:
-    found = schema.entity_sets.get((entity_set.system, other))
-    return found is None or field in found.spec.fields
 
 
 def _map(schema: Schema, entity_set: EntitySet, index: int, mapping: MapSpec) -> Iterator[str]:

@@ -89,14 +89,31 @@ class Map:
 
 
 @dataclass(frozen=True)
+class PointedSet:
+    """An entity set that records of another one of its system may point at, and the fields by which they do."""
+
+    entity_set: EntitySet
+    fields: tuple[tuple[str, str], ...]
+    """Own field and the field of the set whose value it holds, in the order of the key that they make up."""
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """The same of the two mirrors."""
+        return tuple((column_name(own), column_name(other)) for own, other in self.fields)
+
+
+@dataclass(frozen=True)
 class PartSet:
     """An entity set whose records are parts of those of another one of its system."""
 
     mapping: Map
     """The inbound map of the parts."""
-    reference: str
-    """The field by which they point at their whole."""
-    whole: EntitySet
+    pointed: PointedSet
+    """Their whole, and the fields by which they point at it."""
+
+    @property
+    def whole(self) -> EntitySet:
+        return self.pointed.entity_set
 
     @property
     def entity_set(self) -> EntitySet:
@@ -134,6 +151,22 @@ class Schema:
         """For a part: the name of the field that points at its whole, and the field."""
         return (entity.part_of, entity.fields[entity.part_of]) if entity.part_of else None
 
+    def pointed(self, entity_set: EntitySet, reference: str) -> list[PointedSet]:
+        """What a reference of an entity set points at: a field of that type, or one of its ``references``."""
+        spec, system = entity_set.spec, entity_set.system
+        if (joined := spec.references.get(reference)) is not None:
+            other = self.entity_sets[system, joined.to]
+            key = other.spec.key if set(other.spec.key) == set(joined.by.values()) else other.business_key
+            return [PointedSet(other, tuple(sorted(joined.by.items(), key=lambda pair: key.index(pair[1]))))]
+        targets = spec.fields[reference].targets if reference in spec.fields else ()
+        others = [self.entity_sets[system, target] for target in targets]
+        return [PointedSet(other, ((reference, other.spec.key[0]),)) for other in others]
+
+    def pointed_by_field(self, entity_set: EntitySet, field: str) -> list[PointedSet]:
+        """What a field points at, by itself or together with others."""
+        joined = [name for name, spec in entity_set.spec.references.items() if field in spec.by]
+        return [pointed for name in (field, *joined) for pointed in self.pointed(entity_set, name)]
+
     @cached_property
     def part_sets(self) -> tuple[PartSet, ...]:
         """The entity sets that bring in parts, and those of their wholes."""
@@ -143,11 +176,8 @@ class Schema:
         for mapping in self.maps:
             parent = self.parent_field(mapping.entity)
             source = mapping.spec.fields.get(parent[0]) if parent and mapping.direction == "in" else None
-            reference = mapping.entity_set.spec.fields.get(source.reference or "") if source else None
-            for target in reference.targets if reference else ():
-                whole = self.entity_sets.get((mapping.system, target))
-                if source and source.reference and whole:
-                    yield PartSet(mapping, source.reference, whole)
+            for pointed in self.pointed(mapping.entity_set, source.reference or "") if source else ():
+                yield PartSet(mapping, pointed)
 
     def parts_of(self, entity: CommonEntity) -> list[PartSet]:
         """Where the parts of an entity come from."""
@@ -163,9 +193,9 @@ class Schema:
             if entity_set.name in begun:
                 return
             begun.add(entity_set.name)
-            for spec in entity_set.spec.fields.values():
-                for name in (*spec.targets, *([spec.repeats.partition(".")[0]] if spec.repeats else [])):
-                    visit(self.entity_sets[system, name])
+            for name in (*entity_set.spec.fields, *entity_set.spec.references):
+                for pointed in self.pointed(entity_set, name):
+                    visit(pointed.entity_set)
             order[entity_set.name] = entity_set
 
         for entity_set in self.sets_of(system):

@@ -67,7 +67,7 @@ def build(schema: Schema) -> Tables:
     """The tables of ``schema``, in one MetaData."""
     metadata = sa.MetaData(naming_convention=NAMING)
     common = {name: _common_table(metadata, entity) for name, entity in schema.entities.items()}
-    mirrors = {key: _mirror_table(metadata, entity_set) for key, entity_set in schema.entity_sets.items()}
+    mirrors = {key: _mirror_table(metadata, schema, entity_set) for key, entity_set in schema.entity_sets.items()}
     links: dict[tuple[str, str, str], sa.Table] = {}
     for mapping in schema.maps:
         key = (mapping.system, mapping.entity_set.name, mapping.entity.entity)
@@ -121,7 +121,7 @@ def _common_comment(name: str, field: CommonField) -> str:
     return "; ".join(each for each in (words, points, values, longest) if each)
 
 
-def _mirror_table(metadata: sa.MetaData, entity_set: EntitySet) -> sa.Table:
+def _mirror_table(metadata: sa.MetaData, schema: Schema, entity_set: EntitySet) -> sa.Table:
     spec = entity_set.spec
     table = sa.Table(entity_set.table_name, metadata, _identity(), schema=entity_set.system, comment=spec.description)
     for name, field in spec.fields.items():
@@ -137,6 +137,11 @@ def _mirror_table(metadata: sa.MetaData, entity_set: EntitySet) -> sa.Table:
         if field.type == "reference":
             column = table.c[column_name(name)]
             sa.Index(f"ix_{table.name}_{column.name}", fold(column))
+    if any(mapping.to for mapping in spec.maps):  # only inbound maps follow them
+        for name in spec.references:
+            columns = [own for each in schema.pointed(entity_set, name) for own, _ in each.columns]
+            if columns != mirror_key(entity_set)[: len(columns)]:
+                sa.Index(f"ix_{table.name}_{column_name(name)}", *key_expressions(table, columns))
     return table
 
 

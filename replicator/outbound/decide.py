@@ -16,6 +16,7 @@ from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, LEFT, SETTLED, compared
 from replicator.core.why_not_written import shown
 from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import SetFields
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG
@@ -55,11 +56,26 @@ class History:
 
 
 @dataclass(frozen=True)
+class Moving:
+    """What records that refer to others of their own entity set cannot be put below for now."""
+
+    column: str
+    """The column that would be left empty."""
+    by: Sequence[str]
+    """The columns that hold the key of the other: that one, and those that it refers with."""
+    below: Mapping[tuple[object, ...], str]
+    """Keys, as they are compared, of those that have still to move or stand below one that has: how they are called."""
+
+    def pointed_at(self, row: DesiredRow) -> str | None:
+        """What the row would be put below, if that has still to move."""
+        return self.below.get(comparable(tuple(row.wanted.get(name, row.held.get(name)) for name in self.by)))
+
+
+@dataclass(frozen=True)
 class Deferred:
     """What has to wait at a target that refuses rings, and the delete of what is still pointed at."""
 
-    moving: Mapping[str, Mapping[object, str]] = field(default_factory=dict)
-    """By column: keys of records that have still to move, or stand below one that has, and what they are called."""
+    moving: Sequence[Moving] = ()
     pointed_at: Mapping[int, Sequence[str]] = field(default_factory=dict)
     """Records of the target that are to be deleted and that others point at: who has to let go first."""
     letting_go: Mapping[int, Sequence[str]] = field(default_factory=dict)
@@ -73,11 +89,11 @@ class Deferred:
         if row.action != "update":
             return row
         waits = {
-            column: f"{below[row.wanted[column]]} in {system} to stand in its new place"
-            for column, below in self.moving.items()
-            if column in row.changed and row.wanted[column] in below
+            each.column: f"{called} in {system} to stand in its new place"
+            for each in self.moving
+            if each.column in row.changed and (called := each.pointed_at(row)) is not None
         }
-        return _without(row, list(waits), list(waits.values())) if waits else row
+        return _without(row, list(waits), list(dict.fromkeys(waits.values()))) if waits else row
 
 
 def _without(row: DesiredRow, columns: Sequence[str], waits: Sequence[str]) -> DesiredRow:

@@ -8,8 +8,7 @@ depth. A record is deleted when none points at it any more; those that are to go
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -21,8 +20,9 @@ from replicator.core.hub_handle import Handle
 from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import ReferenceColumn
-from replicator.mapping.key_comparison import fold
-from replicator.outbound.decide import Deferred
+from replicator.mapping.join_paths import PointedTable
+from replicator.mapping.key_comparison import comparable, same_values
+from replicator.outbound.decide import Deferred, Moving
 
 
 class DeferredReferences:
@@ -30,15 +30,15 @@ class DeferredReferences:
 
     def __init__(self, hub: Handle) -> None:
         self.hub = hub
-        self._moving: dict[str, dict[object, str]] = {}
-        """By column: keys of records that have to move, or stand below one that has, and what they are called."""
+        self._moving: list[Moving] = []
 
     def begin(self, flow: CompiledMap) -> None:
         """Before a pass over a map: note what has still to move. Our own writes only make that less."""
-        self._moving = {}
-        for reference in _to_itself(flow):
+        self._moving = []
+        for reference, pointed in _to_itself(flow):
             with self.hub.leading():
-                self._moving[reference.column] = self._below_moving(flow, reference)
+                below = self._below_moving(flow, reference.column, pointed)
+            self._moving.append(Moving(reference.column, [own for own, _ in pointed.columns], below))
 
     def of(self, flow: CompiledMap, rows: Sequence[DesiredRow]) -> Deferred:
         """What of these rows of the diff has to wait."""
@@ -46,33 +46,33 @@ class DeferredReferences:
         pointed = self._pointed_at(flow, to_go)
         return Deferred(self._moving, pointed, self._to_let_go(flow, list(pointed)) if pointed else {})
 
-    def _below_moving(self, flow: CompiledMap, reference: ReferenceColumn) -> dict[object, str]:
+    def _below_moving(self, flow: CompiledMap, column: str, pointed: PointedTable) -> dict[tuple[object, ...], str]:
         """Records of the target whose reference has to change, and all that point at them, directly or not."""
-        (key,) = (column.name for column in reference.points_at if column.table is flow.view.target)
-        moving = self._to_move(flow, reference)
+        moving = self._to_move(flow, column)
         if not moving:
             return {}
         target = flow.view.target
         start = sa.select(target.c.id).where(target.c.id == sa.any_(sa.literal(moving, sa.ARRAY(sa.BigInteger))))
         below = start.cte("below", recursive=True)
         child, parent = target.alias("child"), target.alias("parent")
-        pointing = fold(child.c[reference.column]) == fold(parent.c[key])
+        pointing = same_values(child, parent, pointed.columns)
         below = below.union(
             sa.select(child.c.id).select_from(below.join(parent, parent.c.id == below.c.id).join(child, pointing))
         )
         called = flow.view.paths.label(target, flow.mapping.entity_set)
-        named = sa.select(target.c[key], called.label("called")).join(below, below.c.id == target.c.id)
+        key = [target.c[other] for _, other in pointed.columns]
+        named = sa.select(called, *key).join(below, below.c.id == target.c.id)
         entity = flow.mapping.entity.entity
-        return {row[0]: f"{entity} {row.called}" for row in self.hub.execute(named)}
+        return {comparable(tuple(row[1:])): f"{entity} {row.called}" for row in self.hub.execute(named)}
 
-    def _to_move(self, flow: CompiledMap, reference: ReferenceColumn) -> list[int]:
+    def _to_move(self, flow: CompiledMap, column: str) -> list[int]:
         """Ids of the target's records that point somewhere else than they should."""
         view, t = flow.view, flow.view.target.alias("t")
         linked = view.link.join(t, t.c.id == view.link.c.mirror_id)
         here = sa.and_(view.link.c.common_id == delivery.c.record_id, view.link.c.ended_at.is_(None))
         under_way = sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state).where(
             delivery.c.map_id == self.hub.id_of(flow),
-            sa.exists().select_from(linked).where(here, t.c[reference.column].is_not(None)),
+            sa.exists().select_from(linked).where(here, t.c[column].is_not(None)),
         )
         claimed = claim_selected(self.hub.connection, under_way)
         if not claimed.records:
@@ -80,7 +80,7 @@ class DeferredReferences:
         span = None if claimed.few else (claimed.first, claimed.last)
         joined, v = desired_of_claim(view, span, by_root=False, outer=False)
         followed = sa.or_(v.c.verdict != "not eligible", is_to_go(view, v))
-        differs = t.c[reference.column].is_distinct_from(v.c[reference.column])
+        differs = t.c[column].is_distinct_from(v.c[column])
         statement = sa.select(t.c.id).select_from(joined.join(t, t.c.id == v.c.target_id)).where(differs, followed)
         return list(self.hub.execute(statement).scalars())
 
@@ -92,24 +92,19 @@ class DeferredReferences:
         waits: dict[int, list[str]] = defaultdict(list)
         knotted = any(reference.later for reference in flow.view.references)
         for other in self.hub.compiled.beside(flow) if ids else ():
-            for reference in other.view.references:
-                for column in reference.points_at if reference.later or knotted else ():
-                    if column.table is flow.view.target:
-                        self._name_pointing(other, reference, column, ids, waits)
+            involved = (each for each in other.view.references if each.later or knotted)
+            for pointed in dict.fromkeys(pointed for reference in involved for pointed in reference.points_at):
+                if pointed.table is flow.view.target:
+                    self._name_pointing(other, pointed, ids, waits)
         return waits
 
     def _name_pointing(
-        self,
-        other: CompiledMap,
-        reference: ReferenceColumn,
-        column: sa.Column[Any],
-        ids: Sequence[int],
-        waits: dict[int, list[str]],
+        self, other: CompiledMap, pointed: PointedTable, ids: Sequence[int], waits: dict[int, list[str]]
     ) -> None:
-        child, parent = other.view.target.alias("child"), column.table.alias("parent")
+        child, parent = other.view.target.alias("child"), pointed.table.alias("parent")
         label = other.view.paths.label(child, other.mapping.entity_set)
-        pointing = fold(child.c[reference.column]) == fold(parent.c[column.name])
-        itself = child.c.id == parent.c.id if other.view.target is column.table else sa.false()
+        pointing = same_values(child, parent, pointed.columns)
+        itself = child.c.id == parent.c.id if other.view.target is pointed.table else sa.false()
         found = (
             sa.select(parent.c.id, sa.func.min(label).label("first"), sa.func.count().label("children"))
             .join_from(parent, child, pointing)
@@ -132,10 +127,9 @@ class DeferredReferences:
         return columns
 
 
-def _to_itself(flow: CompiledMap) -> list[ReferenceColumn]:
+def _to_itself(flow: CompiledMap) -> Iterator[tuple[ReferenceColumn, PointedTable]]:
     """The references that come later and point at records of the same entity set."""
-    return [
-        reference
-        for reference in flow.view.references
-        if reference.later and any(column.table is flow.view.target for column in reference.points_at)
-    ]
+    for reference in flow.view.references:
+        for pointed in reference.points_at if reference.later else ():
+            if pointed.table is flow.view.target:
+                yield reference, pointed

@@ -73,7 +73,10 @@ def _mapped(mapping: Map) -> Iterator[tuple[str, str]]:
     for target, spec in mapping.spec.fields.items():
         first = _first_source(spec)
         if first is not None:
-            yield (target, first) if mapping.direction == "in" else (first, target)
+            if mapping.direction == "out":
+                yield first, target
+            else:
+                yield from ((target, own) for own in mapping.entity_set.spec.behind(first))
 
 
 def _first_source(spec: FieldMap) -> str | None:

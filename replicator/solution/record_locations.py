@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from replicator.hub.sync_tables import change
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.dependency_paths import REGCLASS
+from replicator.mapping.key_comparison import KEY_SEPARATOR, in_one_text, same_values
 from replicator.mapping.language import CommonEntity
+from replicator.mapping.missing_parts import awaited_parts
 from replicator.mapping.schema import column_name
-from replicator.solution.record_names import find, whole_of
+from replicator.solution.record_names import find, shown_parts
 
 FIND_GONE = (
     "create function sync.find_gone(kind text, key text) returns table "
@@ -60,17 +62,17 @@ def missing(compiled: Compiled) -> sa.CompoundSelect[Any]:
 
 def _missing(compiled: Compiled, flow: CompiledMap, name: str, reference: str) -> sa.Select[Any]:
     mapping, source = flow.mapping, flow.view.source.alias("s")
-    column = source.c[column_name(reference)]
-    targets = mapping.entity_set.spec.fields[reference].targets
-    absent: list[sa.ColumnElement[bool]] = [column.is_not(None)]
-    for each in targets:
-        target = compiled.schema.entity_sets[mapping.system, each]
-        there = compiled.tables.mirror(target).alias(f"p_{each}".lower())
-        absent.append(sa.not_(sa.exists().where(there.c[column_name(target.spec.key[0])] == column)))
+    pointed = compiled.schema.pointed(mapping.entity_set, reference)
+    columns = [source.c[own] for own, _ in pointed[0].columns]
+    absent: list[sa.ColumnElement[bool]] = [column.is_not(None) for column in columns]
+    for each in pointed:
+        there = compiled.tables.mirror(each.entity_set).alias(f"p_{each.entity_set.name}".lower())
+        absent.append(sa.not_(sa.exists().where(same_values(source, there, each.columns))))
+    targets = [each.entity_set.name for each in pointed]
     return sa.select(
         _text(flow.root or flow.name).label("flow"), source.c.id.label("record_id"), _text(name).label("field"),
-        _text(mapping.system).label("system"), sa.literal(list(targets), sa.ARRAY(sa.Text)).label("entity_sets"),
-        sa.cast(column, sa.Text).label("key"),
+        _text(mapping.system).label("system"), sa.literal(targets, sa.ARRAY(sa.Text)).label("entity_sets"),
+        in_one_text(columns, KEY_SEPARATOR).label("key"),
     ).where(*absent)  # fmt: skip
 
 
@@ -85,17 +87,12 @@ def parts(compiled: Compiled) -> sa.CompoundSelect[Any]:
         if whole is not None and whole[1].reference is not None:
             arms += _parts_of(compiled, entity, whole[1].reference, f"{whole[0]}_id")
     for flow in compiled.maps:
-        for part in compiled.schema.maps if flow.mapping.direction == "out" and flow.root is None else ():
-            for roots, field in whole_of(compiled, part, flow.mapping):
-                mirror, shown = compiled.tables.mirror(roots).alias("w"), compiled.tables.mirror(part.entity_set)
-                link, child = (
-                    compiled.tables.links[roots.system, roots.name, flow.mapping.entity.entity],
-                    shown.alias("p"),
-                )
-                points = child.c[column_name(field)] == mirror.c[column_name(roots.spec.key[0])]
-                joined = link.join(mirror, mirror.c.id == link.c.mirror_id).join(child, points)
-                row = _part(flow.mapping.entity.entity, link.c.common_id, shown, child.c.id)
-                arms.append(sa.select(*row).select_from(joined).where(link.c.ended_at.is_(None)))
+        entity = flow.mapping.entity
+        roots = flow.mapping.direction == "out" and flow.root is None
+        for part in awaited_parts(compiled.schema, compiled.tables, entity) if roots else ():
+            mirror, link, child, joined = shown_parts(compiled, part, entity)
+            row = _part(entity.entity, link.c.common_id, mirror, child.c.id)
+            arms.append(sa.select(*row).select_from(joined).where(link.c.ended_at.is_(None)))
     nothing = sa.select(*_part("", sa.null(), compiled.tables.captured[0], sa.null())).where(sa.false())
     return sa.union_all(nothing, *arms)
 

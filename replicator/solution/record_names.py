@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.join_paths import Paths
-from replicator.mapping.key_comparison import fold
+from replicator.mapping.key_comparison import fold, same_values
 from replicator.mapping.language import CommonEntity, FieldMap
-from replicator.mapping.schema import EntitySet, Map, column_name
+from replicator.mapping.missing_parts import awaited_parts
+from replicator.mapping.schema import EntitySet, PartSet, column_name
 from replicator.mapping.tables import common_column
 from replicator.solution.union import union_all
 
@@ -193,23 +194,21 @@ def _inward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) ->
     """Inbound: a record of the system that this one points at, and that has to become a common record."""
     mapping, source = flow.mapping, flow.view.source.alias("s")
     reference = mapping.entity.fields[name].reference
-    column = source.c[column_name(spec.reference or "")]
-    for set_name in mapping.entity_set.spec.fields[spec.reference or ""].targets:
-        target = compiled.schema.entity_sets[mapping.system, set_name]
-        link = compiled.tables.link(target, reference or "")
+    for each in compiled.schema.pointed(mapping.entity_set, spec.reference or ""):
+        link = compiled.tables.link(each.entity_set, reference or "")
         if link is None:
             continue
-        mirror = compiled.tables.mirror(target)
+        mirror = compiled.tables.mirror(each.entity_set)
         pointed = mirror.alias("p")
         landed = sa.exists().where(link.c.mirror_id == pointed.c.id, link.c.ended_at.is_(None))
         edge = _edge(flow, source.c.id, name, mirror, pointed.c.id, spec.need, landed)
-        yield sa.select(*edge).join_from(source, pointed, pointed.c[column_name(target.spec.key[0])] == column)
+        yield sa.select(*edge).join_from(source, pointed, same_values(source, pointed, each.columns))
 
 
 def _outward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
     """Outbound: a common record that this one points at, and that has to be in the system."""
-    field = flow.mapping.entity_set.spec.fields[name]
-    sets = [field.repeats.partition(".")[0]] if field.repeats else field.targets
+    pointed = compiled.schema.pointed_by_field(flow.mapping.entity_set, name)
+    sets = list(dict.fromkeys(each.entity_set.name for each in pointed))
     yield from _pointing(compiled, flow, name, spec.reference or "", sets, spec.need)
 
 
@@ -240,31 +239,19 @@ def _pointing(
 
 def _parts(compiled: Compiled, flow: CompiledMap) -> Iterator[sa.Select[Any]]:
     """A root waits for those of its parts that its own system shows and that are not merged yet."""
-    for part in compiled.schema.maps:
-        ends = whole_of(compiled, part, flow.mapping)
-        for whole, field in ends:
-            roots, parts = compiled.tables.mirror(whole).alias("w"), compiled.tables.mirror(part.entity_set)
-            child, link = parts.alias("p"), compiled.tables.links[whole.system, whole.name, flow.mapping.entity.entity]
-            own = compiled.tables.link_of(part)
-            landed = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
-            edge = _edge(flow, link.c.common_id, part.entity.entity, parts, child.c.id, "required", landed)
-            yield (
-                sa.select(*edge)
-                .select_from(
-                    link.join(roots, roots.c.id == link.c.mirror_id)
-                    .join(child, child.c[column_name(field)] == roots.c[column_name(whole.spec.key[0])])
-                )
-                .where(link.c.ended_at.is_(None))
-            )  # fmt: skip
+    for part in awaited_parts(compiled.schema, compiled.tables, flow.mapping.entity):
+        parts, link, child, joined = shown_parts(compiled, part, flow.mapping.entity)
+        own = compiled.tables.link_of(part.mapping)
+        landed = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
+        edge = _edge(flow, link.c.common_id, part.mapping.entity.entity, parts, child.c.id, "required", landed)
+        yield sa.select(*edge).select_from(joined).where(link.c.ended_at.is_(None))
 
 
-def whole_of(compiled: Compiled, part: Map, whole: Map) -> Iterator[tuple[EntitySet, str]]:
-    """For the inbound map of a part: the entity sets of its root, and the field that points there."""
-    parent = compiled.schema.parent_field(part.entity)
-    if part.direction == "out" or part.spec.when or parent is None or parent[1].reference != whole.entity.entity:
-        return
-    field = part.spec.fields[parent[0]].reference
-    for set_name in part.entity_set.spec.fields[field].targets if field else ():
-        target = compiled.schema.entity_sets[part.system, set_name]
-        if field and compiled.tables.link(target, whole.entity.entity) is not None:
-            yield target, field
+def shown_parts(
+    compiled: Compiled, part: PartSet, entity: CommonEntity
+) -> tuple[sa.Table, sa.Table, sa.FromClause, sa.FromClause]:
+    """Parts as their system shows them: mirror, crosswalk of the roots, the mirror's rows, and all that joined."""
+    mirror, roots = compiled.tables.mirror(part.entity_set), compiled.tables.mirror(part.whole).alias("w")
+    link, child = compiled.tables.links[part.whole.system, part.whole.name, entity.entity], mirror.alias("p")
+    joined = link.join(roots, roots.c.id == link.c.mirror_id)
+    return mirror, link, child, joined.join(child, same_values(child, roots, part.pointed.columns))

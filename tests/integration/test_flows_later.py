@@ -291,9 +291,11 @@ def with_parents(systems: Systems, tmp_path: Path) -> Systems:
     files.replace(accounts, "  statecode:", "  parentaccountid: {type: reference, to: [accounts]}\n  statecode:")
     last = "      description: description"
     files.replace(accounts, last, f"      parent: {{reference: parentaccountid, need: later}}\n{last}")
-    files.replace(
-        customers, "  OnHoldStatus: {d", "  InvoiceAccount: {repeats: CustomersV3.CustomerAccount}\n  OnHoldStatus: {d"
+    files.replace(customers, "  OnHoldStatus: {d", "  InvoiceAccount: {}\n  OnHoldStatus: {d")
+    invoiced = (
+        "references:\n  invoiced: {to: CustomersV3, by: {dataAreaId: dataAreaId, InvoiceAccount: CustomerAccount}}"
     )
+    files.replace(customers, "maps:\n", f"{invoiced}\nmaps:\n")
     last = "      SalesMemo: description"
     files.replace(customers, last, f"      InvoiceAccount: {{reference: parent, need: later}}\n{last}")
     compiled = compile_folder(files.folder)

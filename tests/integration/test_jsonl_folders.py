@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import sqlalchemy as sa
 
-from replicator.config import Budget, Configuration
-from replicator.connectors import connect
-from replicator.connectors.kinds import settings_of
+from replicator.config import Configuration
 from replicator.connectors.protocol import Applied, Capabilities, Connector, Key, Outcome, Page, Unit, Unknown
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon
-from replicator.mapping.compiled import compile_folder
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.rehearse import make_plan
-from replicator.solution.generate import create_objects, drop_objects
-from replicator.world import World
 from tests.fixtures.commands import until
-from tests.fixtures.world import Problems
+from tests.fixtures.folders import Folders, synchronised_folders
 
 FILES = {
     "common/maker.yaml": """\
@@ -103,73 +94,13 @@ maps:
     fields: {area: area, number: number, title: title, producer: {reference: maker}}
 """,
 }
-SETS = ("shop/Makers", "shop/Wares", "books/Producers", "books/Items")
-
-
-@dataclass
-class Folders:
-    """The two folders, and a Cycle between them."""
-
-    root: Path
-    cycle: Cycle
-    problems: Problems
-
-    def put(self, name: str, *records: dict[str, Any]) -> None:
-        """Somebody writes a file anew."""
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        (self.root / f"{name}.jsonl").write_text(text, encoding="utf-8")
-
-    def held(self, name: str) -> list[dict[str, Any]]:
-        """The records in a file."""
-        lines = (self.root / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        return sorted((json.loads(line) for line in lines), key=str)
-
-    def holds(self, name: str, title: str) -> bool:
-        """Whether there is one record, of this title."""
-        return [record["title"] for record in self.held(name)] == [title]
-
-    def settle(self) -> None:
-        """Work until all is quiet; a further round writes nothing."""
-        self.cycle.once()
-        assert self.problems.found == []
-        before = {name: (self.root / f"{name}.jsonl").stat() for name in SETS}
-        self.cycle.once()
-        assert {name: (self.root / f"{name}.jsonl").stat() for name in SETS} == before
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the hub."""
-        with self.cycle.connection.begin():
-            return [tuple(row) for row in self.cycle.connection.execute(sa.text(query))]
 
 
 @pytest.fixture
 def folders(hub: sa.Engine, connection: sa.Connection, tmp_path: Path) -> Iterator[Folders]:
     """A shop and its books, both empty, and a hub made for them."""
-    for name, text in FILES.items():
-        path = tmp_path / "schema" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    for name in SETS:
-        file = tmp_path / f"{name}.jsonl"
-        file.parent.mkdir(exist_ok=True)
-        file.touch()
-    compiled = compile_folder(tmp_path / "schema")
-    with connection.begin():
-        drop_objects(connection)
-        for system in compiled.schema.systems:
-            connection.execute(sa.schema.CreateSchema(system))
-        compiled.tables.metadata.create_all(connection)
-        create_objects(connection, compiled)
-    anything = Budget(count=1_000_000, share=1)
-    problems = Problems()
-    connectors = {
-        name: connect(name, settings_of({"kind": "jsonl", "folder": tmp_path / name})) for name in ("shop", "books")
-    }
-    with ExitStack() as stack:
-        workers = stack.enter_context(ThreadPoolExecutor(2))
-        settings = Configuration(deletes=anything, first_updates=anything)
-        world = World(settings, compiled, hub, connectors, workers, problems, Random(3))
-        yield Folders(tmp_path, Cycle(world, connection), problems)
+    with synchronised_folders(FILES, hub, connection, tmp_path) as made:
+        yield made
 
 
 def test_a_folder_that_changes_is_read_without_waiting_for_the_next_poll(folders: Folders) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from replicator.core import claim as claims
 from replicator.core.diff import diff
@@ -19,66 +16,12 @@ from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap, compile_folder
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import claim_all
+from tests.fixtures.plans import MANY, explain, scans
 
 FEW = 10
-MANY = 1_000
-"""Rows from which on a table is large; what fits into a few pages is read whole with good reason."""
-SCANS = ("Index Scan", "Index Only Scan", "Bitmap Index Scan")
 _compiled = compile_folder(SCHEMA)
 MAPS = [found.name for found in _compiled.maps]
 MARKINGS = [(found.name, place) for found in _compiled.maps for place in range(len(found.markings))]
-Plan = dict[str, Any]
-
-
-def explain(connection: sa.Connection, statement: sa.Executable, **values: object) -> Plan:
-    """The plan of a statement, as the server would run it with these values."""
-    text = statement.text if isinstance(statement, sa.TextClause) else None
-    if text is not None:
-        found = connection.execute(sa.text("explain (format json) " + text), values).scalar_one()
-    else:
-        assert isinstance(statement, sa.ClauseElement)
-        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-        compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-        found = connection.exec_driver_sql("explain (format json) " + str(compiled)).scalar_one()
-    plan: Plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-    return plan
-
-
-def nodes(plan: Plan) -> Iterator[Plan]:
-    """A plan's nodes."""
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def crowds(connection: sa.Connection) -> set[str]:
-    """Names of the tables with many rows; one partition of the log counts as the log."""
-    return set(
-        connection.execute(
-            sa.text("select relname from pg_class where relkind = 'r' and reltuples > :many and relpages > 50"),
-            {"many": MANY},
-        ).scalars()
-    )
-
-
-def scans(connection: sa.Connection, plan: Plan) -> list[str]:
-    """What a plan reads from end to end although it is large."""
-    large = crowds(connection)
-    rows = connection.execute(
-        sa.text(
-            "select i.relname as index, t.relname as table from pg_index x "
-            "join pg_class t on t.oid = x.indrelid join pg_class i on i.oid = x.indexrelid"
-        )
-    )
-    indexes: dict[str, str] = {row["index"]: row["table"] for row in rows.mappings()}
-    found = []
-    for node in nodes(plan):
-        kind, table = node["Node Type"], node.get("Relation Name")
-        table = table or indexes.get(node.get("Index Name", ""))
-        whole = kind == "Seq Scan" or (kind in SCANS and "Index Cond" not in node)
-        if table in large and whole:
-            found.append(f"{kind} on {table} {node.get('Alias', '')} {node.get('Filter', '')}")
-    return found
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ FAULTS = [
         MARKET,
         "  Size: {}",
         "  Size: {}\n  Beside: {type: reference, to: [Herds]}",
-        ("Beside", "the key of Herds is FarmCode, HerdNumber", "'repeats'"),
+        ("Beside", "the key of Herds is FarmCode, HerdNumber", "'references'"),
         1,
     ),
     Fault("a pace that is none", FARMS, "key: [farmid]", "key: [farmid]\nevery: often", ("every: does not fit",), 1),
@@ -358,10 +358,72 @@ FAULTS = [
         "- from: herd\n    on_delete: nothing\n    on_key_change: recreate",
         ("'on_key_change: recreate' needs",),
     ),
-    Fault(
-        "a field that repeats one that does not exist", MARKET, "Size: {}", "Size: {repeats: Herds.Colour}", ("Colour",)
+    *(
+        Fault(name, MARKET, "  Size: {}", f"  Size: {{}}\nreferences:\n  {reference}", words, 2)
+        for name, reference, words in (
+            (
+                "a reference by plain fields to no entity set",
+                "other: {to: Farms, by: {FarmCode: FarmCode}}",
+                ("references.other.to", "market has no entity set 'Farms'"),
+            ),
+            (
+                "a reference by a field that does not exist",
+                "other: {to: Herds, by: {FarmCod: FarmCode, HerdNumber: HerdNumber}}",
+                ("references.other.by.FarmCod", "not among the fields; did you mean 'FarmCode'?"),
+            ),
+            (
+                "a reference by what the other has not",
+                "other: {to: Herds, by: {FarmCode: FarmCode, Size: Colour}}",
+                ("references.other.by.Size", "Herds has no field 'Colour'"),
+            ),
+            (
+                "a reference by a part of a key",
+                "other: {to: Herds, by: {FarmCode: FarmCode}}",
+                ("references.other.by", "holds all of its key: FarmCode, HerdNumber"),
+            ),
+            (
+                "a reference by one field of the key twice",
+                "other: {to: Herds, by: {FarmCode: FarmCode, Size: FarmCode}}",
+                ("references.other.by", "holds all of its key: FarmCode, HerdNumber"),
+            ),
+            (
+                "a reference by a field of another type",
+                "other: {to: Herds, by: {FarmCode: FarmCode, Heads: HerdNumber}}",
+                ("references.other.by.Heads", "HerdNumber of Herds is text, not integer"),
+            ),
+            (
+                "a reference with the name of a field",
+                "Size: {to: Herds, by: {FarmCode: FarmCode, HerdNumber: HerdNumber}}",
+                ("references.Size", "'Size' is a field, too"),
+            ),
+            (
+                "an unknown key of a reference by plain fields",
+                "other: {too: Herds, by: {FarmCode: FarmCode, HerdNumber: HerdNumber}}",
+                ("references.other.too", "did you mean 'to'?"),
+            ),
+        )
     ),
-    Fault("a field that repeats one of no entity set", MARKET, "Size: {}", "Size: {repeats: Farms.Size}", ("'Farms'",)),
+    Fault(
+        "a map through a reference that there is not",
+        HERDS,
+        "farm: {reference: farm}",
+        "farm: {reference: fram}",
+        ("maps.0.fields.farm", "registry.herds has no field 'fram'; did you mean 'farm'?"),
+    ),
+    Fault(
+        "a map through a field that points at nothing",
+        HERDS,
+        "farm: {reference: farm}",
+        "farm: {reference: number}",
+        ("maps.0.fields.farm", "'number' of registry.herds is not a reference"),
+    ),
+    Fault(
+        "a field that is filled in from a reference and points at nothing",
+        MARKET,
+        "FarmCode: farm.code",
+        "FarmCode: {reference: farm}",
+        ("maps.0.fields.FarmCode", "'FarmCode' points at nothing", "'references'"),
+    ),
     Fault(
         "a look-up in what the field does not point at",
         HERDS,

@@ -205,7 +205,7 @@ keys = st.sampled_from(
     ["entity", "entity_set", "value_map", "description", "key", "business_key", "fields", "maps", "to", "from", "when",
      "that", "every", "sql", "otherwise", "copy", "constant", "not", "values", "using", "lookup", "match", "where",
      "reference", "type", "length", "required", "default", "part_of", "label", "farm", "code", "number", "set",
-     "on_delete", "truncate", "write", "need", "repeats", "empty", "today_plus_days"]
+     "on_delete", "truncate", "write", "need", "references", "by", "empty", "today_plus_days"]
 )  # fmt: skip
 trees = st.recursive(
     scalars,

@@ -21,7 +21,7 @@ from replicator.errors import SchemaError
 from replicator.inbound.delete_budget import ALWAYS_ALLOWED, over_budget
 from replicator.mapping.compiled import Compiled, CompiledMap, compile_folder
 from replicator.outbound.acknowledge import worst_of
-from replicator.outbound.decide import Candidate, Deferred, Delivery, decide
+from replicator.outbound.decide import Candidate, Deferred, Delivery, Moving, decide
 from replicator.outbound.send import grouped
 from tests.fixtures.schema_files import SchemaFiles, write_schema
 
@@ -44,7 +44,8 @@ def add_animals(files: SchemaFiles) -> None:
     ))  # fmt: skip
     files.write("market/Animals.yaml", (
         "entity_set: Animals\ndescription: Animals.\nkey: [AnimalId]\nfields:\n  AnimalId: {type: uuid}\n"
-        "  HerdNumber: {repeats: Herds.HerdNumber}\n  Tag: {type: integer}\n  Name: {}\nmaps:\n"
+        "  FarmCode: {}\n  HerdNumber: {}\n  Tag: {type: integer}\n  Name: {}\n"
+        "references:\n  herd: {to: Herds, by: {FarmCode: FarmCode, HerdNumber: HerdNumber}}\nmaps:\n"
         "  - from: animal\n    fields:\n      HerdNumber: herd.number\n      Tag: tag\n      Name: name\n"
     ))  # fmt: skip
 
@@ -230,7 +231,7 @@ def test_what_a_part_is_sent_without_holds_nothing_and_is_looked_at_again(
 def test_a_reference_to_what_has_still_to_move_is_left_out_for_now(whole: CompiledMap) -> None:
     row = row_of(whole, "update", changed=["size", "heads"], heads=4, size="Large", now_size="Small",
                  now_farm_code="F", now_herd_number="H")  # fmt: skip
-    moving = Deferred(moving={"size": {"Large": "herd L"}})
+    moving = Deferred(moving=[Moving("size", ["size"], {("large",): "herd L"})])
     found = planned(whole, row, deferred=moving)
     [write] = found.writes
     assert (write.write.values, found.incomplete) == ({"Heads": 4, "Size": None}, True)
