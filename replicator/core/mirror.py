@@ -14,6 +14,7 @@ from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
 from replicator.mapping.tables import ETAG
 
+_PLACE = "place of the key"  # no field can be called so
 _TURN = sa.text("select pg_advisory_xact_lock(cast(cast(:mirror as regclass) as bigint))")
 Seen = tuple[Image, str | None]
 """An image and its etag."""
@@ -54,17 +55,19 @@ def known(
     asked = given_keys(columns, keys)
     same = [fold(column) == fold(asked.c[column.name]) for column in columns]
     version = sa.cast(sa.literal_column("m.xmin"), sa.Text)
-    rows = connection.execute(sa.select(asked.c.place, m.c.id, m.c[ETAG], version).join_from(asked, m, sa.and_(*same)))
+    rows = connection.execute(
+        sa.select(asked.c[_PLACE], m.c.id, m.c[ETAG], version).join_from(asked, m, sa.and_(*same))
+    )
     found = {place: Known(*row) for place, *row in rows}
     return [found.get(place) for place in range(1, len(keys) + 1)]
 
 
 def given_keys(columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[Key]) -> sa.TableValuedAlias:
-    """The keys as rows with columns of these names and types, and ``place``, which counts from 1."""
+    """The keys as rows with columns of these names and types, and one more that counts from 1."""
     by_part = zip(*keys, strict=True)
     given = [sa.literal(list(part), sa.ARRAY(column.type)) for part, column in zip(by_part, columns, strict=True)]
     names = [sa.column(column.name, column.type) for column in columns]
-    return sa.func.unnest(*given).table_valued(*names, with_ordinality="place", name="asked").render_derived()
+    return sa.func.unnest(*given).table_valued(*names, with_ordinality=_PLACE, name="asked").render_derived()
 
 
 def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, seen: Sequence[Seen]) -> list[int]:

@@ -85,12 +85,13 @@ class Quarantine:
             return None
         spec = self.entity_set.spec
         fields = {own: spec.fields[own] for own, _ in pointed.fields}
-        decode: Callable[[Row], list[object]] = self.connector.decoder(spec.model_copy(update={"fields": fields}))
+        only = spec.model_copy(update={"fields": fields, "key": tuple(fields)})
+        decode: Callable[[Row], list[object]] = self.connector.decoder(only)
         try:
             key = decode(row)[: len(fields)]
         except FieldProblem:
             return None
-        return None if None in key else KEY_SEPARATOR.join(str(part).strip(" ") for part in key)
+        return None if any(part is None for part in key) else KEY_SEPARATOR.join(str(part).strip(" ") for part in key)
 
 
 def record_of(entity_set: EntitySet, row: Row) -> str:

@@ -39,14 +39,16 @@ def awaited_parts(schema: Schema, tables: Tables, entity: CommonEntity) -> list[
 def roots_of(tables: Tables, part: PartSet, entity: str, keys: Sequence[str]) -> sa.Select[Any]:
     """The common records of an entity whose images in the system bear one of these keys."""
     mirror, link = tables.mirror(part.whole), tables.links[part.whole.system, part.whole.name, entity]
-    key = sa.func.unnest(sa.literal(list(keys), sa.ARRAY(sa.Text))).column_valued("key")
+    texts = sa.func.unnest(sa.literal(list(keys), sa.ARRAY(sa.Text)))
+    wanted_keys = texts.table_valued(sa.column("key", sa.Text), name="wanted").render_derived()
     own = [mirror.c[column] for _, column in part.pointed.columns]
     wanted = [
-        sa.cast(sa.func.split_part(key, KEY_SEPARATOR, place), column.type) for place, column in enumerate(own, start=1)
+        sa.cast(sa.func.split_part(wanted_keys.c.key, KEY_SEPARATOR, place), column.type)
+        for place, column in enumerate(own, start=1)
     ]
     same = sa.and_(sa.true(), *(fold(column) == fold(value) for column, value in zip(own, wanted, strict=True)))
     found = sa.select(link.c.common_id.label("record_id")).join_from(link, mirror, mirror.c.id == link.c.mirror_id)
-    return found.where(link.c.ended_at.is_(None), sa.exists().select_from(key).where(same).correlate(mirror))
+    return found.join(wanted_keys, same).where(link.c.ended_at.is_(None)).distinct()
 
 
 def _of_whole(

@@ -78,16 +78,19 @@ comment on function sync.explain_standstill is 'Why nothing moves in a flow: pau
 -- Rows an inbound record points at that never came in: quarantined, or not shown by the system.
 create function sync.explain_missing(of_flow text, of_record bigint)
     returns table (record text, state text, at timestamptz, said text, next text) language sql stable as $$
-    select format('%s.%s %s', n.system, coalesce(r.entity_set, array_to_string(n.entity_sets, '|')), coalesce(r.record, n.key)),
+    select format('%s.%s %s', n.system, coalesce(r.entity_set, array_to_string(n.entity_sets, '|')),
+                  coalesce(r.record, replace(n.key, e'\x1f', ','))),
            case when r.id is null then 'not there' else 'quarantined' end, coalesce(r.at, e.problem_since),
            case when r.id is null then format('%s has not shown it', n.system)
-               || coalesce(format('; %s cannot be read: %s', e.entity_set, e.problem), '')
+               || coalesce('; ' || e.entity_set || ' cannot be read: ' || e.problem, '')
+               || coalesce('; rows of it that could not be taken in: ' || nullif(bad.rows, 0), '')
                else 'its row was quarantined: ' || r.reason end,
            case when r.id is null then format('with a read that shows it; or correct %s', n.field)
                 else format('never by itself: correct it in %s', n.system) end
     from sync.missing n
     left join sync.quarantine r on r.system = n.system and r.entity_set = any(n.entity_sets) and r.key = n.key
     left join sync.entity_set e on e.system = n.system and e.entity_set = any(n.entity_sets) and e.problem is not null
+    cross join lateral (select count(*) as rows from sync.quarantine b where b.system = n.system and b.entity_set = any(n.entity_sets)) bad
     where n.flow = of_flow and n.record_id = of_record
 $$;
 comment on function sync.explain_missing is 'What an inbound record points at that is not in its mirror, and why not';
