@@ -278,7 +278,7 @@ class Values:
         label = join_text(f"{entity} ", self.paths.label_of(entity, source), f" in {self.mapping.system}")
         missing = when(sa.and_(source.is_not(None), expression.is_(None)), label)
         if len(pointed[0].fields) > 1:  # of several fields that are filled in from one record, all say the same
-            missing = self._missing.setdefault((path, *(each.table for each in points_at)), missing)
+            missing = self._missing.setdefault((path, frozenset(each.table for each in points_at)), missing)
         return _waiting(spec, expression, missing, tuple(points_at))
 
     def _lookup(self, name: str, spec: FieldMap) -> Value:

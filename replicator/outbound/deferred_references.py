@@ -61,7 +61,7 @@ class DeferredReferences:
         )
         called = flow.view.paths.label(target, flow.mapping.entity_set)
         key = [target.c[other] for _, other in pointed.columns]
-        named = sa.select(called, *key).join(below, below.c.id == target.c.id)
+        named = sa.select(called.label("called"), *key).join(below, below.c.id == target.c.id)
         entity = flow.mapping.entity.entity
         return {comparable(tuple(row[1:])): f"{entity} {row.called}" for row in self.hub.execute(named)}
 
