@@ -19,7 +19,7 @@ comment on column sync.field.belongs_to is 'Of a system: the common field that a
 
 comment on column sync.missing.field is 'The field that points at it';
 comment on column sync.missing.entity_sets is 'Where it may be';
-comment on column sync.missing.key is 'The value of the field: its key in the system';
+comment on column sync.missing.key is 'Its key, as the record gives it; between the parts of one stands the character 31';
 
 comment on column sync.parents.field is 'The field that points at the parent, or the parts that a root waits for';
 comment on column sync.parents.parent_table is 'The table that holds the parent';
