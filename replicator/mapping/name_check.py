@@ -64,8 +64,9 @@ def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
             if target not in known:
                 yield document.told(_no_set(entity_set, target, known), ("fields", name))
     for name, reference in spec.references.items():
-        if name in spec.fields:
-            yield document.told(f"'{name}' is a field, too: give the reference another name", ("references", name))
+        if column_name(name) in columns:
+            words = f"'{columns[column_name(name)]}' is a field, too: give the reference another name"
+            yield document.told(words, ("references", name))
         if reference.to not in known:
             yield document.told(_no_set(entity_set, reference.to, known), ("references", name, "to"))
         else:

@@ -398,7 +398,7 @@ def test_a_record_is_explained_and_its_history_told_with_the_parts_that_refer_to
     assert {"shop.Crates", "common.crate", "books.Slots"} <= {place for (place,) in places}
 
 
-def test_a_change_finds_those_that_refer_to_it_by_an_index(folders: Folders) -> None:
+def test_what_refers_and_what_is_referred_to_find_each_other_by_an_index(folders: Folders) -> None:
     """Thousands of pieces and crates, of which a few wares concern a few."""
     wares(folders, ANVIL)
     folders.put("shop/Pieces", piece("P1", ANVIL))
@@ -409,12 +409,24 @@ def test_a_change_finds_those_that_refer_to_it_by_an_index(folders: Folders) -> 
     with connection.begin():
         for statement in (
             f"insert into shop.wares ({own[0]}area, number, title) "
-            f"select {own[1]}'area ' || n / 10, n % 10, repeat('w', 50) from generate_series(1, 5000) n",
+            f"select {own[1]}'area ' || n / 10, n % 10, repeat('w', 50) from generate_series(1, 20000) n",
             "insert into shop.pieces (code, area, number, spare) "
-            "select 'M' || n, 'area ' || n / 10, n % 10, n % 7 from generate_series(1, 5000) n",
+            "select 'M' || n, 'area ' || n / 10, n % 10, n % 7 from generate_series(1, 20000) n",
             "insert into shop.crates (crate, area, number, place) "
-            "select n, 'area ' || n / 10, n % 10, 1 from generate_series(2, 5000) n",
+            "select n, 'area ' || n / 10, n % 10, 1 from generate_series(2, 20000) n",
             "analyze shop.wares", "analyze shop.pieces", "analyze shop.crates", "analyze log.change",
+            "insert into common.ware (area, number) select area, number from shop.wares where area <> 'north'",
+            "insert into common.piece (code, ware_id) select p.code, w.id from shop.pieces p "
+            "join common.ware w using (area, number) where p.code <> 'P1'",
+            "insert into common.crate (ware_id, place) select w.id, 1 from common.ware w where w.area <> 'north'",
+            "insert into sync.link_shop_wares__ware (mirror_id, common_id) select s.id, c.id "
+            "from shop.wares s join common.ware c using (area, number) where area <> 'north'",
+            "insert into sync.link_shop_pieces__piece (mirror_id, common_id) select s.id, c.id "
+            "from shop.pieces s join common.piece c using (code) where code <> 'P1'",
+            "insert into sync.link_shop_crates__crate (mirror_id, common_id) select s.id, c.id from shop.crates s "
+            "join common.ware w using (area, number) join common.crate c on c.ware_id = w.id where area <> 'north'",
+            "analyze common.ware", "analyze common.piece", "analyze common.crate", "analyze sync.link_shop_wares__ware",
+            "analyze sync.link_shop_pieces__piece", "analyze sync.link_shop_crates__crate",
             "set local random_page_cost = 1.1",
             "create temporary table changed on commit drop as select relation::oid as relation, record_id, seq, "
             "operation::text as operation from log.change where relation = 'shop.wares'::regclass "
@@ -422,12 +434,18 @@ def test_a_change_finds_those_that_refer_to_it_by_an_index(folders: Folders) -> 
             "analyze changed",
         ):  # fmt: skip
             connection.execute(sa.text(statement))
-        through = [
+        through: list[sa.Executable] = [
             marking.records
             for name in ("shop.Pieces > piece", "shop.Crates > crate")
             for marking in compiled.map(name).markings
             if marking.table.fullname == "shop.wares"
         ]
         assert len(through) >= 3
-        for records in through:
-            assert scans(connection, explain(connection, records)) == []
+        views = (compiled.map(name).view.view for name in ("shop.Pieces > piece", "ware > books.Items"))
+        one: list[sa.Executable] = [sa.select(view).where(view.c.source_id == 2000) for view in views]
+        told = (("missing", "record_id"), ("parents", "record_id"), ("part", "root_id"))
+        more: list[sa.Executable] = [
+            sa.text(f"select * from sync.{view} where {column} = 2000") for view, column in told
+        ]
+        for read in (*through, *one, *more):
+            assert scans(connection, explain(connection, read)) == []

@@ -393,8 +393,8 @@ FAULTS = [
             ),
             (
                 "a reference with the name of a field",
-                "Size: {to: Herds, by: {FarmCode: FarmCode, HerdNumber: HerdNumber}}",
-                ("references.Size", "'Size' is a field, too"),
+                "size: {to: Herds, by: {FarmCode: FarmCode, HerdNumber: HerdNumber}}",
+                ("references.size", "'Size' is a field, too"),
             ),
             (
                 "an unknown key of a reference by plain fields",
