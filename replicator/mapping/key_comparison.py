@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from replicator.mapping.schema import EntitySet, column_name
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
+    import sqlalchemy as sa  # here, as above
 
 KEY_SEPARATOR = "\x1f"
 """Stands between the parts of a key that is kept as one text."""
@@ -31,13 +31,15 @@ def key_expressions(table: sa.FromClause, columns: Sequence[str]) -> list[sa.Col
 
 def same_values(ours: sa.FromClause, theirs: sa.FromClause, columns: Columns) -> sa.ColumnElement[bool]:
     """That the row of ``theirs`` is the one that the row of ``ours`` points at, by each pair of columns."""
-    import sqlalchemy as sa
+    import sqlalchemy as sa  # here, as above
 
     return sa.and_(sa.true(), *(fold(theirs.c[other]) == fold(ours.c[own]) for own, other in columns))
 
 
 def in_one_text(values: Sequence[sa.ColumnElement[Any]], separator: str) -> sa.ColumnElement[str]:
     """The parts of a key as one text."""
+    import sqlalchemy as sa  # here, as above
+
     texts = [sa.cast(value, sa.Text) for value in values]
     return texts[0] if len(texts) == 1 else sa.func.concat_ws(separator, *texts, type_=sa.Text)
 
