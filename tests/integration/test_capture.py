@@ -165,6 +165,7 @@ def clerk(hub_url: str, server_url: str) -> Iterator[tuple[str, str]]:
     role = sql.Identifier(name)
     with psycopg.connect(server_url, autocommit=True) as server:
         server.execute(sql.SQL("create role {} login password 'paper'").format(role))
+        server.execute(sql.SQL("grant {} to current_user").format(role))  # before PostgreSQL 16 making is not having
     with psycopg.connect(hub_url, autocommit=True) as hub:
         for statement in (
             "grant usage on schema common, sync to {}",
