@@ -200,7 +200,7 @@ def test_nothing_is_installed_by_the_set_up_without_its_hash() -> None:
     """But the project itself, which comes without its dependencies."""
     lines = (ROOT / "setup.sh").read_text(encoding="utf-8").splitlines()
     installing = [line for line in lines if re.search(r"pip (install|sync)", line)]
-    assert len(installing) == 3
+    assert len(installing) == 4
     assert [line for line in installing if "--require-hashes" not in line and "--no-deps" not in line] == []
 
 
