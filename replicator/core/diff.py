@@ -21,6 +21,7 @@ from replicator.hub.sync_tables import accepted
 from replicator.mapping.desired_views import DesiredView, TargetColumn, match_columns
 from replicator.mapping.key_comparison import fold, key_expressions
 from replicator.mapping.language import SetFields
+from replicator.mapping.literals import constant
 from replicator.mapping.schema import column_name
 
 Span = tuple[int, int]
@@ -114,7 +115,7 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredV
         left = w.c.verdict == sa.literal_column("'not eligible'")
         rows = rows.where(sa.not_(sa.exists().where(w.c.source_id == _record(view, v), left)))
     decided = rows.subquery("decided")
-    settled: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{each}'") for each in SETTLED]
+    settled: list[sa.ColumnElement[str]] = [constant(each) for each in SETTLED]
     return sa.select(*decided.c).where(decided.c.action.not_in(settled))
 
 

@@ -18,6 +18,7 @@ from replicator.hub.statements import built_once, statements
 from replicator.hub.states import KEPT
 from replicator.hub.sync_tables import delivery, map_, run
 from replicator.mapping.desired_views import DesiredView
+from replicator.mapping.literals import constant
 from replicator.mapping.missing_parts import roots_of
 from replicator.mapping.schema import EntitySet
 
@@ -95,7 +96,7 @@ def _first_marking(map_id: int, records: sa.Select[Any]) -> Insert:
 def marking_of(map_id: int, records: sa.Select[Any]) -> sa.Insert:
     """The statement that marks these records."""
     statement = _first_marking(map_id, records)
-    busy = delivery.c.state.in_([sa.literal_column(f"'{state}'") for state in KEPT])
+    busy = delivery.c.state.in_([constant(state) for state in KEPT])
     remarked = {
         "marked": delivery.c.marked + 1,
         "state": sa.case((busy, delivery.c.state), else_=sa.literal_column("'pending'::sync.delivery_state")),

@@ -25,7 +25,7 @@ def product_hash() -> str:
     """What a hub made by exactly this program notes in ``sync.hub``; needs neither ``schema/`` nor Alembic."""
     texts = sorted((each.name, each.read_bytes()) for each in _SQL.iterdir() if each.name.endswith(".sql"))
     digest = hashlib.sha256(__version__.encode())
-    said_of_states = [(name, text.encode()) for name, text in sorted(states.sql_values().items())]
+    said_of_states = [(name, text.as_bytes()) for name, text in sorted(states.sql_values().items())]
     for name, text in [*texts, *said_of_states, (newest_revision(), b"")]:
         digest.update(b"%d %s %s" % (len(text), name.encode(), text))
     return digest.hexdigest()[:16]

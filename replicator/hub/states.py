@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from psycopg import sql
 
 State = Literal[
     "pending", "in_flight", "blocked", "not_eligible", "failed", "unknown", "rejected", "reported", "held", "observed",
@@ -166,8 +169,10 @@ def counted_in(column: str) -> tuple[str, ...]:
     return tuple(each.name for each in DELIVERY if each.counted == column)
 
 
-def sql_values() -> dict[str, str]:
+def sql_values() -> dict[str, sql.Composable]:
     """The placeholders of the hub's SQL that come from here: lists of states, and what happens next with each."""
+    from psycopg import sql  # who asks no hub need not import what asks it
+
     chosen: dict[str, Iterable[Meaning]] = {
         "moving": (each for each in DELIVERY if each.moves),
         "trouble": (each for each in DELIVERY if each.trouble),
@@ -177,10 +182,6 @@ def sql_values() -> dict[str, str]:
         "may_skip": (each for each in DELIVERY if each.may_skip == "yes"),
         "may_skip_by_name": (each for each in DELIVERY if each.may_skip == "by name"),
     }
-    lists = {f"states_{name}": ", ".join(_quoted(each.name) for each in some) for name, some in chosen.items()}
-    cases = (f"when {_quoted(each.name)} then {_quoted(each.next)}" for each in ALL)
-    return {**lists, "next_by_state": " ".join(cases)}
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    lists = {f"states_{name}": sql.SQL(", ").join(each.name for each in some) for name, some in chosen.items()}
+    cases = (sql.SQL("when {} then {}").format(each.name, each.next) for each in ALL)
+    return {**lists, "next_by_state": sql.SQL(" ").join(cases)}

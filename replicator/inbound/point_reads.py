@@ -68,7 +68,7 @@ class PointReads:
         return gone, unsure
 
     def _mirror_rows(self, ids: Iterable[int], *more: sa.ColumnElement[Any]) -> Sequence[sa.Row[Any]]:
-        version = sa.cast(sa.literal_column(f"{self.mirror.name}.xmin"), sa.Text).label("version")
+        version = sa.cast(sa.column("xmin"), sa.Text).label("version")
         wanted = sa.select(self.mirror.c.id, version, *more).where(self.mirror.c.id.in_(list(ids)))
         return self.hub.execute(wanted).all()
 

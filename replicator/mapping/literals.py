@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from replicator.mapping.language import CommonField, FieldType, SystemField
@@ -72,6 +73,11 @@ def _is_uuid(value: str) -> bool:
 def as_text(value: object) -> str:
     """A value as PostgreSQL writes it as text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def constant(value: str | int, kind: sa.types.TypeEngine[Any] | None = None) -> sa.ColumnElement[Any]:
+    """A value as a constant of a statement and no parameter of it: for what is created, and for the planner."""
+    return sa.literal_column(sql.Literal(value).as_string(), kind)
 
 
 _readers: Mapping[str, Callable[[str], object]] = {

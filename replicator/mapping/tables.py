@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
 from replicator.mapping.language import CommonEntity, CommonField
-from replicator.mapping.literals import types
+from replicator.mapping.literals import constant, types
 from replicator.mapping.schema import EntitySet, Map, Schema, column_name
 
 NAMING = {
@@ -100,10 +100,10 @@ def _common_table(metadata: sa.MetaData, entity: CommonEntity) -> sa.Table:
                           server_default=None if default is None else sa.text(default))
             )  # fmt: skip
         if field.values:
-            allowed = sa.column(column).in_([sa.literal_column("'" + v.replace("'", "''") + "'") for v in field.values])
+            allowed = sa.column(column).in_([constant(value) for value in field.values])
             table.append_constraint(sa.CheckConstraint(allowed, name=f"{column}_known"))
         if field.length:
-            short = sa.func.char_length(sa.column(column)) <= sa.literal_column(str(field.length))
+            short = sa.func.char_length(sa.column(column)) <= constant(field.length)
             table.append_constraint(sa.CheckConstraint(short, name=f"{column}_length"))
     sa.Index(f"uq_{entity.entity}_key", *key_expressions(table, common_key(entity)), unique=True)
     for name, field in entity.fields.items():

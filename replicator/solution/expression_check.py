@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 
 from replicator.errors import ReplicatorError, SchemaError
 from replicator.mapping.compiled import Compiled
@@ -48,7 +49,7 @@ def _type_of(connection: sa.Connection, expression: PlainSql) -> str:
     """What PostgreSQL says the expression gives: a view is read and typed without a row being computed."""
     row = sa.values(sa.column("value", expression.type), name="one").data([(expression.over_nulls(),)])
     with connection.begin_nested() as tried:
-        execute(connection, create_view("desired.tried", sa.select(row)))
+        execute(connection, create_view(sql.Identifier("desired", "tried"), sa.select(row)))
         given = str(connection.execute(_TYPE).scalar_one())
         tried.rollback()
     return given

@@ -10,6 +10,7 @@ from replicator.hub import states
 from replicator.hub.sync_tables import conflict, delivery, map_, quarantine
 from replicator.hub.sync_tables import entity_set as read_state
 from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.literals import constant
 
 
 def status(compiled: Compiled) -> sa.CompoundSelect[Any]:
@@ -28,7 +29,7 @@ def _status_of(compiled: Compiled, flow: CompiledMap) -> sa.Select[Any]:
     linked = sa.select(sa.func.count()).select_from(view.link).where(view.link.c.ended_at.is_(None), sa.not_(waiting))
 
     def count(*names: str) -> sa.ColumnElement[int]:
-        wanted = delivery.c.state.in_([sa.literal_column(f"'{name}'") for name in names])
+        wanted = delivery.c.state.in_([constant(name) for name in names])
         return (
             sa.select(sa.func.count()).where(delivery.c.map_id == map_.c.id, wanted).correlate(map_).scalar_subquery()
         )
@@ -40,9 +41,7 @@ def _status_of(compiled: Compiled, flow: CompiledMap) -> sa.Select[Any]:
     )  # fmt: skip
     counts = {column: count(*states.counted_in(column)) for column in states.COLUMNS}
     counts |= {states.QUARANTINED.counted: _quarantined(flow), states.CONFLICT.counted: conflicts}
-    moving: list[sa.ColumnElement[str]] = [
-        sa.literal_column(f"'{each.name}'") for each in states.DELIVERY if each.moves
-    ]
+    moving: list[sa.ColumnElement[str]] = [constant(each.name) for each in states.DELIVERY if each.moves]
     oldest = (
         sa.select(sa.func.min(delivery.c.since))
         .where(delivery.c.map_id == map_.c.id, delivery.c.state.in_(moving))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from psycopg import sql
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator import __version__
@@ -19,12 +18,9 @@ from replicator.mapping.tables import ETAG
 from replicator.solution import difference_views, record_fields, record_locations, record_names, unmatched
 from replicator.solution.expression_check import check_expressions
 from replicator.solution.flow_status import status
-from replicator.solution.sql_text import body, create_view, execute
+from replicator.solution.sql_text import body, comment, create_view, execute, fill
 
-_dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-_quote = _dialect.identifier_preparer.quote
-
-DROP = """
+DROP = sql.SQL("""
 do $drop$
 declare
     views text[];
@@ -45,7 +41,7 @@ begin
     end loop;
 end
 $drop$
-"""
+""")
 
 
 def drop_objects(connection: sa.Connection) -> None:
@@ -73,88 +69,71 @@ def schema_hash(compiled: Compiled) -> str:
     return _digest([*_base_texts(compiled), *_view_texts(compiled)])
 
 
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+def _digest(texts: Sequence[sql.Composable]) -> str:
+    return hashlib.sha256(b"\n".join(text.as_bytes() for text in texts)).hexdigest()[:16]
 
 
-def _base_texts(compiled: Compiled) -> Iterator[str]:
+def _base_texts(compiled: Compiled) -> Iterator[sql.Composable]:
     """The SQL of what the views are made on, in order: schema, functions and triggers."""
-    yield "create schema desired"
-    yield "comment on schema desired is 'What common and each system should hold, by map'"
+    yield sql.SQL("create schema desired")
     for name in ("who", "clock", "analyze", "keys_as_text", "causes", "refuse_truncate", "retention"):
         yield _text(name)
-    yield "set local client_min_messages = warning"
-    yield "select log.make_partitions()"
-    template = product_sql.sql("capture")
+    yield sql.SQL("set local client_min_messages = warning")
+    yield sql.SQL("select log.make_partitions()")
     for table in compiled.tables.captured:
-        yield fill(template, capture_values(table))
+        yield fill("capture", capture_values(table))
     for table in compiled.tables.metadata.tables.values():
-        name = f"{_quote(table.schema or '')}.{_quote(table.name)}"
-        yield " ".join(("comment on table", name, "is", _literal(table.comment)))
-        yield from _column_comments(name, table.columns)
+        yield comment("table", sql.Identifier(table.schema or "", table.name), table.comment)
+        yield from _column_comments((table.schema or "", table.name), table.columns)
 
 
-def _view_texts(compiled: Compiled) -> Iterator[str]:
+def _view_texts(compiled: Compiled) -> Iterator[sql.Composable]:
     """The SQL of all other generated objects, in order."""
     for flow in compiled.maps:
-        name = f"desired.{_quote(flow.mapping.view_name)}"
-        yield create_view(name, flow.view.definition)
-        yield _comment(name, flow)
-        yield from _column_comments(name, [flow.view.target.c[column.name] for column in flow.view.columns])
+        view = ("desired", flow.mapping.view_name)
+        yield create_view(sql.Identifier(*view), flow.view.definition)
+        yield comment("view", sql.Identifier(*view), flow.mapping.spec.description or flow.name)
+        yield from _column_comments(view, [flow.view.target.c[column.name] for column in flow.view.columns])
         yield from _policies(flow)
     for flow in compiled.maps:
-        name = f"desired.{_quote(difference_views.view_name(flow))}"
-        yield create_view(name, difference_views.of_map(compiled, flow))
-        yield f"comment on view {name} is 'Records of the map that are not in step, field by field'"
-    yield create_view("sync.state", _states())
-    yield "comment on view sync.state is 'How a record may stand that is not in step, and what follows from it'"
+        differences = sql.Identifier("desired", difference_views.view_name(flow))
+        yield create_view(differences, difference_views.of_map(compiled, flow))
+        yield comment("view", differences, "Records of the map that are not in step, field by field")
+    yield _sync_view("state", _states())
     for name in ("views", "decisions", "pauses", "resync"):
         yield _text(name)
-    yield create_view("sync.crosswalk", record_names.crosswalk(compiled))
-    yield "comment on view sync.crosswalk is 'Which record of a system is which common record'"
-    yield "comment on column sync.crosswalk.system_key is 'The key fields of the system, joined by commas'"
-    yield create_view("sync.status", status(compiled))
-    yield "comment on view sync.status is 'How each flow stands'"
-    yield create_view("sync.pair", record_names.pairs(compiled))
-    yield "comment on view sync.pair is 'All crosswalks as one, by the ids of both sides'"
-    yield create_view("sync.parents", record_names.parents(compiled))
-    yield "comment on view sync.parents is 'What each record points at on its way, and whether that has landed'"
-    yield create_view("sync.differences", difference_views.of_all(compiled))
-    yield "comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field'"
-    yield create_view("sync.unexplained", difference_views.of_nobody())
-    yield "comment on view sync.unexplained is 'The balance: records that are not in step and no delivery says why'"
-    yield create_view("sync.unlinked", unmatched.unlinked(compiled))
-    yield "comment on view sync.unlinked is 'Records of targets that are paired with no common record; never touched'"
-    yield "comment on column sync.unlinked.parted_at is 'When it was last parted from one; null where it never had one'"
-    yield create_view("sync.duplicates", unmatched.duplicates(compiled))
-    yield "comment on view sync.duplicates is 'Records of a target that bear one business key, as keys are compared'"
-    yield "comment on column sync.duplicates.linked is 'Those among mirror_ids that are paired with a common record'"
-    yield " ".join((record_names.FIND, "$find$", body(record_names.find(compiled)), "$find$"))
-    yield "comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean'"
+    yield _sync_view("crosswalk", record_names.crosswalk(compiled))
+    yield _sync_view("status", status(compiled))
+    yield _sync_view("pair", record_names.pairs(compiled))
+    yield _sync_view("parents", record_names.parents(compiled))
+    yield _sync_view("differences", difference_views.of_all(compiled))
+    yield _sync_view("unexplained", difference_views.of_nobody())
+    yield _sync_view("unlinked", unmatched.unlinked(compiled))
+    yield _sync_view("duplicates", unmatched.duplicates(compiled))
+    yield record_names.FIND.format(body(record_names.find(compiled)))
     yield from _explaining(compiled)
     yield _text("comments")
     yield roles(compiled)
 
 
-def _explaining(compiled: Compiled) -> Iterator[str]:
+def _explaining(compiled: Compiled) -> Iterator[sql.Composable]:
     """Where a record is and was, why it is not where it should be, and how it came to be as it is."""
-    yield create_view("sync.captured", record_locations.captured(compiled))
-    yield "comment on view sync.captured is 'The captured tables, their before-images, and the column of their label'"
-    yield create_view("sync.field", record_fields.fields(compiled))
-    yield "comment on view sync.field is 'The fields of the captured tables, and which belong together'"
-    yield create_view("sync.missing", record_locations.missing(compiled))
-    yield "comment on view sync.missing is 'Inbound: what records point at that is not in its mirror'"
-    yield create_view("sync.part", record_locations.parts(compiled))
-    yield "comment on view sync.part is 'The parts of each common record, in common and in the mirrors'"
-    yield " ".join((record_locations.FIND_GONE, "$find$", body(record_locations.find_gone(compiled)), "$find$"))
-    yield "comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant'"
+    yield _sync_view("captured", record_locations.captured(compiled))
+    yield _sync_view("field", record_fields.fields(compiled))
+    yield _sync_view("missing", record_locations.missing(compiled))
+    yield _sync_view("part", record_locations.parts(compiled))
+    yield record_locations.FIND_GONE.format(body(record_locations.find_gone(compiled)))
     for name in ("places", "history", "explain_flow", "explain", "arrived", "alarms"):
         yield _text(name)
 
 
-def _text(name: str) -> str:
+def _sync_view(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> sql.Composed:
+    return create_view(sql.Identifier("sync", name), definition)
+
+
+def _text(name: str) -> sql.Composed:
     """A file of the hub's SQL, with what it says of states filled in."""
-    return fill(product_sql.sql(name), states.sql_values())
+    return fill(name, states.sql_values())
 
 
 def _plain(text: str) -> str:
@@ -176,56 +155,39 @@ def _states() -> sa.CompoundSelect[Any]:
     return sa.union_all(*rows)
 
 
-def roles(compiled: Compiled) -> str:
+def roles(compiled: Compiled) -> sql.Composed:
     """Who may do what, for every object that was made before."""
-
-    def listed(*names: str) -> str:
-        return ", ".join("'" + name + "'" for name in names)
-
     systems = compiled.schema.systems
-    values = {
-        "schemas": listed("common", "log", "sync", "desired", *systems), "systems": listed(*systems),
-        "decisions": listed("retry", "skip", "approve", "reject", "resolve", "pause", "resume", "resync"),
+    listed = {
+        "schemas": ("common", "log", "sync", "desired", *systems), "systems": systems,
+        "decisions": ("retry", "skip", "approve", "reject", "resolve", "pause", "resume", "resync"),
     }  # fmt: skip
-    return fill(product_sql.sql("roles"), values)
+    return fill("roles", {name: sql.SQL(", ").join(each) for name, each in listed.items()})
 
 
-def fill(template: str, values: dict[str, str]) -> str:
-    """A template of ``replicator/hub/sql`` with its ``@{placeholders}`` filled in."""
-    return re.sub(r"@\{(\w+)\}", lambda match: values[match[1]], template)
-
-
-def capture_values(table: sa.Table) -> dict[str, str]:
+def capture_values(table: sa.Table) -> dict[str, sql.Composable]:
     """The placeholders of ``capture.sql`` for one captured table."""
     name = f"{table.schema}_{table.name}"
-    columns = [_quote(column.name) for column in table.columns if column.name != ETAG]
+    columns = [sql.Identifier(column.name) for column in table.columns if column.name != ETAG]
     return {
-        "table": f"{_quote(table.schema or '')}.{_quote(table.name)}",
-        "function": _quote(f"capture_{name}"),
-        "image": _quote(name),
-        "columns": ", ".join(columns),
+        "table": sql.Identifier(table.schema or "", table.name),
+        "function": sql.Identifier(f"capture_{name}"),
+        "image": sql.Identifier(name),
+        "columns": sql.SQL(", ").join(columns),
     }
 
 
-def _comment(name: str, flow: CompiledMap) -> str:
-    return " ".join(("comment on view", name, "is", _literal(flow.mapping.spec.description or flow.name)))
-
-
-def _literal(text: str | None) -> str:
-    return "'" + (text or "").replace("'", "''") + "'"
-
-
-def _column_comments(name: str, columns: Iterable[sa.Column[Any]]) -> Iterator[str]:
+def _column_comments(name: tuple[str, str], columns: Iterable[sa.Column[Any]]) -> Iterator[sql.Composable]:
     """What each column holds. Descriptions change with ``schema/`` and no table does, so they need no revision."""
     for column in columns:
-        yield " ".join(("comment on column", f"{name}.{_quote(column.name)}", "is", _literal(column.comment)))
+        yield comment("column", sql.Identifier(*name, column.name), column.comment)
 
 
-def _policies(flow: CompiledMap) -> Iterator[str]:
+def _policies(flow: CompiledMap) -> Iterator[sql.Composable]:
     """Who decides a conflict, beside each field that either side may change."""
     for field, winner in flow.view.either.items() if flow.mapping.direction == "in" else ():
-        column = ".".join(("desired", _quote(flow.mapping.view_name), _quote(field)))
-        yield " ".join(("comment on column", column, "is 'Either side may change it; in a conflict:", winner + "'"))
+        column = sql.Identifier("desired", flow.mapping.view_name, field)
+        yield comment("column", column, f"Either side may change it; in a conflict: {winner}")
 
 
 def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg import sql
 
 from replicator.hub.sync_tables import change
 from replicator.mapping.compiled import Compiled, CompiledMap
@@ -16,10 +17,10 @@ from replicator.mapping.missing_parts import awaited_parts
 from replicator.mapping.schema import column_name
 from replicator.solution.record_names import find, shown_parts
 
-FIND_GONE = (
+FIND_GONE = sql.SQL(
     "create function sync.find_gone(kind text, key text) returns table "
     "(entity text, common_id bigint, system text, entity_set text, mirror_id bigint, record text) "
-    "language sql stable as"
+    "language sql stable as $find$ {} $find$"
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import sqlalchemy as sa
+from psycopg import sql
 
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.join_paths import Paths
@@ -19,10 +20,10 @@ from replicator.solution.union import union_all
 _kind: sa.ColumnElement[str] = sa.literal_column("$1", sa.Text)
 _key: sa.ColumnElement[str] = sa.literal_column("$2", sa.Text)
 _Source = sa.FromClause
-FIND = (
+FIND = sql.SQL(
     "create function sync.find(kind text, key text) returns table "
     "(entity text, common_id bigint, system text, entity_set text, mirror_id bigint, record text) "
-    "language sql stable as"
+    "language sql stable as $find$ {} $find$"
 )
 
 

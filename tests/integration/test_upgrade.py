@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from replicator.hub.connection import connect
 from replicator.mapping.compiled import Compiled
-from replicator.solution.migrate import MigrationTarget, check_hub, migrate
+from replicator.solution.hub_fits import check_hub
+from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.agreement import disagreements, some_records
 from tests.fixtures.catalogue import SCHEMAS, catalogue
 from tests.fixtures.hub import SOLUTION

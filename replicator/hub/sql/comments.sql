@@ -1,13 +1,17 @@
--- What the columns of the views hold. Views that follow from schema/ first; those written out say it themselves.
+-- What views hold, those first that follow from schema/, and their columns; what is written out says of itself what it is.
 
+comment on view sync.captured is 'The captured tables, their before-images, and the column of their label';
 comment on column sync.captured.place is 'What people call the table: system.EntitySet, or common and the entity';
 comment on column sync.captured.relation is 'The captured table';
 comment on column sync.captured.image is 'The table of schema log with its before-images';
 comment on column sync.captured.label is 'The column with what people call the record';
 
+comment on view sync.duplicates is 'Records of a target that bear one business key, as keys are compared';
 comment on column sync.duplicates.key is 'The business key, its fields joined by commas';
 comment on column sync.duplicates.mirror_ids is 'The records that bear it, by id in the mirror';
+comment on column sync.duplicates.linked is 'Those among mirror_ids that are paired with a common record';
 
+comment on view sync.field is 'The fields of the captured tables, and which belong together';
 comment on column sync.field.relation is 'The captured table';
 comment on column sync.field.number is 'Its place among the fields of the table, as schema/ has them';
 comment on column sync.field.name is 'As the common model, or the system, calls it';
@@ -17,10 +21,12 @@ comment on column sync.field.reference is 'Common: the entity that it points at'
 comment on column sync.field.master is 'Common: who may change it: systems, either side, or the hub';
 comment on column sync.field.belongs_to is 'Of a system: the common field that a map pairs it with, by entity';
 
+comment on view sync.missing is 'Inbound: what records point at that is not in its mirror';
 comment on column sync.missing.field is 'The field that points at it';
 comment on column sync.missing.entity_sets is 'Where it may be';
 comment on column sync.missing.key is 'Its key, as the record gives it; between the parts of one stands the character 31';
 
+comment on view sync.parents is 'What each record points at on its way, and whether that has landed';
 comment on column sync.parents.field is 'The field that points at the parent, or the parts that a root waits for';
 comment on column sync.parents.parent_table is 'The table that holds the parent';
 comment on column sync.parents.parent_id is 'id in that table';
@@ -28,11 +34,13 @@ comment on column sync.parents.need is
     'required: the record waits for it; later: it goes without; if known: it does not matter';
 comment on column sync.parents.landed is 'Whether the parent is where the record goes';
 
+comment on view sync.part is 'The parts of each common record, in common and in the mirrors';
 comment on column sync.part.entity is 'The entity of the root';
 comment on column sync.part.root_id is 'id of the root in its common table';
 comment on column sync.part.relation is 'The table that holds the part';
 comment on column sync.part.record_id is 'id in that table';
 
+comment on view sync.state is 'How a record may stand that is not in step, and what follows from it';
 comment on column sync.state.state is 'As in sync.delivery; quarantined, conflict and not_read have no delivery';
 comment on column sync.state.meaning is 'What it means';
 comment on column sync.state.todo is 'What a person does about it';
@@ -43,6 +51,7 @@ comment on column sync.state.may_retry is 'Whether sync.retry takes it';
 comment on column sync.state.may_skip is 'Whether sync.skip takes it: yes, by name, or no';
 comment on column sync.state.settled is 'Whether nothing is left to do: status ends with 0 all the same';
 
+comment on view sync.status is 'How each flow stands';
 comment on column sync.status.rank is 'Dependency rank: lower goes first';
 comment on column sync.status.records is 'Rows of the table that they come from';
 comment on column sync.status.mirrored is 'Records of the entity set in its mirror';
@@ -67,6 +76,16 @@ comment on column sync.status.lag_seconds is 'How long ago that was';
 comment on column sync.status.last_success is 'When a record last arrived';
 comment on column sync.status.paused is 'Whether it stands still on purpose';
 comment on column sync.status.mode is 'apply, or observe: nothing is sent';
+
+comment on function sync.find_gone is 'Records deleted since: those that an entity and a key meant';
+comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean';
+comment on view sync.unlinked is 'Records of targets that are paired with no common record; never touched';
+comment on column sync.unlinked.parted_at is 'When it was last parted from one; null where it never had one';
+comment on view sync.unexplained is 'The balance: records that are not in step and no delivery says why';
+comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field';
+comment on view sync.pair is 'All crosswalks as one, by the ids of both sides';
+comment on view sync.crosswalk is 'Which record of a system is which common record';
+comment on schema desired is 'What common and each system should hold, by map';
 
 -- A word means one thing wherever it stands, but for the columns of which a view says something else.
 do $comments$

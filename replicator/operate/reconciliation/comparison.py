@@ -20,6 +20,7 @@ from replicator.hub.sync_tables import delivery, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
 from replicator.mapping.key_comparison import mirror_key
+from replicator.mapping.literals import constant
 from replicator.mapping.tables import ETAG
 from replicator.solution.difference_views import rows_of
 
@@ -138,10 +139,6 @@ def references(flow: CompiledMap) -> Iterator[str]:
             yield name
 
 
-def _word(text: str) -> sa.ColumnElement[str]:
-    return sa.literal_column(f"'{text}'", sa.Text)
-
-
 def _compare(compiled: Compiled, flow: CompiledMap) -> sa.Insert:
     """The records of one map that are not in step; what is under way, or has a row that says why, is told apart.
 
@@ -152,20 +149,20 @@ def _compare(compiled: Compiled, flow: CompiledMap) -> sa.Insert:
     shown_under = compiled.marked(flow).name
     map_id = sa.select(map_.c.id).where(map_.c.name == shown_under).scalar_subquery()
     state = sa.cast(x.c.state, sa.Text)
-    by_itself = d.c.action.in_([_word(each) for each in _TELLING])
-    told = sa.or_(sa.func.coalesce(state, _word("pending")) != _word("pending"), by_itself)
+    by_itself = d.c.action.in_([constant(each) for each in _TELLING])
+    told = sa.or_(sa.func.coalesce(state, constant("pending")) != constant("pending"), by_itself)
     wanted = sa.exists().where(a.c.map_id == map_id, a.c.record_id == d.c.record_id, a.c.differs)
     explained = sa.and_(told, sa.not_(wanted))
     standing = sa.case(
-        (state.in_([_word("in_flight"), _word("unknown")]), _word("in flight")),
-        (state != _word("pending"), sa.func.replace(state, _word("_"), _word(" "))),
-        *((d.c.action == _word(action), _word(word)) for action, word in _TELLING.items()),
+        (state.in_([constant("in_flight"), constant("unknown")]), constant("in flight")),
+        (state != constant("pending"), sa.func.replace(state, constant("_"), constant(" "))),
+        *((d.c.action == constant(action), constant(word)) for action, word in _TELLING.items()),
     )
     kind = sa.case(
         (explained, standing),
-        *((d.c.action == _word(action), _word(word)) for action, word in {**_KINDS, **_TELLING}.items()),
-        (d.c.fields.has_any(sa.literal(list(references(flow)), sa.ARRAY(sa.Text))), _word("wrong parent")),
-        else_=_word("different"),
+        *((d.c.action == constant(action), constant(word)) for action, word in {**_KINDS, **_TELLING}.items()),
+        (d.c.fields.has_any(sa.literal(list(references(flow)), sa.ARRAY(sa.Text))), constant("wrong parent")),
+        else_=constant("different"),
     )
     columns: dict[str, sa.ColumnElement[Any]] = {
         "kind": kind, "explained": explained, "flow": sa.literal(shown_under), "map": sa.literal(flow.name),
