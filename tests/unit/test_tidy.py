@@ -83,37 +83,6 @@ def test_every_transaction_of_the_work_is_one_of_the_leader() -> None:
     assert (begun["replicator/core/hub_handle.py"], begun["replicator/inbound/pages.py"]) == (1, 1)
 
 
-def assembled(node: ast.expr) -> bool:
-    """Whether a text is put together in place: an f-string, +, %, ``.format`` or ``.join``."""
-    if isinstance(node, ast.JoinedStr):
-        return any(isinstance(part, ast.FormattedValue) for part in node.values)
-    if isinstance(node, ast.BinOp):
-        return isinstance(node.op, ast.Add | ast.Mod)
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("format", "join")
-        and isinstance(node.func.value, ast.Constant | ast.JoinedStr)
-    )
-
-
-def called(node: ast.Call) -> str:
-    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-
-
-TAKES_SQL = {"execute", "executemany", "exec_driver_sql", "text", "DDL", "copy", "scalar", "scalars"}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=shown)
-def test_no_sql_is_assembled_from_texts(path: Path) -> None:
-    wrong = [
-        f"{shown(path)}:{node.lineno}: {ast.unparse(node)[:100]}"
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call) and called(node) in TAKES_SQL and node.args and assembled(node.args[0])
-    ]
-    assert not wrong, "\n".join(wrong)
-
-
 def test_nothing_prints_but_through_the_terminal_and_the_log() -> None:
     wrong = [
         f"{shown(path)}:{node.lineno}"
