@@ -36,7 +36,7 @@ CONTAINERS = {"Iterable", "Iterator", "list", "tuple", "dict", "Mapping", "Seque
 EXCEPTIONS = {
     "replicator/hub/rehearsal.py: cursor.execute(_sql[name].text.encode())": "a statement by its name, for the driver",
     "replicator/hub/statements.py: sa.text(body)": "the blocks of .sql files themselves, found by package and name",
-    "replicator/inbound/merge.py: self.hub.connection.exec_driver_sql(into_work(query))": "what SQLAlchemy compiled, kept",
+    "replicator/inbound/merge.py: self.hub.connection.exec_driver_sql(into_work(query))": "what SQLAlchemy compiled",
     "replicator/mapping/tables.py: sa.text(default)": "a value as SQLAlchemy writes it out",
     "replicator/solution/sql_text.py: sql.SQL(piece)": "what stands between the placeholders of the hub's .sql files",
     "replicator/solution/sql_text.py: sql.SQL(text)": "what SQLAlchemy compiled, for the body of a view",
