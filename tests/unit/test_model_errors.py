@@ -36,6 +36,49 @@ def complaint(files: SchemaFiles) -> str:
 FARM, HERD = "common/farm.yaml", "common/herd.yaml"
 FARMS, HERDS, MARKET = "registry/farms.yaml", "registry/herds.yaml", "market/Herds.yaml"
 FAULTS = [
+    Fault("a reference with a type", HERD, "{reference: farm,", "{type: date, reference: farm,", ("takes no 'type'",)),
+    Fault("a reference to nothing", HERD, "heads: {type: integer}", "heads: {type: reference}", ("fields.heads",)),
+    Fault("a system's reference to nothing", HERDS, "reference, to: [farms]}", "reference}", ("belong together",)),
+    Fault(
+        "a condition that says two things",
+        HERDS,
+        "- that: {number: {not: null}}",
+        "- that: {number: {not: null}}\n        sql: 'true'",
+        ("either 'that' or 'sql'",),
+    ),
+    Fault("a value map of nothing", FARMS, "land, using: land", "land", ("needs either 'values' or 'using'",)),
+    Fault("values of no value map", FARMS, "code: code", "code: {copy: code, using: land}", ("belong to 'value_map'",)),
+    Fault(
+        "a restriction of no look-up",
+        HERDS,
+        "{reference: farm}",
+        "{reference: farm, where: {code: a}}",
+        ("belong to 'lookup'",),
+    ),
+    Fault("a look-up by nothing", HERDS, "{reference: farm}", "{lookup: farm}", ("needs 'match' or 'where'",)),
+    Fault(
+        "a field that is never written, of common",
+        HERDS,
+        "heads: heads",
+        "heads: {copy: heads, write: never}",
+        ("fields.heads", "belongs to outbound maps"),
+    ),
+    Fault(
+        "a reference to what no map brings in",
+        HERDS,
+        "parent: {type: reference, to: [herds]}",
+        "parent: {type: reference, to: [farms]}",
+        ("no map brings what 'parent' points at to herd",),
+        17,
+    ),
+    Fault(
+        "a part that may be without its whole",
+        HERD,
+        "key: [farm, number]",
+        "key: [farm, number]\npart_of: parent",
+        ("a part needs its whole",),
+        9,
+    ),
     Fault(
         "an unknown key of a common field",
         FARM,
