@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -230,6 +233,20 @@ def test_every_wrong_expression_is_told_at_once(target: MigrationTarget, tmp_pat
 def test_an_empty_database_is_no_hub(empty: MigrationTarget) -> None:
     with pytest.raises(HubMismatch, match=r"empty.*replicator migrate"):
         check_hub(empty)
+
+
+def test_a_database_that_knows_no_upper_case_beyond_ascii_is_refused(server_url: str, compiled: Compiled) -> None:
+    """Keys that differ in case alone are one record, in every language."""
+    plain = f"plain_{uuid.uuid4().hex[:8]}"
+    name = psycopg.sql.Identifier(plain)
+    make = psycopg.sql.SQL("create database {} template template0 locale_provider libc locale 'C'").format(name)
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(make)
+        engine = connect(urlunsplit(urlsplit(server_url)._replace(path=f"/{plain}")))
+        with pytest.raises(HubMismatch, match=r"upper and lower case beyond ASCII.*C\.UTF-8"):
+            migrate(MigrationTarget(engine, compiled, SOLUTION))
+        engine.dispose()
+        server.execute(psycopg.sql.SQL("drop database {}").format(name))
 
 
 def test_a_hub_of_another_schema_is_refused(target: MigrationTarget) -> None:

@@ -213,6 +213,29 @@ def test_a_target_that_changed_since_is_refused(systems: Systems) -> None:
     assert refused[1] == "moved: PrimaryContactPhone is '3' there, and was '1'"
 
 
+def test_a_record_that_somebody_made_since_is_not_made_again(systems: Systems) -> None:
+    systems.reference_data()
+    systems.account("A-1")
+    number = saved(systems)
+    systems.ops.put("CustomersV3", {"dataAreaId": "usmf", "CustomerAccount": "A-1", "OrganizationName": "Made by hand"})
+    (refused,) = run(systems, number).refused
+    assert refused[1] == "moved: it would be updated, and was to be created"
+    assert [each["OrganizationName"] for each in systems.ops.records("CustomersV3")] == ["Made by hand"]
+
+
+def test_a_field_that_nobody_saw_in_the_plan_is_not_written(systems: Systems) -> None:
+    systems.reference_data()
+    account = systems.account("A-1", telephone1="1")
+    systems.settle()
+    systems.sales.put("accounts", {"accountid": account["accountid"], "telephone1": "2"})
+    number = saved(systems)
+    systems.sales.put("accounts", {"accountid": account["accountid"], "name": "Renamed"})
+    (refused,) = run(systems, number).refused
+    assert refused[1].startswith("moved: ")
+    assert "OrganizationName is to be written" in refused[1]
+    assert [each["PrimaryContactPhone"] for each in systems.ops.records("CustomersV3")] == ["1"]
+
+
 def test_a_whole_whose_part_is_gone_is_not_the_planned_one(systems: Systems) -> None:
     systems.reference_data()
     systems.product("P-1")
@@ -300,6 +323,19 @@ def test_a_refusal_of_the_system_is_told(systems: Systems) -> None:
     number = saved(systems)
     ran = in_bad_weather(systems, number, lambda apply, units: [[Rejected("no more customers")] for _ in units])
     assert [outcome for _, outcome in ran.refused] == ["rejected: no more customers"]
+
+
+def test_of_a_system_that_goes_away_meanwhile_it_is_told_what_was_not_sent(systems: Systems) -> None:
+    systems.reference_data()
+    systems.account("A-1")
+    number = saved(systems)
+
+    def goes_away(apply: Apply, units: Sequence[Unit]) -> list[list[Outcome]]:
+        raise SystemUnavailable("nobody at home any more")
+
+    (refused,) = in_bad_weather(systems, number, goes_away).refused
+    assert refused[1].startswith("failed: nobody at home any more (")
+    assert systems.ops.records("CustomersV3") == []
 
 
 def test_a_write_whose_answer_was_lost_is_looked_up_and_counts_as_sent(systems: Systems) -> None:
