@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from replicator.mapping.schema import EntitySet, column_name
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa  # here, as above
+    import sqlalchemy as sa
 
 KEY_SEPARATOR = "\x1f"
 """Stands between the parts of a key that is kept as one text."""
