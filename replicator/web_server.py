@@ -130,7 +130,11 @@ class WebServer:
 
     def close(self) -> None:
         """Stop listening and end the thread."""
-        self._server.trigger.pull_trigger(self._shut)
+        try:
+            self._server.trigger.pull_trigger(self._shut)
+        except OSError:
+            if self._map:  # the thread may have been awake already, and have shut down before it was woken
+                raise
         self._thread.join(timeout=10)
 
     def _shut(self) -> None:

@@ -48,7 +48,7 @@ def test_a_ring_of_two_entities_lands_whole(staff: Staff) -> None:
     staff.team("A", leader="Ada")
     staff.member("Ada", "A")
     staff.once()
-    assert [row["Leader"] for row in staff.directory.of("Teams").values()] == ["Ada"]
+    assert [row["LeaderNumber"] for row in staff.directory.of("Teams").values()] == ["Ada"]
     assert (staff.blocked(), staff.directory.refused) == ({}, [])
 
 

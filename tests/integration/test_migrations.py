@@ -221,7 +221,7 @@ def test_every_wrong_expression_is_told_at_once(target: MigrationTarget, tmp_pat
     with pytest.raises(SchemaError) as caught:
         migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
     assert [line.partition("yaml:")[2] for line in caught.value.message.splitlines()] == [
-        "32: maps.0.when.2.sql: it gives bigint, and boolean is wanted",
+        "34: maps.0.when.2.sql: it gives bigint, and boolean is wanted",
         '26: maps.0.fields.RequestedSalesQuantity.sql: PostgreSQL refuses it: syntax error at or near "what"',
         "20: maps.0.when.0.sql: it gives numeric, and boolean is wanted",
     ]
