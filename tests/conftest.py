@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A shell starts deaf to SIGINT what it puts in the background, and the commands under test would inherit that.
@@ -27,3 +28,17 @@ pytest_plugins = [
     "tests.fixtures.operators",
     "tests.fixtures.roles",
 ]
+
+FIRST = ("acceptance", "simulation", "integration")
+"""Folders whose files take long: one of them alone at the end would keep the other workers waiting."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In random order, but for the folders: xdist is told not to sort the files by their number of tests."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+    items.sort(key=place)
