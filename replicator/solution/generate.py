@@ -123,7 +123,7 @@ def _explaining(compiled: Compiled) -> Iterator[sql.Composable]:
     yield _sync_view("missing", record_locations.missing(compiled))
     yield _sync_view("part", record_locations.parts(compiled))
     yield record_locations.FIND_GONE.format(body(record_locations.find_gone(compiled)))
-    for name in ("places", "history", "explain_flow", "explain", "arrived", "alarms"):
+    for name in ("places", "history", "explain", "arrived", "alarms"):
         yield _text(name)
 
 
