@@ -103,8 +103,8 @@ class Cycle:
     ) -> bool:
         """Read the entity sets of all systems; whether anything had changed. A set that fails stops no other.
 
-        With ``systems`` it is a poll of these: each set is read as often as its file says (``every``), and at once
-        where it is ``hinted`` that something changed.
+        With ``systems`` it is a poll of these: each set is read as often as its file says (``every``), and all at
+        once where they are ``hinted``: something changed, or somebody does not want to wait.
         A system that fails as a whole is told once, and its other sets are not asked for.
         ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted.
         """
@@ -205,15 +205,16 @@ class Cycle:
         return total
 
     def _note(self, name: str, snapshots: Snapshots | None = None) -> None:
-        """What is known of a system's patience, where that changed, and with it the reads that brought nothing."""
+        """What is known of a system's patience, where that changed, and the last reads, if they brought nothing."""
         usage = self.world.connectors[name].usage()
-        if self._usage.get(name) == usage:
-            return
-        self._usage[name] = usage
-        with self.hub.leading():
-            note_usage(self.connection, name, usage)
-            if snapshots is not None:
-                snapshots.note_idle()
+        changed = self._usage.get(name) != usage
+        if changed or (snapshots is not None and snapshots.idle):
+            with self.hub.leading():
+                if changed:
+                    note_usage(self.connection, name, usage)
+                    self._usage[name] = usage
+                if snapshots is not None:
+                    snapshots.note_idle()
 
     def settle(self) -> bool:
         """Merge and deliver until nothing moves; whether any system was written to."""

@@ -1,7 +1,7 @@
 """The daemon: threads that read each system, mark and merge, and deliver to each system, until told to stop.
 
-Each thread has its own connection and its own pace. What wakes them is a hint (NOTIFY, or a system that says that
-something changed), and polling finds the rest.
+Each thread that works on the hub has its own connection, and each its own pace. What wakes them is a hint (NOTIFY, or
+a system that says that something changed), and polling finds the rest.
 An error of one flow is logged, shown and tried again; it stops no other thread.
 """
 
@@ -65,7 +65,7 @@ class Daemon:
             self._leader.wake()
 
     def read_now(self) -> None:
-        """Read both systems without waiting for the next poll."""
+        """Read all of both systems without waiting for the next poll, or for what is read rarely."""
         if self._leader is not None:
             self._leader.read_now()
 
@@ -141,7 +141,7 @@ class Leader:
         self.read_now()
 
     def read_now(self) -> None:
-        """Read both systems without waiting for the next poll."""
+        """Read all of both systems without waiting for the next poll, or for what is read rarely."""
         for event in self._to_read.values():
             event.set()
 
@@ -224,27 +224,41 @@ class Leader:
 
     def _read_loop(self, name: str) -> None:
         def work(cycle: Cycle) -> None:
-            hinted = False
+            hint = self._to_read[name]
             while not self.world.stopping():
-                if cycle.read([name], hinted=hinted):
-                    notify(cycle.connection)
-                hinted = self._to_read[name].wait(self.world.configuration.daemon.poll_seconds)
-                self._to_read[name].clear()
+                hinted = hint.is_set()
+                if hinted:  # cleared otherwise, what is set between the two lines would be lost
+                    hint.clear()
+                try:
+                    if cycle.read([name], hinted=hinted):
+                        notify(cycle.connection)
+                except Exception:
+                    if hinted:
+                        hint.set()
+                    raise
+                hint.wait(self.world.configuration.daemon.poll_seconds)
 
         self._with_connection(f"read {name}", work)
 
     def _hint_loop(self, name: str) -> None:
-        """Hear of a system that something changed there. What is not heard of is found by the next poll."""
-        attempts = 0
+        """Hear of a system that something changed there. What is not heard of is found by the next poll.
+
+        Many hints are one read: it looks around no more often than the hub is looked at.
+        """
+        where, attempts = f"hints of {name}", 0
         while not self.world.stopping():
             try:
                 if self.world.connectors[name].wait_for_change(_HINTS_SECONDS):
                     self._to_read[name].set()
                 attempts = 0
+                self._lost.wait(self.world.configuration.daemon.hub_poll_seconds)
+                continue
             except ReplicatorError as problem:
-                self.world.watcher.problem(f"hints of {name}", problem)
-                self._lost.wait(min(self.world.pause(attempts), _LONGEST_PAUSE))
-                attempts += 1
+                self.world.watcher.problem(where, problem)
+            except Exception as problem:
+                self.world.watcher.defect(where, problem)
+            self._lost.wait(min(self.world.pause(attempts), _LONGEST_PAUSE))
+            attempts += 1
 
     def _merge_loop(self) -> None:
         def work(cycle: Cycle) -> None:

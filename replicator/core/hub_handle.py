@@ -16,7 +16,7 @@ from replicator.mapping.compiled import Compiled, CompiledMap
 
 @dataclass(frozen=True)
 class Handle:
-    """An open hub. Every transaction of the work is begun by ``leading``."""
+    """An open hub. Every transaction that writes what others read is begun by ``leading``."""
 
     connection: sa.Connection
     compiled: Compiled

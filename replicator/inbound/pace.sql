@@ -1,5 +1,5 @@
 -- name: resting
--- Entity sets that were read less than so many seconds ago, and of which nobody wants anything before their time.
+-- Entity sets whose last read began less than so many seconds ago, and of which nobody wants anything before their time.
 select e.entity_set
 from sync.entity_set e
 join unnest(cast(:names as text[]), cast(:seconds as bigint[])) as paced(entity_set, seconds) using (entity_set)

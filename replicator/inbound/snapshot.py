@@ -1,7 +1,7 @@
 """Snapshot: reads an entity set, whole or changed only, and brings its mirror to what was read.
 
 A read begins with one statement and ends in the transaction that stores what it brought. One that brought nothing needs
-none of its own: how far such sets were read is noted for all of a poll at once.
+none of its own: how far the set was read is noted where the read of the next one begins, or at the end of the poll.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Snapshots:
             try:
                 return self._take(entity_set, begin, budget)
             except TokenExpired:
-                return self._take(entity_set, replace(begin, token=None), budget)
+                return self._take(entity_set, self._begin(entity_set, whole=True), budget)
         except (DBAPIError, psycopg.Error, Stopping):
             raise
         except Exception as problem:
@@ -72,6 +72,7 @@ class Snapshots:
         told = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"
         values = {"system": entity_set.system, "entity_set": entity_set.name, "problem": str(told)}
         with self.hub.leading():
+            self.note_idle()  # before the problem: what such a read notes is that there is none
             self.hub.execute(_sql["keep_problem"], values)
 
     def note_idle(self) -> None:
@@ -85,6 +86,7 @@ class Snapshots:
     def _begin(self, entity_set: EntitySet, *, whole: bool) -> Beginning:
         values = {"system": entity_set.system, "entity_set": entity_set.name, "whole_every": WHOLE_EVERY}
         with self.hub.leading():
+            self.note_idle()  # a root waits until the read of its parts is noted
             row = self.hub.execute(_sql["begin"], values).one()
         wanted = ResyncRequests(list(zip(row.asked, row.asked_at, strict=True)))
         blind = self.connector.capabilities.changes not in (*tells_deletes, "whole")
@@ -95,7 +97,7 @@ class Snapshots:
         pages = Pages(self.hub, entity_set, self.connector, begin.started)
         for page in self.connector.read(entity_set.spec, begin.token):
             pages.add(page)
-        idle = begin.token is not None and not (pages.rows or pages.deleted)
+        idle = bool(begin.token) and not (pages.rows or pages.deleted)
         if idle:
             self.idle.append((entity_set.name, pages.token, begin.started))
             taken = SnapshotResult("changed")

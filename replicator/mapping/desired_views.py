@@ -19,6 +19,8 @@ from replicator.mapping.tables import Tables, common_column
 
 _NO_TEXT = sa.cast(sa.null(), sa.Text)
 RESERVED = ("source_id", "target_id", "root_id", "record", "eligible", "verdict", "reason", "waits_for", "later")
+_OF_THE_DIFF = ("record_id", "action", "changed", "drifted", "holder")
+"""Columns that the diff has beside those of the view."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,6 @@ class DesiredView:
         fields = sorted({field for column in self.columns for field in column.either})
         return {field: self.mapping.entity.fields[field].either or "" for field in fields}
 
-    def key_columns(self) -> list[str]:
-        """The columns of the target's key: what an unlinked record is recognised by."""
-        return match_columns(self.mapping)
-
 
 def match_columns(mapping: Map) -> list[str]:
     """The target's columns by which a record that is already there is recognised."""
@@ -148,7 +146,7 @@ class _Builder:
             if self.inbound and field_map.write == "never":
                 raise self.mapping.problem("'write: never' belongs to outbound maps", "fields", name)
             column = common_column(self.mapping.entity, name) if self.inbound else column_name(name)
-            if column in RESERVED:
+            if column in (*RESERVED, *_OF_THE_DIFF):
                 raise self.mapping.problem(f"a field cannot be called '{name}'", "fields", name)
             either = tuple(sorted(self._either(name, field_map)))
             yield TargetColumn(column, name, field_map.write, name in spec.key, self.target.c[column].type, either)

@@ -220,10 +220,6 @@ class Schema:
             (m for m in self.maps if (m.entity_set, m.entity) == ends and m.direction != mapping.direction), None
         )
 
-    def part_maps(self, root: Map) -> list[Map]:
-        """The outbound maps of the parts of this map's entity, in the same system."""
-        return [m for m in self.maps if m.direction == "out" and self.root_map(m) == root]
-
 
 def label_field(entity: CommonEntity) -> str:
     """The path people call a record by."""

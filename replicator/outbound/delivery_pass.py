@@ -1,4 +1,4 @@
-"""Apply: claims records of one system's maps, decides what each needs, and sends what differs.
+"""One pass of deliveries: claims records of one system's maps, decides what each needs, and sends what differs.
 
 Parents go before children, so that a child finds its parent in the system; deletes go the other way round. Of each map
 a bounded number of records goes into one pass, so that many of one keep no other waiting.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -14,6 +15,7 @@ from replicator.config import Budget
 from replicator.connectors.protocol import Connector, Key, Page, Row
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, TokenExpired
+from replicator.inbound import stage
 from replicator.inbound.delete_budget import over_budget
 from replicator.inbound.load import SnapshotResult
 from replicator.inbound.snapshot import Snapshots
@@ -248,6 +250,54 @@ def test_one_record_that_cannot_be_looked_up_keeps_no_other_delete_waiting(
     monkeypatch.undo()
     assert reads.take("sales", "accounts").deleted == 1
     assert numbers(reads.systems) == ["A-3"]
+
+
+def test_what_keeps_a_delete_from_being_looked_up_stays_shown_though_nothing_new_was_read(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads.take("sales", "accounts")
+    first = reads.systems.sales.records("accounts")[0]
+    reads.systems.sales.delete("accounts", first["accountid"])
+
+    def refusing(entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
+        raise RequestRefused("not this one")
+
+    monkeypatch.setattr(reads.between["sales"], "fetch", refusing)
+    accounts = reads.world.compiled.schema.entity_sets["sales", "accounts"]
+    snapshots = Snapshots(reads.systems.cycle.hub, reads.between["sales"])
+    for _ in range(2):  # the second read brings nothing
+        with pytest.raises(RequestRefused, match="1 deletes wait"):
+            snapshots.take(accounts, Budget())
+        with reads.systems.cycle.hub.leading():
+            snapshots.note_idle()
+        (row,) = reads.systems.rows("select problem from sync.problems")
+        assert "cannot be looked up" in row["problem"]
+
+
+def test_roots_do_not_wait_for_sets_that_are_read_after_their_parts(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the parts nothing new was read; and what is read next fails with the hub's database."""
+    systems.reference_data()
+    systems.product("P-1")
+    account = systems.account("A-1")
+    systems.once()
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "New"})
+    sales, sets = systems.cycle.world.connectors["sales"], systems.cycle.world.compiled.schema.entity_sets
+    snapshots = Snapshots(systems.cycle.hub, sales)
+    assert [snapshots.take(sets["sales", name], Budget()).rows for name in ("quotes", "quotedetails")] == [1, 0]
+
+    def too_slow(*rows: object) -> None:
+        raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
+
+    monkeypatch.setattr(stage, "copy_rows", too_slow)
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        snapshots.take(sets["sales", "accounts"], Budget(), whole=True)
+    monkeypatch.undo()
+    systems.cycle.settle()
+    assert [row["SalesQuotationName"] for row in systems.held("ops", "CDSSalesQuotationHeaders")] == ["New"]
 
 
 # Bad rows

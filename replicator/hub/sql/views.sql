@@ -205,4 +205,4 @@ from sync.entity_set where problem is not null;
 comment on view sync.problems is 'Entity sets that cannot be read, and why';
 comment on column sync.problems.problem is 'Why the last read failed';
 comment on column sync.problems.since is 'When a read first failed';
-comment on column sync.problems.last_read is 'When a read last went well';
+comment on column sync.problems.last_read is 'When the last read that went well began';
