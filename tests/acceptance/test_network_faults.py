@@ -235,7 +235,7 @@ def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not
     begun = {name: len(proxy.requests) for name, proxy in trade.proxies.items()}
     assert daemon.end(signal.SIGTERM, patience=20) == 0
     later = [request for name, proxy in trade.proxies.items() for request in proxy.requests[begun[name] :]]
-    assert len(later) <= 2, "what began while the signal was on its way"
+    assert len(later) <= 4, "what began while the signal was on its way: no more than may be under way at once"
     assert not any(looking_up(request) for request in later)
     assert daemon.logged("stop")["clean"] is True
     assert in_hub(trade.place, "select distinct state::text from sync.delivery") == ["pending"]

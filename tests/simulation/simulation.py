@@ -23,6 +23,7 @@ from replicator.hub.lease import Lease, acquire
 from replicator.mapping.compiled import Compiled
 from replicator.sandbox.system import Options, Sandbox
 from replicator.world import World
+from tests.fixtures.commands import until
 from tests.fixtures.transitions import watch_transitions
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
 from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, NeverQuietError, Weather, make_moody
@@ -128,8 +129,8 @@ class Simulation:
         """What a start does: wait for the lead, and look after what the last leader left."""
         self.pass_time(_LEASE + 1)
         self._set_clock(connection)
-        lease = acquire(connection, "simulation", _LEASE)
-        assert lease is not None
+        # The server may still be ending the transaction of the one that was killed: who starts waits for the lead.
+        lease = until(lambda: acquire(connection, "simulation", _LEASE), what="the lead")
         self.lease = lease
         cycle = Cycle(replace(self.world, lease=lease), connection)
         cycle.prepare()
