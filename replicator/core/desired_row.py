@@ -41,7 +41,9 @@ class DesiredRow:
     """What the common record holds in fields that either side may change, as text."""
 
 
-_NAMED = [each.name for each in fields(DesiredRow)[:12]]
+_FIELDS = [each.name for each in fields(DesiredRow)]
+_NAMED = _FIELDS[: _FIELDS.index("version")]
+"""Those that the diff has columns of the same names for."""
 
 
 def typed_rows(view: DesiredView, rows: sa.Result[Any]) -> Iterator[DesiredRow]:

@@ -64,16 +64,17 @@ class MirrorLoad:
 
     def load(self, budget: Budget, before: str | None) -> SnapshotResult:
         """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
-        taken = self._load(self.read, budget)
+        taken = self._load(budget)
         self.keep_position(before if self.touched else self.read.token)
-        self.read.quarantine.forget(self.read.started, None if self.kind == "whole" else self._read_keys(self.read))
+        self.read.quarantine.forget(self.read.started, None if self.kind == "whole" else self._read_keys())
         if self.read.rows >= MANY:
             stage.drop_stage(self.hub.connection, self.mirror)
         if taken.anything:
             self._note(taken)
         return taken
 
-    def _load(self, read: Pages, budget: Budget) -> SnapshotResult:
+    def _load(self, budget: Budget) -> SnapshotResult:
+        read = self.read
         take_turns(self.hub.connection, [self.mirror])
         set_origin(self.hub.connection, f"snapshot:{self.entity_set.system}")
         if self.kind == "whole" and read.rows >= MANY:
@@ -90,7 +91,7 @@ class MirrorLoad:
         shown = sa.exists().where(self._same(self.mirror, self.stage))
         self.proposed.withdraw(shown)
         analyze(self.hub.connection, inserted, self.mirror)
-        held, proposed = self.proposed.propose(self._absent(read), read.rows, self.kind, budget)
+        held, proposed = self.proposed.propose(self._absent(), read.rows, self.kind, budget)
         return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.quarantined + same_keys)
 
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -137,10 +138,10 @@ class MirrorLoad:
             columns, sa.select(*(self.stage.c[name] for name in columns)).where(sa.not_(known))
         )
 
-    def _absent(self, read: Pages) -> list[int]:
+    def _absent(self) -> list[int]:
         """Mirror rows that the system does not show any more."""
         if self.kind == "changed":
-            gone = known(self.hub.connection, self.mirror, self.entity_set, read.deleted)
+            gone = known(self.hub.connection, self.mirror, self.entity_set, self.read.deleted)
             found: Iterable[int] = dict.fromkeys(row.id for row in gone if row is not None)
         else:
             count = self.hub.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
@@ -148,9 +149,10 @@ class MirrorLoad:
             if count == staged:
                 return []
             shown = sa.exists().where(self._same(self.mirror, self.stage))
-            unread = sa.not_(self._quarantined(read.bad_keys))
+            unread = sa.not_(self._quarantined(self.read.bad_keys))
             found = self.hub.execute(sa.select(self.mirror.c.id).where(sa.not_(shown), unread)).scalars()
-        return [record for record in found if record not in set(self.touched)]
+        touched = set(self.touched)
+        return [record for record in found if record not in touched]
 
     def _quarantined(self, bad_keys: list[str]) -> sa.ColumnElement[bool]:
         """Rows that were shown but could not be taken in: they are there, whatever is wrong with them."""
@@ -159,11 +161,11 @@ class MirrorLoad:
         joined = sa.func.concat_ws(KEY_SEPARATOR, *keys, type_=sa.Text)
         return sa.exists().where(fold(sa.type_coerce(texts, sa.Text)) == fold(joined)) if bad_keys else sa.false()
 
-    def _read_keys(self, read: Pages) -> list[str]:
+    def _read_keys(self) -> list[str]:
         """The keys of all that a read of changes told of: taken in, quarantined, or deleted."""
         keys = [sa.cast(self.stage.c[name], sa.Text) for name in mirror_key(self.entity_set)]
         good = self.hub.execute(sa.select(sa.func.concat_ws(KEY_SEPARATOR, *keys))).scalars()
-        return [*good, *read.bad_keys, *(KEY_SEPARATOR.join(map(str, key)) for key in read.deleted)]
+        return [*good, *self.read.bad_keys, *(KEY_SEPARATOR.join(map(str, key)) for key in self.read.deleted)]
 
     def _note(self, taken: SnapshotResult) -> None:
         values = {**vars(taken), **self.names, "started_at": self.read.started, "finished_at": sa.func.sync.now()}

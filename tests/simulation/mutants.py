@@ -232,9 +232,9 @@ def a_delta_counts_as_whole(patching: pytest.MonkeyPatch) -> None:
     """What a read of changes does not show is taken for deleted, and not looked up."""
     absent = load.MirrorLoad._absent
 
-    def whichever(self: Any, read: Any) -> list[int]:
+    def whichever(self: Any) -> list[int]:
         kind, self.kind = self.kind, "whole"
-        found: list[int] = absent(self, read)
+        found: list[int] = absent(self)
         self.kind = kind
         return found
 
