@@ -19,6 +19,7 @@ from replicator.core.claim import Claimed
 from replicator.hub.statements import built_once
 from replicator.hub.sync_tables import accepted
 from replicator.mapping.desired_views import DesiredView, TargetColumn, match_columns
+from replicator.mapping.generations import counts
 from replicator.mapping.key_comparison import fold, key_expressions
 from replicator.mapping.language import SetFields
 from replicator.mapping.literals import constant
@@ -240,6 +241,7 @@ def _action(
     removed = is_to_go(view, v)
     return sa.case(
         (v.c.verdict.is_(None), "gone"),
+        (v.c.verdict == "history", sa.case((v.c.reason.is_(None), "silent"), else_="not eligible")),
         (sa.and_(removed, sa.not_(there)), "unlink"),
         (removed, _removal(view, t)),
         (sa.and_(left_out, v.c.target_id.is_not(None), sa.not_(_says_why(view, v, differs))), LEFT),
@@ -322,4 +324,6 @@ def same_key(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.Co
     """A target's record bears the business key that ``v`` wants."""
     names = [name for name in match_columns(view.mapping) if name in {column.name for column in view.columns}]
     pairs = zip(key_expressions(table, names), (fold(v.c[name]) for name in names), strict=True)
-    return sa.and_(sa.true(), *(left == right for left, right in pairs))
+    out = view.mapping.direction == "out"
+    counting = counts(table, view.target, view.mapping.entity_set) if out else sa.true()
+    return sa.and_(sa.true(), *(left == right for left, right in pairs), counting)

@@ -1,13 +1,20 @@
-"""Linking: pairs records with the one record of the target that bears the same business key."""
+"""Linking: pairs records with the one record of the target that bears the same business key.
+
+Where generations of a record share a key, the pair passes from the one that counted to the one that counts now.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from replicator.core.claim import Claimed
-from replicator.core.diff import Span, desired_of_claim, same_key, sides
+from replicator.core.diff import Span, claim, desired_of_claim, same_key, sides
+from replicator.core.hub_handle import Handle
 from replicator.hub.statements import built_once
+from replicator.hub.sync_tables import base
+from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
+from replicator.mapping.generations import Lineage, precedes
 
 
 def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa.Insert:
@@ -47,3 +54,75 @@ def _linking(view: DesiredView, span: Span | None, by_root: bool) -> sa.Insert:
     ranked = chosen.add_columns(rivals.label("rivals")).subquery("ranked")
     only = sa.select(*list(ranked.c)[: len(columns)]).where(ranked.c.rivals == 1)
     return sa.insert(link).from_select(list(columns), only).returning(link.c.mirror_id)
+
+
+def pass_on(hub: Handle, flow: CompiledMap) -> list[int]:
+    """Pass pairs from records that are history, or gone, to the claimed ones that count; the mirror rows that got one.
+
+    The common record stays what it is, with its counterparts everywhere. What was agreed on for fields that either side
+    may change is kept, so that a later generation that says something else has changed it.
+    """
+    passed: list[int] = []
+    for lineage in flow.view.lineages:
+        rows = hub.execute(_passing(flow.view, lineage)).all()
+        passed += [row.mirror_id for row in rows]
+        if rows and flow.view.either:
+            former = sa.func.unnest(
+                *(sa.literal(list(ids), sa.ARRAY(sa.BigInteger)) for ids in zip(*rows, strict=True))
+            )
+            pairs = former.table_valued(sa.column("heir", sa.BigInteger()), sa.column("former", sa.BigInteger()))
+            heirs = pairs.render_derived(name="heirs")
+            hub.execute(
+                sa.update(base).values(record_id=heirs.c.heir)
+                .where(base.c.map_id == hub.id_of(flow), base.c.record_id == heirs.c.former)
+            )  # fmt: skip
+    return passed
+
+
+@built_once
+def _passing(view: DesiredView, lineage: Lineage) -> sa.Update:
+    """Only claimed records that are not paired and may have a forerunner are looked at, one by one."""
+    may = _may_inherit(view, lineage)
+    rows = view.view.alias("rows")
+    v = sa.select(rows).where(rows.c.source_id == may.c.record_id).offset(sa.literal_column("0")).lateral("v")
+    t, link, row, former = view.target.alias("t"), view.link.alias("l"), view.source.alias("s"), view.source.alias("h")
+    now, joined_now = lineage.of(row, "now")
+    then, joined_then = lineage.of(former, "then")
+    start = may.join(v, sa.true()).join(t, same_key(view, t, v)).join(link, link.c.common_id == t.c.id)
+    start = start.join(row, row.c.id == v.c.source_id).outerjoin(former, former.c.id == link.c.mirror_id)
+    if lineage.columns:
+        start = start.join(now, joined_now).outerjoin(then, joined_then)
+    later = precedes(now.c.__getitem__, then.c.__getitem__, lineage.entity_set)
+    pairs = (
+        sa.select(row.c.id.label("heir"), link.c.mirror_id.label("former"))
+        .select_from(start)
+        .where(v.c.target_id.is_(None), v.c.eligible, link.c.ended_at.is_(None), sa.or_(former.c.id.is_(None), later))
+    )
+    rivals = pairs.add_columns(sa.func.count().over(partition_by=link.c.mirror_id).label("rivals")).subquery("passing")
+    crosswalk = view.link
+    return (
+        sa.update(crosswalk)
+        .values(mirror_id=rivals.c.heir)
+        .where(crosswalk.c.mirror_id == rivals.c.former, crosswalk.c.ended_at.is_(None), rivals.c.rivals == 1)
+        .returning(crosswalk.c.mirror_id, rivals.c.former)
+    )
+
+
+def _may_inherit(view: DesiredView, lineage: Lineage) -> sa.CTE:
+    """Claimed records without a pair that have an earlier generation, or all of those when a claimed record is gone."""
+    row, other, link, lost = view.source.alias("s"), lineage.table.alias("o"), view.link, view.link.alias("lost")
+    now, joined = lineage.of(row, "now")
+    start = claim.join(row, row.c.id == claim.c.record_id)
+    start = start.join(now, joined) if lineage.columns else start
+    earlier = sa.exists().where(precedes(now.c.__getitem__, other.c.__getitem__, lineage.entity_set))
+    paired = sa.exists().where(link.c.mirror_id == row.c.id, link.c.ended_at.is_(None))
+    gone = sa.not_(sa.exists().where(view.source.alias("there").c.id == lost.c.mirror_id))
+    under_way = claim.alias("c")
+    orphan = (
+        sa.exists()
+        .select_from(under_way.join(lost, lost.c.mirror_id == under_way.c.record_id))
+        .where(lost.c.ended_at.is_(None), gone)
+        .correlate(None)
+    )
+    wanted = sa.select(claim.c.record_id).select_from(start).where(sa.not_(paired), sa.or_(earlier, orphan))
+    return wanted.cte("may_inherit").prefix_with("MATERIALIZED")

@@ -17,7 +17,7 @@ from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, SETTLED, diff, is_to_go, set_columns
 from replicator.core.flows import note_success
 from replicator.core.hub_handle import Handle
-from replicator.core.linking import linking
+from replicator.core.linking import linking, pass_on
 from replicator.core.mark import mark_through
 from replicator.core.mirror import set_origin
 from replicator.core.why_not_written import shown
@@ -185,7 +185,8 @@ class _MapMerge:
             enough_memory(self.hub.connection)
             if thought_small(self.hub.connection, self.view.target.fullname, self.claimed.records):
                 prefer_whole_joins(self.hub.connection)
-        linked = list(self.hub.execute(linking(self.view, self.claimed)).scalars())
+        passed = pass_on(self.hub, self.flow)
+        linked = [*passed, *self.hub.execute(linking(self.view, self.claimed)).scalars()]
         self.conflicts.prepare()
         actions = self._make_work()
         if actions & {"create", "update"}:

@@ -300,7 +300,7 @@ class Values:
             )
 
         order_by = self.paths.field(kind, spec.order_by) if spec.order_by else None
-        step = self.paths.first(table, on, order_by, (name, table))
+        step = self.paths.first(table, on, [(order_by, False)] if order_by else [], (name, table))
         expression = step["id" if isinstance(kind, CommonEntity) else column_name(kind.spec.key[0])]
         described = join_text(
             f"{spec.lookup} with ",

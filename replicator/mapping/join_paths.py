@@ -6,7 +6,7 @@ remembers which of its columns were, so that a change of any other column marks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
+from replicator.mapping.generations import order_of, precedes
 from replicator.mapping.key_comparison import same_values
 from replicator.mapping.language import CommonEntity, CommonField, SystemField
 from replicator.mapping.literals import misfit
@@ -209,8 +210,25 @@ class Paths:
         link = self.tables.link(pointed.entity_set, entity)
         if link is None:
             return None
-        met = self._met(step, self.tables.mirror(pointed.entity_set), pointed.columns)
-        return met, self._link(link, "mirror_id", met["id"], (met, link))
+        met = self.whole(step, pointed)
+        counting = self.counting(met, pointed.entity_set)
+        pointed_at = met["id"] if counting is None else sa.func.coalesce(counting["id"], met["id"])
+        return met, self._link(link, "mirror_id", pointed_at, (met, link))
+
+    def whole(self, step: Step, pointed: PointedSet) -> Step:
+        """The step to the mirror row that the row of ``step`` points at."""
+        return self._met(step, self.tables.mirror(pointed.entity_set), pointed.columns)
+
+    def counting(self, step: Step, entity_set: EntitySet) -> Step | None:
+        """The step to the record that counts in the place of the row of ``step``, which is its history then."""
+        if not entity_set.spec.generations:
+            return None
+        return self.first(
+            self.tables.mirror(entity_set),
+            lambda alias: precedes(alias.c.__getitem__, step.__getitem__, entity_set),
+            order_of(entity_set),
+            (step, "generations"),
+        )
 
     def to_mirror(self, source: sa.ColumnElement[Any], target: EntitySet, entity: str) -> Step | None:
         """Common record to mirror row in the target system: the step over crosswalk and mirror."""
@@ -230,14 +248,15 @@ class Paths:
         self,
         table: sa.Table,
         on: Callable[[sa.FromClause], sa.ColumnElement[bool]],
-        order_by: str | None,
+        order_by: Sequence[tuple[str, bool]],
         key: object,
     ) -> Step:
-        """A look-up: the first row of ``table`` that satisfies ``on``."""
+        """A look-up: the first row of ``table`` that satisfies ``on``, by these columns (and whether downward)."""
         step = self.step(key, table, on)
         if step.lateral is None:
-            order = [step.alias.c[order_by]] if order_by else []
-            step.columns.update([order_by] if order_by else [])
+            columns = [(step.alias.c[name], downward) for name, downward in order_by]
+            order = [column.desc().nulls_last() if downward else column for column, downward in columns]
+            step.columns.update(name for name, _ in order_by)
             chosen = sa.select(step.alias).where(step.on).order_by(*order, step.alias.c.id).limit(1)
             step.lateral = chosen.lateral(f"{step.alias.name}_first")
             step.columns.update(

@@ -251,6 +251,10 @@ class EntitySetSpec(Spec):
     key: tuple[Name, ...] = Field(min_length=1, description="The system's own key")
     assigned: tuple[Name, ...] = Field(default=(), description="Parts of the key that the system gives a new record")
     business_key: tuple[Name, ...] = Field(default=(), description="What people know a record by; default: the key")
+    generations: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*( desc)?$")], ...] = Field(
+        default=(),
+        description="Records may share a business key: the first in this order counts, the others are history",
+    )
     label: tuple[Path, ...] = Field(default=(), description="What messages call a record by; default: the business key")
     every: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")] | None = Field(
         default=None, description="How often it is read, as 30s, 5m, 2h, 1d; default: at every poll"
@@ -278,6 +282,12 @@ class EntitySetSpec(Spec):
             raise ValueError(
                 "'assigned' needs a 'business_key' without them: a create whose answer is lost is found by it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _generations_share_a_key(self) -> EntitySetSpec:
+        if self.generations and set(self.business_key or self.key) == set(self.key):
+            raise ValueError("'generations' needs a 'business_key' other than the key: that is what they share")
         return self
 
 

@@ -44,6 +44,10 @@ def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
         for name in names:
             if name not in spec.fields:
                 yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,))
+    for place, text in enumerate(spec.generations):
+        name = text.partition(" ")[0]
+        if name not in spec.fields:
+            yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", ("generations", place))
     yield from _fields(schema, entity_set)
     for index, mapping in enumerate(spec.maps):
         yield from _map(schema, entity_set, index, mapping)

@@ -7,6 +7,7 @@ from typing import Any
 
 from replicator.sandbox.batch_server import run_batch
 from replicator.sandbox.csdl import metadata
+from replicator.sandbox.dataverse_actions import Actions
 from replicator.sandbox.dataverse_definitions import Definitions
 from replicator.sandbox.dataverse_input import RECORD_OPTIONS, WRITE_OPTIONS, DataverseInput
 from replicator.sandbox.dataverse_read import SetReader
@@ -45,6 +46,7 @@ class DataverseService:
         self._sets = SetReader(description, records, token_days)
         self._definitions = Definitions(description)
         self._reader = DataverseInput(description, records)
+        self._actions = Actions(description, records, self._reader)
 
     def error(self, refusal: RefusalError) -> Reply:
         """A refusal in this system's shape."""
@@ -105,7 +107,20 @@ class DataverseService:
             return self._json({"@odata.context": context, **self._description.organization})
         if name == "EntityDefinitions":
             return self._json(self._definitions.read(call, segments))
+        if name in self._actions:
+            return self._action(call, name)
         return None
+
+    def _action(self, call: Call, name: str) -> Reply:
+        if call.method != "POST":
+            raise RefusalError(405, "The requested resource does not support this http method.", "0x80060888")
+        self._count("write")
+        made = self._actions.run(name, json_object(call.body))
+        if made is None:
+            return Reply(204, "", {"OData-Version": "4.0"})
+        entity_set, row = made
+        body = {"@odata.context": f"{call.root}$metadata#{entity_set.name}/$entity"}
+        return self._json({**body, **Renderer(self._description, self._store, entity_set, call).row(row)})
 
     @staticmethod
     def _json(body: object, status: int = 200, **headers: str) -> Reply:

@@ -201,6 +201,38 @@ class SimulatedSet(DescriptionSpec):
         return tuple(dict.fromkeys(term for term in found if term))
 
 
+class Copies(DescriptionSpec):
+    """The copy of itself that follows a record: other values, numbers one higher, and the sets of its parts."""
+
+    values: dict[str, Scalar] = {}
+    counted: tuple[str, ...] = ()
+    parts: dict[str, str] = {}
+    """Set of the parts: the lookup by which they belong to the record."""
+
+
+class Action(DescriptionSpec):
+    """An unbound action on one record, named in the body under ``record``, for which ``when`` has to hold."""
+
+    set: str
+    record: tuple[str, ...]
+    when: str
+    message: str
+    code: str
+    values: dict[str, Scalar]
+    """What the record holds afterwards."""
+    status: str | None = None
+    """The parameter that says which status of the state it gets."""
+    copies: Copies | None = None
+
+
+class Merging(DescriptionSpec):
+    """What becomes of a record that is merged into another one of its set."""
+
+    master: str
+    """The lookup that points at the other one."""
+    values: dict[str, Scalar]
+
+
 class SystemDescription(DescriptionSpec):
     """A whole system."""
 
@@ -212,6 +244,8 @@ class SystemDescription(DescriptionSpec):
     default_company: str | None = None
     organization: dict[str, str] = {}
     entity_sets: dict[str, SimulatedSet]
+    actions: dict[str, Action] = {}
+    merges: dict[str, Merging] = {}
     enumerations: dict[str, tuple[str, ...]] = {}
     known: dict[str, tuple[str, ...]] = {}
 

@@ -109,6 +109,10 @@ class Rules:
                         found.append((parent.name, parent_key(parent, doc, total.through)))
         return list(dict.fromkeys(found))
 
+    def holds(self, condition: str, doc: Doc) -> bool:
+        """Whether an expression over the fields of a record holds."""
+        return bool(self._evaluator.value(condition, doc))
+
     def check(self, operation: Operation, entity_set: SimulatedSet, old: Doc | None, new: Doc | None) -> None:
         """Refuse what a rule forbids."""
         for rule in entity_set.rules:

@@ -25,6 +25,7 @@ ORDINARY_WORDS = {
     "unit",  # of writes
     "quote", "quotes", "email",  # of the standard library: to quote in URLs, quotation marks, MIME
     "role",  # of the database
+    "merged",  # what inbound does
     "fullname",  # of a table, in SQLAlchemy
     "company",  # what the protocol of finops calls its partitions
     "organization",  # what the protocol of dataverse calls an environment; in the sandbox only

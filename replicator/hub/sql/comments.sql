@@ -128,7 +128,7 @@ begin
             ('system_key', 'The key fields of the system, joined by commas'),
             ('target_id', 'id in the table that holds what it becomes; null: not linked'),
             ('tried_at', 'When it was last decided or sent'),
-            ('verdict', 'present, absent, not eligible, blocked or invalid; only absent deletes'),
+            ('verdict', 'present, absent, not eligible, history, blocked or invalid; only absent deletes'),
             ('waits_for', 'Each parent that is missing, in words')
         ) w (name, meaning) on w.name = a.attname
         where c.relkind = 'v' and c.relnamespace::regnamespace::text in ('desired', 'sync')

@@ -108,7 +108,9 @@ begin
         into wanted using of_record;
     execute format('select record, action, fields from desired.%I where source_id = $1 limit 1', m.view_name || '_diff')
         into differs using of_record;
-    if wanted.verdict = 'not eligible' and (wanted.target_id is not null or wanted.reason is not null) then
+    if wanted.verdict = 'history' and wanted.reason is null then
+        return query select wanted.record, 'not eligible', 'history, as what it is part of', null::text, false;
+    elsif wanted.verdict in ('not eligible', 'history') and (wanted.target_id is not null or wanted.reason is not null) then
         return query select wanted.record, case when wanted.target_id is null then 'not eligible' else 'left' end,
             case when wanted.target_id is null then 'the map leaves it out' else 'its counterpart is left as it is' end
             || coalesce('; ' || wanted.reason, ''), 'when the record fits the map again', wanted.target_id is null;

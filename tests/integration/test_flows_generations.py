@@ -1,0 +1,190 @@
+"""Generations: records that share a business key, of which one counts while the others are its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.fixtures.world import Systems
+
+HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
+
+
+@pytest.fixture(autouse=True)
+def further_rounds(systems: Systems) -> None:
+    """Another round writes nothing."""
+    systems.further_rounds = True
+
+
+@pytest.fixture
+def account(systems: Systems) -> Mapping[str, Any]:
+    """An account; three products are in both systems already."""
+    systems.reference_data()
+    for number in ("P-1", "P-2", "P-3"):
+        systems.product(number)
+    systems.once()
+    return systems.account("A-1")
+
+
+def quotation(systems: Systems, number: str) -> Mapping[str, Any]:
+    """The one quotation of this number."""
+    (held,) = systems.held("ops", HEADERS, SalesQuotationNumber=number)
+    return held
+
+
+def ordered(systems: Systems, number: str) -> list[tuple[int, str, Any]]:
+    """The lines of a quotation: sequence, product and quantity."""
+    held = systems.held("ops", LINES, SalesQuotationNumber=number)
+    return sorted(
+        (line["LineCreationSequenceNumber"], line["ProductNumber"], line["RequestedSalesQuantity"]) for line in held
+    )
+
+
+def line(systems: Systems, quote: Mapping[str, Any], sequence: int) -> str:
+    """The address of a line of a quote."""
+    (held,) = systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"], sequencenumber=sequence)
+    return f"quotedetails({held['quotedetailid']})"
+
+
+def removed(systems: Systems) -> list[str]:
+    """What ops was told to delete."""
+    return [sent.address for sent in systems.wire["ops"].sent if sent.method == "DELETE"]
+
+
+def test_the_quotation_follows_a_revised_quote_and_is_never_gone(systems: Systems, account: Mapping[str, Any]) -> None:
+    first = systems.quote("Q-1", account, ["P-1", "P-2", "P-3"], name="first offer")
+    systems.settle()
+    before = quotation(systems, "Q-1")
+    second = systems.revise(first)
+    systems.ask_sales("PATCH", f"quotes({second['quoteid']})", {"name": "second offer"})
+    systems.ask_sales("DELETE", line(systems, second, 2))
+    systems.ask_sales("PATCH", line(systems, second, 3), {"quantity": 7})
+    systems.settle()
+    assert quotation(systems, "Q-1") == before, "a draft goes out when it is activated"
+    assert ordered(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1), (3, "P-3", 1)]
+    systems.activate(second)
+    systems.settle()
+    assert quotation(systems, "Q-1")["SalesQuotationName"] == "second offer"
+    assert ordered(systems, "Q-1") == [(1, "P-1", 1), (3, "P-3", 7)]
+    assert len(removed(systems)) == 1, "the line that the revision leaves out"
+    assert systems.rows("select count(*) as n from common.quote") == [{"n": 1}]
+    assert systems.rows("select sequence from common.quote_line order by 1") == [{"sequence": 1}, {"sequence": 3}]
+
+
+def test_an_earlier_revision_is_shown_as_history(systems: Systems, account: Mapping[str, Any]) -> None:
+    first = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    second = systems.revise(first)
+    systems.activate(second)
+    systems.settle()
+    (shown,) = systems.rows("select record, reason from sync.not_eligible")
+    assert shown["reason"] == "history: Q-1 with revisionnumber 1 counts, not this one with revisionnumber 0"
+    told = systems.rows("select said from sync.explain('sales.quotes', 'Q-1')")
+    assert any("history: Q-1 with revisionnumber 1 counts" in str(row["said"]) for row in told)
+
+
+def test_revised_and_activated_between_two_reads_it_goes_out_as_one_change(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    first = systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.settle()
+    second = systems.revise(first)
+    systems.activate(second)
+    third = systems.revise(second)
+    systems.ask_sales("PATCH", line(systems, third, 1), {"quantity": 5})
+    systems.activate(third)
+    systems.settle()
+    assert ordered(systems, "Q-1") == [(1, "P-1", 5), (2, "P-2", 1)]
+    assert removed(systems) == []
+    assert len(systems.why("not_eligible")) == 1, "both earlier ones have one name"
+    assert systems.rows("select count(*) as n from sync.not_eligible") == [{"n": 2}]
+
+
+def test_a_first_read_takes_the_revision_that_counts(systems: Systems, account: Mapping[str, Any]) -> None:
+    second = systems.revise(systems.quote("Q-1", account, ["P-1", "P-2"]))
+    systems.ask_sales("DELETE", line(systems, second, 1))
+    systems.activate(second)
+    systems.settle()
+    assert ordered(systems, "Q-1") == [(2, "P-2", 1)]
+
+
+def test_a_draft_revision_that_is_deleted_leaves_the_quotation_to_the_one_before(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    first = systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.settle()
+    second = systems.revise(first)
+    systems.settle()
+    systems.ask_sales("DELETE", f"quotes({second['quoteid']})")
+    systems.settle()
+    assert ordered(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1)]
+    assert removed(systems) == []
+    assert systems.rows("select status from common.quote") == [{"status": "Closed"}]
+    third = systems.revise(first)
+    systems.activate(third)
+    systems.settle()
+    assert quotation(systems, "Q-1")["SalesQuotationNumber"] == "Q-1"
+    assert removed(systems) == []
+
+
+@pytest.mark.parametrize("won", [True, False])
+def test_a_quote_that_is_won_or_lost_keeps_its_quotation(
+    systems: Systems, account: Mapping[str, Any], won: bool
+) -> None:
+    quote = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    before = quotation(systems, "Q-1")
+    systems.close(quote, won=won)
+    systems.settle()
+    assert quotation(systems, "Q-1") == before
+    assert systems.rows("select status from common.quote") == [{"status": "Won" if won else "Closed"}]
+
+
+def test_of_two_accounts_with_one_number_the_active_one_counts(systems: Systems, account: Mapping[str, Any]) -> None:
+    given_up = systems.account("A-8", name="Given up", accountid="00000000-0000-0000-0000-000000000001", statecode=1)
+    kept = systems.account("A-8", name="Kept", accountid="00000000-0000-0000-0000-000000000002")
+    systems.contact("C-1", given_up)
+    systems.settle()
+    (customer,) = systems.held("ops", "CustomersV3", CustomerAccount="A-8")
+    assert (customer["OrganizationName"], customer["OnHoldStatus"]) == ("Kept", "No")
+    assert systems.rows(
+        "select a.name from common.contact c join common.account a on a.id = c.account_id where c.number = 'C-1'"
+    ) == [{"name": "Kept"}], "what points at history points at the one that counts"
+    systems.sales.put("accounts", {"accountid": kept["accountid"], "statecode": 1, "statuscode": 2})
+    systems.sales.put("accounts", {"accountid": given_up["accountid"], "statecode": 0, "statuscode": 1})
+    systems.settle()
+    (customer,) = systems.held("ops", "CustomersV3", CustomerAccount="A-8")
+    assert (customer["OrganizationName"], customer["OnHoldStatus"]) == ("Given up", "No")
+
+
+def test_an_account_that_is_merged_into_its_namesake_becomes_history(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    older = systems.account("A-8", name="Older", accountid="00000000-0000-0000-0000-000000000001")
+    systems.settle()
+    newer = systems.account("A-8", name="Newer", accountid="00000000-0000-0000-0000-000000000002")
+    systems.once()
+    assert "A-8" in systems.why("blocked"), "two that count are for a person to sort out"
+    systems.merge_accounts(newer, older)
+    systems.settle()
+    (customer,) = systems.held("ops", "CustomersV3", CustomerAccount="A-8")
+    assert (customer["OrganizationName"], customer["OnHoldStatus"]) == ("Newer", "No")
+    assert systems.why("blocked") == {}
+    systems.sales.put("accounts", {"accountid": newer["accountid"], "statecode": 1, "statuscode": 2})
+    systems.settle()
+    assert systems.rows("select name, status from common.account where number = 'A-8'") == [
+        {"name": "Newer", "status": "Inactive"}
+    ], "the merged one does not come back when its master is given up"
+    assert systems.why("blocked") == {}
+
+
+def test_two_accounts_with_one_number_that_stand_equal_are_a_key_conflict(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    systems.account("A-8", accountid="00000000-0000-0000-0000-000000000001")
+    systems.account("A-8", accountid="00000000-0000-0000-0000-000000000002")
+    systems.once()
+    assert "A-8" in systems.why("blocked")
+    assert systems.held("ops", "CustomersV3", CustomerAccount="A-8") == []
