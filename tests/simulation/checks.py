@@ -34,6 +34,7 @@ def problems(simulation: Simulation) -> list[str]:
         customers,
         products,
         quotations,
+        gaps,
         twins,
         missing_parents,
         rejections,
@@ -89,7 +90,7 @@ def explained(simulation: Simulation) -> Counter[str]:
     """The records of which the hub says that something is wrong or has to wait, by what people call them."""
     query = """
         select record from sync.blocked union all select record from sync.failed
-        union all select record from sync.not_eligible
+        union all select record from sync.not_eligible where reason not like 'history:%'
     """
     with simulation.hub.connect() as connection:
         return Counter(_fold(record) for record in connection.execute(sa.text(query)).scalars() if record)
@@ -104,14 +105,30 @@ def customers(simulation: Simulation) -> Iterator[str]:
     said = explained(simulation)
     ours = simulation.systems.sales.records("accounts")
     theirs = simulation.systems.ops.records("CustomersV3")
-    for account in ours:
-        number = _fold(account["accountnumber"])
+    counting = {_fold(each["accountnumber"]): each for each in sorted(ours, key=_standing, reverse=True)}
+    for number, account in counting.items():
         if any(number in words for words in said):
             continue
         found = [each for each in theirs if _fold(each["CustomerAccount"]) == number]
         wanted = [(account["name"], account["telephone1"] or "", account["creditlimit"] or 0)]
         if [(each["OrganizationName"], each["PrimaryContactPhone"], each["CreditLimit"]) for each in found] != wanted:
             yield f"account {account['accountnumber']}: wanted {wanted}, found {found}"
+
+
+def _standing(account: Record) -> tuple[object, ...]:
+    """Of accounts with one number the first by this counts; those that stand equal are a conflict, which is said."""
+    return account["statecode"], account["merged"]
+
+
+def gaps(simulation: Simulation) -> Iterator[str]:
+    """No quotation is gone while sales holds a quote of its number, whatever revisions there are of it."""
+    numbers = {_fold(each["quotenumber"]) for each in simulation.systems.sales.records("quotes")}
+    with simulation.hub.connect() as connection:
+        held = connection.execute(sa.text("select number from common.quote")).scalars().all()
+    said = explained(simulation)
+    for number in sorted(numbers - {_fold(each) for each in held}):
+        if not any(number in words for words in said):
+            yield f"quote {number}: there in sales, and not in common"
 
 
 def products(simulation: Simulation) -> Iterator[str]:

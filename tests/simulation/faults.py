@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from replicator.sandbox.odata_http import Call, RefusalError, Reply
 from replicator.sandbox.system import Sandbox
-from tests.fixtures.world import Recording, writes_in
+from tests.fixtures.world import PERSON, Recording, writes_in
 
 KINDS = ("refused", "lost", "late", "twice", "repeated", "throttled", "busy", "busy after", "token gone", "truncated",
          "page of a proxy", "killed before", "killed after", "frozen before", "frozen after")  # fmt: skip
@@ -174,7 +174,7 @@ def make_moody(box: Sandbox, weather: Weather, struck: Counter[str]) -> None:
     handle = box._service.handle
 
     def moody(call: Call, declared: dict[str, str] | None = None) -> Reply:
-        if call.path != "$batch" and weather.strikes(weather.request / 4):
+        if call.path != "$batch" and call.header("user-agent") != PERSON and weather.strikes(weather.request / 4):
             struck["part of a batch"] += 1
             status, headers = weather.random.choice(_MOODS)
             raise RefusalError(status, "Try again later", **headers)

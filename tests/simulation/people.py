@@ -35,7 +35,8 @@ class People:
             self.change_product, self.new_quote, self.new_quote, self.change_line, self.add_line, self.change_line,
         ]  # fmt: skip
         seldom: list[Callable[[], None]] = [
-            self.renumber_account, self.move_contact, self.turn_contact, self.win_quote, self.meddle_in_ops,
+            self.renumber_account, self.move_contact, self.turn_contact, self.win_quote, self.lose_quote,
+            self.revise_quote, self.activate_quote, self.merge_account, self.namesake, self.meddle_in_ops,
             self.meddle_in_sales, self.edit_common, self.swap_lines, self.twin_account, self.known_in_ops,
             self.begin_slowly, self.begin_slowly, self.move_line, self.turn_quote,
         ]  # fmt: skip
@@ -115,6 +116,20 @@ class People:
             number = self._number("R")
             self.systems.sales.put("accounts", {"accountid": account["accountid"], "accountnumber": number})
 
+    def namesake(self) -> None:
+        """A second account under a number that there is."""
+        if account := self._account():
+            key = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+            self.systems.account(account["accountnumber"], accountid=key, name="The same once more")
+
+    def merge_account(self) -> None:
+        """An account is given up for another one, of the same number where there is one."""
+        subordinate = self._any("sales", "accounts", merged=False)
+        others = [each for each in self.systems.held("sales", "accounts", merged=False) if each != subordinate]
+        same = [each for each in others if subordinate and each["accountnumber"] == subordinate["accountnumber"]]
+        if subordinate and others:
+            self.systems.merge_accounts(self.random.choice(same or others), subordinate)
+
     def new_contact(self) -> None:
         parent = self._account() if self.random.random() < 0.8 else None
         self.systems.contact(self._number("C"), parent, msdynce_isactivecustomer=self.random.random() < 0.3)
@@ -166,17 +181,52 @@ class People:
     def _put_line(self, line: Record, **fields: object) -> None:
         self.systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], **fields})
 
+    def _open(self, quote: Record) -> tuple[Record, bool] | None:
+        """The draft in which a quote can be changed, and whether it was active: only drafts can, so others are revised.
+
+        None for a quote that has a later revision, or is won.
+        """
+        if quote["statecode"] == 0:
+            return quote, False
+        revisions = self.systems.held("sales", "quotes", quotenumber=quote["quotenumber"])
+        if quote["statecode"] == 2 or quote["revisionnumber"] < max(each["revisionnumber"] for each in revisions):
+            return None
+        return self.systems.revise(quote), quote["statecode"] == 1
+
+    def _ready(self, draft: Record, was_active: bool) -> None:
+        """What was active mostly becomes active again, some of it later (``activate_quote``)."""
+        if was_active and self.random.random() < 0.8:
+            self.systems.activate(draft)
+
+    def _opened_line(self) -> tuple[Record, Record, bool] | None:
+        """A line that can be changed, its draft, and whether that was active."""
+        line = self._line()
+        quote = line and self._any("sales", "quotes", quoteid=line["_quoteid_value"])
+        opened = self._open(quote) if quote else None
+        if not line or not opened:
+            return None
+        draft, was_active = opened
+        same = self._lines(draft, sequencenumber=line["sequencenumber"])
+        return (same[0], draft, was_active) if same else None
+
+    def _lines(self, quote: Record, **fields: object) -> list[dict[str, Any]]:
+        return self.systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"], **fields)
+
     def change_line(self) -> None:
-        if line := self._line():
+        if opened := self._opened_line():
+            line, draft, was_active = opened
             self._put_line(line, quantity=self.random.randint(1, 9))
+            self._ready(draft, was_active)
 
     def add_line(self) -> None:
         quote, product = self._any("sales", "quotes"), self._any("sales", "products")
-        if quote and product:
-            place = self._next_place(quote)
+        opened = self._open(quote) if quote and product else None
+        if opened and product:
+            draft, was_active = opened
             key = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
-            quantity = self.random.randint(1, 9)
-            self.systems.line(quote, place, product["productnumber"], quotedetailid=key, quantity=quantity)
+            quantity, place = self.random.randint(1, 9), self._next_place(draft)
+            self.systems.line(draft, place, product["productnumber"], quotedetailid=key, quantity=quantity)
+            self._ready(draft, was_active)
 
     def _next_place(self, quote: Record) -> int:
         lines = self.systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"])
@@ -184,30 +234,49 @@ class People:
 
     def swap_lines(self) -> None:
         """Two lines of a quote change their places: each takes the number of the other."""
-        if line := self._line():
-            same = self.systems.held("sales", "quotedetails", _quoteid_value=line["_quoteid_value"])
-            other = self.random.choice(same)
+        if opened := self._opened_line():
+            line, draft, was_active = opened
+            other = self.random.choice(self._lines(draft))
             self._put_line(line, sequencenumber=other["sequencenumber"])
             self._put_line(other, sequencenumber=line["sequencenumber"])
+            self._ready(draft, was_active)
 
     def move_line(self) -> None:
-        """A line goes to another quote, behind its lines."""
-        line, quote = self._line(), self._any("sales", "quotes")
-        if line and quote:
-            self._put_line(line, _quoteid_value=quote["quoteid"], sequencenumber=self._next_place(quote))
+        """A line goes to another draft, behind its lines."""
+        if opened := self._opened_line():
+            line, draft, was_active = opened
+            if other := self._any("sales", "quotes", statecode=0):
+                self._put_line(line, _quoteid_value=other["quoteid"], sequencenumber=self._next_place(other))
+            self._ready(draft, was_active)
 
     def turn_quote(self) -> None:
         """A quote is for another customer."""
         quote, account = self._any("sales", "quotes"), self._account()
-        if quote and account:
+        opened = self._open(quote) if quote and account else None
+        if opened and account:
+            draft, was_active = opened
             self.systems.sales.put("quotes", {
-                "quoteid": quote["quoteid"], "_customerid_value": account["accountid"],
+                "quoteid": draft["quoteid"], "_customerid_value": account["accountid"],
                 "_customerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "account",
             })  # fmt: skip
+            self._ready(draft, was_active)
+
+    def revise_quote(self) -> None:
+        """An active or lost quote is closed, and followed by a draft."""
+        if quote := self._any("sales", "quotes"):
+            self._open(quote)
+
+    def activate_quote(self) -> None:
+        if quote := self._any("sales", "quotes", statecode=0):
+            self.systems.activate(quote)
 
     def win_quote(self) -> None:
         if quote := self._any("sales", "quotes", statecode=1):
-            self.systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 2, "statuscode": 4})
+            self.systems.close(quote, won=True)
+
+    def lose_quote(self) -> None:
+        if quote := self._any("sales", "quotes", statecode=1):
+            self.systems.close(quote, status=5)
 
     # changes where something is not mastered, and in the hub
 
@@ -262,8 +331,10 @@ class People:
             self.systems.sales.delete("contacts", self.random.choice(free)["contactid"])
 
     def delete_line(self) -> None:
-        if line := self._line():
+        if opened := self._opened_line():
+            line, draft, was_active = opened
             self.systems.sales.delete("quotedetails", line["quotedetailid"])
+            self._ready(draft, was_active)
 
     def delete_quote(self) -> None:
         if quote := self._any("sales", "quotes"):
