@@ -38,6 +38,7 @@ from replicator.connectors.protocol import (
 )
 from replicator.errors import RequestRefused, TokenExpired, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec, SystemField
+from replicator.mapping.local_days import time_zone
 
 converters: Mapping[str, wire_values.MakeConverter] = {
     "text": wire_values.to_text,
@@ -65,6 +66,7 @@ class Dataverse(ODataConnector):
     def __init__(self, name: str, settings: DataverseSettings, **options: Any) -> None:
         super().__init__(name, settings, **options)
         self._track_changes = settings.track_changes
+        self._zone = time_zone(settings.time_zone)
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, or of what changed since ``token``; a set without change tracking gives no token."""
@@ -75,7 +77,10 @@ class Dataverse(ODataConnector):
     def decoder(self, entity_set: EntitySetSpec) -> Decode:
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
         return wire_values.row_decoder(
-            [(name, wire_name(name, field), converter(name, field)) for name, field in entity_set.fields.items()]
+            [
+                (name, wire_name(name, field), converter(name, field, self._zone))
+                for name, field in entity_set.fields.items()
+            ]
         )
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
@@ -114,7 +119,7 @@ class Dataverse(ODataConnector):
         # The GUID is ours and the record must not be there yet: a create that is sent twice happens once.
         condition = {"If-None-Match": "*"} if write.operation == "create" else {"If-Match": known}
         headers = {"Accept": "application/json", "Prefer": "return=representation", **condition}
-        body = exact_json.dumps(encoded(write.entity_set, write.values))
+        body = exact_json.dumps(encoded(write.entity_set, write.values, self._zone))
         return Part("PATCH", self.record_url(write.entity_set, write.named_key), headers, body)
 
     def _read_whole(self, entity_set: EntitySetSpec, *, tracked: bool) -> Iterator[Page]:
@@ -134,7 +139,7 @@ class Dataverse(ODataConnector):
 
     def _read_changes(self, entity_set: EntitySetSpec, token: str) -> Iterator[Page]:
         fields, _, place = token.partition(" ")
-        if fields != _mark(entity_set) or not place.startswith("/"):
+        if fields != self._mark(entity_set) or not place.startswith("/"):
             raise TokenExpired(f"{self.name}: {entity_set.entity_set}: the token was made for other fields")
         found = self._sheets(self.http.same_origin(place), entity_set, tracked=False)
         try:
@@ -158,8 +163,14 @@ class Dataverse(ODataConnector):
         last = sheet.next_link is None
         token = None
         if last and sheet.delta_link is not None:
-            token = f"{_mark(entity_set)} {self.http.place(sheet.delta_link)}"
+            token = f"{self._mark(entity_set)} {self.http.place(sheet.delta_link)}"
         return Page(rows, [self._deleted_key(entry, entity_set) for entry in gone], token, last)
+
+    def _mark(self, entity_set: EntitySetSpec) -> str:
+        """A mark of what is made of the declared fields: a token goes on giving what it was made with, so others need a
+        new one, and so does another zone."""
+        made = [*selected(entity_set), *wire_values.zones_of(entity_set, self._zone)]
+        return sha256(",".join(made).encode()).hexdigest()[:12]
 
     def _deleted_key(self, entry: Mapping[str, object], entity_set: EntitySetSpec) -> Key:
         found = guid.search(text) if isinstance(text := entry.get("id", entry.get("@odata.id")), str) else None
@@ -178,15 +189,17 @@ def selected(entity_set: EntitySetSpec) -> list[str]:
     return [wire_name(name, field) for name, field in entity_set.fields.items()]
 
 
-def converter(name: str, field: SystemField) -> wire_values.Convert:
+def converter(name: str, field: SystemField, zone: datetime.tzinfo = datetime.UTC) -> wire_values.Convert:
     """From a field's JSON value to its typed value."""
-    convert = converters[field.holds](name)
+    convert = wire_values.converter(converters, name, field, zone)
     if field.empty is None:
         return convert
     return wire_values.without_empty(convert, wire_values.empty_value(name, field, convert))
 
 
-def encoded(entity_set: EntitySetSpec, given: Mapping[str, object]) -> dict[str, object]:
+def encoded(
+    entity_set: EntitySetSpec, given: Mapping[str, object], zone: datetime.tzinfo = datetime.UTC
+) -> dict[str, object]:
     """The JSON object of the values to write. Raises FieldProblem for a value that does not fit its field."""
     body: dict[str, object] = {}
     for name, value in given.items():
@@ -196,7 +209,7 @@ def encoded(entity_set: EntitySetSpec, given: Mapping[str, object]) -> dict[str,
         if field.type == "reference":
             body |= _bound(name, field, value)
         else:
-            body[name] = _json(name, field, value)
+            body[name] = _json(name, field, value, zone)
     return body
 
 
@@ -212,10 +225,12 @@ def _bound(name: str, field: SystemField, value: object) -> dict[str, object]:
     return {f"{field.navigation_property(name, target)}@odata.bind": None if key is None else f"/{target}({key})"}
 
 
-def _json(name: str, field: SystemField, value: object) -> object:
+def _json(name: str, field: SystemField, value: object, zone: datetime.tzinfo) -> object:
     if value is None and field.empty is not None:
         value = wire_values.empty_value(name, field, converters[field.holds](name))
     value = wire_values.plain_json(name, field, value)
+    if field.stored_as and isinstance(value, datetime.date):
+        value = wire_values.local_midnight(name, field, value, zone)
     if isinstance(value, datetime.datetime):
         return wire_values.utc_text(value)
     return value.isoformat() if isinstance(value, datetime.date) else value
@@ -224,11 +239,6 @@ def _json(name: str, field: SystemField, value: object) -> object:
 def _key_name(entity_set: EntitySetSpec, name: str) -> str:
     field = entity_set.fields.get(name)
     return name if field is None else wire_name(name, field)
-
-
-def _mark(entity_set: EntitySetSpec) -> str:
-    """A mark of the declared fields: a token goes on giving the fields it was made with, so others need a new one."""
-    return sha256(",".join(selected(entity_set)).encode()).hexdigest()[:12]
 
 
 def _is_deleted(entry: Mapping[str, object]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import cast
 
 from replicator.connectors.odata.addresses import literal
@@ -38,23 +39,44 @@ def describe(http: Http, entity_set: str) -> Description | None:
     for kind in ("String", "Memo"):
         path = f"{one}/Attributes/{_KIND}{kind}AttributeMetadata?$select=LogicalName,MaxLength"
         lengths |= {_text(row, "LogicalName"): row.get("MaxLength") for row in _rows(http, path, entity_set)}
+    path = f"{one}/Attributes/{_KIND}DateTimeAttributeMetadata?$select=LogicalName,DateTimeBehavior,Format"
+    dates = {_text(row, "LogicalName"): row for row in _rows(http, path, entity_set)}
     keys = _rows(http, f"{one}/Keys?$select=LogicalName,KeyAttributes", entity_set)
     tracked = definition.get("ChangeTrackingEnabled")
     return Description(
-        {_text(row, "LogicalName"): _property(row, lengths) for row in attributes},
+        {name: _property(row, lengths, dates.get(name)) for row in attributes if (name := _text(row, "LogicalName"))},
         (_text(definition, "PrimaryIdAttribute"),),
         tuple(tuple(str(name) for name in cast("list[object]", key.get("KeyAttributes") or [])) for key in keys),
         tracked if isinstance(tracked, bool) else None,
     )
 
 
-def _property(row: Json, lengths: Mapping[str, object]) -> Property:
+def _property(row: Json, lengths: Mapping[str, object], date: Json | None) -> Property:
     kind = _text(row, "AttributeType")
     length = lengths.get(_text(row, "LogicalName"))
     level = row.get("RequiredLevel")
     required = isinstance(level, dict) and level.get("Value") == "ApplicationRequired"
     writable = bool(row.get("IsValidForCreate")) and not row.get("AttributeOf")
-    return Property(kind, _TYPES.get(kind, ()), length if isinstance(length, int) else None, required, writable)
+    found = Property(kind, _TYPES.get(kind, ()), length if isinstance(length, int) else None, required, writable)
+    return found if date is None else _date(found, date)
+
+
+def _date(found: Property, date: Json) -> Property:
+    """What kind of date or time it is: a day, an instant, or an instant that stands for a person's day.
+
+    Only *DateOnly* is a day by itself. The others are instants; the format says whether people see a day.
+    """
+    told = date.get("DateTimeBehavior")
+    behavior = _text(told, "Value") if isinstance(told, dict) else ""
+    if not behavior:
+        return found
+    form = _text(date, "Format")
+    if behavior == "DateOnly":
+        types: tuple[FieldType, ...] = ("date",)
+    else:
+        types = ("date", "timestamp") if form == "DateOnly" else ("timestamp",)
+    kind = f"{found.kind} (behaviour {behavior}, format {form or 'unknown'})"
+    return replace(found, kind=kind, types=types, stored_as="day" if behavior == "DateOnly" else "local midnight")
 
 
 def _rows(http: Http, path: str, entity_set: str) -> Iterator[Json]:

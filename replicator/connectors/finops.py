@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from replicator.connectors import exact_json, finops_metadata, wire_values
 from replicator.connectors.odata.addresses import literal, query, record_path
@@ -18,6 +19,7 @@ from replicator.connectors.odata.connector import (
     is_unknown_set,
     safe_etag,
 )
+from replicator.connectors.odata.odata_settings import FinOpsSettings
 from replicator.connectors.odata.paging import sheets
 from replicator.connectors.protocol import (
     Capabilities,
@@ -31,6 +33,7 @@ from replicator.connectors.protocol import (
     Write,
 )
 from replicator.mapping.language import EntitySetSpec, SystemField
+from replicator.mapping.local_days import time_zone
 
 every_company = "cross-company=true"
 """Without it only the default company of the user is seen."""
@@ -56,6 +59,10 @@ class FinOps(ODataConnector):
     service = "/data"
     capabilities = Capabilities(conditional_writes=True, atomic_units=True)
 
+    def __init__(self, name: str, settings: FinOpsSettings, **options: Any) -> None:
+        super().__init__(name, settings, **options)
+        self._zone = time_zone(settings.time_zone)
+
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, of all companies; ``token`` is not used."""
         url = self.http.url(entity_set.entity_set + query(list(entity_set.fields), every_company))
@@ -66,7 +73,7 @@ class FinOps(ODataConnector):
     def decoder(self, entity_set: EntitySetSpec) -> Decode:
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
         return wire_values.row_decoder(
-            [(name, name, converter(name, field)) for name, field in entity_set.fields.items()]
+            [(name, name, converter(name, field, self._zone)) for name, field in entity_set.fields.items()]
         )
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
@@ -113,14 +120,17 @@ class FinOps(ODataConnector):
         headers = {"Accept": "application/json", **condition}
         if write.operation == "create":
             url = self.http.url(f"{write.entity_set.entity_set}?{every_company}")
-            return Part("POST", url, headers, _body(write.entity_set, {**write.named_key, **write.values}))
+            return Part("POST", url, headers, self._body(write.entity_set, {**write.named_key, **write.values}))
         url = self.record_url(write.entity_set, write.named_key, select=False)
-        return Part("PATCH", url, headers, _body(write.entity_set, write.values))
+        return Part("PATCH", url, headers, self._body(write.entity_set, write.values))
+
+    def _body(self, entity_set: EntitySetSpec, given: Mapping[str, object]) -> bytes:
+        return exact_json.dumps(encoded(entity_set, given, self._zone))
 
 
-def converter(name: str, field: SystemField) -> wire_values.Convert:
+def converter(name: str, field: SystemField, zone: datetime.tzinfo = datetime.UTC) -> wire_values.Convert:
     """From a field's JSON value to its typed value; the day that stands for no date is no value."""
-    convert = converters[field.holds](name)
+    convert = wire_values.converter(converters, name, field, zone)
     if field.holds in ("date", "timestamp"):
         convert = _without_no_date(convert)
     if field.empty is None:
@@ -140,27 +150,27 @@ def _without_no_date(convert: wire_values.Convert) -> wire_values.Convert:
     return converted
 
 
-def _body(entity_set: EntitySetSpec, given: Mapping[str, object]) -> bytes:
-    return exact_json.dumps(encoded(entity_set, given))
-
-
-def encoded(entity_set: EntitySetSpec, given: Mapping[str, object]) -> dict[str, object]:
+def encoded(
+    entity_set: EntitySetSpec, given: Mapping[str, object], zone: datetime.tzinfo = datetime.UTC
+) -> dict[str, object]:
     """The JSON object of the values to write. Raises FieldProblem for a value that does not fit its field."""
     body: dict[str, object] = {}
     for name, value in given.items():
         field = entity_set.fields.get(name)
         if field is None:
             raise FieldProblem(name, None, f"is not a declared field of {entity_set.entity_set}")
-        body[name] = _json(name, field, value)
+        body[name] = _json(name, field, value, zone)
     return body
 
 
-def _json(name: str, field: SystemField, value: object) -> object:
+def _json(name: str, field: SystemField, value: object, zone: datetime.tzinfo) -> object:
     if isinstance(value, Reference):
         (value,) = value.key
     if value is None:
         value = _nothing(name, field)
     value = wire_values.plain_json(name, field, value)
+    if field.stored_as and isinstance(value, datetime.date) and value != no_date:
+        value = wire_values.local_midnight(name, field, value, zone)
     write = writers.get(type(value))
     return value if write is None else write(value)
 

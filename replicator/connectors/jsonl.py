@@ -6,6 +6,7 @@ the line; what ``schema/`` does not declare stays in its line as it is.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
@@ -34,6 +35,7 @@ from replicator.connectors.protocol import (
 )
 from replicator.errors import NotSent, RequestRefused, SystemUnavailable, TokenExpired
 from replicator.mapping.language import EntitySetSpec, FieldType
+from replicator.mapping.local_days import time_zone
 
 
 class Jsonl(Connector):
@@ -47,13 +49,14 @@ class Jsonl(Connector):
         self.name = name
         self.folder = Folder(name, settings.folder, settings.lock_seconds)
         self.limits = Limits(settings.records_per_read, settings.writes_per_request, settings.parallel_requests)
+        self._zone = time_zone(settings.time_zone)
         self._requests = 0
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """The whole file in pages, all of one moment; or an empty page if it is still the one of ``token``."""
         self._requests += 1
         content = self.folder.read(entity_set.entity_set)
-        here = f"{_mark(entity_set)} {sha256(content).hexdigest()}"
+        here = f"{_mark(entity_set, self._zone)} {sha256(content).hexdigest()}"
         if token is not None:
             if token != here:
                 raise TokenExpired(f"{self.name}: {entity_set.entity_set}: the file is another one now")
@@ -74,7 +77,7 @@ class Jsonl(Connector):
 
     def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
-        return row_decoder(entity_set)
+        return row_decoder(entity_set, self._zone)
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """The records with these keys, in the same order; None where there is none."""
@@ -83,7 +86,7 @@ class Jsonl(Connector):
         return [None if (line := records.get(key)) is None else records.row(line) for key in keys]
 
     def _records(self, entity_set: EntitySetSpec) -> JsonlRecords:
-        return JsonlRecords(entity_set, self._rows, self.folder.read(entity_set.entity_set))
+        return JsonlRecords(entity_set, self._rows, self.folder.read(entity_set.entity_set), self._zone)
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """What the files hold: a field is of every type that all its values fit, and of any where there are none."""
@@ -147,10 +150,11 @@ class Jsonl(Connector):
         return Usage(self._requests)
 
 
-def _mark(entity_set: EntitySetSpec) -> str:
+def _mark(entity_set: EntitySetSpec, zone: datetime.tzinfo) -> str:
     """Of the declared fields: with others, what was read before is not enough."""
-    declared = ",".join(f"{name} {field.holds} {field.empty}" for name, field in entity_set.fields.items())
-    return sha256(declared.encode()).hexdigest()[:12]
+    declared = [f"{name} {field.holds} {field.empty}" for name, field in entity_set.fields.items()]
+    declared += wire_values.zones_of(entity_set, zone)
+    return sha256(",".join(declared).encode()).hexdigest()[:12]
 
 
 def _property(name: str, rows: Sequence[Row]) -> Property:

@@ -33,9 +33,9 @@ def etag_of(line: bytes) -> str:
     return sha256(line.strip()).hexdigest()[:32]
 
 
-def row_decoder(entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
+def row_decoder(entity_set: EntitySetSpec, zone: datetime.tzinfo = datetime.UTC) -> Callable[[Row], list[object]]:
     """A function from a row to its typed values, then the etag; a field that is not there has no value."""
-    columns = [(name, name, _converter(name, each)) for name, each in entity_set.fields.items()]
+    columns = [(name, name, _converter(name, each, zone)) for name, each in entity_set.fields.items()]
     decode = wire_values.row_decoder(columns, etag=ETAG)
     nothing = dict.fromkeys(entity_set.fields)
     places = [(name, list(entity_set.fields).index(name)) for name in entity_set.key]
@@ -50,8 +50,8 @@ def row_decoder(entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
     return decoded
 
 
-def _converter(name: str, declared: SystemField) -> wire_values.Convert:
-    convert = converters[declared.holds](name)
+def _converter(name: str, declared: SystemField, zone: datetime.tzinfo) -> wire_values.Convert:
+    convert = wire_values.converter(converters, name, declared, zone)
     if declared.empty is None:
         return convert
     return wire_values.without_empty(convert, wire_values.empty_value(name, declared, convert))
@@ -64,6 +64,8 @@ class JsonlRecords:
     entity_set: EntitySetSpec
     rows: ReadRows
     given: bytes
+    zone: datetime.tzinfo = datetime.UTC
+    """Where the people sit whose days are stored as instants."""
     changed: bool = False
     _lines: dict[object, bytes] = field(default_factory=dict)
     """By key; a line whose key cannot be read, or that has the key of another, by a thing of its own."""
@@ -82,7 +84,7 @@ class JsonlRecords:
 
     def _key_reader(self) -> Callable[[Row], Key | None]:
         fields = {name: self.entity_set.fields[name] for name in self.entity_set.key}
-        decode = row_decoder(self.entity_set.model_copy(update={"fields": fields}))
+        decode = row_decoder(self.entity_set.model_copy(update={"fields": fields}), self.zone)
 
         def key_of(row: Row) -> Key | None:
             try:
@@ -138,7 +140,7 @@ class JsonlRecords:
             if declared.required and record.get(name) is None:
                 return Rejected(f"{name} is required, and has no value", field=name)
         new = _line(record)
-        *values, etag = row_decoder(write.entity_set)({**record, ETAG: etag_of(new)})
+        *values, etag = row_decoder(write.entity_set, self.zone)({**record, ETAG: etag_of(new)})
         self._put(key, new)
         return Applied(dict(zip(write.entity_set.fields, values, strict=True)), str(etag), key)
 
@@ -180,6 +182,8 @@ class JsonlRecords:
         value = wire_values.plain_json(name, declared, value)
         if isinstance(value, str) and declared.length and len(value) > declared.length:
             raise FieldProblem(name, value, f"is too long: at most {declared.length} characters fit")
+        if declared.stored_as and isinstance(value, datetime.date):
+            value = wire_values.local_midnight(name, declared, value, self.zone)
         if isinstance(value, datetime.datetime):
             return wire_values.utc_text(value)
         return value.isoformat() if isinstance(value, datetime.date) else value

@@ -162,6 +162,8 @@ class Property:
     length: int | None = None
     required: bool = False
     writable: bool = True
+    stored_as: str | None = None
+    """Of a date: as what it may be declared, ``day`` or ``local midnight``; None where the system does not tell."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from replicator.mapping.language import TimeZone
+
 if TYPE_CHECKING:
     from replicator.connectors.protocol import Connector
 
@@ -22,6 +24,9 @@ class ConnectorSettings(Settings, ABC):
 
     kind: str
     parallel_requests: int = Field(default=4, ge=1, le=52, description="Requests under way at once")
+    time_zone: TimeZone = Field(
+        default="UTC", description="Where its people sit: days that are 'stored_as: local midnight' begin there"
+    )
 
     @abstractmethod
     def connect(self, name: str, **options: Any) -> Connector:

@@ -10,10 +10,12 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import NoneType
+from typing import Any
 from uuid import UUID, SafeUUID
 
 from replicator.connectors.protocol import FieldProblem, Row
-from replicator.mapping.language import SystemField
+from replicator.mapping.language import EntitySetSpec, SystemField
+from replicator.mapping.local_days import day_of, midnight, time_zone
 
 Convert = Callable[[object], object]
 """From a JSON value to a typed value; raises FieldProblem."""
@@ -145,6 +147,48 @@ def to_date(name: str) -> Convert:
         raise FieldProblem(name, value, "is not a date")
 
     return convert
+
+
+def converter(
+    makers: Mapping[Any, MakeConverter], name: str, field: SystemField, zone: datetime.tzinfo = datetime.UTC
+) -> Convert:
+    """The converter of a field, of those that the connector has by type; ``zone`` is that of the system's people."""
+    make = makers[field.holds]
+    return to_local_day(make(name), name, _zone_of(field, zone)) if field.stored_as else make(name)
+
+
+def _zone_of(field: SystemField, zone: datetime.tzinfo) -> datetime.tzinfo:
+    return zone if field.time_zone is None else time_zone(field.time_zone)
+
+
+def to_local_day(to_day: Convert, name: str, zone: datetime.tzinfo) -> Convert:
+    """The day that an instant stands for; a plain date is read by ``to_day``."""
+    to_instant = to_timestamp(name)
+
+    def convert(value: object) -> object:
+        if type(value) is not str or len(value) <= 10:
+            return to_day(value)
+        instant = to_instant(value)
+        assert isinstance(instant, datetime.datetime)
+        try:
+            return day_of(instant, zone)
+        except OverflowError:
+            raise FieldProblem(name, value, "is not a date and time") from None
+
+    return convert
+
+
+def zones_of(entity_set: EntitySetSpec, zone: datetime.tzinfo) -> list[str]:
+    """The zones by which days are read from instants: with another one, what was read counts no more."""
+    return [f"{name} {each.time_zone or zone}" for name, each in entity_set.fields.items() if each.stored_as]
+
+
+def local_midnight(name: str, field: SystemField, day: datetime.date, zone: datetime.tzinfo) -> datetime.datetime:
+    """The instant that stands for a day in a field that is stored as one."""
+    try:
+        return midnight(day, _zone_of(field, zone))
+    except OverflowError:
+        raise FieldProblem(name, day, "does not begin within the years 1 to 9999 everywhere") from None
 
 
 def to_timestamp(name: str) -> Convert:

@@ -11,11 +11,24 @@ import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    model_validator,
+)
+
+from replicator.mapping.local_days import is_time_zone
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "date", "timestamp", "uuid", "reference"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
 Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
+TimeZone = Annotated[str, AfterValidator(is_time_zone)]
+"""An IANA name."""
 Scalar = bool | int | Decimal | datetime.datetime | datetime.date | str
 Write = Literal["always", "on create", "never"]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -75,6 +88,12 @@ class SystemField(Spec):
     length: int | None = Field(default=None, gt=0, description="Most characters the system keeps")
     required: bool = Field(default=False, description="The system refuses a record without it")
     empty: Scalar | None = Field(default=None, description="What the system holds instead of nothing; equals null")
+    stored_as: Literal["local midnight"] | None = Field(
+        default=None, description="A date that the system stores as the instant at which the day begins for a person"
+    )
+    time_zone: TimeZone | None = Field(
+        default=None, description="Where these persons sit; default: 'time_zone' of the system in the configuration"
+    )
     to: tuple[Name, ...] | dict[Name, Name] = Field(
         default=(), description="Entity sets a reference may point at, in order; or set: navigation property"
     )
@@ -87,6 +106,10 @@ class SystemField(Spec):
             raise ValueError("'type: reference' and 'to: [...]' belong together")
         if self.length and self.type != "text":
             raise ValueError("'length' belongs to fields of type text")
+        if self.stored_as and self.type != "date":
+            raise ValueError("'stored_as' belongs to fields of type date")
+        if self.time_zone and not self.stored_as:
+            raise ValueError("'time_zone' belongs to 'stored_as: local midnight'")
         return self
 
     @property

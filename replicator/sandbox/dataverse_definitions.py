@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,7 @@ _types = {
     "lookup": "Lookup",
 }
 _choices = ("Picklist", "State", "Status")
+_of_derived_types = ("MaxLength", "DateTimeBehavior", "Format")
 _kinds = {"", *_types.values(), "Memo", *_choices}
 
 Row = dict[str, Any]
@@ -147,9 +148,12 @@ def _no_resource(name: str) -> RefusalError:
 
 
 def _listing(
-    type_: str, rows: list[Row], hidden: str = "", below: Mapping[str, Callable[[Row], _Listing]] | None = None
+    type_: str,
+    rows: list[Row],
+    hidden: Collection[str] = (),
+    below: Mapping[str, Callable[[Row], _Listing]] | None = None,
 ) -> _Listing:
-    return _Listing(type_, rows, frozenset(name for row in rows[:1] for name in row if name != hidden), below or {})
+    return _Listing(type_, rows, frozenset(name for row in rows[:1] for name in row if name not in hidden), below or {})
 
 
 def _parts(entity_set: SimulatedSet, name: str, cast: str = "") -> _Listing:
@@ -161,7 +165,7 @@ def _parts(entity_set: SimulatedSet, name: str, cast: str = "") -> _Listing:
         raise _no_resource(cast or name)
     every = [_attribute(entity_set, attribute, spec) for attribute, spec in entity_set.fields.items()]
     if not kind:
-        return _listing("AttributeMetadata", every, hidden="MaxLength")  # which is one of the derived types only
+        return _listing("AttributeMetadata", every, hidden=_of_derived_types)
     rows = [row for row in every if row["AttributeType"] == kind]
     below = {"OptionSet": lambda row: _option_set(entity_set, row["LogicalName"])} if kind in _choices else {}
     return _listing(f"{kind}AttributeMetadata", rows, below=below)
@@ -194,6 +198,7 @@ def _attribute(entity_set: SimulatedSet, name: str, spec: FieldSpec) -> Row:
         "DisplayName": _label(),
         "AttributeType": kind,
         "MaxLength": spec.length,
+        **_date(spec),
         "IsPrimaryId": name == entity_set.key[0],
         "IsPrimaryName": name == entity_set.primary_name,
         "IsValidForCreate": not spec.read_only,
@@ -203,6 +208,14 @@ def _attribute(entity_set: SimulatedSet, name: str, spec: FieldSpec) -> Row:
         "RequiredLevel": {"Value": "ApplicationRequired" if spec.required else "None"},
         "MetadataId": _identity(entity_set.logical_name, "Attributes", name),
     }
+
+
+def _date(spec: FieldSpec) -> Row:
+    """How a date or time behaves; a date is a day for everybody, a time is shown as each person's own."""
+    if spec.type not in ("date", "datetime"):
+        return {}
+    behavior, form = ("DateOnly", "DateOnly") if spec.type == "date" else ("UserLocal", spec.format or "DateAndTime")
+    return {"DateTimeBehavior": {"Value": behavior}, "Format": form}
 
 
 def _alternate_keys(entity_set: SimulatedSet) -> Iterator[Row]:

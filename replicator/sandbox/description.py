@@ -69,6 +69,8 @@ class FieldSpec(DescriptionSpec):
     scale: int | None = Field(default=None, ge=0)
     minimum: int | None = None
     maximum: int | None = None
+    format: Literal["DateOnly"] | None = None
+    """Of a datetime: people see and type a day, which is stored as the instant at which it begins for them."""
     required: bool = False
     required_with: tuple[str, ...] = ()
     """Required where one of these fields has a value."""
@@ -99,6 +101,8 @@ class FieldSpec(DescriptionSpec):
             raise ValueError("type lookup and 'to' belong together")
         if (self.type == "choice") != bool(self.choices or self.enum):
             raise ValueError("type choice needs 'choices' or 'enum'")
+        if self.format and self.type != "datetime":
+            raise ValueError("'format' belongs to type datetime")
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import tzinfo
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -11,7 +12,7 @@ from replicator.sandbox.description import SimulatedSet, SystemDescription, kind
 from replicator.sandbox.odata_http import from_json, to_json
 from replicator.sandbox.rules import make_key
 from replicator.sandbox.store import Doc, Row, StoredCondition, term_value
-from replicator.sandbox.stored_values import BadValueError, convert
+from replicator.sandbox.stored_values import BadValueError, convert, typed_day
 from replicator.sandbox.writing import DuplicateError, Records, same
 
 
@@ -26,7 +27,8 @@ class MissingReferenceError(UnresolvedError):
 class Direct:
     """Sets state directly. No length, range or reference is checked; the caller holds the transaction."""
 
-    def __init__(self, description: SystemDescription, records: Records) -> None:
+    def __init__(self, description: SystemDescription, records: Records, zone: tzinfo) -> None:
+        self._zone = zone
         self._description = description
         self._records = records
         self._store = records.store
@@ -87,6 +89,8 @@ class Direct:
         if value is None:
             empty = self._records.empty(spec)
             return {name: empty, kind_name(name): None} if spec.to else {name: empty}
+        if spec.format == "DateOnly":
+            value = typed_day(value, self._zone)
         with suppress(BadValueError):  # kept as it is then: a restored backup may hold anything
             value = convert(name, spec, value)
         if not spec.to:

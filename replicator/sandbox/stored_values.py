@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, tzinfo
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from uuid import UUID
 
@@ -107,6 +107,8 @@ def _datetime(spec: FieldSpec, value: object) -> object:
     if not isinstance(value, str) or not _moment.match(value):
         raise TypeError("is not a time")
     if len(value) == 10:
+        if spec.format == "DateOnly":
+            raise TypeError("is a day, where an instant with its offset is wanted")
         return f"{date.fromisoformat(value).isoformat()}T12:00:00Z"
     return stamp(datetime.fromisoformat(value))
 
@@ -115,6 +117,16 @@ def stamp(moment: datetime) -> str:
     """A time as it is stored: UTC, whole seconds."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def typed_day(value: object, zone: tzinfo) -> object:
+    """What is stored when somebody in ``zone`` types a day into a form: the instant at which it begins there."""
+    if not isinstance(value, str) or len(value) != 10:
+        return value
+    try:
+        return stamp(datetime.combine(date.fromisoformat(value), time(), zone))
+    except ValueError:
+        return value
 
 
 def _choice(spec: FieldSpec, value: object) -> object:

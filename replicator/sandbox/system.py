@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
 
 import simplejson
 from werkzeug.wrappers import Request, Response
@@ -100,7 +101,7 @@ class Sandbox:
         self._rules = Rules(self._store, recalculate=options.recalculate, enforce=options.activation_rules)
         random = random if random is not None else Random()  # noqa: S311 - identifiers, no secrets
         self._records = Records(self._description, self._store, self._rules, clock, random)
-        self._direct = Direct(self._description, self._records)
+        self._direct = Direct(self._description, self._records, ZoneInfo(options.time_zone))
         self._guard = Guard(options, system, clock, random)
         self._service: DataverseService | FinOpsService
         if system == "sales":

@@ -32,4 +32,5 @@ class Options(BaseModel):
     token: str | None = None
     client: Client | None = None
     token_days: float = 7
+    time_zone: str = Field(default="Europe/Berlin", description="Where its people sit, as an IANA name")
     page_size: int | None = Field(default=None, gt=0, description="Rows of a page that nobody asked to be smaller")

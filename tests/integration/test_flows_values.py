@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from replicator.connectors import connect as connect_system
+from replicator.connectors.kinds import settings_of
+from replicator.cycle import Cycle
+from replicator.sandbox.system import Options
 from tests.fixtures.world import Systems
 
 CUSTOMERS, PERSONS = "CustomersV3", "CDSContactPersonsV2"
@@ -193,3 +198,51 @@ def test_text_with_every_kind_of_character_arrives_as_it_was(systems: Systems) -
     systems.account("A-1", name=name, description="one\r\ntwo")
     systems.settle()
     assert (customer(systems)["OrganizationName"], customer(systems)["SalesMemo"]) == (name, "one\r\ntwo")
+
+
+def in_zone(systems: Systems, zone: str) -> Systems:
+    """The same, with a connector of sales that is configured for people who sit there."""
+    settings = settings_of({"kind": "dataverse", "url": "http://localhost", "time_zone": zone})
+    world = systems.cycle.world
+    sales = connect_system("sales", settings, transport=systems.wire["sales"])
+    cycle = Cycle(replace(world, connectors={**world.connectors, "sales": sales}), systems.connection)
+    return replace(systems, cycle=cycle)
+
+
+def delivery_days(systems: Systems) -> list[str]:
+    """The days that ops holds: of the quotation, and of its line."""
+    (header,) = systems.ops.records("CDSSalesQuotationHeaders")
+    (line,) = systems.ops.records("CDSSalesQuotationLines")
+    return [header["RequestedShippingDate"][:10], line["RequestedReceiptDate"][:10]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sales": Options(time_zone=zone)}
+        for zone in ("Asia/Tokyo", "Europe/Berlin", "Europe/London", "America/Los_Angeles")
+    ],
+    ids=lambda options: options["sales"].time_zone,
+)
+@pytest.mark.parametrize("day", ["2026-12-01", "2027-07-01"])
+def test_the_day_that_a_person_typed_arrives_east_and_west_of_greenwich(systems: Systems, day: str) -> None:
+    systems.product("P-1")
+    systems.once()
+    quote = systems.quote("Q-1", systems.account("A-1"), [], requestdeliveryby=day)
+    systems.line(quote, 1, "P-1", requestdeliveryby=day)
+    systems.settle()
+    (held,) = systems.sales.records("quotes")
+    assert len(held["requestdeliveryby"]) == len("2026-11-30T23:00:00Z"), "sales keeps an instant, and no day"
+    assert delivery_days(systems) == [day, day]
+
+
+@pytest.mark.parametrize("options", [{"sales": Options(time_zone="Pacific/Auckland")}])
+def test_another_time_zone_looks_at_every_day_again(systems: Systems) -> None:
+    systems.product("P-1")
+    systems.once()
+    quote = systems.quote("Q-1", systems.account("A-1"), [], requestdeliveryby="2026-12-01")
+    systems.line(quote, 1, "P-1", requestdeliveryby="2026-12-01")
+    systems.settle()
+    assert delivery_days(systems) == ["2026-11-30"] * 2, "11:00 UTC is midnight in Samoa too, a day earlier"
+    in_zone(systems, "Pacific/Auckland").settle()
+    assert delivery_days(systems) == ["2026-12-01"] * 2

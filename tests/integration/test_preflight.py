@@ -11,7 +11,7 @@ from replicator.config import Configuration
 from replicator.connectors.protocol import Connector, Description, Page, Property
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, SystemUnavailable
-from replicator.mapping.language import EntitySetSpec
+from replicator.mapping.language import EntitySetSpec, FieldType
 from replicator.operate.preflight import Report, data_check
 from replicator.operate.preflight import system_check as preflight_systems
 from tests.fixtures.world import ORGANIZATION, Systems, configuration
@@ -166,3 +166,35 @@ def test_keys_that_two_records_bear_are_found_as_keys_are_compared(systems: Syst
     assert sorted(what.partition(": ")[2].split(", ")) == ["accounts A-1", "contacts  a-1"]
     with systems.connection.begin():
         assert systems.connection.execute(sa.text("select count(*) from common.account")).scalar_one() <= 1
+
+
+def test_a_date_that_the_system_keeps_otherwise_is_found(systems: Systems) -> None:
+    def told(kind: str, types: tuple[FieldType, ...], stored_as: str) -> Alter:
+        return with_field("requestdeliveryby", Property(kind, types, stored_as=stored_as))
+
+    day = "DateTime (behaviour DateOnly, format DateOnly)"
+    assert found(systems, "sales", "quotes", told(day, ("date",), "day")) == [
+        f"'requestdeliveryby' is {day}, and schema/ does not say a plain date"
+    ]
+    time = "DateTime (behaviour UserLocal, format DateAndTime)"
+    assert found(systems, "sales", "quotes", told(time, ("timestamp",), "local midnight")) == [
+        f"'requestdeliveryby' is {time}, and schema/ says date"
+    ]
+    local = "DateTime (behaviour UserLocal, format DateOnly)"
+    birth = with_field("birthdate", Property(local, ("date", "timestamp"), stored_as="local midnight"))
+    assert found(systems, "sales", "contacts", birth) == [
+        f"'birthdate' is {local}, and schema/ does not say 'stored_as: local midnight'"
+    ]
+
+
+def test_dataverse_tells_days_from_instants_that_stand_for_one(systems: Systems) -> None:
+    world = systems.cycle.world
+    sets = [each.spec for each in world.compiled.schema.sets_of("sales") if each.name in ("quotes", "contacts")]
+    described = dict(zip([each.entity_set for each in sets], world.connectors["sales"].describe(sets), strict=True))
+    contacts, quotes = described["contacts"], described["quotes"]
+    assert contacts is not None
+    assert quotes is not None
+    assert (contacts.fields["birthdate"].types, contacts.fields["birthdate"].stored_as) == (("date",), "day")
+    assert quotes.fields["requestdeliveryby"].types == ("date", "timestamp")
+    assert quotes.fields["requestdeliveryby"].stored_as == "local midnight"
+    assert quotes.fields["createdon"].types == ("timestamp",)

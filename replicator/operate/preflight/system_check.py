@@ -86,6 +86,10 @@ def _keys(compiled: Compiled, entity_set: EntitySet, description: Description) -
 def _field(entity_set: EntitySet, name: str, field: SystemField, held: Property) -> Iterator[tuple[str, str]]:
     if field.type not in held.types:
         yield f"'{name}' is {held.kind}, and schema/ says {field.type}", _mend(entity_set, name)
+    declared = field.stored_as or "day"
+    if field.type == "date" and "date" in held.types and held.stored_as not in (None, declared):
+        should = "'stored_as: local midnight'" if declared == "day" else "a plain date"
+        yield f"'{name}' is {held.kind}, and schema/ does not say {should}", _mend(entity_set, name)
     if field.length and held.length and field.length != held.length:
         yield f"'{name}' takes {held.length} characters, and schema/ says {field.length}", _mend(entity_set, name)
 
