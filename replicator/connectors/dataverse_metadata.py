@@ -57,7 +57,9 @@ def _property(row: Json, lengths: Mapping[str, object], date: Json | None) -> Pr
     level = row.get("RequiredLevel")
     required = isinstance(level, dict) and level.get("Value") == "ApplicationRequired"
     writable = bool(row.get("IsValidForCreate")) and not row.get("AttributeOf")
-    found = Property(kind, _TYPES.get(kind, ()), length if isinstance(length, int) else None, required, writable)
+    longest = length if isinstance(length, int) else None
+    changeable = row.get("IsValidForUpdate") is not False
+    found = Property(kind, _TYPES.get(kind, ()), longest, required, writable, changeable)
     return found if date is None else _date(found, date)
 
 

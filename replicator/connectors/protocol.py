@@ -162,6 +162,9 @@ class Property:
     length: int | None = None
     required: bool = False
     writable: bool = True
+    """Whether a create takes it."""
+    changeable: bool = True
+    """Whether an update takes it."""
     stored_as: str | None = None
     """Of a date: as what it may be declared, ``day`` or ``local midnight``; None where the system does not tell."""
 

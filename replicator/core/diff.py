@@ -48,7 +48,16 @@ def sides(view: DesiredView) -> tuple[str, str]:
 def compared(view: DesiredView) -> list[TargetColumn]:
     """The columns whose difference is a reason to write."""
     outbound = view.mapping.direction == "out"
-    return [column for column in view.columns if column.write == "always" and not (outbound and column.is_key)]
+    return [
+        column
+        for column in view.columns
+        if (column.write == "always" and not (outbound and column.is_key)) or follows_create(column)
+    ]
+
+
+def follows_create(column: TargetColumn) -> bool:
+    """Whether it is written once, by the second write to a new record, which alone takes it."""
+    return column.withheld and column.write == "on create"
 
 
 def desired_of_claim(
@@ -165,7 +174,8 @@ def _decision(
 ) -> list[sa.ColumnElement[Any]]:
     """What is to be done, and because of which columns: ``action``, ``changed``, ``drifted``."""
     differ = {column.name: _differs(view, map_id, column, v, t, both) for column in compared(view)}
-    mastered = (column for column in compared(view) if reports_drift(view) and not column.either)
+    reported = reports_drift(view)
+    mastered = (each for each in compared(view) if reported and not each.either and not follows_create(each))
     drifts = {column.name: _drifted(view, map_id, column, v, t) for column in mastered}
     action = _action(view, v, t, sa.or_(sa.false(), *differ.values()), sa.or_(sa.false(), *drifts.values()))
     return [action.label("action"), _changed(differ).label("changed"), _changed(drifts).label("drifted")]
@@ -189,6 +199,9 @@ def _differs(
     wanted, held = both.wanted.get(column.name, v.c[column.name]), t.c[column.name]
     if view.mapping.direction == "in":
         return wanted.is_distinct_from(held)
+    if follows_create(column):
+        due = _noted(map_id, column, v).where(accepted.c.sent.is_(None), accepted.c.stored.is_(None))
+        return sa.and_(wanted.is_not(None), wanted.is_distinct_from(held), due)
     settled = _sent_before(map_id, column, v, wanted)
     if column.either or not reports_drift(view):
         settled = settled.where(accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)))
@@ -209,11 +222,13 @@ def _drifted(
 def _sent_before(
     map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause, wanted: sa.ColumnElement[Any]
 ) -> sa.Exists:
+    return _noted(map_id, column, v).where(accepted.c.sent.is_not_distinct_from(sa.cast(wanted, sa.Text)))
+
+
+def _noted(map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause) -> sa.Exists:
+    """What is noted of the record's last write of this column."""
     return sa.exists().where(
-        accepted.c.map_id == map_id,
-        accepted.c.record_id == v.c.source_id,
-        accepted.c.field == column.name,
-        accepted.c.sent.is_not_distinct_from(sa.cast(wanted, sa.Text)),
+        accepted.c.map_id == map_id, accepted.c.record_id == v.c.source_id, accepted.c.field == column.name
     )
 
 

@@ -33,6 +33,8 @@ class TargetColumn:
     write: Write
     is_key: bool
     type: sa.types.TypeEngine[Any]
+    withheld: bool = False
+    """A create does not take it: it follows in a second write."""
     either: tuple[str, ...] = ()
     """The common fields behind it that either side may change: inbound itself, outbound those that it is made from."""
 
@@ -153,7 +155,19 @@ class _Builder:
             if column in (*RESERVED, *_OF_THE_DIFF):
                 raise self.mapping.problem(f"a field cannot be called '{name}'", "fields", name)
             either = tuple(sorted(self._either(name, field_map)))
-            yield TargetColumn(column, name, field_map.write, name in spec.key, self.target.c[column].type, either)
+            kind = self.target.c[column].type
+            yield TargetColumn(column, name, field_map.write, name in spec.key, kind, self._withheld(name), either)
+
+    def _withheld(self, name: str) -> bool:
+        spec = self.mapping.entity_set.spec
+        if self.inbound or spec.fields[name].writable == "always":
+            return False
+        if spec.fields[name].required or name in (*spec.key, *spec.business_key):
+            raise self.mapping.problem(f"a record cannot be created without '{name}'", "fields", name)
+        if self.root_column and self.mapping.spec.fields[name].write == "on create":
+            words = f"'{name}' of a part follows its create, so it is written always or never"
+            raise self.mapping.problem(words, "fields", name)
+        return True
 
     def _check_key(self) -> None:
         """All parts of the target's key are mapped, but for those that it assigns, and a single GUID, which is made."""

@@ -94,6 +94,9 @@ class SystemField(Spec):
     time_zone: TimeZone | None = Field(
         default=None, description="Where these persons sit; default: 'time_zone' of the system in the configuration"
     )
+    writable: Literal["always", "on update"] = Field(
+        default="always", description="on update: a create does not take it, so it follows in a second write"
+    )
     to: tuple[Name, ...] | dict[Name, Name] = Field(
         default=(), description="Entity sets a reference may point at, in order; or set: navigation property"
     )

@@ -16,6 +16,7 @@ from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, LEFT, SETTLED, compared
 from replicator.core.why_not_written import shown
 from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.desired_views import TargetColumn
 from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import SetFields
 from replicator.mapping.schema import column_name
@@ -226,7 +227,7 @@ def decide(flow: CompiledMap, candidate: Candidate, deferred: Deferred, new_key:
             delivery.writes.extend(_planned(own, each, action, key_of, asked=asked) for action in _actions(own, each))
     delivery.writes = _in_order(delivery.writes)
     missing = _missing(rows)
-    delivery.incomplete = bool(missing) or row.action == "rekey"
+    delivery.incomplete = bool(missing) or row.action == "rekey" or any(map(withheld, delivery.writes))
     if missing and not delivery.writes:
         delivery.shown = Shown(row.record_id, "blocked", row.record, None, missing, "update")
     return delivery
@@ -331,13 +332,22 @@ def _sent(flow: CompiledMap, row: DesiredRow, action: str, *, asked: bool) -> It
     """The columns that are written, with their values. What drifted is written only where a person asked for it."""
     if action == "create":
         for column in flow.view.columns:
-            if column.write != "never":
+            if column.write != "never" and not column.withheld:
                 yield column.name, row.wanted[column.name]
     elif action == "update":
         changed = {*row.changed, *(row.drifted if asked else ())}
         for column in compared(flow.view):
             if column.name in changed:
                 yield column.name, row.wanted[column.name]
+
+
+def withheld(planned: Planned) -> list[TargetColumn]:
+    """The columns that a create leaves to the write that follows it."""
+    if planned.write.operation != "create" or planned.row is None:
+        return []
+    wanted = planned.row.wanted
+    columns = planned.flow.view.columns
+    return [each for each in columns if each.withheld and each.write != "never" and wanted[each.name] is not None]
 
 
 def _by_field(flow: CompiledMap, action: str, sent: Mapping[str, object]) -> dict[str, object]:

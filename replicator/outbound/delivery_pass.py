@@ -30,6 +30,7 @@ from replicator.errors import OF_THE_SYSTEM, ReplicatorError
 from replicator.hub.planner import MANY, analyze
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
+from replicator.outbound.create_follow_up import note_what_follows, nothing_follows
 from replicator.outbound.decide import Delivery, decide
 from replicator.outbound.deferred_references import DeferredReferences
 from replicator.outbound.first_delivery_guard import hold_first_updates
@@ -234,8 +235,10 @@ class Deliveries:
             part_links(self.hub.connection, self.hub.compiled.map(name), records)
         settled = [each.record_id for each in deliveries if each.shown is None and not each.writes]
         settle(self.hub.connection, map_id, settled)
+        nothing_follows(self.hub, flow, settled)
         sent = self.sending.admit([each for each in deliveries if each.shown is None and each.writes])
         self._put_in_flight(map_id, sent)
+        note_what_follows(self.hub, flow, sent)
         return sent, Delivered(settled=len(settled), waiting=len(troubled))
 
     def _put_in_flight(self, map_id: int, deliveries: Sequence[Delivery]) -> None:

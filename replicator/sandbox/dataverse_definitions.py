@@ -214,7 +214,9 @@ def _date(spec: FieldSpec) -> Row:
     """How a date or time behaves; a date is a day for everybody, a time is shown as each person's own."""
     if spec.type not in ("date", "datetime"):
         return {}
-    behavior, form = ("DateOnly", "DateOnly") if spec.type == "date" else ("UserLocal", spec.format or "DateAndTime")
+    behavior, form = (
+        ("DateOnly", "DateOnly") if spec.type == "date" else ("UserLocal", "DateOnly" if spec.day else "DateAndTime")
+    )
     return {"DateTimeBehavior": {"Value": behavior}, "Format": form}
 
 

@@ -69,8 +69,8 @@ class FieldSpec(DescriptionSpec):
     scale: int | None = Field(default=None, ge=0)
     minimum: int | None = None
     maximum: int | None = None
-    format: Literal["DateOnly"] | None = None
-    """Of a datetime: people see and type a day, which is stored as the instant at which it begins for them."""
+    day: bool = False
+    """An instant that stands for a day of its user: the midnight at which that day begins."""
     required: bool = False
     required_with: tuple[str, ...] = ()
     """Required where one of these fields has a value."""
@@ -101,8 +101,8 @@ class FieldSpec(DescriptionSpec):
             raise ValueError("type lookup and 'to' belong together")
         if (self.type == "choice") != bool(self.choices or self.enum):
             raise ValueError("type choice needs 'choices' or 'enum'")
-        if self.format and self.type != "datetime":
-            raise ValueError("'format' belongs to type datetime")
+        if self.day and self.type != "datetime":
+            raise ValueError("'day' belongs to type datetime")
         return self
 
 

@@ -89,7 +89,7 @@ class Direct:
         if value is None:
             empty = self._records.empty(spec)
             return {name: empty, kind_name(name): None} if spec.to else {name: empty}
-        if spec.format == "DateOnly":
+        if spec.day:
             value = typed_day(value, self._zone)
         with suppress(BadValueError):  # kept as it is then: a restored backup may hold anything
             value = convert(name, spec, value)

@@ -107,7 +107,7 @@ def _datetime(spec: FieldSpec, value: object) -> object:
     if not isinstance(value, str) or not _moment.match(value):
         raise TypeError("is not a time")
     if len(value) == 10:
-        if spec.format == "DateOnly":
+        if spec.day:
             raise TypeError("is a day, where an instant with its offset is wanted")
         return f"{date.fromisoformat(value).isoformat()}T12:00:00Z"
     return stamp(datetime.fromisoformat(value))

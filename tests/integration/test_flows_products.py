@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+import httpx2
 import pytest
 
+from replicator.sandbox.description import describe
 from tests.fixtures.world import Systems
 
 
@@ -152,3 +155,102 @@ def test_a_unit_of_another_group_that_has_the_same_name_is_in_nobody_s_way(syste
     assert systems.why("not_eligible") == {
         "ea": "unit ea is of the group Services; products have units of the group Default unit"
     }
+
+
+@pytest.fixture
+def drafts(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New products of sales are drafts, as an organization has it that does not say otherwise."""
+    fields = describe("sales").entity_sets["products"].fields
+    for name, value in {"statecode": 2, "statuscode": 0}.items():
+        monkeypatch.setitem(fields[name].__dict__, "default", value)
+
+
+WITHHELD = {"pricelevelid@odata.bind", "statecode", "statuscode"}
+
+
+def written(systems: Systems) -> list[dict[str, Any]]:
+    """What was sent to products, write by write."""
+    return [sent.body for sent in systems.wire["sales"].sent if "/products(" in sent.address]
+
+
+def state(systems: Systems, number: str = "P-1") -> tuple[int, int]:
+    """State and status of a product of sales."""
+    found = sales_products(systems)[number]
+    return found["statecode"], found["statuscode"]
+
+
+@pytest.mark.usefixtures("drafts")
+def test_what_a_create_does_not_take_follows_in_a_second_write(systems: Systems) -> None:
+    systems.reference_data()
+    systems.product("P-1")
+    systems.settle()
+    create, update = written(systems)
+    assert WITHHELD & set(create) == set()
+    assert set(update) == WITHHELD
+    assert state(systems) == (0, 1), "published"
+    (listed,) = systems.sales.records("pricelevels")
+    assert sales_products(systems)["P-1"]["_pricelevelid_value"] == listed["pricelevelid"]
+    assert systems.rows("select field, sent, stored from sync.amended") == []
+
+
+@pytest.mark.usefixtures("drafts")
+def test_the_state_that_followed_a_create_is_left_to_sales_afterwards(systems: Systems) -> None:
+    systems.reference_data()
+    systems.product("P-1")
+    systems.settle()
+    systems.sales.put("products", {"productnumber": "P-1", "statecode": 1, "statuscode": 2})
+    systems.product("P-1", ProductName="Another name")
+    systems.settle()
+    assert state(systems) == (1, 2), "a product that sales retired stays retired"
+    assert set(written(systems)[-1]) == {"name"}
+
+
+def test_nothing_follows_a_create_that_took_everything(systems: Systems) -> None:
+    systems.reference_data()
+    systems.product("P-1")
+    systems.settle()
+    assert state(systems) == (0, 1)
+    assert systems.rows("select * from sync.accepted") == []
+    systems.sales.put("products", {"productnumber": "P-1", "statecode": 1, "statuscode": 2})
+    systems.settle()
+    assert state(systems) == (1, 2)
+
+
+@pytest.mark.usefixtures("drafts")
+def test_what_follows_a_create_is_not_forgotten_with_a_lost_answer(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems.reference_data()
+    systems.product("P-1")
+    wire = systems.wire["sales"]
+    answer = wire.handle_request
+    lost: list[httpx2.Request] = []
+
+    def lose(request: httpx2.Request) -> httpx2.Response:
+        response = answer(request)
+        if request.method == "POST" and not lost:
+            lost.append(request)
+            raise httpx2.ReadError("the line is dead")
+        return response
+
+    monkeypatch.setattr(wire, "handle_request", lose)
+    systems.once()
+    assert lost
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    systems.run("select set_config('sync.now', :now, false)", now=later.isoformat())
+    systems.settle()
+    assert state(systems) == (0, 1)
+    assert len(systems.sales.records("products")) == 1
+
+
+@pytest.mark.usefixtures("drafts")
+def test_what_never_arrives_is_shown_as_such(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
+    systems.reference_data()
+    systems.product("P-1")
+    for name in ("statecode", "statuscode"):
+        monkeypatch.setitem(describe("sales").entity_sets["products"].fields[name].__dict__, "read_only", True)
+    systems.settle()
+    assert state(systems) == (2, 0)
+    shown = systems.rows("select field, sent, stored from sync.amended order by field")
+    assert [tuple(row.values()) for row in shown] == [("statecode", "0", "2"), ("statuscode", "1", "0")]
+    assert len(written(systems)) == 2

@@ -187,6 +187,18 @@ def test_a_date_that_the_system_keeps_otherwise_is_found(systems: Systems) -> No
     ]
 
 
+def test_a_field_that_a_create_or_an_update_does_not_take_is_found(systems: Systems) -> None:
+    create = Property("Money", ("decimal",), writable=False)
+    assert found(systems, "sales", "products", with_field("price", create)) == [
+        "a create does not take 'price', which product > sales.products writes"
+    ]
+    assert found(systems, "sales", "products", with_field("pricelevelid", replace(create, types=("reference",)))) == []
+    update = Property("Money", ("decimal",), changeable=False)
+    assert found(systems, "sales", "products", with_field("price", update)) == [
+        "an update does not take 'price', which product > sales.products writes"
+    ]
+
+
 def test_dataverse_tells_days_from_instants_that_stand_for_one(systems: Systems) -> None:
     world = systems.cycle.world
     sets = [each.spec for each in world.compiled.schema.sets_of("sales") if each.name in ("quotes", "contacts")]

@@ -28,6 +28,7 @@ def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
         wrong = (
             *_fields(entity_set, description),
             *_unmapped(compiled, entity_set, description),
+            *_refused(compiled, entity_set, description),
             *_keys(compiled, entity_set, description),
         )
         for what, next_ in wrong:
@@ -102,6 +103,29 @@ def _unmapped(compiled: Compiled, entity_set: EntitySet, description: Descriptio
         for name, held in description.fields.items():
             if held.required and held.writable and name not in {*mapping.spec.fields, *entity_set.spec.key}:
                 yield f"the system requires '{name}', and {mapping.name} does not fill it", "map it"
+
+
+def _refused(compiled: Compiled, entity_set: EntitySet, description: Description) -> Iterator[tuple[str, str]]:
+    """Fields that a map writes, and the system does not take in a create or in an update."""
+    for mapping in compiled.schema.maps:
+        if mapping.direction != "out" or mapping.entity_set is not entity_set:
+            continue
+        for name, spec in mapping.spec.fields.items():
+            held, declared = description.fields.get(name), entity_set.spec.fields[name].writable
+            if held is None or spec.write == "never":
+                continue
+            if not held.writable and held.changeable and declared == "always":
+                yield f"a create does not take '{name}', which {mapping.name} writes", "say 'writable: on update'"
+            elif (
+                not held.changeable
+                and not (declared == "always" and spec.write == "on create")
+                and not _is_key(entity_set, name)
+            ):
+                yield f"an update does not take '{name}', which {mapping.name} writes", "say 'write: on create'"
+
+
+def _is_key(entity_set: EntitySet, name: str) -> bool:
+    return name in (*entity_set.spec.key, *entity_set.business_key)
 
 
 def _mend(entity_set: EntitySet, what: str) -> str:
