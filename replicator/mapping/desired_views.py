@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from replicator.mapping.field_values import Value, Values, join_text
 from replicator.mapping.generations import Lineage
 from replicator.mapping.join_paths import Paths, PointedTable, Step
-from replicator.mapping.language import Condition, FieldMap, NotNull, SetFields, TodayPlusDays, Write
+from replicator.mapping.language import CommonField, Condition, FieldMap, NotNull, SetFields, TodayPlusDays, Write
+from replicator.mapping.literals import equals
 from replicator.mapping.missing_parts import unfinished_parts
 from replicator.mapping.schema import EntitySet, Map, Schema, column_name
 from replicator.mapping.tables import Tables, common_column
@@ -359,8 +360,10 @@ class _Builder:
         for choice in choices:
             if choice is not None:
                 paths.check(choice, kind, field, "that", path)
+        declared = paths.fields_of(kind).get(field)
+        exact = isinstance(declared, CommonField) and bool(declared.values)  # nothing else is ever stored there
         tests: list[sa.ColumnElement[bool]] = [
-            value.is_(None) if choice is None else value == sa.cast(sa.literal(choice), value.type)
+            value.is_(None) if choice is None else value == choice if exact else equals(value, choice)
             for choice in choices
         ]
         return sa.func.coalesce(sa.or_(*tests), sa.false())

@@ -13,9 +13,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from replicator.mapping.join_paths import Kind, Paths, PointedTable, Step
 from replicator.mapping.key_comparison import fold, in_one_text
 from replicator.mapping.language import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
-from replicator.mapping.literals import as_text, word
+from replicator.mapping.literals import as_text, beginning, equals, word
 from replicator.mapping.schema import EntitySet, Map, column_name
 from replicator.mapping.suggestions import hint
+from replicator.mapping.value_limits import cut, misfits, rounded
 
 Expression = sa.ColumnElement[Any]
 
@@ -73,14 +74,13 @@ class Values:
         expression = value.expression
         if spec.default is not None:
             expression = sa.func.coalesce(expression, *self._default(name, spec, field))
-        if spec.truncate is not None:
-            expression = self._truncated(expression, spec.truncate)
+        expression = self._fitted(spec, field, expression)
         if isinstance(field, SystemField):
             expression = _nothing_as_null(expression, field, self._type(name))
         problems = [
             value.problem,
             self._required(name, field, expression, value),
-            *self._limits(name, spec, field, expression),
+            *(when(wrong, join_text(f"{name}: ", *words)) for wrong, words in misfits(spec, field, expression)),
         ]
         found = [problem for problem in problems if problem is not None]
         problem = None if not found else found[0] if len(found) == 1 else sa.func.coalesce(*found)
@@ -88,10 +88,16 @@ class Values:
             raise self.paths.problem(f"'{name}' is required, so it cannot come later")
         return replace(value, expression=expression, problem=problem)
 
-    def _truncated(self, expression: Expression, length: int) -> Expression:
-        if not isinstance(expression.type, sa.Text):
-            raise self.paths.problem("'truncate' needs a text")
-        return sa.func.left(expression, length, type_=sa.Text)
+    def _fitted(self, spec: FieldMap, field: CommonField | SystemField, expression: Expression) -> Expression:
+        if spec.truncate is not None:
+            if not isinstance(expression.type, sa.Text):
+                raise self.paths.problem("'truncate' needs a text")
+            expression = cut(expression, field, spec.truncate)
+        if spec.round is not None:
+            if not isinstance(expression.type, sa.Numeric):
+                raise self.paths.problem("'round' needs a decimal")
+            expression = rounded(expression, spec.round)
+        return expression
 
     def _source(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
         if spec.copy_ is not None:
@@ -118,8 +124,9 @@ class Values:
 
     def _check(self, name: str, spec: FieldMap, value: object, *at: str | int) -> None:
         """A value from the file has to fit the target field, once it is cut."""
-        cut = value[: spec.truncate] if isinstance(value, str) else value
-        self.paths.check(cut, self.filled, name, *at)
+        if isinstance(value, str) and spec.truncate is not None:
+            value = beginning(value, spec.truncate, self.target_field(name))
+        self.paths.check(value, self.filled, name, *at)
 
     def _type(self, name: str) -> sa.types.TypeEngine[Any]:
         return self.target.table.c[self._column(name)].type
@@ -163,23 +170,6 @@ class Values:
     def _is_key(self, name: str) -> bool:
         spec = self.mapping.entity if self.mapping.direction == "in" else self.mapping.entity_set.spec
         return name in spec.key
-
-    def _limits(
-        self, name: str, spec: FieldMap, field: CommonField | SystemField, expression: Expression
-    ) -> list[sa.ColumnElement[str]]:
-        """Texts too long, and texts that are none of the known values."""
-        found = []
-        cut = spec.truncate is not None and field.length is not None and spec.truncate <= field.length
-        if field.type == "text" and field.length and spec.constant is None and not cut:
-            length = sa.func.char_length(expression)
-            found.append(
-                when(length > field.length, join_text(f"{name}: ", length, f" characters, at most {field.length} fit"))
-            )
-        if isinstance(field, CommonField) and field.values and spec.copy_:
-            found.append(
-                when(expression.not_in(field.values), join_text(f"{name}: '", expression, "' is not a known value"))
-            )
-        return found
 
     def _value_map(self, name: str, spec: FieldMap, path: str) -> Value:
         source = self.paths.column(path)
@@ -296,7 +286,7 @@ class Values:
         def on(alias: sa.FromClause) -> sa.ColumnElement[bool]:
             return sa.and_(
                 *(fold(alias.c[column]) == fold(wanted) for column, wanted, _ in matches),
-                *(alias.c[column] == sa.cast(sa.literal(value), alias.c[column].type) for column, value in wheres),
+                *(equals(alias.c[column], value) for column, value in wheres),
             )
 
         order_by = self.paths.field(kind, spec.order_by) if spec.order_by else None

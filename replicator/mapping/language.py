@@ -85,7 +85,10 @@ class SystemField(Spec):
     """A field of an entity set, under the system's own name."""
 
     type: FieldType = "text"
-    length: int | None = Field(default=None, gt=0, description="Most characters the system keeps")
+    length: int | None = Field(
+        default=None, gt=0, description="Most characters the system keeps; one beyond U+FFFF counts as two"
+    )
+    places: int | None = Field(default=None, ge=0, le=30, description="Most decimal places of a number")
     required: bool = Field(default=False, description="The system refuses a record without it")
     empty: Scalar | None = Field(default=None, description="What the system holds instead of nothing; equals null")
     stored_as: Literal["local midnight"] | None = Field(
@@ -109,6 +112,8 @@ class SystemField(Spec):
             raise ValueError("'type: reference' and 'to: [...]' belong together")
         if self.length and self.type != "text":
             raise ValueError("'length' belongs to fields of type text")
+        if self.places is not None and self.type != "decimal":
+            raise ValueError("'places' belongs to fields of type decimal")
         if self.stored_as and self.type != "date":
             raise ValueError("'stored_as' belongs to fields of type date")
         if self.time_zone and not self.stored_as:
@@ -206,6 +211,9 @@ class FieldMap(Spec):
     )
     default: Scalar | TodayPlusDays | None = Field(default=None, description="Value where the source has none")
     truncate: int | None = Field(default=None, gt=0, description="Cut a longer text to this many characters")
+    round: int | None = Field(
+        default=None, ge=0, le=30, description="Round a number to this many decimal places, halves away from zero"
+    )
     write: Write = Field(default="always", description="When the field is written")
     note: str = Field(default="", description="Why it is mapped so, where the sources are silent or disagree")
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from replicator.mapping.key_comparison import fold
 from replicator.mapping.language import CommonField, FieldType, SystemField
 
 _WORDS: dict[type, str] = {
@@ -55,11 +56,31 @@ def misfit(value: object, name: str, field: CommonField | SystemField, kind: sa.
     shown = repr(value) if isinstance(value, str) else as_text(value)
     if not fits(value, kind):
         return f"{shown} does not fit '{name}', which is {word(kind)}"
-    if isinstance(value, str) and field.length and len(value) > field.length:
-        return f"{shown} has {len(value)} characters, at most {field.length} fit '{name}'"
+    if isinstance(value, str) and field.length and length_of(value, field) > field.length:
+        return f"{shown} has {length_of(value, field)} characters, at most {field.length} fit '{name}'"
+    if isinstance(field, SystemField) and field.places is not None and _places(value) > field.places:
+        return f"{shown} has {_places(value)} decimal places, at most {field.places} fit '{name}'"
     if isinstance(field, CommonField) and field.values and value not in field.values:
         return f"{shown} is none of {', '.join(field.values)}, the values of '{name}'"
     return None
+
+
+def length_of(text: str, field: CommonField | SystemField) -> int:
+    """The length of a text as its field counts it: a system's in UTF-16 units, the hub's in characters."""
+    return len(text.encode("utf-16-le")) // 2 if isinstance(field, SystemField) else len(text)
+
+
+def beginning(text: str, length: int, field: CommonField | SystemField) -> str:
+    """As much of a text as fits into a length."""
+    while length_of(text[:length], field) > length:
+        text = text[:length][:-1]
+    return text[:length]
+
+
+def _places(value: object) -> int:
+    """How many places after the point a number needs."""
+    exponent = value.normalize().as_tuple().exponent if isinstance(value, Decimal) else 0
+    return -exponent if isinstance(exponent, int) and exponent < 0 else 0
 
 
 def _is_uuid(value: str) -> bool:
@@ -84,6 +105,11 @@ _readers: Mapping[str, Callable[[str], object]] = {
     "integer": int, "decimal": Decimal, "boolean": lambda text: text == "True", "uuid": uuid.UUID,
     "date": datetime.date.fromisoformat, "timestamp": datetime.datetime.fromisoformat,
 }  # fmt: skip
+
+
+def equals(column: sa.ColumnElement[Any], value: object) -> sa.ColumnElement[bool]:
+    """That a column holds a value from a file: texts are compared as keys are."""
+    return fold(column) == fold(sa.cast(sa.literal(value), column.type))
 
 
 def from_text(kind: str, text: str) -> object:

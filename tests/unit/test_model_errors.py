@@ -573,6 +573,32 @@ FAULTS = [
         "  - to: farm\n    fields: {code: code}",
         ("maps.1.to", "second map"),
     ),
+    Fault("places of no number", HERDS, "{length: 10}", "{length: 10, places: 2}", ("'places' belongs", "decimal")),
+    Fault("a zone of no day", HERDS, "{type: date}", "{type: date, time_zone: UTC}", ("'time_zone' belongs",)),
+    Fault(
+        "a zone that is none",
+        HERDS,
+        "{type: date}",
+        "{type: date, stored_as: local midnight, time_zone: Oslo}",
+        ("'Oslo' is no time zone",),
+    ),
+    Fault(
+        "a number that is not rounded as its field wants it",
+        MARKET,
+        "Weight: {type: decimal}",
+        "Weight: {type: decimal, places: 0}",
+        ("1.10 has 1 decimal places, at most 0 fit 'Weight'",),
+        9,
+    ),
+    Fault("a text that is rounded", MARKET, "truncate: 10", "round: 1", ("'round' needs a decimal",)),
+    Fault(
+        "a business key that follows the create",
+        MARKET,
+        "HerdNumber: {length: 10}",
+        "HerdNumber: {length: 10, writable: on update}",
+        ("a record cannot be created without 'HerdNumber'",),
+        9,
+    ),
 ]
 
 

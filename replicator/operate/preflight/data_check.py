@@ -13,9 +13,9 @@ from replicator.hub.planner import prefer_whole_joins
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.field_values import Values
 from replicator.mapping.join_paths import Paths
-from replicator.mapping.key_comparison import fold
+from replicator.mapping.key_comparison import comparable, fold
 from replicator.mapping.language import FieldMap
-from replicator.mapping.literals import as_text
+from replicator.mapping.literals import as_text, equals
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import common_key
 from replicator.operate.preflight.findings import Report
@@ -85,7 +85,7 @@ def _lookup(
     else:
         table = compiled.tables.mirrors[mapping.system, searched]
         column = {field: table.c[column_name(field)] for field in spec.where}
-    same = (column[field] == sa.cast(sa.literal(value), column[field].type) for field, value in spec.where.items())
+    same = (equals(column[field], value) for field, value in spec.where.items())
     count = connection.execute(sa.select(sa.func.count()).select_from(table).where(*same)).scalar_one()
     words = " and ".join(f"{field} {as_text(value)}" for field, value in spec.where.items())
     configured = _configured(configuration.records.get(searched, ()), spec.where) if mapping.direction == "in" else 0
@@ -99,7 +99,8 @@ def _lookup(
 
 
 def _configured(records: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> int:
-    return sum(all(record.get(field) == value for field, value in where.items()) for record in records)
+    wanted = comparable(tuple(where.values()))
+    return sum(comparable(tuple(record.get(field) for field in where)) == wanted for record in records)
 
 
 def _key_conflicts(connection: sa.Connection, compiled: Compiled, entity: str, notes: Report) -> None:
