@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from replicator.mapping.join_paths import Kind, Paths, PointedTable, Step
 from replicator.mapping.key_comparison import fold, in_one_text
 from replicator.mapping.language import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
-from replicator.mapping.literals import as_text, beginning, equals, word
+from replicator.mapping.literals import as_text, beginning, equals, folded, word
 from replicator.mapping.schema import EntitySet, Map, column_name
 from replicator.mapping.suggestions import hint
 from replicator.mapping.value_limits import cut, misfits, rounded
@@ -177,13 +177,13 @@ class Values:
         self._check_translations(name, spec, path, values)
         target = self._type(name)
         text = sa.cast(source, sa.Text)
-        folded = sa.func.sync.fold(text, type_=sa.Text) if ignore_case else text
-        table = {as_text(key).lower() if ignore_case else as_text(key): value for key, value in values.items()}
+        sought = sa.func.sync.fold(text, type_=sa.Text) if ignore_case else text
+        table = {folded(as_text(key)) if ignore_case else as_text(key): value for key, value in values.items()}
         dictionary = sa.cast(
             sa.literal(json.dumps({k: None if v is None else as_text(v) for k, v in table.items()})), JSONB
         )
-        found: Expression = dictionary.op("->>", return_type=sa.Text())(folded)
-        known = dictionary.op("?", return_type=sa.Boolean())(folded)
+        found: Expression = dictionary.op("->>", return_type=sa.Text())(sought)
+        known = dictionary.op("?", return_type=sa.Boolean())(sought)
         problem = when(
             sa.and_(source.is_not(None), sa.not_(known)),
             join_text(f"{name}: no value for '", source, f"' of {path} in the value map; add it to the map"),
@@ -192,12 +192,14 @@ class Values:
 
     def _check_translations(self, name: str, spec: FieldMap, path: str, values: Mapping[Scalar, Scalar | None]) -> None:
         _, kind, field = self.paths.end(path)
+        looked_at: set[Scalar] = set()
         for source, target in values.items():
             key = source if self.mapping.direction == "in" else target
             at = ("using",) if spec.using else ("values", key if isinstance(key, int) else str(key))
             self.paths.check(source, kind, field, *at)
-            if target is not None:
+            if target is not None and target not in looked_at:
                 self._check(name, spec, target, *at)
+                looked_at.add(target)
 
     def translations(self, name: str, spec: FieldMap) -> tuple[dict[Scalar, Scalar | None], bool]:
         """Source value to target value in the direction of this map, and whether case matters."""

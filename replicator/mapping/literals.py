@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -105,6 +106,11 @@ _readers: Mapping[str, Callable[[str], object]] = {
     "integer": int, "decimal": Decimal, "boolean": lambda text: text == "True", "uuid": uuid.UUID,
     "date": datetime.date.fromisoformat, "timestamp": datetime.datetime.fromisoformat,
 }  # fmt: skip
+
+
+def folded(text: str) -> str:
+    """A text as ``sync.fold`` makes it in the hub: normalised, without outer blanks, in lower case."""
+    return "".join(each.lower()[0] for each in unicodedata.normalize("NFC", text.strip(" ")))
 
 
 def equals(column: sa.ColumnElement[Any], value: object) -> sa.ColumnElement[bool]:

@@ -10,6 +10,7 @@ import pytest
 from replicator.connectors import connect as connect_system
 from replicator.connectors.kinds import settings_of
 from replicator.cycle import Cycle
+from replicator.mapping.literals import folded
 from replicator.sandbox.system import Options
 from tests.fixtures.world import Systems
 
@@ -246,3 +247,22 @@ def test_another_time_zone_looks_at_every_day_again(systems: Systems) -> None:
     assert delivery_days(systems) == ["2026-11-30"] * 2, "11:00 UTC is midnight in Samoa too, a day earlier"
     in_zone(systems, "Pacific/Auckland").settle()
     assert delivery_days(systems) == ["2026-12-01"] * 2
+
+
+def test_every_spelling_of_the_value_map_of_countries_is_found_as_the_hub_compares(systems: Systems) -> None:
+    values = systems.cycle.world.compiled.schema.value_maps["country"].values
+    rows = systems.rows(
+        "select name, sync.fold(name) as folded from unnest(cast(:names as text[])) as name",
+        names=[str(name) for name in values],
+    )
+    assert len(rows) > 4000
+    assert [row["name"] for row in rows if row["folded"] != folded(row["name"])] == []
+
+
+def test_a_country_arrives_as_people_write_it(systems: Systems) -> None:
+    spellings = {"A-1": "Spanien", "A-2": "U.S.", "A-3": "UAE", "A-4": "Éire", "A-5": "日本", "A-6": "İTALYA"}
+    for number, spelling in spellings.items():
+        systems.account(number, address1_country=spelling)
+    systems.settle()
+    held = {row["CustomerAccount"]: row["AddressCountryRegionISOCode"] for row in systems.ops.records(CUSTOMERS)}
+    assert held == {"A-1": "ES", "A-2": "US", "A-3": "AE", "A-4": "IE", "A-5": "JP", "A-6": "IT"}

@@ -11,6 +11,7 @@ from decimal import Decimal
 import simplejson
 
 from replicator.connectors.protocol import Operation, Reference
+from replicator.core.diff import follows_create
 from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.decide import Delivery, Planned
 
@@ -45,8 +46,17 @@ def describe(delivery: Delivery) -> list[PlannedWrite]:
     """The writes of a delivery, each with its fingerprint."""
     root = _root(delivery.writes)
     writes = [_describe(planned, root, delivery.record) for planned in delivery.writes]
-    told = _canonical([[each.flow, each.operation, each.key, each.fields] for each in writes])
+    certain = [_certain(*both) for both in zip(delivery.writes, writes, strict=True)]
+    told = _canonical(
+        [[each.flow, each.operation, each.key, fields] for each, fields in zip(writes, certain, strict=True)]
+    )
     return [replace(each, fingerprint=_digest(f"{number} {told}")) for number, each in enumerate(writes)]
+
+
+def _certain(planned: Planned, write: PlannedWrite) -> Fields:
+    """What a write says for certain: not what follows a create, which the system may have set by itself by then."""
+    open_ = {column.field for column in planned.flow.view.columns if follows_create(column)}
+    return {name: values for name, values in write.fields.items() if name not in open_}
 
 
 def _root(writes: Sequence[Planned]) -> str:

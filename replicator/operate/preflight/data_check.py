@@ -15,7 +15,7 @@ from replicator.mapping.field_values import Values
 from replicator.mapping.join_paths import Paths
 from replicator.mapping.key_comparison import comparable, fold
 from replicator.mapping.language import FieldMap
-from replicator.mapping.literals import as_text, equals
+from replicator.mapping.literals import as_text, equals, folded
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import common_key
 from replicator.operate.preflight.findings import Report
@@ -53,7 +53,7 @@ def _values(
     translations, ignore_case = Values(paths, mapping, paths.row).translations(name, spec)
     value = sa.cast(paths.column(spec.value_map or ""), sa.Text)
     compared = fold(value) if ignore_case else value
-    known = [as_text(each).lower() if ignore_case else as_text(each) for each in translations]
+    known = [folded(as_text(each)) if ignore_case else as_text(each) for each in translations]
     records = sa.func.count().label("records")
     query = (
         sa.select(sa.func.min(value).label("value"), records, sa.func.count().over().label("kinds"))
