@@ -61,7 +61,7 @@ class Document:
         except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as problem:
             raise error(f"{path}: not valid YAML: {problem}") from problem
 
-    def _value(self, loader: yaml.SafeLoader, node: yaml.Node, at: Location) -> object:
+    def _value(self, loader: BoundedLoader, node: yaml.Node, at: Location) -> object:
         self._lines[at] = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
             return self._mapping(loader, node, at)
@@ -69,7 +69,7 @@ class Document:
             return [self._value(loader, item, (*at, index)) for index, item in enumerate(node.value)]
         return loader.construct_object(node, deep=True)
 
-    def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, at: Location) -> dict[Hashable, object]:
+    def _mapping(self, loader: BoundedLoader, node: yaml.MappingNode, at: Location) -> dict[Hashable, object]:
         result: dict[Hashable, object] = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)

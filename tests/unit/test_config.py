@@ -145,7 +145,7 @@ def test_an_unknown_key_is_named_with_its_line(file: Path, text: str, line: int,
         (
             "systems:\n  sales:\n    kind: jsonl\n    folder: x\n    url: http://x",
             5,
-            "systems.sales.url: unknown key (possible: kind, parallel_requests, folder, records_per_read,",
+            "systems.sales.url: unknown key (possible: kind, parallel_requests, time_zone, folder, records_per_read,",
         ),
         (
             "systems:\n  sales:\n    kind: dataverse\n    url: http://x\n    track_change: true",
