@@ -9,8 +9,9 @@ most_repeated = 10_000
 
 
 class BoundedLoader(yaml.CSafeLoader):
-    """Reads plain values only, and no file whose aliases stand for more than they should. (The parser of libyaml: a value
-    map of thousands of lines took a second without.)
+    """Reads plain values only, and no file whose aliases stand for more than they should.
+
+    The parser is that of libyaml: without it a value map of thousands of lines takes a second.
     """
 
     def get_single_node(self) -> yaml.Node | None:

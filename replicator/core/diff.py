@@ -32,6 +32,8 @@ claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("ma
 
 LEFT = "left"
 """The action of a record that its map leaves out now, and whose counterpart is still as it should be."""
+HISTORY = "history"
+"""The action of a record in whose place another one counts."""
 SETTLED = ("none", "gone", LEFT, "silent")
 """Actions that need nothing done and leave nothing to show."""
 
@@ -125,7 +127,7 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredV
         left = w.c.verdict == sa.literal_column("'not eligible'")
         rows = rows.where(sa.not_(sa.exists().where(w.c.source_id == _record(view, v), left)))
     decided = rows.subquery("decided")
-    settled: list[sa.ColumnElement[str]] = [constant(each) for each in SETTLED]
+    settled: list[sa.ColumnElement[str]] = [constant(each) for each in (*SETTLED, HISTORY)]
     return sa.select(*decided.c).where(decided.c.action.not_in(settled))
 
 
@@ -256,7 +258,7 @@ def _action(
     removed = is_to_go(view, v)
     return sa.case(
         (v.c.verdict.is_(None), "gone"),
-        (v.c.verdict == "history", sa.case((v.c.reason.is_(None), "silent"), else_="not eligible")),
+        (v.c.verdict == "history", sa.case((v.c.reason.is_(None), "silent"), else_=HISTORY)),
         (sa.and_(removed, sa.not_(there)), "unlink"),
         (removed, _removal(view, t)),
         (sa.and_(left_out, v.c.target_id.is_not(None), sa.not_(_says_why(view, v, differs))), LEFT),

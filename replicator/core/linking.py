@@ -14,7 +14,7 @@ from replicator.hub.statements import built_once
 from replicator.hub.sync_tables import base
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
-from replicator.mapping.generations import Lineage, precedes
+from replicator.mapping.generations import Lineage, counts, precedes, rivals
 
 
 def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa.Insert:
@@ -67,15 +67,12 @@ def pass_on(hub: Handle, flow: CompiledMap) -> list[int]:
         rows = hub.execute(_passing(flow.view, lineage)).all()
         passed += [row.mirror_id for row in rows]
         if rows and flow.view.either:
-            former = sa.func.unnest(
-                *(sa.literal(list(ids), sa.ARRAY(sa.BigInteger)) for ids in zip(*rows, strict=True))
-            )
-            pairs = former.table_valued(sa.column("heir", sa.BigInteger()), sa.column("former", sa.BigInteger()))
-            heirs = pairs.render_derived(name="heirs")
-            hub.execute(
-                sa.update(base).values(record_id=heirs.c.heir)
-                .where(base.c.map_id == hub.id_of(flow), base.c.record_id == heirs.c.former)
-            )  # fmt: skip
+            ids = [sa.literal(list(each), sa.ARRAY(sa.BigInteger)) for each in zip(*rows, strict=True)]
+            columns = sa.column("heir", sa.BigInteger()), sa.column("former", sa.BigInteger())
+            pairs = sa.func.unnest(*ids).table_valued(*columns, name="pairs").render_derived()
+            own = base.c.map_id == hub.id_of(flow)
+            hub.execute(sa.delete(base).where(own, base.c.record_id == pairs.c.heir))
+            hub.execute(sa.update(base).values(record_id=pairs.c.heir).where(own, base.c.record_id == pairs.c.former))
     return passed
 
 
@@ -96,33 +93,41 @@ def _passing(view: DesiredView, lineage: Lineage) -> sa.Update:
     pairs = (
         sa.select(row.c.id.label("heir"), link.c.mirror_id.label("former"))
         .select_from(start)
-        .where(v.c.target_id.is_(None), v.c.eligible, link.c.ended_at.is_(None), sa.or_(former.c.id.is_(None), later))
+        .where(v.c.target_id.is_(None), v.c.eligible, link.c.ended_at.is_(None))
+        .where(sa.or_(former.c.id.is_(None), *([then.c.id.is_(None)] if lineage.columns else []), later))
     )
-    rivals = pairs.add_columns(sa.func.count().over(partition_by=link.c.mirror_id).label("rivals")).subquery("passing")
+    heirs = pairs.add_columns(sa.func.count().over(partition_by=link.c.mirror_id).label("heirs")).subquery("passing")
     crosswalk = view.link
     return (
         sa.update(crosswalk)
-        .values(mirror_id=rivals.c.heir)
-        .where(crosswalk.c.mirror_id == rivals.c.former, crosswalk.c.ended_at.is_(None), rivals.c.rivals == 1)
-        .returning(crosswalk.c.mirror_id, rivals.c.former)
+        .values(mirror_id=heirs.c.heir)
+        .where(crosswalk.c.mirror_id == heirs.c.former, crosswalk.c.ended_at.is_(None), heirs.c.heirs == 1)
+        .returning(crosswalk.c.mirror_id, heirs.c.former)
     )
 
 
 def _may_inherit(view: DesiredView, lineage: Lineage) -> sa.CTE:
-    """Claimed records without a pair that have an earlier generation, or all of those when a claimed record is gone."""
-    row, other, link, lost = view.source.alias("s"), lineage.table.alias("o"), view.link, view.link.alias("lost")
+    """Claimed records without a pair that count alone, and have an earlier generation or (any of them) a lost one."""
+    row, other, link = view.source.alias("s"), lineage.table.alias("o"), view.link
     now, joined = lineage.of(row, "now")
     start = claim.join(row, row.c.id == claim.c.record_id)
     start = start.join(now, joined) if lineage.columns else start
-    earlier = sa.exists().where(precedes(now.c.__getitem__, other.c.__getitem__, lineage.entity_set))
+    ours, others = now.c.__getitem__, other.c.__getitem__
+    earlier = sa.exists().where(precedes(ours, others, lineage.entity_set))
+    tied = sa.exists().where(rivals(ours, others, lineage.entity_set))
     paired = sa.exists().where(link.c.mirror_id == row.c.id, link.c.ended_at.is_(None))
-    gone = sa.not_(sa.exists().where(view.source.alias("there").c.id == lost.c.mirror_id))
-    under_way = claim.alias("c")
-    orphan = (
-        sa.exists()
-        .select_from(under_way.join(lost, lost.c.mirror_id == under_way.c.record_id))
-        .where(lost.c.ended_at.is_(None), gone)
-        .correlate(None)
-    )
-    wanted = sa.select(claim.c.record_id).select_from(start).where(sa.not_(paired), sa.or_(earlier, orphan))
+    wanted = sa.select(claim.c.record_id).select_from(start).where(
+        sa.not_(paired), counts(now, lineage.table, lineage.entity_set), sa.not_(tied),
+        sa.or_(earlier, _lost(view, lineage)),
+    )  # fmt: skip
     return wanted.cte("may_inherit").prefix_with("MATERIALIZED")
+
+
+def _lost(view: DesiredView, lineage: Lineage) -> sa.ColumnElement[bool]:
+    """One of the claimed records is paired and gone, or its whole is."""
+    under_way, link, there = claim.alias("c"), view.link.alias("lost"), view.source.alias("there")
+    whole, joined = lineage.of(there, "its_whole")
+    left = there.join(whole, joined) if lineage.columns else there
+    kept = sa.exists().select_from(left).where(there.c.id == link.c.mirror_id)
+    pairs = under_way.join(link, link.c.mirror_id == under_way.c.record_id)
+    return sa.exists().select_from(pairs).where(link.c.ended_at.is_(None), sa.not_(kept)).correlate(None)

@@ -155,15 +155,20 @@ def mark_roots(hub: Handle, entity_set: EntitySet, keys: Sequence[str]) -> None:
                 hub.execute(marking_of(hub.marked_id(flow), records))
 
 
-def mark_through(hub: Handle, link: sa.Table, mirror_ids: Sequence[int]) -> None:
+def mark_through(hub: Handle, link: sa.Table, mirror_ids: Sequence[int], *, parts: bool = False) -> None:
     """Mark who reads through a crosswalk the pairs of whose mirror rows have just changed.
 
-    Only maps that do without a counterpart need it: whoever waits for one is tested again in every cycle.
+    Only maps that do without a counterpart need it: whoever waits for one is tested again in every cycle. ``parts`` are
+    marked where pairs passed on to another generation: what is left of those of the former one goes.
     """
-    readers = [flow for flow in hub.compiled.maps if link in flow.view.paths.soft_links]
+    mirror = hub.compiled.mirror_of(link)
+    readers = [
+        flow
+        for flow in hub.compiled.maps
+        if link in flow.view.paths.soft_links or (parts and any(each.table is mirror for each in flow.view.lineages))
+    ]
     if not readers or not mirror_ids:
         return
-    mirror = hub.compiled.mirror_of(link)
     hub.execute(_sql["as_changed"], {"mirror": mirror.fullname, "ids": list(mirror_ids)})
     for flow in readers:
         for marking in flow.markings:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from replicator.core.claim import Shown, State
 from replicator.core.desired_row import DesiredRow
-from replicator.core.diff import INCOMPLETE
+from replicator.core.diff import HISTORY, INCOMPLETE
 
 _STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked"}
 
 
-INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"
+INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"  # and HISTORY
 """Codes of what the hub itself found out."""
 
 
@@ -23,6 +23,8 @@ def shown(row: DesiredRow, key: Sequence[str] = ()) -> Shown | None:
         return Shown(row.record_id, "rejected", row.record, row.reason, None, None, INVALID, field if told else None)
     if row.action == KEY_CONFLICT:
         return Shown(row.record_id, "blocked", row.record, None, row.waits_for, None, KEY_CONFLICT, fields)
+    if row.action == HISTORY:
+        return Shown(row.record_id, "not_eligible", row.record, row.reason, code=HISTORY)
     if row.action in _STATES:
         return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for)
     if row.action == INCOMPLETE:

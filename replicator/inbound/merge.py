@@ -20,6 +20,7 @@ from replicator.core.hub_handle import Handle
 from replicator.core.linking import linking, pass_on
 from replicator.core.mark import mark_through
 from replicator.core.mirror import set_origin
+from replicator.core.unread_parts import part_to_be_read
 from replicator.core.why_not_written import shown
 from replicator.hub.planner import analyze, enough_memory, prefer_whole_joins, thought_small
 from replicator.hub.statements import built_once
@@ -122,6 +123,8 @@ class Merges:
         """One batch of a map's records, from the one after ``after`` on; and the last of them, if more may come."""
         map_id = self.hub.id_of(flow)
         with self.hub.leading():
+            if self._parts_to_be_read(flow):
+                return MergeResult(), None
             claimed = claim_records(self.hub.connection, map_id, [state], after=after, limit=_BATCH)
             if not claimed.records:
                 return MergeResult(), None
@@ -130,6 +133,12 @@ class Merges:
             if merged.progress:
                 note_success(self.hub.connection, map_id)
             return merged, claimed.last if claimed.records == _BATCH else None
+
+    def _parts_to_be_read(self, flow: CompiledMap) -> bool:
+        """Parts of a new generation take the place of those of the former one, so they have to be read by then."""
+        of_wholes = (part for part in self.hub.compiled.schema.part_sets if part.mapping == flow.mapping)
+        waits = any(lineage.columns for lineage in flow.view.lineages)
+        return waits and any(part_to_be_read(self.hub.connection, part) for part in of_wholes)
 
     def _merge_claimed(self, flow: CompiledMap, claimed: Claimed) -> MergeResult:
         def work(some: Claimed) -> MergeResult:
@@ -186,7 +195,7 @@ class _MapMerge:
             if thought_small(self.hub.connection, self.view.target.fullname, self.claimed.records):
                 prefer_whole_joins(self.hub.connection)
         passed = pass_on(self.hub, self.flow)
-        linked = [*passed, *self.hub.execute(linking(self.view, self.claimed)).scalars()]
+        linked = list(self.hub.execute(linking(self.view, self.claimed)).scalars())
         self.conflicts.prepare()
         actions = self._make_work()
         if actions & {"create", "update"}:
@@ -197,6 +206,7 @@ class _MapMerge:
         created = self._create() if "create" in actions else 0
         self.conflicts.note()
         self._mark_through(linked)
+        mark_through(self.hub, self.view.link, passed, parts=True)
         merged = self._settle()
         self.hub.execute(sa.text("drop table work"))
         analyze(self.hub.connection, created, self.view.target, self.view.link)

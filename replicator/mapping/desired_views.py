@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 
 from replicator.mapping.field_values import Value, Values, join_text
 from replicator.mapping.generations import Lineage
+from replicator.mapping.history import history_of
 from replicator.mapping.join_paths import Paths, PointedTable, Step
 from replicator.mapping.language import CommonField, Condition, FieldMap, NotNull, SetFields, TodayPlusDays, Write
 from replicator.mapping.literals import equals
@@ -118,6 +119,7 @@ class _Builder:
         parent = schema.parent_field(mapping.entity)
         self.root_column = f"{parent[0]}_id" if parent and schema.root_map(mapping) else None
         self.opposite = schema.opposite(mapping)
+        self.history = history_of(schema, tables, self.paths, mapping)
 
     def build(self) -> DesiredView:
         values = Values(self.paths, self.mapping, self.kept)
@@ -130,7 +132,7 @@ class _Builder:
         return DesiredView(
             self.mapping, self.source, self.target, self.link, columns, definition, self.paths,
             tuple(self.children), self.root_column, tuple(self._target_links()), tuple(self._references(columns, made)),
-            tuple(lineage for lineage, _ in self._generations()),
+            self.history.lineages,
             self.opposite if any(column.either for column in columns) else None,
         )  # fmt: skip
 
@@ -208,10 +210,10 @@ class _Builder:
         eligible = sa.and_(sa.true(), *(condition for condition, _ in conditions))
         if self.mapping.spec.when_no_longer_eligible == "update":
             eligible = sa.or_(eligible, self.crosswalk.c[self.target_side].is_not(None))
-        history, words = self._history()
-        eligible = sa.and_(sa.not_(history), eligible)
+        eligible = sa.and_(sa.not_(self.history.holds), eligible)
         not_eligible = [(sa.not_(condition), text if text is not None else sa.null()) for condition, text in conditions]
-        not_eligible.insert(0, (history, words))
+        if self.history.lineages:
+            not_eligible.insert(0, (self.history.holds, self.history.words))
         problems = [value.problem for value in made.values() if value.problem is not None]
         missing = list(dict.fromkeys(value.missing for value in made.values() if value.missing is not None))
         missing += [] if self.inbound else list(unfinished_parts(self.schema, self.tables, self.paths))
@@ -221,7 +223,8 @@ class _Builder:
             self.crosswalk.c[self.target_side].label("target_id"),
             (row.alias.c[self.root_column] if self.root_column else sa.cast(sa.null(), sa.BigInteger)).label("root_id"),
             self._record().label("record"),
-            history.label("history"),
+            self.history.holds.label("history"),
+            self.history.passed.label("passed"),
             eligible.label("eligible"),
             (sa.case(*not_eligible) if not_eligible else _NO_TEXT).label("left_out"),
             (sa.func.nullif(sa.func.concat_ws("; ", *problems), "") if problems else _NO_TEXT).label("problem"),
@@ -245,41 +248,11 @@ class _Builder:
         }  # fmt: skip
         return sa.select(*(fixed[name].label(name) for name in RESERVED), *(d.c[column.name] for column in columns))
 
-    def _generations(self) -> Iterator[tuple[Lineage, Step]]:
-        """The generations that the records belong to, their own and those of their whole, and the step to the row."""
-        entity_set = self.mapping.entity_set
-        if self.inbound and entity_set.spec.generations:
-            yield Lineage(entity_set, self.source), self.paths.row
-        for part in self.schema.part_sets if self.inbound else ():
-            if part.mapping == self.mapping and part.whole.spec.generations:
-                whole = self.paths.whole(self.paths.row, part.pointed)
-                yield Lineage(part.whole, self.tables.mirror(part.whole), part.pointed.columns), whole
-
-    def _history(self) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[str]]:
-        """Whether another generation of the record, or of its whole, counts instead; and the words, for a whole."""
-        history: list[sa.ColumnElement[bool]] = []
-        words: sa.ColumnElement[str] = _NO_TEXT
-        for lineage, step in self._generations():
-            counting = self.paths.counting(step, lineage.entity_set)
-            assert counting is not None
-            history.append(counting["id"].is_not(None))
-            if not lineage.columns:
-                words = self._words_of_history(lineage.entity_set, counting)
-        return sa.or_(sa.false(), *history), words
-
-    def _words_of_history(self, entity_set: EntitySet, counting: Step) -> sa.ColumnElement[str]:
-        parts: list[list[object]] = [[], []]
-        for name in (text.partition(" ")[0] for text in entity_set.spec.generations):
-            for words, step in zip(parts, (counting, self.paths.row), strict=True):
-                words += [f" {name} " if not words else f", {name} ", step[column_name(name)]]
-        label = self.paths.label(counting.clause, entity_set)
-        return join_text("history: ", label, " with", *parts[0], " counts, not this one with", *parts[1])
-
     def _verdicts_of_history(self, d: sa.FromClause) -> Iterator[tuple[sa.ColumnElement[bool], str]]:
-        """What a part of an earlier generation is paired with still goes; the rest passed to the one that counts."""
-        if self.schema.parent_field(self.mapping.entity):
-            yield sa.and_(d.c.history, d.c.target_id.is_not(None)), "absent"
-        yield d.c.history, "history"
+        """What a record of history is paired with still, when the one that counts has a pair of its own, goes."""
+        if self.history.lineages:
+            yield sa.and_(d.c.passed, d.c.target_id.is_not(None)), "absent"
+            yield d.c.history, "history"
 
     def _record(self) -> sa.ColumnElement[str]:
         """What people call the record."""

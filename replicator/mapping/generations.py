@@ -43,9 +43,20 @@ def order_of(entity_set: EntitySet) -> list[tuple[str, bool]]:
     return [(column_name(name), bool(downward)) for name, _, downward in pairs]
 
 
+def _same_key(first: Columns, second: Columns, entity_set: EntitySet) -> list[sa.ColumnElement[bool]]:
+    return [fold(first(column)) == fold(second(column)) for column in map(column_name, entity_set.business_key)]
+
+
+def rivals(first: Columns, second: Columns, entity_set: EntitySet) -> sa.ColumnElement[bool]:
+    """Two records with the same business key, neither of which counts rather than the other."""
+    apart = [first(column) != second(column) for column in map(column_name, entity_set.spec.key)]
+    equal = [first(column).is_not_distinct_from(second(column)) for column, _ in order_of(entity_set)]
+    return sa.and_(*_same_key(first, second, entity_set), *equal, sa.or_(*apart))
+
+
 def precedes(first: Columns, second: Columns, entity_set: EntitySet) -> sa.ColumnElement[bool]:
     """Both bear the same business key, and the first one counts rather than the second."""
-    same = [fold(first(column)) == fold(second(column)) for column in map(column_name, entity_set.business_key)]
+    same = _same_key(first, second, entity_set)
     equal: list[sa.ColumnElement[bool]] = []
     earlier: list[sa.ColumnElement[bool]] = []
     for column, downward in order_of(entity_set):

@@ -215,6 +215,10 @@ class Paths:
         pointed_at = met["id"] if counting is None else sa.func.coalesce(counting["id"], met["id"])
         return met, self._link(link, "mirror_id", pointed_at, (met, link))
 
+    def linked(self, step: Step, link: sa.Table) -> Step:
+        """The step from a mirror row to its pair in a crosswalk."""
+        return self._link(link, "mirror_id", step["id"], (step, link))
+
     def whole(self, step: Step, pointed: PointedSet) -> Step:
         """The step to the mirror row that the row of ``step`` points at."""
         return self._met(step, self.tables.mirror(pointed.entity_set), pointed.columns)

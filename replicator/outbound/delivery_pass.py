@@ -26,6 +26,7 @@ from replicator.core.claim import (
 )
 from replicator.core.crosswalk import part_links
 from replicator.core.hub_handle import Handle
+from replicator.core.unread_parts import parts_to_be_read
 from replicator.errors import OF_THE_SYSTEM, ReplicatorError
 from replicator.hub.planner import MANY, analyze
 from replicator.hub.statements import statements
@@ -38,7 +39,6 @@ from replicator.outbound.pause_and_observe import only_observe
 from replicator.outbound.select import select
 from replicator.outbound.send import Delivered, Sender, Sending
 from replicator.outbound.unknown_outcomes import UnknownOutcomes
-from replicator.outbound.unread_parts import parts_to_be_read
 
 _sql = statements(__name__)
 _BATCH = 500

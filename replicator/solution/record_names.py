@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.generations import precedes
 from replicator.mapping.join_paths import Paths
 from replicator.mapping.key_comparison import fold, same_values
 from replicator.mapping.language import CommonEntity, FieldMap
@@ -201,7 +202,12 @@ def _inward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) ->
             continue
         mirror = compiled.tables.mirror(each.entity_set)
         pointed = mirror.alias("p")
-        landed = sa.exists().where(link.c.mirror_id == pointed.c.id, link.c.ended_at.is_(None))
+        landed: sa.ColumnElement[bool] = sa.exists().where(link.c.mirror_id == pointed.c.id, link.c.ended_at.is_(None))
+        if each.entity_set.spec.generations:
+            other, pair = mirror.alias("counting"), link.alias("of_counting")
+            instead = precedes(other.c.__getitem__, pointed.c.__getitem__, each.entity_set)
+            joined = other.join(pair, pair.c.mirror_id == other.c.id)
+            landed = sa.or_(landed, sa.exists().select_from(joined).where(pair.c.ended_at.is_(None), instead))
         edge = _edge(flow, source.c.id, name, mirror, pointed.c.id, spec.need, landed)
         yield sa.select(*edge).join_from(source, pointed, same_values(source, pointed, each.columns))
 

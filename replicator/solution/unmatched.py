@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from replicator.mapping.compiled import Compiled
+from replicator.mapping.generations import counts
 from replicator.mapping.key_comparison import key_expressions
 from replicator.mapping.schema import EntitySet, column_name
 from replicator.solution.union import union_all
@@ -51,7 +52,7 @@ def _unlinked(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
         parted.c.parted_at,
     )
     found = sa.select(*columns).select_from(t.outerjoin(parted, parted.c.mirror_id == t.c.id))
-    return found.where(*(sa.not_(each) for each in paired))
+    return found.where(*(sa.not_(each) for each in paired), counts(t, compiled.tables.mirror(entity_set), entity_set))
 
 
 def duplicates(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
@@ -67,7 +68,7 @@ def _duplicates(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
     columns = [column_name(name) for name in entity_set.business_key]
     several = (
         sa.select(sa.cast(sa.func.array_agg(t.c.id), _ids).label("mirror_ids"))
-        .where(*(t.c[name].is_not(None) for name in columns))
+        .where(*(t.c[name].is_not(None) for name in columns), counts(t, compiled.tables.mirror(entity_set), entity_set))
         .group_by(*key_expressions(t, columns))
         .having(sa.func.count() > 1)
         .subquery("several")

@@ -180,6 +180,57 @@ def test_an_account_that_is_merged_into_its_namesake_becomes_history(
     assert systems.why("blocked") == {}
 
 
+def test_of_two_heirs_that_stand_equal_none_is_guessed_whichever_is_touched(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    systems.account("A-8", name="Given up", accountid="00000000-0000-0000-0000-000000000001", statecode=1)
+    systems.settle()
+    for place in (2, 3):
+        systems.account("A-8", name=f"Heir {place}", accountid=f"00000000-0000-0000-0000-00000000000{place}")
+    systems.once()
+    systems.sales.put("accounts", {"accountid": "00000000-0000-0000-0000-000000000002", "telephone1": "1"})
+    systems.once()
+    assert systems.rows("select name from common.account where number = 'A-8'") == [{"name": "Given up"}]
+
+
+def test_lines_wait_until_they_are_read_after_the_revision_they_belong_to(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    first = systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.settle()
+    ids = "select array_agg(id order by id) as ids from common.quote_line"
+    before = systems.rows(ids)
+    second = systems.revise(first)
+    systems.activate(second)
+    systems.cycle.read(["sales"], only={"sales.quotes"})
+    systems.cycle.merge()
+    assert systems.rows(ids) == before, "the lines of the revision are not known yet"
+    systems.settle()
+    assert systems.rows(ids) == before
+    assert removed(systems) == []
+
+
+def test_a_record_with_history_has_arrived(systems: Systems, account: Mapping[str, Any]) -> None:
+    first = systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    systems.activate(systems.revise(first))
+    systems.settle()
+    assert systems.rows("select sync.arrived('quote', 'Q-1', 'ops') as arrived") == [{"arrived": True}]
+
+
+def test_an_account_renumbered_to_one_that_counts_gives_its_own_customer_up(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    left = systems.account("A-9", statecode=1)
+    systems.account("A-8")
+    systems.settle()
+    systems.sales.put("accounts", {"accountid": left["accountid"], "accountnumber": "A-8"})
+    systems.settle()
+    assert systems.rows("select number from common.account order by 1") == [{"number": "A-1"}, {"number": "A-8"}]
+    (customer,) = systems.held("ops", "CustomersV3", CustomerAccount="A-9")
+    assert customer["OnHoldStatus"] == "All"
+
+
 def test_two_accounts_with_one_number_that_stand_equal_are_a_key_conflict(
     systems: Systems, account: Mapping[str, Any]
 ) -> None:

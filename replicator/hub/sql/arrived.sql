@@ -39,7 +39,8 @@ create function sync.arrived(kind text, key text, into_system text) returns bool
         exists (select from places p where p.system = into_system and p.state = 'here')
         and not exists (select from places p where p.state in ('quarantined', 'deleted'))
         and not exists (select from known k where sync.unread(k.relation, k.record_id))
-        and not exists (select from flows f join sync.delivery d on d.map_id = f.id and d.record_id = f.record_id)
+        and not exists (select from flows f join sync.delivery d on d.map_id = f.id and d.record_id = f.record_id
+                        where d.code is distinct from 'history')
         and not exists (select from sync.conflict k join places p on p.entity = k.entity and p.record_id = k.common_id
                         where k.state = 'open')
         and not exists (select from sync.proposed_delete d join places p on p.system = d.system

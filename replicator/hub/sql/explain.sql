@@ -109,7 +109,7 @@ begin
     execute format('select record, action, fields from desired.%I where source_id = $1 limit 1', m.view_name || '_diff')
         into differs using of_record;
     if wanted.verdict = 'history' and wanted.reason is null then
-        return query select wanted.record, 'not eligible', 'history, as what it is part of', null::text, false;
+        return query select wanted.record, 'not eligible', 'history: of what it is part of another one counts', null::text, false;
     elsif wanted.verdict in ('not eligible', 'history') and (wanted.target_id is not null or wanted.reason is not null) then
         return query select wanted.record, case when wanted.target_id is null then 'not eligible' else 'left' end,
             case when wanted.target_id is null then 'the map leaves it out' else 'its counterpart is left as it is' end
@@ -164,7 +164,7 @@ begin
     called := coalesce(d.record, sync.label(m.source, of_record), of_record::text);
     still := exists (select from sync.explain_standstill(m));
     return query select level, m.name, called, d.state::text, coalesce(d.tried_at, d.since), sync.explain_state(d, m),
-        sync.explain_next(d, m), d.state <> 'blocked' and not (still and d.state = 'pending');
+        sync.explain_next(d, m), d.state <> 'blocked' and not (still and d.state = 'pending') and d.code is distinct from 'history';
     if level = 0 then
         return query select * from sync.explain_difference(m, of_record, called);
     end if;

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import Compiled, CompiledMap
+from replicator.mapping.schema import PartSet
 
 _sql = statements(__name__)
 
@@ -15,9 +16,11 @@ def parts_to_be_read(connection: sa.Connection, compiled: Compiled, flow: Compil
 
     If not, it stays so until this transaction ends: what is decided in it has seen the parts of every root it sees.
     """
-    for part in compiled.schema.parts_of(flow.mapping.entity):
-        values = {"system": part.whole.system, "root": part.whole.name, "part": part.entity_set.name}
-        state = connection.execute(_sql["read"], values).one()
-        if state.root_read and not connection.execute(_sql["hold_still"], values).one().in_order:
-            return True
-    return False
+    return any(part_to_be_read(connection, part) for part in compiled.schema.parts_of(flow.mapping.entity))
+
+
+def part_to_be_read(connection: sa.Connection, part: PartSet) -> bool:
+    """The same of one entity set of parts and that of its roots."""
+    values = {"system": part.whole.system, "root": part.whole.name, "part": part.entity_set.name}
+    read = connection.execute(_sql["read"], values).one().root_read
+    return bool(read) and not connection.execute(_sql["hold_still"], values).one().in_order
