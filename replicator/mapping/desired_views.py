@@ -335,11 +335,8 @@ class _Builder:
                 paths.check(choice, kind, field, "that", path)
         declared = paths.fields_of(kind).get(field)
         exact = isinstance(declared, CommonField) and bool(declared.values)  # nothing else is ever stored there
-        tests: list[sa.ColumnElement[bool]] = [
-            value.is_(None) if choice is None else value == choice if exact else equals(value, choice)
-            for choice in choices
-        ]
-        return sa.func.coalesce(sa.or_(*tests), sa.false())
+        tests = (value == choice if exact else equals(value, choice) for choice in choices if choice is not None)
+        return sa.func.coalesce(sa.or_(*tests, *([value.is_(None)] if None in choices else [])), sa.false())
 
     def _words(self, paths: Paths, text: str | None) -> sa.ColumnElement[str] | None:
         """A text with fields in braces."""
