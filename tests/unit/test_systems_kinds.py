@@ -62,7 +62,10 @@ def test_a_kind_that_another_package_brings_is_one_like_the_others(tmp_path: Pat
 
 def test_what_is_wrong_in_its_settings_is_named_with_its_line(tmp_path: Path) -> None:
     (message,) = told(tmp_path, GOOD, LEDGER + "    port: 7\n")
-    assert "replicator.yaml:5: systems.books.port: unknown key (possible: kind, parallel_requests, host)" in message
+    assert (
+        "replicator.yaml:5: systems.books.port: unknown key (possible: kind, parallel_requests, time_zone, host)"
+        in message
+    )
 
 
 @pytest.mark.parametrize(
