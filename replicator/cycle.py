@@ -50,6 +50,8 @@ class Cycle:
         """What the last read of each entity set brought, or why it failed."""
         self.hub = Handle.on(connection, world.compiled)
         self._usage: dict[str, Usage] = {}
+        self._pauses: dict[str, Throttled] = {}
+        """Of systems that were left alone because of it, since the last wait."""
         self._connectors = {name: UntilStopping(each, world.stopping) for name, each in world.connectors.items()}
         self._deliveries = {name: self._make_deliveries(each) for name, each in self._connectors.items()}
 
@@ -64,6 +66,7 @@ class Cycle:
             world.stopping,
             watcher.sending,
             watcher.delivered,
+            lambda: self._rests(connector.name),
             world.admit,
         )
         return Deliveries(self.hub, connector, sending)
@@ -113,11 +116,27 @@ class Cycle:
         for name in systems if systems is not None else list(self.world.connectors):
             compiled = self.world.compiled
             only = due(self.connection, compiled.schema, name) if polled else only
-            snapshots = Snapshots(self.hub, self._connectors[name])
             wanted = [each for each in compiled.schema.reading_order(name) if only is None or str(each) in only]
+            if wanted and self._rests(name):
+                self._leave_out(name, wanted)
+                continue
+            snapshots = Snapshots(self.hub, self._connectors[name])
             changed |= self._read_sets(snapshots, wanted, whole=whole)
             self._note(name, snapshots)
         return changed
+
+    def _rests(self, name: str) -> bool:
+        """Whether a system asked for a pause, this process or another one, that is not over."""
+        pause = self.world.pause_of(self.connection, name)
+        if pause is not None:
+            self._pauses[name] = pause
+        return pause is not None
+
+    def _leave_out(self, name: str, wanted: Sequence[EntitySet]) -> None:
+        """Entity sets of a system in a pause are not read."""
+        problem = self._pauses[name]
+        self.reads |= {str(each): problem for each in wanted}
+        self.world.watcher.problem(name, problem)
 
     def _read_sets(self, snapshots: Snapshots, wanted: Sequence[EntitySet], *, whole: bool) -> bool:
         """Read entity sets of one system."""
@@ -219,11 +238,12 @@ class Cycle:
     def settle(self) -> bool:
         """Merge and deliver until nothing moves; whether any system was written to."""
         written = False
+        moved = self.merge()
         while not self.world.stopping():
-            moved = self.merge()
             delivered = self.deliver(again=moved)
             written |= delivered.progress
-            if not (delivered.progress or delivered.left or self.merge()):
+            moved = self.merge()
+            if not (moved or delivered.releases or delivered.left):
                 return written
         return written
 
@@ -249,6 +269,7 @@ class Cycle:
     def _pause(self) -> float | None:
         """Seconds until something that failed may be tried again; None where nothing will be."""
         pauses = [read.retry_after for read in self.reads.values() if isinstance(read, Throttled)]
+        pauses += [pause.retry_after for pause in self._pauses.values()]
         due = due_in(self.connection)
         if due is not None:
             pauses.append(due)
@@ -256,4 +277,5 @@ class Cycle:
 
     def _pass(self, seconds: float) -> bool:
         self.world.watcher.pausing(seconds)
+        self._pauses.clear()
         return self.world.wait(seconds)

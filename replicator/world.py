@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from replicator.config import Configuration
 from replicator.connectors.protocol import Connector
 from replicator.core.desired_row import DesiredRow
+from replicator.core.system_usage import PauseOf, pause_of
 from replicator.hub.changefeed import OpenWindow, open_window
 from replicator.hub.lease import Lease
 from replicator.mapping.compiled import Compiled, CompiledMap
@@ -40,6 +41,8 @@ class World:
     """What the hub is made from that everything here was checked with; a lead is taken on that hub only."""
     window: OpenWindow = open_window
     """How the log is read; a plan also reads what it did itself."""
+    pause_of: PauseOf = pause_of
+    """Whether a system is in a pause that it asked for; a plan says what comes after it."""
     admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
     """Which deliveries may be sent; the others stay pending."""
     known_key: Callable[[CompiledMap, DesiredRow], uuid.UUID | None] = lambda flow, row: None

@@ -23,7 +23,7 @@ _ACTIONS = {
     "update": "is going to be updated", "delete": "is going to be deleted", "set": "is going to be set as deleted",
     "blocked": "waits", "invalid": "does not fit", "not eligible": "is left out", "drift": "was changed there",
     "taken": "has its key taken by another record", "rekey": "has another key there", "unlink": "is going to be parted",
-    "incomplete": "is there without a reference that comes later",
+    "incomplete": "is there without a reference that comes later", "left behind": "is left out, and has changed since",
 }  # fmt: skip
 
 

@@ -129,6 +129,11 @@ def claim_selected(connection: sa.Connection, records: sa.Select[Any]) -> Claime
     return _held(connection)
 
 
+def clear_claim(connection: sa.Connection) -> None:
+    """Let go of the records under way, before others are looked at in the same transaction."""
+    connection.execute(_sql["clear"])
+
+
 def _held(connection: sa.Connection) -> Claimed:
     row = connection.execute(_sql["last"]).one()
     if row.records:

@@ -29,6 +29,20 @@ def link(hub: Handle, flow: CompiledMap, pairs: Sequence[Pair]) -> None:
         mark_through(hub, flow.view.link, linked)
 
 
+def paired_with_others(connection: sa.Connection, flow: CompiledMap, pairs: Sequence[Pair]) -> dict[int, str]:
+    """Those of these common records whose mirror row is the counterpart of another one, and how that is called."""
+    if not pairs:
+        return {}
+    crosswalk, entity = flow.view.link, flow.mapping.entity.entity
+    label = flow.view.paths.label_of(entity, crosswalk.c.common_id)
+    asked = sa.select(crosswalk.c.mirror_id, crosswalk.c.common_id, label.label("label"))
+    rows = connection.execute(
+        asked.where(crosswalk.c.mirror_id.in_([target for _, target, _ in pairs]), crosswalk.c.ended_at.is_(None))
+    )
+    held = {row.mirror_id: (row.common_id, f"{entity} {row.label}") for row in rows}
+    return {common: held[target][1] for common, target, _ in pairs if target in held and held[target][0] != common}
+
+
 def part_links(connection: sa.Connection, flow: CompiledMap, mirror_ids: Sequence[int]) -> None:
     """End the pairs of these mirror rows: one of the two records is gone."""
     if mirror_ids:

@@ -34,6 +34,8 @@ LEFT = "left"
 """The action of a record that its map leaves out now, and whose counterpart is still as it should be."""
 HISTORY = "history"
 """The action of a record in whose place another one counts."""
+LEFT_BEHIND = "left behind"
+"""The action of one that its map leaves out now, and that has changed since it was delivered."""
 SETTLED = ("none", "gone", LEFT, "silent")
 """Actions that need nothing done and leave nothing to show."""
 
@@ -137,7 +139,7 @@ def _fields(
     """By field of the target: what it holds and what it should hold, where the two differ."""
     differ = {column.name: _differs(view, map_id, column, v, t, both) for column in compared(view)}
     parts = [
-        sa.case((sa.or_(*_shown(view, column, v, t, differ)), _pair(column, v, t, both)), else_=_nothing)
+        sa.case((sa.or_(*_shown(view, map_id, column, v, t, differ)), _pair(column, v, t, both)), else_=_nothing)
         for column in view.columns
     ]
     return functools.reduce(lambda all_, more: all_.op("||", return_type=JSONB())(more), parts, _nothing)
@@ -145,6 +147,7 @@ def _fields(
 
 def _shown(
     view: DesiredView,
+    map_id: sa.ColumnElement[int],
     column: TargetColumn,
     v: sa.FromClause,
     t: sa.FromClause,
@@ -156,7 +159,7 @@ def _shown(
     if column.name in differ:
         yield sa.and_(there, differ[column.name])
     elif column.is_key and view.mapping.direction == "out":
-        yield sa.and_(there, fold(v.c[column.name]).is_distinct_from(fold(t.c[column.name])))
+        yield sa.and_(there, _key_differs(map_id, column.name, v, t))
 
 
 def _pair(column: TargetColumn, v: sa.FromClause, t: sa.FromClause, both: Sides) -> sa.ColumnElement[Any]:
@@ -179,7 +182,7 @@ def _decision(
     reported = reports_drift(view)
     mastered = (each for each in compared(view) if reported and not each.either and not follows_create(each))
     drifts = {column.name: _drifted(view, map_id, column, v, t) for column in mastered}
-    action = _action(view, v, t, sa.or_(sa.false(), *differ.values()), sa.or_(sa.false(), *drifts.values()))
+    action = _action(view, map_id, v, t, sa.or_(sa.false(), *differ.values()), sa.or_(sa.false(), *drifts.values()))
     return [action.label("action"), _changed(differ).label("changed"), _changed(drifts).label("drifted")]
 
 
@@ -202,9 +205,9 @@ def _differs(
     if view.mapping.direction == "in":
         return wanted.is_distinct_from(held)
     if follows_create(column):
-        due = _noted(map_id, column, v).where(accepted.c.sent.is_(None), accepted.c.stored.is_(None))
+        due = _noted(map_id, column.name, v).where(accepted.c.sent.is_(None), accepted.c.stored.is_(None))
         return sa.and_(wanted.is_not(None), wanted.is_distinct_from(held), due)
-    settled = _sent_before(map_id, column, v, wanted)
+    settled = _sent_before(map_id, column.name, v, wanted)
     if column.either or not reports_drift(view):
         settled = settled.where(accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)))
     free = sa.not_(both.unmerged.get(column.name, sa.false()))
@@ -216,21 +219,21 @@ def _drifted(
 ) -> sa.ColumnElement[bool]:
     """The target holds something else than it stored when exactly this value was sent: somebody changed it there."""
     wanted, held = v.c[column.name], t.c[column.name]
-    sent = _sent_before(map_id, column, v, wanted)
+    sent = _sent_before(map_id, column.name, v, wanted)
     moved = sent.where(accepted.c.stored.is_distinct_from(sa.cast(held, sa.Text)))
     return sa.and_(wanted.is_distinct_from(held), moved)
 
 
 def _sent_before(
-    map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause, wanted: sa.ColumnElement[Any]
+    map_id: sa.ColumnElement[int], name: str, v: sa.FromClause, wanted: sa.ColumnElement[Any]
 ) -> sa.Exists:
-    return _noted(map_id, column, v).where(accepted.c.sent.is_not_distinct_from(sa.cast(wanted, sa.Text)))
+    return _noted(map_id, name, v).where(accepted.c.sent.is_not_distinct_from(sa.cast(wanted, sa.Text)))
 
 
-def _noted(map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause) -> sa.Exists:
+def _noted(map_id: sa.ColumnElement[int], name: str, v: sa.FromClause) -> sa.Exists:
     """What is noted of the record's last write of this column."""
     return sa.exists().where(
-        accepted.c.map_id == map_id, accepted.c.record_id == v.c.source_id, accepted.c.field == column.name
+        accepted.c.map_id == map_id, accepted.c.record_id == v.c.source_id, accepted.c.field == name
     )
 
 
@@ -248,6 +251,7 @@ def _changed(differences: dict[str, sa.ColumnElement[bool]]) -> sa.ColumnElement
 
 def _action(
     view: DesiredView,
+    map_id: sa.ColumnElement[int],
     v: sa.FromClause,
     t: sa.FromClause,
     differs: sa.ColumnElement[bool],
@@ -261,13 +265,16 @@ def _action(
         (v.c.verdict == "history", sa.case((v.c.reason.is_(None), "silent"), else_=HISTORY)),
         (sa.and_(removed, sa.not_(there)), "unlink"),
         (removed, _removal(view, t)),
-        (sa.and_(left_out, v.c.target_id.is_not(None), sa.not_(_says_why(view, v, differs))), LEFT),
+        (
+            sa.and_(left_out, v.c.target_id.is_not(None)),
+            sa.case((_says_why(view, v, differs), LEFT_BEHIND), else_=LEFT),
+        ),
         (sa.and_(left_out, v.c.reason.is_(None)), "silent"),
         (v.c.verdict != "present", v.c.verdict),
         *((taken, "taken") for taken in _taken(view, v)),
         (v.c.target_id.is_(None), "create"),
         (sa.not_(there), "recreate"),
-        *((rekeyed, "rekey") for rekeyed in _rekeyed(view, v, t)),
+        *((rekeyed, "rekey") for rekeyed in _rekeyed(view, map_id, v, t)),
         (differs, "update"),
         (drifted, "drift"),
         (v.c.later.is_not(None), INCOMPLETE),
@@ -308,11 +315,22 @@ def set_columns(view: DesiredView) -> dict[str, sa.ColumnElement[Any]]:
     return {name: sa.cast(sa.literal(value), view.target.c[name].type) for name, value in named.items()}
 
 
-def _rekeyed(view: DesiredView, v: sa.FromClause, t: sa.FromClause) -> Iterator[sa.ColumnElement[bool]]:
+def _rekeyed(
+    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause
+) -> Iterator[sa.ColumnElement[bool]]:
     """Outbound: the desired key is another than the target's, and a target's key cannot change."""
     keys = [column.name for column in view.columns if column.is_key]
     if view.mapping.direction == "out" and keys:
-        yield sa.or_(*(fold(v.c[name]).is_distinct_from(fold(t.c[name])) for name in keys))
+        yield sa.or_(*(_key_differs(map_id, name, v, t) for name in keys))
+
+
+def _key_differs(
+    map_id: sa.ColumnElement[int], name: str, v: sa.FromClause, t: sa.FromClause
+) -> sa.ColumnElement[bool]:
+    """A part of the key is another one, and not what the target made of exactly this one when it was created."""
+    wanted, held = v.c[name], t.c[name]
+    given = _sent_before(map_id, name, v, wanted).where(accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)))
+    return sa.and_(fold(wanted).is_distinct_from(fold(held)), sa.not_(given))
 
 
 def _taken(view: DesiredView, v: sa.FromClause) -> Iterator[sa.ColumnElement[bool]]:

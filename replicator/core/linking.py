@@ -25,6 +25,25 @@ def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa
     return _linking_of_few(view, by_root) if claimed.few else _linking(view, (claimed.first, claimed.last), by_root)
 
 
+def pairs_to_renew(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa.Update:
+    """End the pairs of claimed records whose counterpart the target lost, where it shows one with their key again."""
+    return _renewing_of_few(view, by_root) if claimed.few else _renewing(view, (claimed.first, claimed.last), by_root)
+
+
+@built_once
+def _renewing_of_few(view: DesiredView, by_root: bool) -> sa.Update:
+    return _renewing(view, None, by_root)
+
+
+def _renewing(view: DesiredView, span: Span | None, by_root: bool) -> sa.Update:
+    t, lost = view.target.alias("t"), view.target.alias("lost")
+    joined, v = desired_of_claim(view, span, by_root=by_root, outer=False)
+    gone = sa.not_(sa.exists().where(lost.c.id == v.c.target_id))
+    again = sa.select(v.c.target_id).select_from(joined.join(t, same_key(view, t, v))).where(v.c.eligible, gone)
+    link, target = view.link, view.link.c[sides(view)[1]]
+    return sa.update(link).values(ended_at=sa.func.sync.now()).where(link.c.ended_at.is_(None), target.in_(again))
+
+
 @built_once
 def _linking_of_few(view: DesiredView, by_root: bool) -> sa.Insert:
     return _linking(view, None, by_root)

@@ -11,12 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import IntegrityError
 
+from replicator.core.claim import claim_selected, clear_claim
 from replicator.core.hub_handle import Handle
+from replicator.core.linking import linking, pairs_to_renew
 from replicator.hub.changefeed import OpenWindow, Window, open_window
 from replicator.hub.planner import MANY, analyze, enough_memory, prefer_whole_joins, thought_small
 from replicator.hub.statements import built_once, statements
-from replicator.hub.states import KEPT
+from replicator.hub.states import KEPT, State
 from replicator.hub.sync_tables import delivery, map_, run
+from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.literals import constant
 from replicator.mapping.missing_parts import roots_of
@@ -24,6 +27,8 @@ from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
 CONSUMER = "replicator"
+_SEEN_AFTER_ALL: tuple[State, ...] = ("rejected", "reported")
+"""States of records whose target may have stored them although it said no, or shows them again."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ def mark_window(hub: Handle, open_next: OpenWindow = open_window) -> Marked | No
             return None
         _fit_plans(hub.connection, window)
         marks = mark_all(hub) if window.everything else _mark(hub, window)
+        marks += _mark_seen_after_all(hub, window)
         marked = Marked(sum(window.changes.values()), sum(window.records.values()), marks)
         analyze(hub.connection, marks, delivery)
         hub.execute(run.insert().values(kind="window", **vars(marked)))
@@ -67,6 +73,36 @@ def _mark(hub: Handle, window: Window) -> int:
         for marking in flow.markings
         if marking.table.fullname in window.changes
     )
+
+
+def _mark_seen_after_all(hub: Handle, window: Window) -> int:
+    """Pair what was refused, or taken for lost, with what its target shows all the same, and mark it."""
+    return sum(
+        _pair_seen(hub, flow, each)
+        for flow in hub.compiled.maps
+        if flow.mapping.direction == "out" and flow.root is None
+        for each in (flow, *hub.compiled.parts(flow))
+        if each.view.target.fullname in window.changes
+    )
+
+
+def _pair_seen(hub: Handle, flow: CompiledMap, each: CompiledMap) -> int:
+    """Pair the records of one map, or of its part, with what the mirror shows of them."""
+    map_id, by_root = hub.id_of(flow), each is not flow
+    states = [constant(state) for state in _SEEN_AFTER_ALL]
+    unpaired = sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state)
+    claimed = claim_selected(hub.connection, unpaired.where(delivery.c.map_id == map_id, delivery.c.state.in_(states)))
+    if not claimed.records:
+        return 0
+    hub.execute(pairs_to_renew(each.view, claimed, by_root=by_root))
+    linked = list(hub.execute(linking(each.view, claimed, by_root=by_root)).scalars())
+    clear_claim(hub.connection)
+    hub.execute(_sql["changed_done"])
+    mark_through(hub, each.view.link, linked)
+    link = each.view.link
+    record = link.c.root_id if by_root else link.c.common_id
+    paired = sa.select(record.label("record_id")).where(link.c.mirror_id.in_(linked), link.c.ended_at.is_(None))
+    return hub.execute(marking_of(map_id, paired.distinct())).rowcount if linked else 0
 
 
 def _mark_many(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int:

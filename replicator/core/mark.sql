@@ -5,5 +5,5 @@ select cast(cast(:mirror as regclass) as oid) as relation, record_id, cast(0 as 
 from unnest(cast(:ids as bigint[])) as record_id;
 
 -- name: changed_done
--- The window is done with.
-drop table changed;
+-- The window is done with, where there is one.
+drop table if exists changed;

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from replicator.core.claim import Shown, State
 from replicator.core.desired_row import DesiredRow
-from replicator.core.diff import HISTORY, INCOMPLETE
+from replicator.core.diff import HISTORY, INCOMPLETE, LEFT_BEHIND
 
 _STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked"}
 
 
-INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"  # and HISTORY
+INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"
+STORED_ELSEWHERE, LEFT_OUT = "stored elsewhere", "left out"
 """Codes of what the hub itself found out."""
 
 
@@ -25,6 +26,8 @@ def shown(row: DesiredRow, key: Sequence[str] = ()) -> Shown | None:
         return Shown(row.record_id, "blocked", row.record, None, row.waits_for, None, KEY_CONFLICT, fields)
     if row.action == HISTORY:
         return Shown(row.record_id, "not_eligible", row.record, row.reason, code=HISTORY)
+    if row.action == LEFT_BEHIND:
+        return left_behind(row)
     if row.action in _STATES:
         return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for)
     if row.action == INCOMPLETE:
@@ -56,3 +59,9 @@ def shown(row: DesiredRow, key: Sequence[str] = ()) -> Shown | None:
             fields,
         )
     return None
+
+
+def left_behind(row: DesiredRow) -> Shown:
+    """A record that its map leaves out now, and that has changed since it was delivered: nobody sends that on."""
+    words = f"its map leaves it out now, and what has changed since stays here: {row.reason}"
+    return Shown(row.record_id, "reported", row.record, words, code=LEFT_OUT)

@@ -106,7 +106,9 @@ DELIVERY = (
         frozenset({"pending", "skipped"}), needs_person=True, may_retry=True, may_skip="yes", trouble=True,
     ),
     Meaning(
-        "reported", "the target lost the record, or somebody changed it there and the map only reports",
+        "reported",
+        "the target lost the record, or somebody changed it there and the map only reports; or its map leaves it out "
+        "now, and it has changed since it was delivered",
         "`replicator retry --record ...` creates it again, or puts the value back; or correct it at either end",
         "never by itself: change it on either side, or replicator retry",
         frozenset({"pending", "skipped"}), needs_person=True, may_retry=True, may_skip="yes", trouble=True,

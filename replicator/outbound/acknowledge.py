@@ -12,15 +12,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.connectors.protocol import Applied, Image, Key, Operation, Outcome, Postponed, Rejected, Stale, Unknown
-from replicator.core.crosswalk import link, part_links
+from replicator.core.crosswalk import link, paired_with_others, part_links
 from replicator.core.diff import reports_drift
 from replicator.core.flows import note_success
 from replicator.core.hub_handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
+from replicator.core.why_not_written import STORED_ELSEWHERE
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import accepted
 from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.desired_views import TargetColumn
+from replicator.mapping.key_comparison import comparable
 from replicator.outbound.decide import Delivery, Planned, named_part
 
 _sql = statements(__name__)
@@ -58,6 +61,20 @@ class Acknowledged:
     writes: list[WriteOutcome] = field(default_factory=list)
 
 
+@dataclass
+class Unsettled:
+    """Writes that were done and leave something to do, each with the record of its root."""
+
+    unconfirmed: list[Planned] = field(default_factory=list)
+    """What the system stored has still to be read."""
+    elsewhere: list[tuple[Planned, str]] = field(default_factory=list)
+    """Creates that the system stored in the record of somebody else, and the words for it."""
+
+    @property
+    def others(self) -> set[int]:
+        return {planned.record_id for planned, _ in self.elsewhere}
+
+
 class Acknowledgement:
     """Writes the outcomes of one request's deliveries of one map."""
 
@@ -87,12 +104,18 @@ class Acknowledgement:
                 assert isinstance(outcome, Applied)
                 by_map[planned.flow.name].append((planned, outcome))
         unconfirmed: dict[int, list[Planned]] = defaultdict(list)
+        elsewhere: dict[int, list[tuple[Planned, str]]] = defaultdict(list)
         for name, written in by_map.items():
-            for planned in self._record(self.hub.compiled.map(name), written):
+            left = self._record(self.hub.compiled.map(name), written)
+            for planned in left.unconfirmed:
                 unconfirmed[planned.root_id or planned.record_id].append(planned)
+            for planned, words in left.elsewhere:
+                elsewhere[planned.root_id or planned.record_id].append((planned, words))
         self.result.applied += len(done)
-        self._finish([delivery for delivery, _ in done if delivery.record_id not in unconfirmed])
-        self._read_back(unconfirmed)
+        unsettled = unconfirmed.keys() | elsewhere.keys()
+        self._finish([delivery for delivery, _ in done if delivery.record_id not in unsettled])
+        self._read_back({record: some for record, some in unconfirmed.items() if record not in elsewhere})
+        self._show_elsewhere(elsewhere)
 
     def _finish(self, done: Sequence[Delivery]) -> None:
         map_id = self.hub.id_of(self.flow)
@@ -113,29 +136,74 @@ class Acknowledgement:
             self.hub.execute(_sql["read_back"], values)
             self.result.unconfirmed += len(rows)
 
-    def _record(self, flow: CompiledMap, written: Sequence[Written]) -> list[Planned]:
-        """Mirror, crosswalk and accepted values of one map's writes; those whose record has still to be read."""
+    def _show_elsewhere(self, elsewhere: Mapping[int, Sequence[tuple[Planned, str]]]) -> None:
+        """A create that the system answered with the record of another: for a person to look at, not to be repeated."""
+        rows = [
+            {
+                "record_id": record, "state": "rejected", "code": STORED_ELSEWHERE, "reason": some[0][1],
+                "identity": [planned.identity(applied=True) for planned, _ in some],
+            }
+            for record, some in elsewhere.items()
+        ]  # fmt: skip
+        if rows:
+            values = {"map_id": self.hub.id_of(self.flow), "outcomes": simplejson.dumps(rows)}
+            self.hub.execute(_sql["not_applied"], values)
+            self.hub.execute(_sql["keep_identity"], values)
+            self.result.rejected += len(rows)
+
+    def _record(self, flow: CompiledMap, written: Sequence[Written]) -> Unsettled:
+        """Mirror, crosswalk and accepted values of one map's writes, under the keys that the system tells."""
         part_links(self.hub.connection, flow, [p.target_id for p, _ in written if p.ends and p.target_id])
-        unconfirmed = self._remove(flow, [planned for planned, _ in written if planned.write.operation == "delete"])
+        deleted = [planned for planned, _ in written if planned.write.operation == "delete"]
+        left = Unsettled(self._remove(flow, deleted))
         confirmed: list[tuple[Planned, Image, str | None]] = []
-        kept = [(planned, outcome) for planned, outcome in written if planned.write.operation != "delete"]
-        for (planned, outcome), row in zip(kept, self._known(flow, [planned for planned, _ in kept]), strict=True):
+        keys: list[tuple[Planned, Image]] = []
+        kept = [
+            (_under(planned, _told_key(planned, outcome)), outcome)
+            for planned, outcome in written
+            if planned.write.operation != "delete"
+        ]
+        rows = self._known(flow, [planned for planned, _ in kept])
+        there = [(planned, row.id) for (planned, _), row in zip(kept, rows, strict=True) if row is not None]
+        left.elsewhere += self._elsewhere(flow, there)
+        for (planned, outcome), row in zip(kept, rows, strict=True):
+            if planned.record_id in left.others:
+                continue
             if outcome.image is None or _is_older(planned, outcome, row):
-                unconfirmed.append(_under(planned, outcome.key))
+                left.unconfirmed.append(planned)
+                if planned.write.operation == "create" and _told_key(planned, outcome) is not None:
+                    keys.append((planned, planned.write.named_key))
             else:
                 confirmed.append((planned, outcome.image, outcome.etag))
         seen: list[Seen] = [(image, etag) for _, image, etag in confirmed]
         ids = store(self.hub.connection, flow.view.target, flow.mapping.entity_set, seen)
-        pairs = [
-            (planned.record_id, target, planned.root_id)
+        created = [
+            (planned, target)
             for (planned, _, _), target in zip(confirmed, ids, strict=True)
             if planned.write.operation == "create"
         ]
-        link(self.hub, flow, pairs)
-        self._accept(flow, [(planned, image) for planned, image, _ in confirmed])
+        link(self.hub, flow, [(planned.record_id, target, planned.root_id) for planned, target in created])
+        left.elsewhere += self._elsewhere(flow, created)
+        stored = [(planned, image) for planned, image, _ in confirmed if planned.record_id not in left.others]
+        self._accept(flow, [*stored, *keys])
         agreed = [(planned.record_id, planned.agreed) for planned, _, _ in confirmed]
         agree(self.hub.connection, flow.view, agreed, certain=True)
-        return unconfirmed
+        return left
+
+    def _elsewhere(self, flow: CompiledMap, stored: Sequence[tuple[Planned, int]]) -> Iterator[tuple[Planned, str]]:
+        """Creates that are stored in the mirror row of another record."""
+        creates = {
+            planned.record_id: (planned, target) for planned, target in stored if planned.write.operation == "create"
+        }
+        pairs = [(record, target, None) for record, (_, target) in creates.items()]
+        for record, other in paired_with_others(self.hub.connection, flow, pairs).items():
+            planned, _ = creates[record]
+            key = ",".join(map(str, planned.write.key))
+            words = (
+                f"{flow.mapping.system} answered its create with the record {key}, which is {other} already; "
+                "look at both there, and correct what the system takes for the same, then 'replicator retry'"
+            )
+            yield planned, words if flow.root is None else named_part(flow, planned.record, words)
 
     def _remove(self, flow: CompiledMap, deleted: Sequence[Planned]) -> list[Planned]:
         """Forget what was deleted; back come the records of which a read has shown something new meanwhile."""
@@ -159,7 +227,7 @@ class Acknowledgement:
         for planned, image in written:
             for name, sent in planned.sent.items():
                 stored = image.get(fields[name].field)
-                if (sent != stored or reports_drift(flow.view)) and not fields[name].is_key:
+                if fields[name].field in image and _is_noted(flow, fields[name], sent, stored):
                     kind = fields[name].type
                     amended |= {planned.record_id} if sent != stored else set()
                     rows.append(
@@ -216,6 +284,20 @@ class Acknowledgement:
             self.result.stale.append(delivery)
             return row | {"state": "unknown", "pause": 0 if attempts < 3 else self.pause(attempts)}
         assert_never(worst)
+
+
+def _told_key(planned: Planned, outcome: Applied) -> Key | None:
+    """The key under which the system says that it holds what was created; None where it is that of the write."""
+    if planned.write.operation != "create" or outcome.image is None:
+        return outcome.key
+    return tuple(outcome.image[name] for name in planned.write.entity_set.key)
+
+
+def _is_noted(flow: CompiledMap, column: TargetColumn, sent: object, stored: object) -> bool:
+    """Whether what a system made of a value is kept: where it is another one. Keys are compared as systems do."""
+    if column.is_key:
+        return comparable((sent,)) != comparable((stored,))
+    return sent != stored or reports_drift(flow.view)
 
 
 def _with_assigned_keys(delivery: Delivery, outcomes: Sequence[Outcome]) -> Delivery:

@@ -28,6 +28,12 @@ from jsonb_to_recordset(cast(:outcomes as jsonb))
      as o(record_id bigint, state text, reason text, code text, field text, pause double precision)
 where d.map_id = :map_id and d.record_id = o.record_id;
 
+-- name: keep_identity
+-- How often a record has been created so far goes with it.
+update sync.delivery d set identity = o.identity
+from jsonb_to_recordset(cast(:outcomes as jsonb)) as o(record_id bigint, identity jsonb)
+where d.map_id = :map_id and d.record_id = o.record_id;
+
 -- name: attempts
 -- How often each of these records has been tried.
 select record_id, attempts from sync.delivery where map_id = :map_id and record_id = any(:ids);

@@ -5,25 +5,22 @@ What is known goes in whole: the row of the diff and those of the parts, what ha
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from replicator.connectors.protocol import Key, Operation, Reference, Unit, Write
 from replicator.core.claim import Shown
 from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, LEFT, SETTLED, compared
-from replicator.core.why_not_written import shown
+from replicator.core.why_not_written import STORED_ELSEWHERE, left_behind, shown
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import TargetColumn
 from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import SetFields
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG
-
-KeyFor = Callable[[CompiledMap, DesiredRow], uuid.UUID]
-"""The key of a record that is to be created: the one sent or planned before, or a fresh one."""
+from replicator.outbound.earlier_tries import CREATED_AT_MOST, History, KeyFor, fingerprint, in_text
+from replicator.outbound.given_keys import GivenKey, given_key, under_root
 
 _ASKED = {"recreate": "create", "drift": "update"}
 """What a person who tries again means."""
@@ -31,29 +28,6 @@ _WRITTEN_WITHOUT = (INCOMPLETE, "create", "recreate", "update", "drift", "rekey"
 """Actions that leave out what comes later."""
 _LAST = 3
 _OPERATIONS: Mapping[str, Operation] = {"create": "create", "update": "update", "delete": "delete", "set": "update"}
-
-
-@dataclass(frozen=True)
-class History:
-    """What is known of earlier tries of a record: whether a person asked for it, and the writes that were sent."""
-
-    asked: bool = False
-    """Records that the target lost are created again then."""
-    identity: Sequence[Mapping[str, Any]] = ()
-
-    def keys(self, new_key: KeyFor) -> KeyFor:
-        """A create that is repeated bears the key of its first request: should that one arrive late, it is the same."""
-        sent = {
-            (each["map"], each["record_id"]): next(iter(each["key"].values()))
-            for each in self.identity
-            if each["operation"] == "create" and len(each["key"]) == 1
-        }
-
-        def key(flow: CompiledMap, row: DesiredRow) -> uuid.UUID:
-            known = sent.get((flow.name, row.source_id))
-            return new_key(flow, row) if known is None else uuid.UUID(known)
-
-        return key
 
 
 @dataclass(frozen=True)
@@ -138,6 +112,8 @@ class Planned:
     version: str | None = None
     """The version of the mirror row that the write is based on; None where there was none."""
     row: DesiredRow | None = field(default=None, compare=False, repr=False)
+    created: int = 0
+    """How often the target has said before that it created the record with these values."""
 
     def identity(self, *, applied: bool = False) -> dict[str, object]:
         """What is stored of the write before it is sent, to look the record up by when no answer comes.
@@ -149,7 +125,13 @@ class Planned:
             "operation": self.write.operation,
             "key": in_text(self.write.named_key), **self._known_by(),
             **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
+            **self._tries(self.created + applied),
         }  # fmt: skip
+
+    def _tries(self, created: int) -> dict[str, object]:
+        """Kept with a create, so that it is not repeated without end."""
+        is_create = self.write.operation == "create"
+        return {"created": created, "values": fingerprint(self.write)} if is_create and created else {}
 
     def _known_by(self) -> dict[str, object]:
         """The business key of a create whose key the target assigns: by that it is looked up."""
@@ -170,12 +152,6 @@ class Planned:
         if self.row is None or self.write.operation == "create":
             return dict.fromkeys(names)
         return {name: self.row.held[column_name(name)] for name in names}
-
-
-def in_text(key: Mapping[str, object]) -> dict[str, str | None]:
-    """A key as it is stored; a part that the target is to assign is None."""
-    plain = {name: value.key[0] if isinstance(value, Reference) else value for name, value in key.items()}
-    return {name: None if value is None else str(value) for name, value in plain.items()}
 
 
 @dataclass
@@ -225,7 +201,11 @@ def decide(flow: CompiledMap, candidate: Candidate, deferred: Deferred, new_key:
             delivery.unlink.append((own, each.target_id))
         elif each.action not in (*SETTLED, INCOMPLETE, "unlink"):
             delivery.writes.extend(_planned(own, each, action, key_of, asked=asked) for action in _actions(own, each))
-    delivery.writes = _in_order(delivery.writes)
+    given = given_key(flow, row)
+    delivery.writes = _in_order([_told(planned, given, candidate.history) for planned in delivery.writes])
+    vain = next((each for each in delivery.writes if each.created >= CREATED_AT_MOST), None)
+    if vain is not None and not asked:
+        return Delivery(row.record_id, row.record, candidate.marked, shown=_in_vain(row, vain))
     missing = _missing(rows)
     delivery.incomplete = bool(missing) or row.action == "rekey" or any(map(withheld, delivery.writes))
     if missing and not delivery.writes:
@@ -237,7 +217,7 @@ def _left_behind(row: DesiredRow, parts: Sequence[tuple[CompiledMap, DesiredRow]
     """What is said of a root that its map leaves out now: why, if its parts are no longer what was delivered."""
     if row.reason is None or all(part.action in SETTLED for _, part in parts):
         return None
-    return Shown(row.record_id, "not_eligible", row.record, row.reason)
+    return left_behind(row)
 
 
 def _missing(rows: Sequence[tuple[CompiledMap, DesiredRow]]) -> list[str]:
@@ -277,6 +257,26 @@ def _first_trouble(row: DesiredRow, parts: Sequence[tuple[CompiledMap, DesiredRo
 def named_part(flow: CompiledMap, record: str | None, words: str) -> str:
     """What is said of a part, where it is said of its root."""
     return f"{flow.mapping.entity.entity} {record}: {words}"
+
+
+def _told(planned: Planned, given: GivenKey, history: History) -> Planned:
+    """A create as far as the answers to earlier ones matter to it."""
+    if planned.write.operation != "create":
+        return planned
+    write = planned.write if planned.flow.root is None else under_root(planned.write, given)
+    created = history.created(planned.flow.name, planned.record_id, fingerprint(write))
+    return replace(planned, write=write, created=created)
+
+
+def _in_vain(row: DesiredRow, planned: Planned) -> Shown:
+    """A create that the target has done often enough."""
+    flow, key = planned.flow, ",".join(map(str, planned.write.key))
+    words = (
+        f"{flow.mapping.system} said {planned.created} times that it created {key}, and shows no such record; "
+        "look for it there under another key, give it this one or remove it, then 'replicator retry'"
+    )
+    named = words if flow.root is None else named_part(flow, planned.record, words)
+    return Shown(row.record_id, "rejected", row.record, named, None, "create", STORED_ELSEWHERE)
 
 
 def _in_order(writes: Sequence[Planned]) -> list[Planned]:

@@ -73,7 +73,8 @@ class Deliveries:
     def deliver(self, *, again: bool) -> Delivered:
         """One pass over the system's maps; ``again`` tests the blocked records once more.
 
-        What stopped it (access denied, throttled, ...) is in ``halted``; everything sent was acknowledged.
+        What stopped it (access denied, throttled, ...) is in ``halted``; everything sent was acknowledged. While the
+        system is in a pause that it asked for, everything stays as it is.
         """
         total = Delivered()
         self.sender.halted = None
@@ -81,13 +82,15 @@ class Deliveries:
         mine = self.hub.compiled.outbound(self.connector.name)
         if not any(waiting[self.hub.id_of(flow)].anything for flow in mine):
             return total
+        if self.sending.rests():
+            return total
         ready = self._ready()
         maps = [flow for flow in mine if self._sets(flow) <= ready]
         for flow in reversed(maps):
             if waiting[self.hub.id_of(flow)].pending:
                 total.add(self._deliver_gone(flow))
         for flow in maps:
-            total.add(self._deliver_again(flow, waiting[self.hub.id_of(flow)], again=again or total.progress))
+            total.add(self._deliver_again(flow, waiting[self.hub.id_of(flow)], again=again or total.releases))
         return total
 
     @property
@@ -102,6 +105,7 @@ class Deliveries:
         unknown = waiting.unknown
         for _ in range(_ATTEMPTS_AT_ONCE if waiting.pending or unknown else 0):
             looked_up = self._look_up(flow) if unknown else 0
+            total.looked_up += looked_up
             round_ = self._deliver_map(flow, ["pending"])
             total.add(round_)
             unknown = bool(round_.unknown)
@@ -109,7 +113,7 @@ class Deliveries:
                 break
         if waiting.due:
             total.add(self._deliver_due(flow))
-        again = again or total.progress or flow.name in self._tested
+        again = again or total.releases or flow.name in self._tested
         if again and (waiting.blocked or total.waiting):
             total.add(self._deliver_map(flow, ["blocked"], after=self._tested.pop(flow.name, 0)))
         return total

@@ -13,7 +13,8 @@ from replicator.core.linking import linking
 from replicator.core.mark import mark_through
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
-from replicator.outbound.decide import Candidate, History
+from replicator.outbound.decide import Candidate
+from replicator.outbound.earlier_tries import History
 
 _sql = statements(__name__)
 

@@ -18,7 +18,8 @@ from replicator.core.hub_handle import Handle
 from replicator.errors import ReplicatorError, RequestRefused, Throttled
 from replicator.mapping.compiled import CompiledMap
 from replicator.outbound.acknowledge import Acknowledged, Acknowledgement, Pause
-from replicator.outbound.decide import Delivery, KeyFor
+from replicator.outbound.decide import Delivery
+from replicator.outbound.earlier_tries import KeyFor
 from replicator.outbound.pause_and_observe import put_back, put_back_if_paused
 
 Group = list[Delivery]
@@ -37,6 +38,8 @@ class Delivered:
     unknown: int = 0
     settled: int = 0
     waiting: int = 0
+    looked_up: int = 0
+    """Of which nobody knew what had become of them."""
     left: int = 0
     """Maps of which there is more to look at than went into this pass."""
 
@@ -44,6 +47,11 @@ class Delivered:
     def progress(self) -> bool:
         """Whether a system changed."""
         return bool(self.applied)
+
+    @property
+    def releases(self) -> bool:
+        """Whether what waits may find its parents there now."""
+        return bool(self.applied or self.looked_up)
 
     def add(self, other: Delivered | Acknowledged) -> None:
         for name in vars(self):
@@ -61,6 +69,8 @@ class Sending:
     stopping: Callable[[], bool] = lambda: False
     on_send: Callable[[CompiledMap, int], None] = lambda flow, records: None
     on_batch: Callable[[CompiledMap, Acknowledged], None] = lambda flow, result: None
+    rests: Callable[[], bool] = lambda: False
+    """Whether the system asked for a pause that is not over."""
     admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
     """Which of these may be sent; the others stay as they are."""
 

@@ -156,7 +156,7 @@ def mirror_takes_what_was_sent(patching: pytest.MonkeyPatch) -> None:
 
     def as_sent(
         self: Any, flow: CompiledMap, written: Sequence[tuple[decide.Planned, Applied]]
-    ) -> list[decide.Planned]:
+    ) -> acknowledge.Unsettled:
         fields = {column.name: column.field for column in flow.view.columns}
         changed = []
         for planned, outcome in written:

@@ -37,6 +37,7 @@ from replicator.connectors.protocol import (
     not_done,
 )
 from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
+from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import EntitySetSpec
 from replicator.text import visible
 
@@ -165,9 +166,20 @@ class ODataConnector(Connector):
             write = one.unit[place]
             if write.operation == "delete":
                 return Applied(None, None)
-            return self._applied(write.entity_set, read_back.get(place, part))
+            if place not in read_back:
+                return self._applied(write.entity_set, part)
+            read = self._applied(write.entity_set, read_back[place])
+            return self._under_its_own_key(write, part) or read if read.image is None else read
 
         return batch_outcomes.unit_outcomes(one.unit, ids, answer, success, self._judge)
+
+    def _under_its_own_key(self, write: Write, part: PartAnswer) -> Applied | None:
+        """What the answer to a create tells, where the system stored it under another key: no read-back finds it."""
+        told = self._applied(write.entity_set, part)
+        if write.operation != "create" or told.image is None:
+            return None
+        key = tuple(told.image[name] for name in write.entity_set.key)
+        return None if comparable(key) == comparable(write.key) else told
 
     def _applied(self, entity_set: EntitySetSpec, part: ItemAnswer | None) -> Applied:
         """What the system stored, according to an answer with the record in it; an empty Applied where it has none."""

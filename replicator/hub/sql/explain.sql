@@ -20,6 +20,8 @@ create function sync.explain_next(d sync.delivery, m sync.map) returns text lang
             'never by itself: give one of the records another key, or delete it'
         when d.state = 'blocked' and d.code = 'key changed' then
             'never by itself: give it its former key, or let its map say on_key_change: recreate'
+        when d.state = 'reported' and d.code = 'left out' then
+            'by itself, when the record fits its map again, or is as it was delivered'
         when d.state = 'rejected' and d.field is not null then
             format('never by itself: correct the record (%s), or replicator retry', d.field)
         when d.state = 'held' then format('never by itself: replicator approve|reject --flow "%s"', m.name)
@@ -38,6 +40,7 @@ create function sync.explain_state(d sync.delivery, m sync.map) returns text lan
             when 'not_eligible' then 'the map leaves it out'
             when 'rejected' then case when m.direction = 'in' then 'the hub refuses it'
                 when d.code = 'invalid' then 'it cannot be written to ' || m.system
+                when d.code = 'stored elsewhere' then m.system || ' took it for something else'
                 else format('%s refused it', m.system) end
             when 'reported' then format('differs in %s, which is only reported', m.system)
             when 'held' then 'the update is held'

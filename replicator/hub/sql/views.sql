@@ -106,7 +106,9 @@ comment on column sync.leader.expires_at is 'Until then nobody else may lead';
 comment on column sync.leader.fresh is 'Whether it leads still';
 
 create view sync.systems as
-select s.name as system, s.requests, s.budget_left, s.paused_until, s.at from sync.system s;
+select s.name as system, s.requests, s.budget_left,
+       case when s.paused_until > sync.now() then s.paused_until end as paused_until, s.at
+from sync.system s;
 comment on view sync.systems is
     'Requests sent to each system since the replicator started, what it said is left, and its own pause';
 comment on column sync.systems.requests is 'Requests sent since the replicator started';

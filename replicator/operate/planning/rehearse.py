@@ -204,6 +204,7 @@ def make_plan(world: World, *, led: bool = False, too_long: Callable[[], bool] =
             lease=None,
             stopping=lambda: too_long() or world.stopping(),
             window=OwnWindow(),
+            pause_of=lambda connection, name: None,
             admit=recorder.admit,
         )
         cycle = Cycle(imagined, connection)

@@ -31,7 +31,10 @@ _KINDS = {
     "taken": "duplicate",
 }  # fmt: skip
 """What the actions of a diff are called here."""
-_TELLING = {"not eligible": "not eligible", "blocked": "blocked", "invalid": "rejected", "incomplete": "blocked"}
+_TELLING = {
+    "not eligible": "not eligible", "left behind": "reported", "blocked": "blocked", "invalid": "rejected",
+    "incomplete": "blocked",
+}  # fmt: skip
 """Actions that say themselves why nothing is done, and how a delivery would show it."""
 _texts = ("kind", "flow", "map", "record", "action", "state", "reason", "system_key")
 _numbers = ("id", "map_id", "record_id", "source_id", "target_id")

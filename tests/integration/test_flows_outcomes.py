@@ -1,0 +1,329 @@
+"""What a target stored counts: keys of its own, what it made although it said no, parents that were looked up."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from replicator.connectors.protocol import Applied
+from tests.fixtures.world import Systems
+
+CUSTOMERS, PERSONS = "CustomersV3", "CDSContactPersonsV2"
+HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
+Answering = Callable[[httpx2.Request], httpx2.Response]
+Asked = Callable[[bytes], bytes]
+AMENDED = "select flow, field, sent, stored from sync.amended order by flow, field, sent"
+NO = {"error": {"code": "", "message": "An error has occurred.", "innererror": {
+    "message": "Write failed for table row of type 'CustCustomerV3Entity'. Infolog: Error: Object reference not set.",
+    "type": "System.InvalidOperationException", "stacktrace": ""}}}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def start(systems: Systems) -> None:
+    """Reference data in both systems and two products."""
+    systems.reference_data()
+    systems.product("P-1")
+    systems.product("P-2")
+    systems.once()
+
+
+def before_ops(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, act: Callable[[httpx2.Request, Answering], httpx2.Response]
+) -> None:
+    """Put somebody between the connector and ops."""
+    wire = systems.wire["ops"]
+    send = wire.handle_request
+    monkeypatch.setattr(wire, "handle_request", lambda request: act(request, send))
+
+
+def renames(systems: Systems, monkeypatch: pytest.MonkeyPatch, change: Asked) -> None:
+    """Ops makes something else of what a batch says."""
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+        return send(httpx2.Request(request.method, request.url, headers=headers, content=change(request.read())))
+
+    before_ops(systems, monkeypatch, act)
+
+
+class Numbering:
+    """Ops gives each new line the next number, whatever it was sent."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+
+    def __call__(self, batch: bytes) -> bytes:
+        return (
+            re.sub(rb'("LineCreationSequenceNumber": ?)(\d+)', self._next, batch)
+            if b"/" + LINES.encode() in batch
+            else batch
+        )
+
+    def _next(self, found: re.Match[bytes]) -> bytes:
+        self.lines += 1
+        return found[1] + str(self.lines).rjust(len(found[2])).encode()
+
+
+def quantities(systems: Systems) -> dict[int, Any]:
+    return {row["LineCreationSequenceNumber"]: row["RequestedSalesQuantity"] for row in systems.ops.records(LINES)}
+
+
+def quote_of_three(systems: Systems, account: Any) -> list[Any]:
+    """Its lines are numbered from 1000 to 3000."""
+    quote = systems.quote("Q-1", account, [])
+    return [systems.line(quote, 1000 * place, "P-1", quantity=place) for place in (1, 2, 3)]
+
+
+# Keys of its own
+
+
+def test_lines_that_ops_numbers_by_itself_are_made_once_and_followed_under_their_numbers(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = quote_of_three(systems, systems.account("A-1"))
+    numbering = Numbering()
+    renames(systems, monkeypatch, numbering)
+    systems.settle()
+    assert quantities(systems) == {1: 1, 2: 2, 3: 3}
+    sent = [row["sent"] for row in systems.rows(AMENDED) if row["field"] == "line_creation_sequence_number"]
+    assert sent == ["1000", "2000", "3000"]
+    systems.sales.put("quotedetails", {"quotedetailid": lines[1]["quotedetailid"], "quantity": 20})
+    systems.settle()
+    assert quantities(systems) == {1: 1, 2: 20, 3: 3}
+    systems.sales.put("quotedetails", {"quotedetailid": lines[2]["quotedetailid"], "sequencenumber": 4000})
+    systems.settle()
+    assert quantities(systems) == {1: 1, 2: 20, 4: 3}
+    systems.sales.delete("quotedetails", lines[0]["quotedetailid"])
+    systems.settle()
+    assert quantities(systems) == {2: 20, 4: 3}
+    assert numbering.lines == 4
+
+
+def test_a_customer_that_ops_numbers_by_itself_is_made_once_and_what_points_at_it_follows(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renames(systems, monkeypatch, lambda batch: re.sub(rb'("CustomerAccount": ?)"A-1"', rb'\1"C-9"', batch))
+    account = systems.account("A-1")
+    systems.contact("K-1", account)
+    systems.quote("Q-1", account, ["P-1"])
+    systems.settle()
+    assert [row["CustomerAccount"] for row in systems.ops.records(CUSTOMERS)] == ["C-9"]
+    assert [row["AssociatedContactNumber"] for row in systems.ops.records(PERSONS)] == ["C-9"]
+    assert [row["RequestingCustomerAccountNumber"] for row in systems.ops.records(HEADERS)] == ["C-9"]
+    systems.sales.put("accounts", {"accountid": account["accountid"], "name": "Renamed"})
+    systems.settle()
+    (customer,) = systems.ops.records(CUSTOMERS)
+    assert (customer["CustomerAccount"], customer["OrganizationName"]) == ("C-9", "Renamed")
+    (told,) = [row for row in systems.rows(AMENDED) if row["field"] == "customer_account"]
+    assert (told["sent"], told["stored"]) == ("A-1", "C-9")
+
+
+def test_lines_that_are_added_to_a_quotation_that_ops_numbered_by_itself_go_to_it(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
+    with monkeypatch.context() as first:
+        renames(systems, first, lambda batch: batch.replace(b'"Q-1"', b'"S-7"'))
+        systems.settle()
+    systems.line(quote, 2, "P-2")
+    systems.settle()
+    assert [row["SalesQuotationNumber"] for row in systems.ops.records(HEADERS)] == ["S-7"]
+    lines = {row["LineCreationSequenceNumber"]: row["SalesQuotationNumber"] for row in systems.ops.records(LINES)}
+    assert lines == {1: "S-7", 2: "S-7"}
+
+
+def test_a_create_that_ops_answers_with_the_record_of_another_is_told_and_not_repeated(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the two for the same: the new one is merged into the one that is there."""
+    systems.account("A-1")
+    systems.settle()
+    (first,) = systems.ops.records(CUSTOMERS)
+    asked: list[bytes] = []
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        batch = request.read()
+        if not re.search(rb'"CustomerAccount": ?"A-2"', batch):
+            return send(request)
+        asked.append(batch)
+        systems.ops.put(
+            CUSTOMERS, {**{n: first[n] for n in ("dataAreaId", "CustomerAccount")}, "OrganizationName": "Two"}
+        )
+        renamed = batch.replace(b"A-2", b"B-2")
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+        answer = send(httpx2.Request(request.method, request.url, headers=headers, content=renamed))
+        systems.ops.delete(CUSTOMERS, "usmf", "B-2")
+        text = b"".join(answer.stream).replace(b"B-2", b"A-1")  # type: ignore[arg-type]
+        return httpx2.Response(answer.status_code, headers=_without_length(answer), content=text)
+
+    before_ops(systems, monkeypatch, act)
+    systems.account("A-2")
+    systems.once()
+    systems.once()
+    reason = systems.why("failed")["A-2"]
+    assert "with the record usmf,A-1, which is account A-1 already" in reason
+    assert len(asked) == 1
+    assert systems.rows("select * from sync.unexplained") == []
+    (customer,) = systems.ops.records(CUSTOMERS)
+    assert customer["OrganizationName"] == "Account A-1"
+    systems.run("select sync.mark(m.id, array[d.record_id]) from sync.delivery d join sync.map m on m.id = d.map_id")
+    systems.once()
+    systems.run("select sync.mark(m.id, array[d.record_id]) from sync.delivery d join sync.map m on m.id = d.map_id")
+    systems.once()
+    assert len(asked) == 2
+
+
+def _without_length(answer: httpx2.Response) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
+
+
+def test_what_ops_says_that_it_made_and_never_shows_is_made_twice_at_most(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers without the record, and numbers its customers by itself: under the key that was sent there is none."""
+    ops: Any = systems.cycle.world.connectors["ops"]
+    monkeypatch.setattr(ops, "_applied", lambda *_: Applied(None, None))
+    made = iter(range(10, 100))
+
+    def number(batch: bytes) -> bytes:
+        return re.sub(rb'("CustomerAccount": ?)"A-1"', lambda found: found[1] + b'"C%d"' % next(made), batch)
+
+    renames(systems, monkeypatch, number)
+    account = systems.account("A-1")
+    systems.once()
+    systems.once()
+    assert len(systems.ops.records(CUSTOMERS)) == 2
+    assert "said 2 times that it created usmf,A-1, and shows no such record" in systems.why("failed")["A-1"]
+    systems.sales.put("accounts", {"accountid": account["accountid"], "name": "Another row"})
+    systems.once()
+    assert len(systems.ops.records(CUSTOMERS)) == 4
+    assert "said 2 times" in systems.why("failed")["A-1"]
+
+
+# Refused, and there all the same
+
+
+def saved_and_refused(systems: Systems, monkeypatch: pytest.MonkeyPatch, what: bytes) -> None:
+    """The next change set that has this in it is done, and answered with an exception."""
+    left = [what]
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        batch = request.read()
+        answer = send(request)
+        if not left or what not in batch or b"POST http" not in batch:
+            return answer
+        left.clear()
+        text = re.sub(rb"HTTP/1.1 201 Created.*?(?=\r\n--)", _refusal, b"".join(answer.stream), flags=re.DOTALL)  # type: ignore[arg-type]
+        return httpx2.Response(answer.status_code, headers=_without_length(answer), content=text)
+
+    before_ops(systems, monkeypatch, act)
+
+
+def _refusal(_: re.Match[bytes]) -> bytes:
+    text = httpx2.Response(400, json=NO).content
+    return b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + text
+
+
+def test_a_create_that_was_refused_and_saved_is_paired_as_soon_as_its_row_is_seen(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_and_refused(systems, monkeypatch, b"A-1")
+    account = systems.account("A-1")
+    systems.contact("K-1", account)
+    systems.cycle.read()
+    systems.cycle.settle()
+    assert set(systems.why("failed")) == {"A-1"}
+    systems.settle()
+    assert systems.why("failed") == {}
+    assert [row["ContactPersonPartyNumber"] for row in systems.ops.records(PERSONS)] == ["K-1"]
+
+
+def test_a_quote_that_was_refused_and_saved_with_its_lines_is_paired_as_soon_as_they_are_seen(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = systems.account("A-1")
+    systems.settle()
+    saved_and_refused(systems, monkeypatch, b"Q-1")
+    quote_of_three(systems, account)
+    systems.cycle.read()
+    systems.cycle.settle()
+    assert set(systems.why("failed")) == {"Q-1"}
+    systems.settle()
+    assert systems.why("failed") == {}
+    assert quantities(systems) == {1000: 1, 2000: 2, 3000: 3}
+
+
+def test_a_line_that_was_refused_and_saved_is_paired_as_soon_as_it_is_seen(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
+    systems.settle()
+    saved_and_refused(systems, monkeypatch, b"P-2")
+    systems.line(quote, 2, "P-2", quantity=5)
+    systems.cycle.read()
+    systems.cycle.settle()
+    assert set(systems.why("failed")) == {"Q-1"}
+    systems.settle()
+    assert systems.why("failed") == {}
+    assert quantities(systems) == {1: 1, 2: 5}
+
+
+def test_what_was_refused_and_does_not_show_is_not_sent_again_because_something_else_shows(systems: Systems) -> None:
+    systems.account("A-1", address1_country="Atlantis")
+    systems.account("A-2")
+    systems.settle()
+    assert set(systems.why("failed")) == {"A-1"}
+    tried = "select tried_at from sync.delivery where record = 'A-1'"
+    before = systems.rows(tried)
+    systems.account("A-3")
+    systems.settle()
+    assert systems.rows(tried) == before
+
+
+def test_a_customer_that_was_taken_for_lost_is_in_step_as_soon_as_ops_shows_it_again(systems: Systems) -> None:
+    systems.account("A-1")
+    systems.account("A-2")
+    systems.settle()
+    (customer,) = systems.held("ops", CUSTOMERS, CustomerAccount="A-1")
+    systems.ops.delete(CUSTOMERS, "A-1")
+    systems.settle()
+    assert set(systems.why("failed")) == {"A-1"}
+    systems.ops.put(CUSTOMERS, {name: value for name, value in customer.items() if not name.startswith("@")})
+    systems.settle()
+    assert systems.why("failed") == {}
+
+
+# Looked up
+
+
+def test_a_parent_that_is_found_by_a_look_up_releases_its_children_in_the_same_cycle(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = systems.account("A-1")
+    systems.contact("K-1", account)
+    systems.quote("Q-1", account, ["P-1"])
+    lost: list[bytes] = []
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        batch = request.read()
+        answer = send(request)
+        if b"POST http" in batch and b"A-1" in batch and not lost:
+            lost.append(batch)
+            raise httpx2.ReadError("cut", request=request)
+        return answer
+
+    before_ops(systems, monkeypatch, act)
+    systems.once()
+    assert lost
+    assert set(systems.why("blocked")) == {"K-1", "Q-1"}
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    systems.run("select set_config('sync.now', :now, false)", now=later.isoformat())
+    systems.cycle.settle()
+    assert systems.why("blocked") == {}
+    assert [row["ContactPersonPartyNumber"] for row in systems.ops.records(PERSONS)] == ["K-1"]
+    assert [row["SalesQuotationNumber"] for row in systems.ops.records(HEADERS)] == ["Q-1"]
