@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import OID, REGCLASS, Insert, insert
 from sqlalchemy.exc import IntegrityError
 
 from replicator.core.claim import claim_selected, clear_claim
@@ -27,8 +27,8 @@ from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
 CONSUMER = "replicator"
-_SEEN_AFTER_ALL: tuple[State, ...] = ("rejected", "reported")
-"""States of records whose target may have stored them although it said no, or shows them again."""
+_SEEN_AFTER_ALL: tuple[State, ...] = ("rejected", "reported", "in_flight")
+"""States of records that a target may show all the same: refused, lost, or just about to be refused."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,24 @@ def _mark(hub: Handle, window: Window) -> int:
 
 def _mark_seen_after_all(hub: Handle, window: Window) -> int:
     """Pair what was refused, or taken for lost, with what its target shows all the same, and mark it."""
-    return sum(
-        _pair_seen(hub, flow, each)
+    shown = [
+        (flow, each)
         for flow in hub.compiled.maps
         if flow.mapping.direction == "out" and flow.root is None
         for each in (flow, *hub.compiled.parts(flow))
-        if each.view.target.fullname in window.changes
+        if each.view.target.fullname in window.changes and hub.execute(_shows_unpaired(each.view)).scalar_one()
+    ]
+    return sum(_pair_seen(hub, flow, each) for flow, each in shown)
+
+
+@built_once
+def _shows_unpaired(view: DesiredView) -> sa.Select[Any]:
+    """Whether a window holds new rows of the target that are no record's counterpart: not those that we wrote."""
+    new = sa.table("changed", *(sa.column(name) for name in ("relation", "record_id", "operation")))
+    ours = sa.exists().where(view.link.c.mirror_id == new.c.record_id, view.link.c.ended_at.is_(None))
+    mirror = sa.cast(sa.cast(sa.literal(view.target.fullname), REGCLASS), OID)
+    return sa.select(
+        sa.exists().where(new.c.relation == mirror, new.c.operation == sa.literal_column("'I'"), sa.not_(ours))
     )
 
 

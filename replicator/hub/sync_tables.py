@@ -178,6 +178,9 @@ entity_set = sa.Table(
     sa.Column("read_at", _time, comment="When it was last read at all"),
     sa.Column("problem", sa.Text, comment="Why the last read failed"),
     sa.Column("problem_since", _time, comment="When a read first failed; null after one that did not"),
+    sa.Column(
+        "made_of", sa.Text, comment="The mirror and its columns that it was read into; of others it is read whole"
+    ),
     schema="sync",
     comment="How far each entity set has been read",
 )

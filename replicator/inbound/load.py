@@ -59,7 +59,9 @@ class MirrorLoad:
 
     def keep_position(self, token: str | None) -> None:
         """How far the set has been read."""
-        position = {"token": token, "whole": self.kind == "whole", "started": self.read.started}
+        position = {
+            "token": token, "whole": self.kind == "whole", "started": self.read.started, "mirror": self.mirror.fullname,
+        }  # fmt: skip
         self.hub.execute(_sql["keep_position"], self.names | position)
 
     def load(self, budget: Budget, before: str | None) -> SnapshotResult:

@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from psycopg import sql
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import REGCLASS, insert
 
 from replicator import __version__
 from replicator.hub import product_sql, states
-from replicator.hub.sync_tables import hub, map_
+from replicator.hub.sync_tables import entity_set, hub, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.tables import ETAG
 from replicator.solution import difference_views, record_fields, record_locations, record_names, unmatched
@@ -58,6 +58,7 @@ def create_objects(connection: sa.Connection, compiled: Compiled) -> None:
     for text in views:
         execute(connection, text)
     _note_maps(connection, compiled)
+    _read_anew(connection, compiled)
     digest = _digest([*base, *views])
     connection.execute(hub.delete())
     row = {"schema_hash": digest, "version": __version__, "product_hash": product_sql.product_hash()}
@@ -201,3 +202,17 @@ def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:
         }  # fmt: skip
         statement = insert(map_).values(name=flow.name, **row)
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+    # Nobody looks at the records of a map that is gone: put back, it looks at all of them.
+    connection.execute(map_.update().where(sa.not_(map_.c.in_use)).values(marked_hash=None))
+
+
+def _read_anew(connection: sa.Connection, compiled: Compiled) -> None:
+    """What was read into another mirror, or without one of its columns, is read whole; what is gone is forgotten."""
+    sets = compiled.tables.mirrors
+    known = sa.tuple_(entity_set.c.system, entity_set.c.entity_set)
+    connection.execute(entity_set.delete().where(known.not_in(list(sets))))
+    for (system, name), mirror in sets.items():
+        made_of = sa.func.sync.made_of(sa.cast(mirror.fullname, REGCLASS))
+        mine = sa.and_(entity_set.c.system == system, entity_set.c.entity_set == name)
+        other = entity_set.c.made_of.is_distinct_from(made_of)
+        connection.execute(entity_set.update().where(mine, other).values(token=None, whole_at=None, made_of=made_of))

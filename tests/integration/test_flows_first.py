@@ -1,20 +1,22 @@
-"""The first delivery after a map was changed: what it would update is counted, and held beyond the budget."""
+"""After a map was changed: updates beyond the budget are held; what was dropped and put back is looked at as new."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from replicator.cycle import Cycle
-from replicator.mapping.compiled import compile_folder
+from replicator.mapping.compiled import Compiled, compile_folder
+from replicator.solution.generate import create_objects, drop_objects
 from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.world import Systems
 
-LINES = "CDSSalesQuotationLines"
+LINES, PERSONS = "CDSSalesQuotationLines", "CDSContactPersonsV2"
 
 
 def change_map(systems: Systems, hub: sa.Engine, folder: Path, name: str, old: str, new: str) -> None:
@@ -59,3 +61,87 @@ def test_a_changed_map_of_lines_that_would_rewrite_many_quotes_waits_for_a_perso
     systems.settle()
     assert prices(systems) == {25, 10}
     assert systems.why("failed") == {}
+
+
+def drop(systems: Systems, hub: sa.Engine, folder: Path, name: str, cut: Callable[[str], str]) -> None:
+    """Another program works on the hub, which lacks a part of a file, or the file where nothing is left of it."""
+    shutil.copytree(SCHEMA, folder)
+    path = folder / name
+    text = cut(path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8") if text else path.unlink()
+    work_with(systems, hub, compile_folder(folder))
+
+
+def work_with(systems: Systems, hub: sa.Engine, compiled: Compiled) -> None:
+    with hub.begin() as connection:
+        drop_objects(connection)
+        create_objects(connection, compiled)
+    systems.cycle = Cycle(replace(systems.cycle.world, compiled=compiled), systems.connection)
+
+
+def test_what_changed_while_a_map_was_dropped_goes_out_when_it_is_put_back(
+    systems: Systems, hub: sa.Engine, compiled: Compiled, tmp_path: Path
+) -> None:
+    systems.reference_data()
+    account = systems.account("A-1")
+    contact = systems.contact("K-1", account)
+    gone = systems.contact("K-2", account)
+    systems.settle()
+    drop(systems, hub, tmp_path / "schema", f"ops/{PERSONS}.yaml", lambda text: text.partition("maps:")[0])
+    systems.sales.put("contacts", {"contactid": contact["contactid"], "firstname": "Grace"})
+    systems.sales.delete("contacts", gone["contactid"])
+    systems.contact("K-3", account)
+    systems.settle()
+    work_with(systems, hub, compiled)
+    systems.settle()
+    people = {
+        row["ContactPersonPartyNumber"]: row["FirstName"] for row in systems.held("ops", PERSONS, IsInactive="No")
+    }
+    assert people == {"K-1": "Grace", "K-3": "Ada"}
+
+
+def test_a_set_whose_mirror_was_dropped_and_made_again_is_read_whole_before_anything_is_sent(
+    systems: Systems, hub: sa.Engine, compiled: Compiled
+) -> None:
+    """A delta would show only what has changed since."""
+    systems.reference_data()
+    for number in ("A-1", "A-2", "A-3"):
+        systems.account(number)
+    systems.settle()
+    remake(systems, hub, compiled, "sales.accounts", "log.sales_accounts")
+    before = len(systems.ops.records("CustomersV3"))
+    systems.settle()
+    assert systems.rows("select count(*) as n from sales.accounts") == [{"n": 3}]
+    assert len(systems.ops.records("CustomersV3")) == before == 3
+    assert systems.rows("select * from sync.proposed_delete") == []
+
+
+def test_a_set_with_a_column_that_was_dropped_and_made_again_is_read_whole(
+    systems: Systems, hub: sa.Engine, compiled: Compiled
+) -> None:
+    systems.reference_data()
+    systems.account("A-1", telephone1="030 1")
+    systems.settle()
+    with hub.begin() as connection:
+        drop_objects(connection)
+        for table in ("sales.accounts", "log.sales_accounts"):
+            connection.execute(sa.text(f"alter table {table} drop column telephone1"))
+            connection.execute(sa.text(f"alter table {table} add column telephone1 text"))
+        create_objects(connection, compiled)
+    systems.settle()
+    assert systems.rows("select telephone1 from sales.accounts") == [{"telephone1": "030 1"}]
+    (customer,) = systems.ops.records("CustomersV3")
+    assert customer["PrimaryContactPhone"] == "030 1"
+
+
+def remake(systems: Systems, hub: sa.Engine, compiled: Compiled, *tables: str) -> None:
+    """The tables, and the crosswalks of the first one, as a revision drops them and another makes them again."""
+    known = compiled.tables.metadata.tables
+    links = [name for name in known if name.startswith(f"sync.link_{tables[0].replace('.', '_')}__")]
+    with hub.begin() as connection:
+        drop_objects(connection)
+        for name in (*tables, *links):
+            known[name].drop(connection)
+            known[name].create(connection)
+        create_objects(connection, compiled)
+    systems.cycle = Cycle(systems.cycle.world, systems.connection)

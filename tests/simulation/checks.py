@@ -14,11 +14,14 @@ import sqlalchemy as sa
 from replicator.mapping.schema import EntitySet, column_name
 from tests.fixtures.agreement import disagreements, reconciled, some_records
 from tests.fixtures.transitions import wrong_transitions
+from tests.simulation.self_willed import FIRST_OWN_NUMBER
 from tests.simulation.simulation import Simulation
 
 Record = Mapping[str, Any]
 _DESERVED = ("'Atlantis'", "Inventory dimension Site is mandatory")
 """A country that is in no value map; a quotation for a customer that was in ops before, without a site."""
+_OF_A_WILL = ("shows no such record", "Dependent")
+"""Of a system that numbers by itself: it never shows what it made; lines that nobody knows keep their quotation."""
 _EXPLAINED = 3
 """Of so many records explain is asked in each world."""
 _A_CENT = Decimal("0.01")
@@ -41,6 +44,8 @@ def problems(simulation: Simulation) -> list[str]:
         deletes,
         imagined,
         waiting,
+        left_behind,
+        impatience,
     )
     return [f"{check.__name__}: {problem}" for check in checks for problem in check(simulation)]
 
@@ -160,16 +165,67 @@ def quotations(simulation: Simulation) -> Iterator[str]:
             for line in lines
             if line["_quoteid_value"] == quote["quoteid"]
         )
-        found = Counter(
-            (line["ProductNumber"], line["RequestedSalesQuantity"])
-            for line in ops.records("CDSSalesQuotationLines")
-            if _fold(line["SalesQuotationNumber"]) == number
-        )
+        found = _lines_in_ops(simulation, number)
         headers = [
             each for each in ops.records("CDSSalesQuotationHeaders") if _fold(each["SalesQuotationNumber"]) == number
         ]
         if len(headers) != 1 or wanted != found:
             yield f"quote {quote['quotenumber']}: {len(headers)} headers, wanted {wanted}, found {found}"
+
+
+def _lines_in_ops(simulation: Simulation, number: str) -> Counter[tuple[str, object]]:
+    """The lines of a quotation; without those that ops numbered by itself and whose answer never came."""
+    lost = {row["LineCreationSequenceNumber"] for row in _unpaired_lines(simulation) if _numbers(simulation)}
+    return Counter(
+        (line["ProductNumber"], line["RequestedSalesQuantity"])
+        for line in simulation.systems.ops.records("CDSSalesQuotationLines")
+        if _fold(line["SalesQuotationNumber"]) == number and line["LineCreationSequenceNumber"] not in lost
+    )
+
+
+def _unpaired_lines(simulation: Simulation) -> list[dict[str, Any]]:
+    query = """
+        select m.line_creation_sequence_number as "LineCreationSequenceNumber" from ops.cds_sales_quotation_lines m
+        where m.line_creation_sequence_number >= :first and not exists (
+            select from sync.link_ops_cds_sales_quotation_lines__quote_line l
+            where l.mirror_id = m.id and l.ended_at is null)
+    """
+    with simulation.hub.connect() as connection:
+        return [dict(row) for row in connection.execute(sa.text(query), {"first": FIRST_OWN_NUMBER}).mappings()]
+
+
+def _numbers(simulation: Simulation) -> bool:
+    """Whether ops numbers lines by itself."""
+    will = simulation.wires["ops"].will
+    return will is not None and will.numbers
+
+
+def left_behind(simulation: Simulation) -> Iterator[str]:
+    """A quote that is no longer active and has other lines than its quotation is told of."""
+    said = explained(simulation)
+    sales = simulation.systems.sales
+    products = {each["productid"]: each["productnumber"] for each in sales.records("products")}
+    lines = sales.records("quotedetails")
+    delivered = {
+        _fold(each["SalesQuotationNumber"]) for each in simulation.systems.ops.records("CDSSalesQuotationHeaders")
+    }
+    for quote in sales.records("quotes"):
+        number = _fold(quote["quotenumber"])
+        if quote["statecode"] == 1 or number not in delivered or any(number in words for words in said):
+            continue
+        wanted = Counter(
+            (products.get(line["_productid_value"]), line["quantity"])
+            for line in lines
+            if line["_quoteid_value"] == quote["quoteid"]
+        )
+        if wanted != (found := _lines_in_ops(simulation, number)):
+            yield f"quote {quote['quotenumber']} is left behind with {found} instead of {wanted}, and nobody says so"
+
+
+def impatience(simulation: Simulation) -> Iterator[str]:
+    """A system that asked for a pause, as the hub knew, was asked for nothing before it was over."""
+    for name, wire in simulation.wires.items():
+        yield from (f"{name} was asked in its pause: {request}" for request in wire.impatient)
 
 
 def twins(simulation: Simulation) -> Iterator[str]:
@@ -198,7 +254,7 @@ def rejections(simulation: Simulation) -> Iterator[str]:
     """Only what people did wrong is rejected, and nothing that the hub should have known better."""
     with simulation.hub.connect() as connection:
         for row in connection.execute(sa.text("select flow, record, reason from sync.failed where state = 'rejected'")):
-            if not any(words in row.reason for words in _DESERVED):
+            if not any(words in row.reason for words in (*_DESERVED, *(_OF_A_WILL if _numbers(simulation) else ()))):
                 yield f"{row.flow} {row.record}: {row.reason}"
 
 

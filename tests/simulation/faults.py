@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from replicator.sandbox.odata_http import Call, RefusalError, Reply
 from replicator.sandbox.system import Sandbox
 from tests.fixtures.world import PERSON, Recording, writes_in
+from tests.simulation.self_willed import Will
 
 KINDS = ("refused", "lost", "late", "twice", "repeated", "throttled", "busy", "busy after", "token gone", "truncated",
          "page of a proxy", "killed before", "killed after", "frozen before", "frozen after")  # fmt: skip
@@ -90,6 +91,11 @@ class FaultyWire(httpx2.BaseTransport):
         """Refusals of writes because of a parent that is not there."""
         self.struck: Counter[str] = Counter()
         self.requests = 0
+        self.will: Will | None = None
+        self.resting = False
+        """The system asked for a pause, and the hub knew it when the work under way was begun."""
+        self.impatient: list[str] = []
+        """Requests that were sent although it rests."""
         self._late: list[httpx2.Request] = []
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -99,6 +105,8 @@ class FaultyWire(httpx2.BaseTransport):
         if self.requests > _REQUESTS_MAX:
             raise NeverQuietError(f"{self.requests} requests, and no end")
         body = request.read()
+        if self.resting:
+            self.impatient.append(f"{request.method} {request.url.path}")
         if self.weather.strikes(self.weather.meanwhile):
             self.meanwhile(any(True for _ in writes_in(body)))
         if self._late and self.weather.random.random() < 0.5:
@@ -121,13 +129,18 @@ class FaultyWire(httpx2.BaseTransport):
         assert isinstance(stream, httpx2.SyncByteStream)
         body = b"".join(stream)
         self.orphans += orphans(request.content.decode(errors="replace"), body.decode(errors="replace"))
-        return httpx2.Response(answer.status_code, headers=answer.headers, content=body)
+        if self.will is not None and request.method == "POST":
+            body = self.will.answered(body, calm=self.weather.calm)
+        headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
+        return httpx2.Response(answer.status_code, headers=headers, content=body)
 
     def _fail(self, kind: str, request: httpx2.Request) -> httpx2.Response:
         if kind == "refused":
             raise httpx2.ConnectError("refused", request=request)
         if kind == "throttled":
-            pause = self.weather.random.choice(({"Retry-After": "7"}, {"Retry-After": "90"}, {}))
+            pause = self.weather.random.choice(
+                ({"Retry-After": "7"}, {"Retry-After": "90"}, {"Retry-After": "600"}, {})
+            )
             return httpx2.Response(429, headers=pause, json={"error": {"code": "429", "message": "Too many requests"}})
         if kind == "busy":
             return httpx2.Response(503, text="Service Unavailable")

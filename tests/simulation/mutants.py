@@ -17,6 +17,7 @@ from replicator.connectors.protocol import Applied, Outcome, Unit, Unknown
 from replicator.core import diff, linking, mark
 from replicator.core.hub_handle import Handle
 from replicator.core.mirror import remove
+from replicator.cycle import Cycle
 from replicator.hub import changefeed
 from replicator.hub.lease import Lease
 from replicator.inbound import load, merge, pages, proposed_deletes
@@ -217,6 +218,63 @@ def lines_trade_places_without_leaving(patching: pytest.MonkeyPatch) -> None:
     )
 
 
+@mutant
+def keys_that_a_target_gives_are_not_kept(patching: pytest.MonkeyPatch) -> None:
+    """A record that the target holds under a key of its own goes, and comes again under the wanted one."""
+    noted = acknowledge._is_noted
+    patching.setattr(
+        acknowledge, "_is_noted", lambda flow, column, *both: not column.is_key and noted(flow, column, *both)
+    )
+
+
+@mutant
+def creates_are_repeated_without_end(patching: pytest.MonkeyPatch) -> None:
+    """What a target says that it made, and never shows, is made again and again."""
+    patching.setattr(decide, "CREATED_AT_MOST", 10**9)
+
+
+@mutant
+def what_shows_after_a_refusal_is_not_looked_at(patching: pytest.MonkeyPatch) -> None:
+    """A create that was refused and saved stays rejected although the mirror has its row."""
+    patching.setattr(mark, "_mark_seen_after_all", lambda hub, window: 0)
+
+
+@mutant
+def what_shows_before_its_refusal_is_not_looked_at(patching: pytest.MonkeyPatch) -> None:
+    """The same, where a read shows the row before the answer comes."""
+    patching.setattr(mark, "_SEEN_AFTER_ALL", ("rejected", "reported"))
+
+
+@mutant
+def a_pause_ends_with_the_process(patching: pytest.MonkeyPatch) -> None:
+    """Whoever is started while a system wants to be left alone asks it at once."""
+    patching.setattr(Cycle, "_rests", lambda self, name: False)
+
+
+@mutant
+def a_look_up_releases_nobody(patching: pytest.MonkeyPatch) -> None:
+    """What waits for a record whose answer was lost goes on waiting when it is found."""
+
+    def settle(self: Cycle) -> bool:
+        written = False
+        while not self.world.stopping():
+            delivered = self.deliver(again=self.merge())
+            written |= delivered.progress
+            if not (delivered.progress or delivered.left or self.merge()):
+                return written
+        return written
+
+    patching.setattr(send.Delivered, "releases", send.Delivered.progress)
+    patching.setattr(Cycle, "settle", settle)
+
+
+@mutant
+def what_is_left_behind_is_not_told(patching: pytest.MonkeyPatch) -> None:
+    """A delivered record that its map leaves out now, and that changes, is passed over in silence."""
+    patching.setattr(diff, "_says_why", lambda view, v, differs: sa.false())
+    patching.setattr(decide, "_left_behind", lambda row, parts: None)
+
+
 # reading the systems
 
 
@@ -262,7 +320,8 @@ def the_token_moves_first(patching: pytest.MonkeyPatch) -> None:
     load_first = load.MirrorLoad.load
 
     def early(self: Any, *rest: Any) -> Any:
-        position = {"token": self.read.token, "whole": self.kind == "whole", "started": self.read.started}
+        position = {"token": self.read.token, "whole": self.kind == "whole", "started": self.read.started,
+                    "mirror": self.mirror.fullname}  # fmt: skip
         self.hub.execute(load._sql["keep_position"], self.names | position)
         self.hub.connection.connection.driver_connection.commit()
         return load_first(self, *rest)

@@ -28,6 +28,7 @@ from tests.fixtures.transitions import watch_transitions
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
 from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, NeverQuietError, Weather, make_moody
 from tests.simulation.people import People
+from tests.simulation.self_willed import Will
 
 BEGIN = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
 KINDS: dict[Literal["sales", "ops"], str] = {"sales": "dataverse", "ops": "finops"}
@@ -65,8 +66,9 @@ class Simulation:
             for place, name in enumerate(KINDS, 2)
         }
         self.wires = {name: self._wire(name, box) for name, box in boxes.items()}
-        for name, box in boxes.items():
+        for place, (name, box) in enumerate(boxes.items(), 6):
             make_moody(box, self.weather, self.wires[name].struck)
+            self.wires[name].will = Will(Random(seed + place), box, self.wires[name].struck, of_ops=name == "ops")
         connectors: dict[str, Connector] = {name: self._connector(name) for name in KINDS}
         configuration = Configuration.model_validate({
             "records": {"organization": [ORGANIZATION]},
@@ -152,6 +154,8 @@ class Simulation:
         driver.rollback()
         self.connection.invalidate()
         self.connection.close()
+        for connector in self.world.connectors.values():
+            connector.http._pauses.clear()  # type: ignore[attr-defined]
 
     def _set_clock(self, connection: sa.Connection) -> None:
         """The hub's clock is the simulation's."""
@@ -164,6 +168,7 @@ class Simulation:
         """Let the process do something; if it is killed at it, another one starts."""
         try:
             self._set_clock(self.connection)
+            self._note_rests()
             work(self.cycle)
             assert not self._overtaken, "a process that had been overtaken went on to its end"
         except (Killed, LeaseLost):
@@ -172,6 +177,19 @@ class Simulation:
             self.begin()
         except ReplicatorError as problem:
             self.problems.found.append(("run", problem))
+        finally:
+            for wire in self.wires.values():
+                wire.resting = False
+
+    def _note_rests(self) -> None:
+        """Which systems the hub knows to be in a pause that they asked for."""
+        with self.hub.connect() as connection:
+            rows = connection.execute(
+                sa.text("select name from sync.system where paused_until > :now"), {"now": self.now}
+            )
+            resting = set(rows.scalars())
+        for name, wire in self.wires.items():
+            wire.resting = name in resting
 
     # a life
 
@@ -181,6 +199,9 @@ class Simulation:
         self.weather.statement = self.random.choice([0.0, 0.0005, 0.003])
         self.weather.meanwhile = self.random.choice([0.0, 0.1, 0.4])
         self.weather.calm = False
+        for wire in self.wires.values():
+            if wire.will is not None:
+                wire.will.active = True
         for _ in range(steps):
             for _ in range(self.random.randint(0, 4)):
                 self.people.act()

@@ -1,5 +1,12 @@
 -- Records and whole sets that people have read afresh and looked at again.
 
+-- A table or column that was dropped and made again is another one, whatever it is called.
+create function sync.made_of(of_table regclass) returns text language sql stable as $$
+    select md5(string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid), ',' order by a.attnum))
+    from pg_attribute a where a.attrelid = of_table and a.attnum > 0 and not a.attisdropped
+$$;
+comment on function sync.made_of is 'Tells a table and its columns from others, also from earlier ones of the same names';
+
 -- The link table of a map's entity set and entity.
 create function sync.link_of(of_map sync.map) returns regclass language sql stable as $$
     select format('sync.%I', 'link_' || replace(case of_map.direction when 'in' then of_map.source else of_map.target end,

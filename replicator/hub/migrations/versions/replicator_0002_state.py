@@ -114,6 +114,7 @@ def upgrade() -> None:
     sa.Column('read_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was last read at all'),
     sa.Column('problem', sa.Text(), nullable=True, comment='Why the last read failed'),
     sa.Column('problem_since', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When a read first failed; null after one that did not'),
+    sa.Column('made_of', sa.Text(), nullable=True, comment='The mirror and its columns that it was read into; of others it is read whole'),
     sa.PrimaryKeyConstraint('system', 'entity_set', name=op.f('pk_entity_set')),
     schema='sync',
     comment='How far each entity set has been read'

@@ -1,0 +1,57 @@
+"""Targets with a will of their own, drawn from a seed: they number by themselves, say nothing, or say no and do it.
+
+What they draw, they draw from a source of their own: a seed without them is lived through as before.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+from replicator.sandbox.odata_http import Call, Reply
+from replicator.sandbox.system import Sandbox
+
+LINES = "CDSSalesQuotationLines"
+FIRST_OWN_NUMBER = 100_001
+KINDS = ("own number", "silent", "saved and refused")
+_CREATED = re.compile(rb"HTTP/1\.1 201 Created.*?(?=\r\n--)", re.DOTALL)
+_NO = b'{"error": {"code": "0x80040265", "message": "An unexpected error occurred."}}'
+_REFUSAL = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + _NO
+
+
+class Will:
+    """How one system takes creates. ``numbers`` and ``silent`` are its nature, refusals the weather of its days."""
+
+    def __init__(self, random: Random, box: Sandbox, struck: Counter[str], *, of_ops: bool) -> None:
+        self.random, self.struck = random, struck
+        self.active = False
+        self.numbers = of_ops and random.random() < 0.25
+        self.silent = self.numbers and random.random() < 0.3
+        self.refuses = random.choice((0.0, 0.0, 0.1))
+        self._next = itertools.count(FIRST_OWN_NUMBER)
+        self._handle = box._service.handle
+        if self.numbers:
+            box._service.handle = self._numbering  # type: ignore[method-assign]
+
+    def _numbering(self, call: Call, declared: dict[str, str] | None = None) -> Reply:
+        """Whatever number a new line was sent with, it gets the next one."""
+        if not (self.active and call.method == "POST" and call.path.endswith(LINES)):
+            return self._handle(call, declared)
+        self.struck["own number"] += 1
+        line = json.loads(call.body) | {"LineCreationSequenceNumber": next(self._next)}
+        reply = self._handle(replace(call, body=json.dumps(line).encode()), declared)
+        if self.silent:
+            self.struck["silent"] += 1
+            return replace(reply, text="")
+        return reply
+
+    def answered(self, body: bytes, *, calm: bool) -> bytes:
+        """The answer to a batch; it may say no of creates that were done."""
+        if calm or not self.active or not _CREATED.search(body) or self.random.random() >= self.refuses:
+            return body
+        self.struck["saved and refused"] += 1
+        return _CREATED.sub(_REFUSAL, body)
