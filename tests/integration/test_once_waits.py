@@ -119,6 +119,49 @@ def test_a_long_pause_is_not_waited_for(systems: Systems, clock: Time, monkeypat
     assert set(systems.why("failed")) == {"A-1", "A-2"}
 
 
+def test_a_pause_outlasts_the_process_and_no_retry_lifts_it(
+    systems: Systems, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disturb(systems, monkeypatch, throttle(300))
+    systems.once()
+    connectors: Any = systems.cycle.world.connectors
+    for connector in connectors.values():
+        connector.http._pauses.clear()  # as those of another process, which knows nothing of it
+    systems.run("select sync.retry()")
+    asked = disturb(systems, monkeypatch, fail, times=1_000)
+    read = disturb(systems, monkeypatch, fail, method="GET", times=1_000)
+    systems.account("A-3")
+    systems.cycle = Cycle(systems.cycle.world, systems.connection)
+    systems.problems.found.clear()
+    systems.once()
+    assert (asked, read) == ([], [])
+    ((where, problem),) = systems.problems.found
+    assert where == "ops"
+    assert "asked for a pause until" in problem.message
+    assert systems.rows("select paused_until > sync.now() as paused from sync.systems where system = 'ops'") == [
+        {"paused": True}
+    ]
+    monkeypatch.undo()
+    clock.wait(301)
+    systems.problems.found.clear()
+    systems.settle()
+    assert customers(systems) == ["A-1", "A-2", "A-3"]
+
+
+def test_a_system_in_a_pause_is_not_read_again_after_each_wave_of_writes(
+    systems: Systems, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is."""
+    disturb(systems, monkeypatch, throttle(300))
+    read = disturb(systems, monkeypatch, lambda request, send: send(request), method="GET", times=1_000)
+    systems.product("P-1")
+    systems.once()
+    assert len(systems.held("sales", "products", productnumber="P-1")) == 1
+    sets = systems.cycle.world.compiled.schema.sets_of("ops")
+    assert len(read) == len(sets)
+    assert clock.waited == []
+
+
 def test_a_system_that_goes_on_failing_is_not_waited_for_without_end(
     systems: Systems, clock: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:

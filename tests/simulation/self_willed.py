@@ -29,9 +29,9 @@ class Will:
     def __init__(self, random: Random, box: Sandbox, struck: Counter[str], *, of_ops: bool) -> None:
         self.random, self.struck = random, struck
         self.active = False
-        self.numbers = of_ops and random.random() < 0.25
+        self.numbers = of_ops and random.random() < 0.5
         self.silent = self.numbers and random.random() < 0.3
-        self.refuses = random.choice((0.0, 0.0, 0.1))
+        self.refuses = random.choice((0.0, 0.1, 0.3))
         self._next = itertools.count(FIRST_OWN_NUMBER)
         self._handle = box._service.handle
         if self.numbers:
