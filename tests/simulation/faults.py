@@ -130,7 +130,7 @@ class FaultyWire(httpx2.BaseTransport):
         body = b"".join(stream)
         self.orphans += orphans(request.content.decode(errors="replace"), body.decode(errors="replace"))
         if self.will is not None and request.method == "POST":
-            body = self.will.answered(body, calm=self.weather.calm)
+            body = self.will.answered(body)
         headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
         return httpx2.Response(answer.status_code, headers=headers, content=body)
 

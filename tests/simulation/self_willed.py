@@ -24,14 +24,14 @@ _REFUSAL = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n"
 
 
 class Will:
-    """How one system takes creates. ``numbers`` and ``silent`` are its nature, refusals the weather of its days."""
+    """How one system takes creates; also in calm weather, for it is its nature. ``refusals`` are so many at most."""
 
     def __init__(self, random: Random, box: Sandbox, struck: Counter[str], *, of_ops: bool) -> None:
         self.random, self.struck = random, struck
         self.active = False
         self.numbers = of_ops and random.random() < 0.5
         self.silent = self.numbers and random.random() < 0.3
-        self.refuses = random.choice((0.0, 0.1, 0.3))
+        self.refusals = random.choice((0, 1, 3))
         self._next = itertools.count(FIRST_OWN_NUMBER)
         self._handle = box._service.handle
         if self.numbers:
@@ -49,9 +49,10 @@ class Will:
             return replace(reply, text="")
         return reply
 
-    def answered(self, body: bytes, *, calm: bool) -> bytes:
+    def answered(self, body: bytes) -> bytes:
         """The answer to a batch; it may say no of creates that were done."""
-        if calm or not self.active or not _CREATED.search(body) or self.random.random() >= self.refuses:
+        if not (self.active and self.refusals and _CREATED.search(body)) or self.random.random() < 0.5:
             return body
+        self.refusals -= 1
         self.struck["saved and refused"] += 1
         return _CREATED.sub(_REFUSAL, body)
