@@ -52,6 +52,7 @@ class Cycle:
         self._usage: dict[str, Usage] = {}
         self._pauses: dict[str, Throttled] = {}
         """Of systems that were left alone because of it, since the last wait."""
+        self._sizes = {name: connector.limits.request_size for name, connector in world.connectors.items()}
         self._connectors = {name: UntilStopping(each, world.stopping) for name, each in world.connectors.items()}
         self._deliveries = {name: self._make_deliveries(each) for name, each in self._connectors.items()}
 
@@ -227,6 +228,10 @@ class Cycle:
         """What is known of a system's patience, where that changed, and the last reads, if they brought nothing."""
         usage = self.world.connectors[name].usage()
         changed = self._usage.get(name) != usage
+        size = self.world.connectors[name].limits.request_size
+        if size is not None and size != self._sizes.get(name):
+            self.world.watcher.smaller_requests(name, size)
+            self._sizes[name] = size
         if changed or (snapshots is not None and snapshots.idle):
             with self.hub.leading():
                 if changed:

@@ -51,6 +51,9 @@ class LogWatcher(Watcher):
     def waiting(self, holder: str) -> None:
         self.log.info("wait", leader=holder)
 
+    def smaller_requests(self, system: str, size: int) -> None:
+        self.log.warning("smaller requests", system=system, size=size)
+
     def problem(self, where: str, problem: ReplicatorError) -> None:
         kind = "transient" if isinstance(problem, Transient) else "terminal"
         self.log.warning("problem", where=where, kind=kind, message=problem.message, hint=problem.hint)

@@ -34,6 +34,9 @@ class Watcher:
     def pausing(self, seconds: float) -> None:
         """Nothing can be done for so long; then what failed is tried again."""
 
+    def smaller_requests(self, system: str, size: int) -> None:
+        """A system refused a request as too large: from now on one carries at most so much."""
+
     def comparing(self, flow: CompiledMap) -> None:
         """All records of a map are about to be compared."""
 

@@ -50,10 +50,19 @@ converters: Mapping[str, wire_values.MakeConverter] = {
     "uuid": wire_values.to_uuid,
 }
 guid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-plugin_refused = "0x80040265"
-"""The code of a rejection by business logic inside the system, which it may wrap into a 500."""
-duplicate_key = "0x80040237"
-"""The code of 412 for a key that another record has, or that the record to create has itself."""
+duplicate_codes = frozenset({"0x80040237", "0x80060892", "0x80040333", "0x80073002"})
+"""A key that another record has (or the record to create has itself), an alternate key that another has, a rule for
+duplicates, a unique index: DuplicateRecord, DuplicateRecordEntityKey, DuplicateRecordsFound and
+CrmSQLUniqueIndexOrConstraintViolation of the vendor's list of error codes. They come as 412, 409, 400 or 500."""
+business_codes = duplicate_codes | {"0x80040265"}
+"""Those, and a rejection by business logic inside the system: the answer may be a 500 all the same."""
+changed_code = "0x80060882"
+"""The record has another version than the one that was named (ConcurrencyVersionMismatch)."""
+passing_codes = frozenset(
+    {"0x80044151", "0x80040255", "0x80040251", "0x80072321", "0x80072322", "0x80072326", "0x8005f101"}
+)
+"""SQL timeout, a transaction that a deadlock rolled back, no active transaction, the three limits of service
+protection, an access token that has expired: the moment is to blame, whatever status they come with."""
 token_refused = re.compile(r": 410\b|version ?stamp|full sync|delta ?token|expired", re.IGNORECASE)
 
 
@@ -61,6 +70,7 @@ class Dataverse(ODataConnector):
     """A Dataverse environment. Tokens are the path of a delta link, so they outlive a change of the host."""
 
     service = "/api/data/v9.2"
+    most_operations = 1000  # "Execute batch operations using the Web API"
     capabilities = Capabilities(changes="delta", conditional_writes=True, atomic_units=True)
 
     def __init__(self, name: str, settings: DataverseSettings, **options: Any) -> None:
@@ -99,13 +109,17 @@ class Dataverse(ODataConnector):
         return Prepared(unit, (parts[0] if len(parts) == 1 else ChangeSet(parts),))
 
     def is_outage(self, status: int, words: Complaint) -> bool:
-        """Whether an answer speaks of the system's own trouble: a 5xx that is not business logic saying no."""
-        return super().is_outage(status, words) and words.code.lower() != plugin_refused
+        """Whether an answer speaks of the system's own trouble: a 5xx that is no business logic, or a code of such."""
+        code = words.code.lower()
+        return code in passing_codes or (super().is_outage(status, words) and code not in business_codes)
 
     def refusal(self, write: Write, status: int, words: Complaint) -> Outcome:
-        """412 is a record that is not as it was known; 404 on an update too, unless it is about another record."""
-        taken = write.operation == "update" and words.code.lower() == duplicate_key
-        if status == 412 and not taken:
+        """412 is a record that is not as it was known; 404 on an update too, unless it is about another record.
+
+        A key that is taken rejects an update; a create may have been done before, so that it is looked up.
+        """
+        taken = words.code.lower() in duplicate_codes
+        if (write.operation == "create") if taken else (status == 412 or words.code.lower() == changed_code):
             return with_message(Stale("the record was changed, or is there already"), words)
         if write.operation == "update" and status == 404 and not _is_about_another(write, words):
             return with_message(Stale("the record is gone"), words)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, cast
 
 from replicator.connectors import exact_json, finops_metadata, wire_values
 from replicator.connectors.odata.addresses import literal, query, record_path
-from replicator.connectors.odata.answers import Complaint
+from replicator.connectors.odata.answers import Complaint, complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
 from replicator.connectors.odata.connector import (
@@ -19,19 +21,29 @@ from replicator.connectors.odata.connector import (
     is_unknown_set,
     safe_etag,
 )
+from replicator.connectors.odata.key_characters import NotReached, unreachable, unusual, ways
 from replicator.connectors.odata.odata_settings import FinOpsSettings
 from replicator.connectors.odata.paging import sheets
+from replicator.connectors.odata.part_answers import PartAnswer
 from replicator.connectors.protocol import (
+    Applied,
     Capabilities,
     Description,
     FieldProblem,
+    Key,
     Outcome,
     Page,
     Reference,
+    Rejected,
+    Row,
     Stale,
     Unit,
     Write,
+    named,
+    not_done,
 )
+from replicator.errors import ReplicatorError
+from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import EntitySetSpec, SystemField
 from replicator.mapping.local_days import time_zone
 
@@ -42,6 +54,9 @@ no_date = datetime.date(1900, 1, 1)
 noon = datetime.time(12, tzinfo=datetime.UTC)
 """Days travel at noon UTC, so that no time zone makes another day of them."""
 write_exception = "AxODataWriteException"
+duplicate_exception = "DuplicateKeyException"
+address_refused = re.compile(r"query syntax|\bURI\b|Request\.Path", re.IGNORECASE)
+exists = re.compile(r"already exists", re.IGNORECASE)
 converters: Mapping[str, wire_values.MakeConverter] = {
     "text": wire_values.to_text,
     "integer": wire_values.to_integer,
@@ -57,11 +72,13 @@ class FinOps(ODataConnector):
     """A Finance and Operations environment. It has no change tokens: every read is whole."""
 
     service = "/data"
+    saves_what_it_refuses = True
     capabilities = Capabilities(conditional_writes=True, atomic_units=True)
 
     def __init__(self, name: str, settings: FinOpsSettings, **options: Any) -> None:
         super().__init__(name, settings, **options)
         self._zone = time_zone(settings.time_zone)
+        self._twice = ways[0]
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, of all companies; ``token`` is not used."""
@@ -82,7 +99,7 @@ class FinOps(ODataConnector):
 
     def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:
         """The address of one record; the system wants all fields of the key."""
-        literals = {name: literal(name, _key_value(value)) for name, value in key.items()}
+        literals = {name: literal(name, _key_value(value), twice=self._twice) for name, value in key.items()}
         path = record_path(entity_set.entity_set, literals)
         return self.http.url(path + (query(list(entity_set.fields), every_company) if select else f"?{every_company}"))
 
@@ -92,15 +109,83 @@ class FinOps(ODataConnector):
         A create that stands alone is answered with its record, and is not read again.
         """
         write = ChangeSet(tuple(self._part(write) for write in unit))
-        if len(unit) == 1 and unit[0].operation == "create":
-            return Prepared(unit, (write,))
-        read = tuple(place for place, write in enumerate(unit) if write.operation != "delete")
+        read = _read_back(unit)
         gets = tuple(self._get(unit[place].entity_set, unit[place].key) for place in read)
         return Prepared(unit, (write, *gets), read)
 
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """As for every OData system; what an address did not reach is looked at, and tried by another address."""
+        found = super().apply(units)
+        for way in ways:
+            there = self._there_all_the_same(units, found) if way != self._twice else []
+            if there:
+                other = copy(self)
+                other._twice = way
+                again = ODataConnector.apply(other, [units[number] for number in there])
+                found = [again[there.index(number)] if number in there else one for number, one in enumerate(found)]
+                if any(isinstance(outcome, Applied) for outcomes in again for outcome in outcomes):
+                    self._twice = way
+        for number, place in _not_reached(found):
+            reason = unreachable(units[number][place].named_key)
+            found[number] = not_done(units[number], place, Rejected(reason))
+        return found
+
+    def _there_all_the_same(self, units: Sequence[Unit], found: list[list[Outcome]]) -> list[int]:
+        """The units with a write that reached no record though it is there; what is gone gets its outcome."""
+        there = []
+        for number, place in _not_reached(found):
+            unit = units[number]
+            write = unit[place]
+            outcome: Outcome = Stale("the record is gone")
+            try:
+                (row,) = self.fetch(write.entity_set, [write.key])
+            except ReplicatorError as error:
+                row, outcome = None, Stale(str(error))  # still in doubt: the caller looks it up
+            else:
+                if row is None and write.operation == "delete" and len(unit) == 1:
+                    outcome = Applied(None, None)
+            if row is None:
+                found[number] = not_done(unit, place, outcome)
+            else:
+                there.append(number)
+        return there
+
+    def found(self, body: Row, entity_set: EntitySetSpec, key: Key) -> Row | None:
+        """The record of this key in an answer; a filter gives a list, and takes some characters for wildcards."""
+        rows = body.get("value")
+        if not isinstance(rows, list):
+            return body
+        decode = self.decoder(entity_set)
+        places = [list(entity_set.fields).index(name) for name in entity_set.key]
+        for row in rows:
+            values = decode(row)
+            if comparable(tuple(values[place] for place in places)) == comparable(key):
+                return cast("Row", row)
+        return None
+
+    def size(self, unit: Unit) -> int:
+        """How many requests a unit is: writes, and the reads of what they stored."""
+        return len(unit) + len(_read_back(unit))
+
     def is_outage(self, status: int, words: Complaint) -> bool:
         """Whether an answer speaks of the system's own trouble: business rejections may come as 500 here."""
-        return super().is_outage(status, words) and write_exception not in words.inner_type
+        return super().is_outage(status, words) and write_exception not in words.types
+
+    def _get(self, entity_set: EntitySetSpec, key: Key) -> Part:
+        """A record whose key has unusual characters is asked for by a filter, which takes them all."""
+        given = named(entity_set, key)
+        if not unusual(given):
+            return super()._get(entity_set, key)
+        tests = [f"{name}%20eq%20{literal(name, _key_value(value))}" for name, value in given.items()]
+        asked = query(list(entity_set.fields), every_company, f"$filter={'%20and%20'.join(tests)}")
+        return Part("GET", self.http.url(entity_set.entity_set + asked), {"Accept": "application/json"})
+
+    def _judge(self, write: Write, part: PartAnswer) -> Outcome:
+        if write.operation != "create" and unusual(write.named_key) and part.status in (400, 404):
+            words = complaint(part.body, self.http.hide)
+            if part.status == 404 or address_refused.search(words.message):
+                return NotReached(words.message or "the record is gone")
+        return super()._judge(write, part)
 
     def refusal(self, write: Write, status: int, words: Complaint) -> Outcome:
         """412 and 404 on an update are a record that is not as it was known, so is a create of what is there."""
@@ -108,7 +193,7 @@ class FinOps(ODataConnector):
             return with_message(Stale("the record was changed"), words)
         if write.operation == "update" and status == 404 and not is_unknown_set(words):
             return with_message(Stale("the record is gone"), words)
-        if write.operation == "create" and "already exists" in words.message.lower():
+        if write.operation == "create" and (duplicate_exception in words.types or exists.search(words.message)):
             return Stale(words.message)
         sent = [*write.entity_set.key, *write.values]
         return rejection(status, words, named_field(words.message, write.entity_set, sent))
@@ -126,6 +211,23 @@ class FinOps(ODataConnector):
 
     def _body(self, entity_set: EntitySetSpec, given: Mapping[str, object]) -> bytes:
         return exact_json.dumps(encoded(entity_set, given, self._zone))
+
+
+def _not_reached(found: Sequence[Sequence[Outcome]]) -> list[tuple[int, int]]:
+    """The number of each unit with a write that reached no record, and the place of the write in it."""
+    return [
+        (number, place)
+        for number, outcomes in enumerate(found)
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, NotReached)
+    ]
+
+
+def _read_back(unit: Unit) -> tuple[int, ...]:
+    """The places of a unit whose records are read after they were written."""
+    if len(unit) == 1 and unit[0].operation == "create":
+        return ()
+    return tuple(place for place, write in enumerate(unit) if write.operation != "delete")
 
 
 def converter(name: str, field: SystemField, zone: datetime.tzinfo = datetime.UTC) -> wire_values.Convert:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from replicator.config import Budget
-from replicator.connectors.protocol import Connector, Outcome, Postponed, Rejected
+from replicator.connectors.protocol import Connector, Outcome, Postponed
 from replicator.core.hub_handle import Handle
 from replicator.errors import ReplicatorError, RequestRefused, Throttled
 from replicator.mapping.compiled import CompiledMap
@@ -153,7 +153,10 @@ class _Round:
                 self._acknowledge(group, outcomes)
 
     def _refused(self, group: Group, problem: RequestRefused) -> list[list[Outcome]]:
-        """The system refuses the request as such: nothing of it was done, and one record in it is to blame."""
+        """The system refuses the request as such: nothing of it was done, and which record it minds is not said.
+
+        Each is sent alone then; one that is refused so waits and is tried again, for nothing was said of its data.
+        """
         if self.refusals >= _REFUSALS:
             self.sender.halted = problem
             return _not_sent(group, problem)
@@ -162,7 +165,7 @@ class _Round:
             self.waiting.extendleft((group[middle:], group[:middle]))
             return []
         self.refusals += 1
-        return [[Rejected(problem.message) for _ in delivery.writes] for delivery in group]
+        return _not_sent(group, problem)
 
     def _acknowledge(self, group: Group, outcomes: list[list[Outcome]]) -> None:
         sender = self.sender

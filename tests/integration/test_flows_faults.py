@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -361,8 +362,8 @@ def test_a_record_that_a_system_shows_in_an_unreadable_form_is_rejected_and_no_o
 # Refused
 
 
-def test_a_batch_that_is_refused_as_such_is_halved_until_the_bad_record_stands_alone(
-    systems: Systems, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_that_is_refused_as_such_is_halved_and_rejects_no_record(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, later: Callable[[], None]
 ) -> None:
     def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
         if b'"A-3"' in body(request):
@@ -373,12 +374,33 @@ def test_a_batch_that_is_refused_as_such_is_halved_until_the_bad_record_stands_a
         systems.account(f"A-{number}")
     with monkeypatch.context() as broken:
         between(systems, "ops", broken, act)
-        systems.settle()
+        systems.once()
     assert customers(systems) == [f"A-{number}" for number in (1, 2, 4, 5, 6, 7)]
     assert "Payload too large" in systems.why("failed")["A-3"]
-    systems.run("select sync.retry(null, 'A-3')")
+    assert not systems.rows("select * from sync.failed where state = 'rejected'")
+    later()
     systems.settle()
     assert "A-3" in customers(systems)
+
+
+def test_a_system_that_takes_few_operations_at_once_gets_few_and_whoever_watches_hears_it_once(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int]] = []
+    monkeypatch.setattr(systems.problems, "smaller_requests", lambda system, size: told.append((system, size)))
+    for number in range(12):
+        systems.account(f"A-{number}")
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        if len(re.findall(rb"^(?:GET|POST|PATCH|DELETE) ", body(request), re.MULTILINE)) > 5:
+            words = "The current batch message contains too many parts, a maximum number of '5' is allowed."
+            return httpx2.Response(400, json={"error": {"code": "", "message": words}})
+        return send(request)
+
+    between(systems, "ops", monkeypatch, act)
+    systems.settle()
+    assert len(customers(systems)) == 12
+    assert told == [("ops", 5)]
 
 
 def test_a_system_that_refuses_every_batch_is_left_alone_after_a_few(
@@ -399,11 +421,9 @@ def test_a_system_that_refuses_every_batch_is_left_alone_after_a_few(
     assert any(isinstance(problem, RequestRefused) for _, problem in systems.problems.found)
     states = systems.rows("select state::text as state, count(*) as records from sync.failed group by 1")
     counted = {row["state"]: row["records"] for row in states}
-    assert counted["failed"] > counted["rejected"]
-    assert counted["rejected"] < 10
+    assert counted == {"failed": 20}
     systems.problems.found.clear()
     later()
-    systems.run("select sync.retry()")
     systems.settle()
     assert len(customers(systems)) == 20
 

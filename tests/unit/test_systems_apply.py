@@ -286,9 +286,8 @@ def test_blame_goes_to_the_write_that_has_the_field() -> None:
     )
     assert isinstance(first, Postponed)  # a bare 500 is an outage ...
     words["error"]["innererror"]["type"] = "AxODataWriteException"
-    ((first, second),) = connector(FinOps, multipart((500, words, {"Content-ID": "1"}))).apply(
-        [(ware("create"), line())]
-    )
+    refused, gone = multipart((500, words, {"Content-ID": "1"})), multipart((404, error("gone")))
+    ((first, second),) = connector(FinOps, refused, gone).apply([(ware("create"), line())])
     assert first == Rejected("")
     assert second == Rejected("Warning: validateField failed on field 'LineEntity.Amount'.", "", "Amount")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -10,14 +11,13 @@ from hypothesis import strategies as st
 
 from replicator.connectors.odata.batch import (
     ChangeSet,
-    ChangeSetAnswer,
     Item,
     Part,
-    PartAnswer,
     build,
     content_ids,
-    parse,
 )
+from replicator.connectors.odata.batch import parse as parsed
+from replicator.connectors.odata.part_answers import ChangeSetAnswer, ItemAnswer, PartAnswer
 from replicator.errors import UnexpectedAnswer
 
 GOOD = (
@@ -29,6 +29,14 @@ GOOD = (
     b"--c=1--\r\n"
     b"--b 1--\r\n"
 )
+
+
+ONE = Part("GET", "https://x/a(1)")
+ITEMS: list[Item] = [ONE, ChangeSet((ONE, ONE))]
+
+
+def parse(content_type: str, body: bytes) -> list[ItemAnswer]:
+    return parsed(content_type, body, ITEMS)
 
 
 def test_every_request_has_its_own_content_id() -> None:
@@ -91,3 +99,57 @@ def test_foreign_content_types_raise_nothing_but_unexpected_answer(content_type:
     for kind in (content_type, f"multipart/mixed; boundary={content_type}"):
         with contextlib.suppress(UnexpectedAnswer):
             parse(kind, body)
+
+
+JSON = "application/json; odata.metadata=minimal"
+
+
+def responses(*rows: dict[str, object]) -> bytes:
+    return json.dumps({"responses": rows}).encode()
+
+
+def test_an_answer_in_json_is_told_by_the_ids_in_any_order() -> None:
+    one = {"id": "1", "status": 200, "headers": {"ETag": "e"}, "body": {"n": 1.10}}
+    two = {"id": "2", "status": 204, "atomicityGroup": "g"}
+    three = {"id": "3", "status": 201, "atomicityGroup": "g", "body": {}}
+    first, second = parse(JSON, responses(three, one, two))
+    assert first == PartAnswer(200, {"etag": "e"}, b'{"n":1.1}', "1")
+    assert isinstance(second, ChangeSetAnswer)
+    assert [(part.status, part.content_id) for part in second.parts] == [(204, "2"), (201, "3")]
+
+
+def test_an_answer_in_json_without_our_ids_is_told_by_the_order_and_the_groups() -> None:
+    one = {"id": "a", "status": 404, "body": {"error": {"message": "none"}}}
+    two, three = ({"id": name, "status": 204, "atomicityGroup": "g"} for name in "bc")
+    first, second = parse(JSON, responses(one, two, three))
+    assert isinstance(first, PartAnswer)
+    assert first.status == 404
+    assert isinstance(second, ChangeSetAnswer)
+    assert len(second.parts) == 2
+
+
+def test_an_answer_in_json_that_ends_early_has_fewer_parts() -> None:
+    (only,) = parse(JSON, responses({"id": "1", "status": 500}))
+    assert only == PartAnswer(500, {}, b"", "1")
+
+
+def test_a_preamble_and_an_epilogue_are_no_parts() -> None:
+    assert len(parse('multipart/mixed; boundary="b 1"', b"Preamble\r\n\r\n" + GOOD + b"Epilogue\r\n")) == 2
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["responses", "id", "status", "headers", "body", "atomicityGroup"]), inner
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_any_json_raises_nothing_but_unexpected_answer(value: object) -> None:
+    with contextlib.suppress(UnexpectedAnswer):
+        parse(JSON, json.dumps({"responses": value}).encode())

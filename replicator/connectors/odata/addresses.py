@@ -12,9 +12,10 @@ from replicator.connectors.protocol import FieldProblem
 from replicator.connectors.wire_values import to_text, utc_text
 
 
-def literal(name: str, value: object) -> str:
+def literal(name: str, value: object, *, twice: str = "") -> str:
     """A key value in an address: numbers and GUIDs bare, texts quoted, quotes doubled, all percent-encoded.
 
+    The characters in ``twice`` are encoded twice, for a service that decodes addresses before it takes them apart.
     Raises FieldProblem for a value that cannot stand in a key.
     """
     if isinstance(value, bool):
@@ -29,7 +30,11 @@ def literal(name: str, value: object) -> str:
         return value.isoformat()
     if isinstance(value, str):
         to_text(name)(value)
-        return quote("'" + value.replace("'", "''") + "'", safe="")
+        encoded = quote("'" + value.replace("'", "''") + "'", safe="")
+        for character in twice:
+            once = quote(character, safe="")
+            encoded = encoded.replace(once, quote(once, safe=""))
+        return encoded
     if value is None:
         raise FieldProblem(name, None, "is part of a key, and has no value")
     raise FieldProblem(name, value, "cannot be part of a key")

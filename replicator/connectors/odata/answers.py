@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote, quote_plus
 
@@ -27,6 +27,7 @@ longest_looked_at = 10 * longest_message
 Hide = Callable[[str], str]
 """Takes the secrets out of a text; see ``hidden``."""
 _credentials = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{20,}", re.IGNORECASE)
+_deepest = 10
 _enough = 12
 """So many first characters of a secret give away that the rest follows, also where that is cut off."""
 
@@ -58,11 +59,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Complaint:
-    """The error object of an OData answer: the code and the words, and the class of the inner error."""
+    """The error object of an OData answer: the code and the words, and the classes of the inner errors.
+
+    ``everything`` holds the words of the inner errors too, which may tell what the message itself does not.
+    """
 
     code: str = ""
     message: str = ""
-    inner_type: str = ""
+    types: str = ""
+    everything: str = field(default="", compare=False)
 
 
 def complaint(body: bytes, hide: Hide) -> Complaint:
@@ -73,13 +78,24 @@ def complaint(body: bytes, hide: Hide) -> Complaint:
         return Complaint()
     if not isinstance(error, dict):
         return Complaint()
-    inner = error.get("innererror")
-    inner = inner if isinstance(inner, dict) else {}
+    inner = list(_inner_errors(error))
+    said = [_words(each.get("message"), hide) for each in (error, *inner)]
     return Complaint(
         code=_text(error.get("code"), hide),
-        message=_words(inner.get("message"), hide) or _words(error.get("message"), hide),
-        inner_type=_text(inner.get("type"), hide),
+        message=(said[1] if inner else "") or said[0],
+        types=" ".join(_text(each.get("type"), hide) for each in inner),
+        everything="\n".join(filter(None, said)),
     )
+
+
+def _inner_errors(error: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """The error within, the one within that, and so on, down to a depth that no system reaches."""
+    for _ in range(_deepest):
+        inner = error.get("innererror") or error.get("internalexception")
+        if not isinstance(inner, dict):
+            return
+        yield inner
+        error = inner
 
 
 def _words(value: object, hide: Hide) -> str:
@@ -98,7 +114,8 @@ def _text(value: object, hide: Hide) -> str:
 def error_of(answer: Answer, what: str, now: datetime, longest_pause: float, hide: Hide) -> ReplicatorError | None:
     """The error an answer stands for, None where it is a good one. ``what`` is the system and the request."""
     status = answer.status
-    if 200 <= status < 300:
+    # A batch that ends with its first failure is a 400 outside, and its parts tell what was done.
+    if 200 <= status < 300 or (status == 400 and answer.media_type == "multipart/mixed"):
         return None
     words = complaint(answer.body, hide)
     said = visible(hide(f"{what}: {status}{_words_of(answer, words)}"))
@@ -136,7 +153,9 @@ def _refused(answer: Answer, words: Complaint, said: str) -> ReplicatorError:
         hint = "check the system's url and kind, and whether it has this entity set: replicator check"
     else:
         hint = "check the names of the entity set and its fields in schema/: replicator check"
-    return UnexpectedAnswer(said, hint=hint) if _is_of_another(answer, words) else RequestRefused(said, hint=hint)
+    # Whoever says 413, system or gateway: the request was too large, and nothing was done.
+    is_of_another = _is_of_another(answer, words) and answer.status != 413
+    return UnexpectedAnswer(said, hint=hint) if is_of_another else RequestRefused(said, hint=hint)
 
 
 def json_object(answer: Answer, what: str) -> dict[str, object]:

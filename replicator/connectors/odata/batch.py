@@ -12,6 +12,8 @@ from email.policy import compat32
 from typing import TypeAlias
 from uuid import uuid4
 
+from replicator.connectors.odata import json_batch
+from replicator.connectors.odata.part_answers import ChangeSetAnswer, ItemAnswer, PartAnswer
 from replicator.errors import UnexpectedAnswer
 
 line_end = b"\r\n"
@@ -37,26 +39,6 @@ class ChangeSet:
 
 
 Item: TypeAlias = Part | ChangeSet
-
-
-@dataclass(frozen=True)
-class PartAnswer:
-    """One answer in a batch. Header names are in lower case; ``content_id`` is that of the request, if it came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    content_id: str | None = None
-
-
-@dataclass(frozen=True)
-class ChangeSetAnswer:
-    """The answers of a change set: one each when it was done, usually a single one when it was not."""
-
-    parts: tuple[PartAnswer, ...]
-
-
-ItemAnswer: TypeAlias = PartAnswer | ChangeSetAnswer
 
 
 def content_ids(items: Sequence[Item]) -> list[tuple[str, ...]]:
@@ -109,8 +91,16 @@ def _lines(*lines: str) -> bytes:
     return b"".join(line.encode("ascii") + line_end for line in lines)
 
 
-def parse(content_type: str, body: bytes) -> list[ItemAnswer]:
-    """The answers of a batch, in order. Raises UnexpectedAnswer for anything that is not a whole batch answer."""
+def parse(content_type: str, body: bytes, items: Sequence[Item]) -> list[ItemAnswer]:
+    """The answers of a batch of ``items``, in order; fewer where the system gave up before the end.
+
+    Raises UnexpectedAnswer for anything that is not a whole batch answer.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return json_batch.parse(body, content_ids(items))
+    if media_type != "multipart/mixed":
+        raise UnexpectedAnswer(f"{media_type or 'no content type'}, not multipart/mixed")
     try:
         head = b"MIME-Version: 1.0\r\nContent-Type: " + content_type.encode("ascii") + line_end * 2
         # The older policy reads the same parts as policy.HTTP, in a twelfth of the time: it leaves headers as they are.

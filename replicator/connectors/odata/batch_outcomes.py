@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from replicator.connectors.odata.answers import Complaint
-from replicator.connectors.odata.batch import ChangeSetAnswer, ItemAnswer, PartAnswer
+from replicator.connectors.odata.part_answers import ChangeSetAnswer, ItemAnswer, PartAnswer
 from replicator.connectors.protocol import Applied, Outcome, Rejected, Stale, Unit, Unknown, Write, not_done
 from replicator.mapping.language import EntitySetSpec
 from replicator.text import visible
@@ -38,6 +38,14 @@ def unit_outcomes(
     if len(parts) != len(unit):
         return same(unit, Unknown(f"{len(parts)} answers came for {len(unit)} writes that belong together"))
     return [success(place, part) for place, part in enumerate(in_order(parts, ids))]
+
+
+def good_parts(answer: ItemAnswer | None, ids: Sequence[str]) -> list[PartAnswer] | None:
+    """The answers to writes that were all done, in the order of their ``ids``; None where they were not."""
+    parts = answer.parts if isinstance(answer, ChangeSetAnswer) else () if answer is None else (answer,)
+    if len(parts) != len(ids) or not all(200 <= part.status < 300 for part in parts):
+        return None
+    return in_order(parts, ids)
 
 
 def in_order(parts: Sequence[PartAnswer], ids: Sequence[str]) -> list[PartAnswer]:
@@ -97,22 +105,30 @@ def rejection(status: int, words: Complaint, field: str | None) -> Rejected:
     return Rejected(words.message or f"refused with status {status}, without a reason", words.code, field)
 
 
-def duplicates(unit: Unit, found: list[Outcome], missing: Sequence[int]) -> list[Outcome]:
-    """The outcomes of a unit after a look at its records: those at the places ``missing`` are not there.
+def looked_up(unit: Unit, found: list[Outcome], there: Mapping[int, bool]) -> list[Outcome]:
+    """The outcomes of a unit after a look at the records at some of its places: whether they are ``there``.
 
     A create can be refused because the record is there already, or because another record has the same business
-    key. The first is Stale, the second is a rejection: trying again would never end.
+    key. The first is Stale, the second is a rejection: trying again would never end. A rejected create whose record is
+    there was saved all the same.
     """
-    for place in missing:
+    for place, is_there in there.items():
         outcome = found[place]
-        if isinstance(outcome, Stale):
+        if isinstance(outcome, Stale) and not is_there:
             return not_done(unit, place, Rejected(outcome.message))
+        if isinstance(outcome, Rejected) and is_there:
+            said = next((each.message for each in found if isinstance(each, Rejected) and each.message), "")
+            return not_done(unit, place, Stale(f"refused, and yet it is there: {said}"))
     return found
 
 
-def is_doubtful(write: Write, outcome: Outcome) -> bool:
-    """Whether a look at the record decides what this outcome is."""
-    return write.operation == "create" and isinstance(outcome, Stale)
+def doubtful(unit: Unit, found: Sequence[Outcome], *, saves_what_it_refuses: bool) -> list[int]:
+    """The places of those refused creates of a unit of which a look at the record decides what they are."""
+    creates = [place for place, write in enumerate(unit) if write.operation == "create" and None not in write.key]
+    stale = [place for place in creates if isinstance(found[place], Stale)]
+    if stale or not saves_what_it_refuses:
+        return stale
+    return [place for place in creates if isinstance(found[place], Rejected)][:1]
 
 
 def named_field(message: str, entity_set: EntitySetSpec, sent: Sequence[str]) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import ClassVar
 
@@ -14,9 +15,12 @@ from replicator.connectors import exact_json
 from replicator.connectors.odata import batch, batch_outcomes
 from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, longest_message
 from replicator.connectors.odata.auth import Clock
-from replicator.connectors.odata.batch import Item, ItemAnswer, Part, PartAnswer
+from replicator.connectors.odata.batch import ChangeSet, Item, Part
+from replicator.connectors.odata.batch_sizes import BatchSizes, operations
 from replicator.connectors.odata.http import Http, utc_now
 from replicator.connectors.odata.odata_settings import ODataSettings
+from replicator.connectors.odata.part_answers import ChangeSetAnswer, ItemAnswer, PartAnswer
+from replicator.connectors.odata.passing_refusals import is_passing
 from replicator.connectors.protocol import (
     Applied,
     Connector,
@@ -36,7 +40,7 @@ from replicator.connectors.protocol import (
     named,
     not_done,
 )
-from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
+from replicator.errors import NotSent, ReplicatorError, RequestRefused, SystemUnavailable, Throttled, UnexpectedAnswer
 from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import EntitySetSpec
 from replicator.text import visible
@@ -59,6 +63,10 @@ class ODataConnector(Connector):
 
     service: ClassVar[str]
     """The path of the service under the system's address."""
+    most_operations: ClassVar[int | None] = None
+    """The most requests in a batch, where the vendor says; else a refusal tells."""
+    saves_what_it_refuses: ClassVar[bool] = False
+    """Whether a create may have been saved though its answer says that it was refused."""
 
     def __init__(
         self,
@@ -69,7 +77,8 @@ class ODataConnector(Connector):
         clock: Clock = utc_now,
     ) -> None:
         self.name = name
-        self.limits = settings.limits
+        self.sizes = BatchSizes(self.most_operations)
+        self.limits = replace(settings.limits, request_size=self.most_operations)
         self.http = Http(name, settings, self.service, transport=transport, clock=clock)
 
     @abstractmethod
@@ -120,9 +129,10 @@ class ODataConnector(Connector):
         rows: list[Row | None] = []
         size = self.limits.writes_per_request
         for start in range(0, len(keys), size):
-            parts = [self._get(entity_set, key) for key in keys[start : start + size]]
+            some = keys[start : start + size]
             what = f"{self.name}: {entity_set.entity_set} by key"
-            rows.extend(self._row(answer, what) for answer in self._batch(parts))
+            answers = self._batch([self._get(entity_set, key) for key in some])
+            rows.extend(self._row(answer, what, entity_set, key) for answer, key in zip(answers, some, strict=True))
         return rows
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
@@ -146,11 +156,17 @@ class ODataConnector(Connector):
             return not_done(unit, place, Rejected(str(problem)[:longest_message], field=problem.field))
 
     def _send(self, prepared: Sequence[Prepared]) -> list[list[Outcome]]:
-        if not prepared:
-            return []
+        """The outcomes of units that go in one request, or in several where the system takes no more at once."""
         items = [item for one in prepared for item in one.items]
+        if not items:
+            return []
+        if not self.sizes.fits(items):
+            return self._in_halves(prepared) if len(prepared) > 1 else [self._alone(prepared[0])]
         try:
-            answers = self._batch(items, writes=True)
+            answers = self._request(items, writes=True)
+        except RequestRefused as refused:
+            self._learn(refused, items)
+            return self._send(prepared)
         except NotSent as error:
             return [batch_outcomes.same(one.unit, Postponed(str(error))) for one in prepared]
         except (SystemUnavailable, UnexpectedAnswer) as error:
@@ -158,38 +174,95 @@ class ODataConnector(Connector):
         pairs = iter(zip(answers, batch.content_ids(items), strict=True))
         return [self._outcomes(one, list(islice(pairs, len(one.items)))) for one in prepared]
 
+    def _in_halves(self, prepared: Sequence[Prepared]) -> list[list[Outcome]]:
+        """The units in two requests or more; what stops the second half leaves the first one done."""
+        middle = len(prepared) // 2
+        first = self._send(prepared[:middle])
+        try:
+            return first + self._send(prepared[middle:])
+        except ReplicatorError as error:
+            pause = error.retry_after if isinstance(error, Throttled) else None
+            return first + [batch_outcomes.same(one.unit, Postponed(str(error), pause)) for one in prepared[middle:]]
+
+    def _alone(self, one: Prepared) -> list[Outcome]:
+        """A unit larger than a request may be: its reads apart, and its writes in pieces where they are too many too.
+
+        Pieces are no whole: where one fails after others were done, nobody knows but by looking.
+        """
+        write, *reads = one.items
+        pieces: Sequence[Item] = self.sizes.pieces(write) if isinstance(write, ChangeSet) else [write]
+        done: list[PartAnswer] = []
+        for piece in pieces:
+            try:
+                (answer,) = self._request([piece], writes=True)
+            except RequestRefused as refused:
+                if done:
+                    return batch_outcomes.same(one.unit, Unknown(f"sent in pieces, and not all: {refused}"))
+                self._learn(refused, [piece])
+                return self._alone(one)
+            except (SystemUnavailable, UnexpectedAnswer, Throttled) as error:
+                if not done and isinstance(error, Throttled):
+                    raise
+                is_undone = isinstance(error, NotSent) and not done
+                return batch_outcomes.same(one.unit, Postponed(str(error)) if is_undone else Unknown(str(error)))
+            (ids,) = batch.content_ids([piece])
+            parts = batch_outcomes.good_parts(answer, ids)
+            if parts is None:
+                if done:
+                    return batch_outcomes.same(one.unit, Unknown("sent in pieces, of which a later one was refused"))
+                return self._outcomes(one, [(answer, ids)])
+            done += parts
+        answers = [ChangeSetAnswer(tuple(done)), *self._read_back(reads)]
+        return self._outcomes(one, [(answer, ()) for answer in answers])
+
+    def _read_back(self, reads: Sequence[Item]) -> Sequence[ItemAnswer | None]:
+        try:
+            return self._batch(reads)
+        except ReplicatorError:
+            return [None] * len(reads)  # the writes are done, and what they stored is read later
+
+    def _learn(self, refused: RequestRefused, items: Sequence[Item]) -> None:
+        """Send less from now on, where a refusal is about the number of these items. Raises it where it is not."""
+        is_learnt = self.sizes.learn(refused, items)
+        self.limits = replace(self.limits, request_size=self.sizes.most)
+        if not is_learnt:
+            raise refused
+
     def _outcomes(self, one: Prepared, pairs: Sequence[tuple[ItemAnswer | None, tuple[str, ...]]]) -> list[Outcome]:
         (answer, ids), *reads = pairs
-        read_back = dict(zip(one.read, (read for read, _ in reads), strict=True))
+        read_back = dict(zip(one.read, (read for read, _ in reads), strict=False))
 
         def success(place: int, part: PartAnswer) -> Applied:
             write = one.unit[place]
             if write.operation == "delete":
                 return Applied(None, None)
             if place not in read_back:
-                return self._applied(write.entity_set, part)
-            read = self._applied(write.entity_set, read_back[place])
+                return self._applied(write, part)
+            read = self._applied(write, read_back[place])
             return self._under_its_own_key(write, part) or read if read.image is None else read
 
         return batch_outcomes.unit_outcomes(one.unit, ids, answer, success, self._judge)
 
     def _under_its_own_key(self, write: Write, part: PartAnswer) -> Applied | None:
         """What the answer to a create tells, where the system stored it under another key: no read-back finds it."""
-        told = self._applied(write.entity_set, part)
+        told = self._applied(write, part)
         if write.operation != "create" or told.image is None:
             return None
         key = tuple(told.image[name] for name in write.entity_set.key)
         return None if comparable(key) == comparable(write.key) else told
 
-    def _applied(self, entity_set: EntitySetSpec, part: ItemAnswer | None) -> Applied:
+    def _applied(self, write: Write, part: ItemAnswer | None) -> Applied:
         """What the system stored, according to an answer with the record in it; an empty Applied where it has none."""
         if not isinstance(part, PartAnswer) or part.status not in (200, 201):
             return Applied(None, None)
         try:
-            *values, etag = self.decoder(entity_set)(exact_json.loads(part.body, self.name))
+            row = self.found(exact_json.loads(part.body, self.name), write.entity_set, write.key)
+            if row is None:
+                return Applied(None, None)
+            *values, etag = self.decoder(write.entity_set)(row)
         except (FieldProblem, UnexpectedAnswer):
             return Applied(None, None)
-        image: Image = dict(zip(entity_set.fields, values, strict=True))
+        image: Image = dict(zip(write.entity_set.fields, values, strict=True))
         return Applied(image, etag if isinstance(etag, str) else part.headers.get("etag"))
 
     def _judge(self, write: Write, part: PartAnswer) -> Outcome:
@@ -199,7 +272,7 @@ class ODataConnector(Connector):
         seconds = None if wait is None else wait.seconds
         if part.status == 429:
             return Postponed(f"the system is throttling and {wait}", seconds)
-        if self.is_outage(part.status, words):
+        if part.status == 401 or self.is_outage(part.status, words) or (part.status != 412 and is_passing(words)):
             return Postponed(words.message or f"the system answered {part.status}", seconds)
         if part.status < 400:
             return Unknown(f"the system answered {part.status}")
@@ -209,33 +282,32 @@ class ODataConnector(Connector):
 
     def _settled(self, units: Sequence[Unit], found: list[list[Outcome]]) -> list[list[Outcome]]:
         """The outcomes, with refused creates looked up: is the record there, or is another one in its way?"""
-        doubtful: dict[str, list[tuple[int, int]]] = {}
+        places: dict[str, list[tuple[int, int]]] = {}
         for number, (unit, result) in enumerate(zip(units, found, strict=True)):
-            for place, (write, outcome) in enumerate(zip(unit, result, strict=True)):
-                if batch_outcomes.is_doubtful(write, outcome):
-                    doubtful.setdefault(write.entity_set.entity_set, []).append((number, place))
-        missing: dict[int, list[int]] = {}
-        for places in doubtful.values():
-            for number, place in self._missing(units, places):
-                missing.setdefault(number, []).append(place)
+            for place in batch_outcomes.doubtful(unit, result, saves_what_it_refuses=self.saves_what_it_refuses):
+                places.setdefault(unit[place].entity_set.entity_set, []).append((number, place))
+        there: dict[int, dict[int, bool]] = {}
+        for each in places.values():
+            for (number, place), is_there in self._there(units, each).items():
+                there.setdefault(number, {})[place] = is_there
         return [
-            batch_outcomes.duplicates(unit, result, missing.get(number, ()))
+            batch_outcomes.looked_up(unit, result, there.get(number, {}))
             for number, (unit, result) in enumerate(zip(units, found, strict=True))
         ]
 
-    def _missing(self, units: Sequence[Unit], places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those of ``places`` (unit, write; all of one entity set) whose record is not there."""
+    def _there(self, units: Sequence[Unit], places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bool]:
+        """Whether the records of ``places`` (unit, write; all of one set) are there; empty where none can be read."""
         writes = [units[number][place] for number, place in places]
         try:
             rows = self.fetch(writes[0].entity_set, [write.key for write in writes])
         except ReplicatorError:
-            return []  # still in doubt, so still Stale: the caller looks each one up
-        return [where for where, row in zip(places, rows, strict=True) if row is None]
+            return {}  # still in doubt, so still Stale: the caller looks each one up
+        return {where: row is not None for where, row in zip(places, rows, strict=True)}
 
     def _get(self, entity_set: EntitySetSpec, key: Key) -> Part:
         return Part("GET", self.record_url(entity_set, named(entity_set, key)), {"Accept": "application/json"})
 
-    def _row(self, answer: ItemAnswer | None, what: str) -> Row | None:
+    def _row(self, answer: ItemAnswer | None, what: str, entity_set: EntitySetSpec, key: Key) -> Row | None:
         if not isinstance(answer, PartAnswer):
             raise UnexpectedAnswer(f"{what}: the answer to the batch lacks a record")
         words = complaint(answer.body, self.http.hide)
@@ -247,20 +319,35 @@ class ODataConnector(Connector):
         self.http.note_pause(answer.status, answer.headers, what, writes=False)
         if error is not None:
             raise error
-        return exact_json.loads(answer.body, what)
+        return self.found(exact_json.loads(answer.body, what), entity_set, key)
 
-    def _batch(self, items: Sequence[Item], *, writes: bool = False) -> list[ItemAnswer | None]:
-        """The answers to a batch, one for each item; None where the system gave up before it."""
+    def found(self, body: Row, entity_set: EntitySetSpec, key: Key) -> Row | None:
+        """The record of this key in the answer to ``_get``; None where it is not there."""
+        return body
+
+    def _batch(self, items: Sequence[Item]) -> list[ItemAnswer | None]:
+        """The answers to items that only read, in as many requests as it takes."""
+        found: list[ItemAnswer | None] = []
+        waiting = deque(self.sizes.requests(items))
+        while waiting:
+            group = waiting.popleft()
+            try:
+                found += self._request(group)
+            except RequestRefused as refused:
+                self._learn(refused, group)
+                waiting.extendleft(reversed([*self.sizes.requests(group)]))
+        return found
+
+    def _request(self, items: Sequence[Item], *, writes: bool = False) -> list[ItemAnswer | None]:
+        """The answers to one batch, one for each item; None where the system gave up before it."""
         content_type, body = batch.build(items)
-        headers = {**common_headers, "Content-Type": content_type, "Prefer": "odata.continue-on-error"}
-        what = f"batch of {len(items)}"
-        answer = self.http.send("POST", self.http.url("$batch"), what, headers=headers, content=body, writes=writes)
-        if answer.media_type != "multipart/mixed":
-            raise UnexpectedAnswer(
-                f"{self.name}: {what}: {answer.media_type or 'no content type'}, not multipart/mixed"
-            )
+        accepted = {"Accept": "multipart/mixed", "Content-Type": content_type, "Prefer": "odata.continue-on-error"}
+        what = f"batch of {operations(items)}"
+        answer = self.http.send(
+            "POST", self.http.url("$batch"), what, headers={**common_headers, **accepted}, content=body, writes=writes
+        )
         try:
-            found = batch.parse(answer.headers["content-type"], answer.body)
+            found = batch.parse(answer.headers.get("content-type", ""), answer.body, items)
         except UnexpectedAnswer as error:
             raise UnexpectedAnswer(f"{self.name}: {what}: {visible(self.http.hide(error.message))}") from error
         if len(found) > len(items):
