@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from replicator.sandbox.dataverse_refusals import BAD_QUERY, refuse_unknown_options
+from replicator.sandbox.dataverse_relationships import KINDS, relationships, relationships_of
 from replicator.sandbox.description import FieldSpec, SimulatedSet, SystemDescription, wire_name
-from replicator.sandbox.expression import FUNCTIONS, BadQueryError, Expression, Token, UnknownPropertyError
+from replicator.sandbox.expression import BadQueryError, UnknownPropertyError
 from replicator.sandbox.odata_http import Call, RefusalError, parse_key
+from replicator.sandbox.row_filter import RowFilter
 
 _namespace = "Microsoft.Dynamics.CRM"
 _types = {
@@ -51,7 +52,7 @@ class _Listing:
             return self.rows
         try:
             plain = frozenset(name for name in self.properties if not isinstance(self.rows[0][name], dict | list))
-            fulfils = _Filter(query["$filter"], plain).parse()
+            fulfils = RowFilter(query["$filter"], plain).parse()
         except UnknownPropertyError as unknown:
             raise _unknown_property(self.type, unknown.name) from None
         except BadQueryError as error:
@@ -66,7 +67,8 @@ class _Listing:
         for name in names:
             if name not in self.properties:
                 raise _unknown_property(self.type, name)
-        return {name: row[name] for name in dict.fromkeys([*names, "MetadataId"])}
+        always = [name for name in ("@odata.type", "MetadataId") if name in row]
+        return {name: row[name] for name in dict.fromkeys([*always, *names])}
 
     def one(self, key: str) -> Row:
         """The one with a key: its logical name, or its identity, which stands without a name."""
@@ -75,7 +77,7 @@ class _Listing:
         except ValueError:
             raise self._bad_key() from None
         name = name or "MetadataId"
-        if name not in ("LogicalName", "MetadataId"):
+        if name not in ("LogicalName", "SchemaName", "MetadataId") or (self.rows and name not in self.rows[0]):
             raise self._bad_key()
         wanted = value.lower() if name == "MetadataId" else value
         for row in self.rows:
@@ -107,10 +109,25 @@ class Definitions:
             raise _no_resource(below[0][0])
         entity_set = self._sets[entities.one(key)["LogicalName"]]
         (name, part), *cast = below
-        if len(cast) > 1 or (cast and (part, cast[0][1]) != (None, None)):
+        if len(cast) > 1 or (cast and cast[0][1] is not None):
             raise _no_resource(cast[-1][0])
-        parts = _parts(entity_set, name, *(kind for kind, _ in cast))
+        if name in KINDS and not cast:
+            parts = _listing(f"{KINDS[name]}Metadata", list(relationships_of(self._sets, entity_set, name)))
+        else:
+            parts = _parts(entity_set, name, *(kind for kind, _ in cast))
         return _answer(call, f"{context}('{entity_set.logical_name}')/{name}", parts, part)
+
+    def relationships(self, call: Call, segments: list[Segment]) -> Row:
+        """The relationships of all sets, or the one that a key names."""
+        if call.method != "GET":
+            raise RefusalError(405, "The requested resource does not support this http method.", BAD_QUERY)
+        (_, key), *below = segments
+        kind = below[0][0].removeprefix(f"{_namespace}.").removesuffix("Metadata") if len(below) == 1 else ""
+        if below and kind not in KINDS.values():
+            raise _no_resource(below[0][0])
+        rows = [row for row in relationships(self._sets) if not kind or row["RelationshipType"] == kind]
+        listing = _listing(f"{kind}Metadata" if kind else "RelationshipMetadataBase", rows)
+        return _answer(call, f"{call.root}$metadata#RelationshipDefinitions", listing, key)
 
     def _entities(self) -> _Listing:
         def below(name: str) -> Callable[[Row], _Listing]:
@@ -179,8 +196,14 @@ def _entity(entity_set: SimulatedSet) -> Row:
         "LogicalCollectionName": entity_set.name,
         "PrimaryIdAttribute": entity_set.key[0],
         "PrimaryNameAttribute": entity_set.primary_name,
+        "PrimaryImageAttribute": None,
         "ChangeTrackingEnabled": entity_set.change_tracking,
         "DisplayName": _label(),
+        "DisplayCollectionName": _label(),
+        "Description": _label(),
+        "OwnershipType": "UserOwned",
+        "HasActivities": False,
+        "HasNotes": False,
         "IsActivity": False,
         "IsPrivate": False,
         "MetadataId": _identity(entity_set.logical_name),
@@ -192,6 +215,7 @@ def _attribute(entity_set: SimulatedSet, name: str, spec: FieldSpec) -> Row:
     usual = "Memo" if spec.type == "text" and spec.length is None else _types[spec.type]
     kind = {state[0]: "State", state[1]: "Status"}.get(name, usual)
     return {
+        "@odata.type": f"#{_namespace}.{kind}AttributeMetadata",
         "LogicalName": name,
         "SchemaName": name,
         "EntityLogicalName": entity_set.logical_name,
@@ -253,42 +277,6 @@ def _label(text: str = "") -> Row:
 def _identity(*names: str) -> str:
     """The same for the same logical names, in every sandbox."""
     return str(uuid5(NAMESPACE_URL, "/".join(names)))
-
-
-class _Filter(Expression[Callable[[Row], bool]]):
-    """A $filter on definitions: their own properties, equal or not."""
-
-    def __init__(self, text: str, properties: frozenset[str]) -> None:
-        super().__init__(text)
-        self._properties = properties
-
-    def joined(self, word: str, parts: list[Callable[[Row], bool]]) -> Callable[[Row], bool]:
-        together = all if word == "and" else any
-        return lambda row: together(part(row) for part in parts)
-
-    def negated(self, part: Callable[[Row], bool]) -> Callable[[Row], bool]:
-        return lambda row: not part(row)
-
-    def term(self, word: str) -> Callable[[Row], bool]:
-        if word in FUNCTIONS:
-            raise BadQueryError(f"The function '{word}' is not supported in a filter on definitions.")
-        if word not in self._properties:
-            raise UnknownPropertyError(word)
-        operator = self.take().text
-        if operator not in ("eq", "ne"):
-            raise BadQueryError(f"The operator '{operator}' is not supported in a filter on definitions.")
-        value = self._literal(self.take())
-        return lambda row: (row[word] == value) == (operator == "eq")
-
-    def _literal(self, token: Token) -> object:
-        words = {"true": True, "false": False, "null": None}
-        if token.kind == "word" and token.text in words:
-            return words[token.text]
-        if token.kind in ("word", "mark"):
-            raise self.error()
-        if token.kind == "number":
-            return Decimal(token.text)
-        return token.text.lower() if token.kind == "guid" else token.text
 
 
 _expansion = re.compile(r"\s*(?P<name>\w+)(?:\((?P<options>(?:[^()]|\([^()]*\))*)\))?\s*(?:,|$)")

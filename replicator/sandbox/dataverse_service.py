@@ -10,6 +10,8 @@ from replicator.sandbox.csdl import metadata
 from replicator.sandbox.dataverse_actions import Actions
 from replicator.sandbox.dataverse_definitions import Definitions
 from replicator.sandbox.dataverse_input import RECORD_OPTIONS, WRITE_OPTIONS, DataverseInput
+from replicator.sandbox.dataverse_links import Links
+from replicator.sandbox.dataverse_messages import NAMESPACE, Messages
 from replicator.sandbox.dataverse_read import SetReader
 from replicator.sandbox.dataverse_refusals import does_not_exist, refuse_unknown_options
 from replicator.sandbox.dataverse_rows import Renderer
@@ -47,6 +49,8 @@ class DataverseService:
         self._definitions = Definitions(description)
         self._reader = DataverseInput(description, records)
         self._actions = Actions(description, records, self._reader)
+        self._links = Links(description, self._reader, self)
+        self._messages = Messages(description, records, self._reader, self)
 
     def error(self, refusal: RefusalError) -> Reply:
         """A refusal in this system's shape."""
@@ -109,7 +113,10 @@ class DataverseService:
             return self._json(self._definitions.read(call, segments))
         if name in self._actions:
             return self._action(call, name)
-        return None
+        if name == "RelationshipDefinitions":
+            return self._json(self._definitions.relationships(call, segments))
+        answer = self._messages.unbound(call, name) if len(segments) == 1 else None
+        return None if answer is None else self._json(answer)
 
     def _action(self, call: Call, name: str) -> Reply:
         if call.method != "POST":
@@ -130,6 +137,12 @@ class DataverseService:
     def _entities(self, call: Call, segments: list[tuple[str, str | None]], declared: dict[str, str]) -> Reply:
         name, key = segments[0]
         entity_set = self._description.entity_sets.get(name)
+        if entity_set is not None and key is not None and [each for each, _ in segments[2:]] == ["$ref"]:
+            self._count("write")
+            with self._store.transaction():
+                row = self._existing(entity_set, self._key(entity_set, key))
+                self._links.change(call, entity_set, row, segments[1][0], declared)
+            return Reply(204, "", {"OData-Version": "4.0"})
         if entity_set is None or len(segments) > 2:
             raise RefusalError(
                 404, f"Resource not found for the segment '{segments[-1 if entity_set else 0][0]}'.", "0x8006088a"
@@ -144,12 +157,29 @@ class DataverseService:
         if name == "$count" and key is None and call.method == "GET":
             self._count("read")
             return self._sets.count(call, entity_set)
-        if key is not None and call.method == "GET" and name in entity_set.wire:
-            refuse_unknown_options(call.query, ())
-            row = self._existing(entity_set, self._key(entity_set, key))
+        if key is None and name.startswith(NAMESPACE):
+            self._count("write")
+            answer = self._messages.bound(call, entity_set, name)
+            return Reply(204, "", {"OData-Version": "4.0"}) if answer is None else self._json(answer)
+        if key is not None and name in entity_set.wire:
+            return self._property(call, entity_set, self._key(entity_set, key), name)
+        raise RefusalError(404, f"Resource not found for the segment '{name}'.", "0x8006088a")
+
+    def _property(self, call: Call, entity_set: SimulatedSet, key: Doc, name: str) -> Reply:
+        """One value of a record: read, set, or emptied."""
+        refuse_unknown_options(call.query, ())
+        row = self._existing(entity_set, key)
+        if call.method == "GET":
             context = f"{call.root}$metadata#{entity_set.name}({row.key})/{name}"
             return self._json({"@odata.context": context, "value": row.doc.get(name)})
-        raise RefusalError(404, f"Resource not found for the segment '{name}'.", "0x8006088a")
+        if call.method not in ("PUT", "DELETE"):
+            raise RefusalError(405, "The requested resource does not support this http method.", "0x80060888")
+        self._count("write")
+        value = self._body(entity_set, call).get("value") if call.method == "PUT" else None
+        with self._store.transaction():
+            self._conditions(call, entity_set, key, row)
+            self.update(entity_set, row, self._reader.body(entity_set, {name: value}, {}), key)
+        return Reply(204, "", {"OData-Version": "4.0"})
 
     def _on_set(self, call: Call, entity_set: SimulatedSet, declared: dict[str, str]) -> Reply:
         if call.method == "GET":
@@ -201,10 +231,11 @@ class DataverseService:
     def _post(self, call: Call, entity_set: SimulatedSet, declared: dict[str, str]) -> Reply:
         values = self._reader.body(entity_set, self._body(entity_set, call), declared)
         with self._store.transaction():
-            row = self._created(entity_set, values, {})
+            row = self.create(entity_set, values, {})
         return self._written(call, entity_set, row, created=True)
 
-    def _created(self, entity_set: SimulatedSet, values: Doc, key: Doc) -> Row:
+    def create(self, entity_set: SimulatedSet, values: Doc, key: Doc) -> Row:
+        """Make a record with these values and this key, which may be an alternate one. Raises RefusalError."""
         values = {**key, **values}
         primary = entity_set.key[0]
         values[primary] = values.get(primary) or self._records.unused_guid(entity_set)
@@ -221,16 +252,20 @@ class DataverseService:
             row = self._find(entity_set, key)
             self._conditions(call, entity_set, key, row)
             if row is None:
-                return self._written(call, entity_set, self._created(entity_set, values, key), created=True)
-            changes = {name: value for name, value in values.items() if name not in key}
-            changes.pop(entity_set.key[0], None)
-            self._reader.required(entity_set, changes, partial=True)
-            self._reader.states(entity_set, changes, row.doc)
-            try:
-                row = self._records.update(entity_set, row, changes)
-            except DuplicateError:
-                raise RefusalError(412, "A record with matching key values already exists.", DUPLICATE) from None
+                return self._written(call, entity_set, self.create(entity_set, values, key), created=True)
+            row = self.update(entity_set, row, values, key)
         return self._written(call, entity_set, row, created=False)
+
+    def update(self, entity_set: SimulatedSet, row: Row, values: Doc, key: Doc) -> Row:
+        """Change a record that was found by this key; the values of the key stay. Raises RefusalError."""
+        changes = {name: value for name, value in values.items() if name not in key}
+        changes.pop(entity_set.key[0], None)
+        self._reader.required(entity_set, changes, partial=True)
+        self._reader.states(entity_set, changes, row.doc)
+        try:
+            return self._records.update(entity_set, row, changes)
+        except DuplicateError:
+            raise RefusalError(412, "A record with matching key values already exists.", DUPLICATE) from None
 
     @staticmethod
     def _conditions(call: Call, entity_set: SimulatedSet, key: Doc, row: Row | None) -> None:
@@ -261,12 +296,16 @@ class DataverseService:
         with self._store.transaction():
             row = self._existing(entity_set, key)
             self._conditions(call, entity_set, key, row)
-            try:
-                self._records.remove(row)
-            except RestrictedError:
-                message = "The object you tried to delete is associated with another object and cannot be deleted"
-                raise RefusalError(405, message, "0x80040227") from None
+            self.remove(row)
         return Reply(204, "", {"OData-Version": "4.0"})
+
+    def remove(self, row: Row) -> None:
+        """Delete a record. Raises RefusalError where others keep it."""
+        try:
+            self._records.remove(row)
+        except RestrictedError:
+            message = "The object you tried to delete is associated with another object and cannot be deleted"
+            raise RefusalError(405, message, "0x80040227") from None
 
     @staticmethod
     def _body(entity_set: SimulatedSet, call: Call) -> dict[str, Any]:
