@@ -47,7 +47,7 @@ def _qualified(description: SystemDescription, entity_set: SimulatedSet) -> str:
 def _entity_type(description: SystemDescription, entity_set: SimulatedSet) -> str:
     keys = "".join(f"<PropertyRef Name={quoteattr(part)}/>" for part in entity_set.key)
     properties = "".join(
-        f"<Property Name={quoteattr(name)} Type={quoteattr(_property_type(description, spec))}"
+        f"<Property Name={quoteattr(name)} Type={quoteattr(property_type(description, spec))}"
         + (' Nullable="false"/>' if name in entity_set.key or _is_left_to_callers(spec) else "/>")
         for name, spec in entity_set.wire.items()
     )
@@ -60,5 +60,6 @@ def _entity_type(description: SystemDescription, entity_set: SimulatedSet) -> st
     return f"<EntityType Name={name}><Key>{keys}</Key>{properties}{links}</EntityType>"
 
 
-def _property_type(description: SystemDescription, spec: FieldSpec) -> str:
+def property_type(description: SystemDescription, spec: FieldSpec) -> str:
+    """The type of a property in metadata."""
     return f"{description.namespace}.{spec.enum}" if spec.enum else edm(spec)

@@ -14,8 +14,9 @@ Row = dict[str, Any]
 class RowFilter(Expression[Callable[[Row], bool]]):
     """A $filter on such rows: their own properties, equal or not."""
 
-    def __init__(self, text: str, properties: frozenset[str]) -> None:
+    def __init__(self, text: str, properties: frozenset[str], *, functions: bool = False) -> None:
         super().__init__(text)
+        self._functions = functions
         self._properties = properties
 
     def joined(self, word: str, parts: list[Callable[[Row], bool]]) -> Callable[[Row], bool]:
@@ -26,6 +27,8 @@ class RowFilter(Expression[Callable[[Row], bool]]):
         return lambda row: not part(row)
 
     def term(self, word: str) -> Callable[[Row], bool]:
+        if word in FUNCTIONS and self._functions:
+            return self._function(word)
         if word in FUNCTIONS:
             raise BadQueryError(f"The function '{word}' is not supported in a filter on definitions.")
         if word not in self._properties:
@@ -35,6 +38,17 @@ class RowFilter(Expression[Callable[[Row], bool]]):
             raise BadQueryError(f"The operator '{operator}' is not supported in a filter on definitions.")
         value = self._literal(self.take())
         return lambda row: (row[word] == value) == (operator == "eq")
+
+    def _function(self, name: str) -> Callable[[Row], bool]:
+        self.expect("(")
+        word = self.take().text
+        if word not in self._properties:
+            raise UnknownPropertyError(word)
+        self.expect(",")
+        text = self.take().text.lower()
+        self.expect(")")
+        tests = {"contains": str.__contains__, "startswith": str.startswith, "endswith": str.endswith}
+        return lambda row: tests[name](str(row[word] or "").lower(), text)
 
     def _literal(self, token: Token) -> object:
         words = {"true": True, "false": False, "null": None}

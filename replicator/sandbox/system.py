@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -20,6 +20,8 @@ from replicator.sandbox.dataverse_service import ROOT as SALES_ROOT
 from replicator.sandbox.dataverse_service import DataverseService
 from replicator.sandbox.description import describe
 from replicator.sandbox.direct_edits import Direct, MissingReferenceError, UnresolvedError
+from replicator.sandbox.finops_metadata_service import ROOT as METADATA_ROOT
+from replicator.sandbox.finops_metadata_service import MetadataService
 from replicator.sandbox.finops_service import ROOT as OPS_ROOT
 from replicator.sandbox.finops_service import FinOpsService
 from replicator.sandbox.odata_http import BadJsonError, Call, RefusalError, Reply, from_json, parse_query
@@ -103,6 +105,7 @@ class Sandbox:
         self._records = Records(self._description, self._store, self._rules, clock, random)
         self._direct = Direct(self._description, self._records, ZoneInfo(options.time_zone))
         self._guard = Guard(options, system, clock, random)
+        self._metadata = MetadataService(self._description)
         self._service: DataverseService | FinOpsService
         if system == "sales":
             self._service = DataverseService(self._description, self._records, options.token_days, self._count)
@@ -209,6 +212,8 @@ class Sandbox:
                 return self._guard.token(call)
             self._guard.admit(call)
             headers = self._guard.spend()
+            if self.system == "ops" and call.path.lower().startswith(METADATA_ROOT):
+                return self._metadata.handle(replace(call, path=call.path[len(METADATA_ROOT) :]))
             call = self._below_root(call)
             if call.path == "$batch":
                 self.requests["batch"] += 1
