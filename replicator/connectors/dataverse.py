@@ -32,6 +32,7 @@ from replicator.connectors.protocol import (
     Outcome,
     Page,
     Reference,
+    Rejected,
     Stale,
     Unit,
     Write,
@@ -77,6 +78,7 @@ class Dataverse(ODataConnector):
         super().__init__(name, settings, **options)
         self._track_changes = settings.track_changes
         self._zone = time_zone(settings.time_zone)
+        self._selects_in_writes = True
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, or of what changed since ``token``; a set without change tracking gives no token."""
@@ -103,6 +105,16 @@ class Dataverse(ODataConnector):
         path = record_path(entity_set.entity_set, literals)
         return self.http.url(path + query(selected(entity_set)) if select else path)
 
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        """As for every OData system; a service that takes no ``$select`` in a write is asked without, from then on."""
+        found = super().apply(units)
+        asked = [number for number, outcomes in enumerate(found) if any(map(_minds_select, outcomes))]
+        if asked and self._selects_in_writes:
+            self._selects_in_writes = False
+            again = super().apply([units[number] for number in asked])
+            return [again[asked.index(number)] if number in asked else one for number, one in enumerate(found)]
+        return found
+
     def prepare(self, unit: Unit) -> Prepared:
         """A single write is a plain part, several are a change set."""
         parts = tuple(self._part(write) for write in unit)
@@ -119,7 +131,7 @@ class Dataverse(ODataConnector):
         A key that is taken rejects an update; a create may have been done before, so that it is looked up.
         """
         taken = words.code.lower() in duplicate_codes
-        if (write.operation == "create") if taken else (status == 412 or words.code.lower() == changed_code):
+        if (write.operation == "create") if taken else (status in (412, 428) or words.code.lower() == changed_code):
             return with_message(Stale("the record was changed, or is there already"), words)
         if write.operation == "update" and status == 404 and not _is_about_another(write, words):
             return with_message(Stale("the record is gone"), words)
@@ -134,7 +146,8 @@ class Dataverse(ODataConnector):
         condition = {"If-None-Match": "*"} if write.operation == "create" else {"If-Match": known}
         headers = {"Accept": "application/json", "Prefer": "return=representation", **condition}
         body = exact_json.dumps(encoded(write.entity_set, write.values, self._zone))
-        return Part("PATCH", self.record_url(write.entity_set, write.named_key), headers, body)
+        url = self.record_url(write.entity_set, write.named_key, select=self._selects_in_writes)
+        return Part("PATCH", url, headers, body)
 
     def _read_whole(self, entity_set: EntitySetSpec, *, tracked: bool) -> Iterator[Page]:
         url = self.http.url(entity_set.entity_set + query(selected(entity_set)))
@@ -253,6 +266,15 @@ def _json(name: str, field: SystemField, value: object, zone: datetime.tzinfo) -
 def _key_name(entity_set: EntitySetSpec, name: str) -> str:
     field = entity_set.fields.get(name)
     return name if field is None else wire_name(name, field)
+
+
+def _mark(entity_set: EntitySetSpec) -> str:
+    """A mark of the declared fields: a token goes on giving the fields it was made with, so others need a new one."""
+    return sha256(",".join(selected(entity_set)).encode()).hexdigest()[:12]
+
+
+def _minds_select(outcome: Outcome) -> bool:
+    return isinstance(outcome, Rejected) and "$select" in outcome.message
 
 
 def _is_deleted(entry: Mapping[str, object]) -> bool:

@@ -188,8 +188,8 @@ class FinOps(ODataConnector):
         return super()._judge(write, part)
 
     def refusal(self, write: Write, status: int, words: Complaint) -> Outcome:
-        """412 and 404 on an update are a record that is not as it was known, so is a create of what is there."""
-        if status == 412:
+        """412 and 404 on an update are a record that is not as it was known, and so is a create of what is there."""
+        if status in (412, 428):  # 428: it wants to be told which version is meant
             return with_message(Stale("the record was changed"), words)
         if write.operation == "update" and status == 404 and not is_unknown_set(words):
             return with_message(Stale("the record is gone"), words)

@@ -30,7 +30,8 @@ def literal(name: str, value: object, *, twice: str = "") -> str:
         return value.isoformat()
     if isinstance(value, str):
         to_text(name)(value)
-        encoded = quote("'" + value.replace("'", "''") + "'", safe="")
+        # The quotes stay as they are, as the vendors write them: not every service knows them for quotes else.
+        encoded = quote("'" + value.replace("'", "''") + "'", safe="'")
         for character in twice:
             once = quote(character, safe="")
             encoded = encoded.replace(once, quote(once, safe=""))
@@ -44,7 +45,7 @@ def record_path(entity_set: str, key: Mapping[str, str]) -> str:
     """The path of one record; ``key`` holds literals by their names in the address. A single GUID stands alone."""
     if len(key) == 1:
         (only,) = key.values()
-        if not only.startswith("%27") and _is_guid(only):
+        if not only.startswith("'") and _is_guid(only):
             return f"{entity_set}({only})"
     return f"{entity_set}({','.join(f'{name}={value}' for name, value in key.items())})"
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from replicator.connectors.protocol import Stale
 
-ways = ("/\\+", "", "%/\\+#&?*:<>'")
+ways = ("/\\+", "", "%/\\+#&?*:<>")
 """Which characters are encoded twice, in the order in which it is tried."""
-_unusual = re.compile(r"[/\\+%#&?*:<>|\"']")
+_unusual = re.compile(r"[^A-Za-z0-9._~-]")
+"""What has to be encoded in an address: there are services that decode it not at all in a batch, and others twice."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def unusual(key: Mapping[str, object]) -> str:
 
 def unreachable(key: Mapping[str, object]) -> str:
     """What to tell of a record that is there and that no address reaches."""
-    shown = " ".join(unusual(key))
+    shown = " ".join("blank" if character.isspace() else character for character in unusual(key))
     return (
         f"the record is there, and no address reaches it: its key holds {shown}, which this system does not take in "
         "the address of a record; change it there by hand, or give the record a key without"
