@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import quote_from_bytes, urlencode
+from urllib.parse import quote_from_bytes, unquote, urlencode
 
 from replicator.sandbox.batch_server import run_batch
 from replicator.sandbox.csdl import metadata
@@ -28,6 +29,7 @@ from replicator.sandbox.store import Doc, Row, StoredCondition, fold
 from replicator.sandbox.writing import DuplicateError, Records, RestrictedError
 
 ROOT = "data/"
+_twice = re.compile(r"%(2F|5C|2B)", re.IGNORECASE)
 _first_record = 68719476736
 _of_record = ("$select", "$format")
 _of_set = (*_of_record, "$filter", "$top", "$skip", "$orderby", "$count", "$skiptoken")
@@ -101,7 +103,8 @@ class FinOpsService:
             return Reply(200, str(number), {"OData-Version": "4.0"}, "text/plain")
         if key is None:
             return self._on_set(call, entity_set)
-        return self._on_record(call, entity_set, self._reader.key(entity_set, key))
+        # The real web server decodes a path before it is taken apart: these characters come encoded twice.
+        return self._on_record(call, entity_set, self._reader.key(entity_set, _twice.sub(_decoded, key)))
 
     def _on_set(self, call: Call, entity_set: SimulatedSet) -> Reply:
         if call.method == "GET":
@@ -285,6 +288,10 @@ class FinOpsService:
             raise RefusalError(
                 400, f"The request body could not be read: {error}", "Microsoft.OData.ODataException"
             ) from None
+
+
+def _decoded(found: re.Match[str]) -> str:
+    return unquote(found[0])
 
 
 def _refuse_unknown_options(call: Call, known: Sequence[str]) -> None:
