@@ -268,11 +268,6 @@ def _key_name(entity_set: EntitySetSpec, name: str) -> str:
     return name if field is None else wire_name(name, field)
 
 
-def _mark(entity_set: EntitySetSpec) -> str:
-    """A mark of the declared fields: a token goes on giving the fields it was made with, so others need a new one."""
-    return sha256(",".join(selected(entity_set)).encode()).hexdigest()[:12]
-
-
 def _minds_select(outcome: Outcome) -> bool:
     return isinstance(outcome, Rejected) and "$select" in outcome.message
 
