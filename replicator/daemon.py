@@ -99,7 +99,7 @@ class Daemon:
         while not self._stop.is_set():
             try:
                 with self.world.engine.connect() as connection:
-                    lease = acquire(connection, self._holder, seconds, self.world.made_from)
+                    lease = acquire(connection, self._holder, seconds, self.world.made_from, goes_on=True)
                     if lease is not None:
                         return lease
                     if not told:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 
 from replicator.errors import HubMigrated, ReplicatorError, Transient
-from replicator.hub.states import MOVING, STUCK
-
-if TYPE_CHECKING:
-    from replicator.operate.hub_queries import Rows
 
 EXIT_CODES = """
 \b
 Exit codes:
-  0  done; for once, status and plan: everything is in step, or would be
+  0  done; for once, status, plan and reconcile: everything is in step, or would be
   1  an error that a person has to mend
   2  wrong usage
-  3  once, status and plan: something is or stays pending, blocked, failed, rejected, reported, held or in conflict,
-     or was not read; run --plan: something of the plan was refused; wait: the time is over
+  3  once, status, plan and reconcile: something is or stays pending, blocked, failed, rejected, reported, held or in
+     conflict, or was not read; status: the daemon is gone; run --plan: something of the plan was refused; wait: the
+     time is over
   4  a passing failure: the hub or a system could not be reached
   5  the hub was migrated while this command worked on it; started again it goes on, if it is what the hub was made with
 """
@@ -36,16 +32,6 @@ def exit_code(problem: ReplicatorError) -> int:
     if isinstance(problem, HubMigrated):
         return MIGRATED
     return 4 if isinstance(problem, Transient) else 1
-
-
-def needs_attention(status: Mapping[str, Rows]) -> bool:
-    """Whether anything moves, waits or is in trouble (``hub.states``), is held, was not read, or stands: code 3.
-
-    What was never read may hold anything.
-    """
-    beside = any(status[name] for name in ("held", "quarantined", "problems", "under_way", "lock_holders"))
-    unread = any(row["last_snapshot"] is None for row in status["flows"])
-    return unread or beside or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
 
 
 @contextmanager

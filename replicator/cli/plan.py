@@ -33,8 +33,6 @@ from replicator.world import World
 
 _SECONDS_BESIDE = 60
 """How long a replicator at work may be held up by a plan."""
-_FINE = ("not_eligible", "observed", "skipped")
-"""States of records that stay out on purpose."""
 
 
 class PlanWatcher(TerminalWatcher):
@@ -77,7 +75,8 @@ def plan_command(
     At each field:   replicator plan --fields --entity NAME
     Decide later:    replicator plan --save; replicator run --plan ID
 
-    Exits with 3 when something would stay blocked, rejected or held, with 0 when all would be in step.
+    Exits with 3 when something would stay blocked, rejected or held, or could not be looked at, with 0 when all would
+    be in step.
     """
     watcher = PlanWatcher(Console(stderr=True))
     with open_world(load(config_path), watcher) as world:
@@ -99,8 +98,7 @@ def plan_command(
         say_json(_data(plan, number, beside, read=not no_read and beside is None))
     else:
         _tell(plan, entity, number, beside, fields=fields)
-    stays = any(each.state not in _FINE for each in plan.standing)
-    sys.exit(4 if watcher.transient else 3 if stays or watcher.terminal else 0)
+    sys.exit(4 if watcher.transient else 3 if plan.stays or watcher.terminal else 0)
 
 
 def flows_of(compiled: Compiled, entity: str | None) -> frozenset[str]:
@@ -139,6 +137,7 @@ def _data(plan: Plan, number: int | None, beside: str | None, *, read: bool) -> 
         "plan": number, "read": read, "beside": beside, "writes": [vars(each) for each in plan.writes],
         "requests": plan.requests, "standing": [vars(each) for each in plan.standing],
         "problems": [{"where": where, "problem": str(problem)} for where, problem in plan.problems],
+        "not_read": dict(plan.not_read),
     }  # fmt: skip
 
 
@@ -148,7 +147,9 @@ def _tell(plan: Plan, entity: str | None, number: int | None, beside: str | None
     for request, together in groupby(plan.writes, lambda each: each.request):
         _tell_request(request, list(together), fields=fields)
     if not plan.writes:
-        say("nothing would be written")
+        say("nothing would be written" + (", as far as could be looked" if plan.not_read else ""))
+    for name, problem in plan.not_read.items():
+        say(f"not looked at: {name}: {problem}")
     for each in plan.standing:
         say(_standing(each))
     if plan.writes:

@@ -48,10 +48,12 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
       stale         the target's record was changed, and the hub had not heard of it
       different     other fields have other values
 
-    Told apart, because they are no differences: what is under way, what a row explains (blocked, rejected, held, not
-    eligible: see 'status --details'), and records of a target that were never paired, which are never touched.
+    Told apart, because they are no differences: what is under way, what a row explains (blocked, rejected, held, in
+    conflict, not eligible: see 'status --details'), and records of a target that were never paired, which are never
+    touched.
 
-    Exits with 0 when nothing differs (or nothing any more), with 3 when differences are left.
+    Exits with 0 when nothing differs (or nothing any more), with 3 when differences are left, or something that is
+    told apart waits for anything or anybody.
     """
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)
@@ -61,11 +63,11 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
             led = replace(world, lease=lead.lease, stopping=lead.lost.is_set)
             found = Reconciliation(led, connection, entity).run(repair=repair, limit=limit)
     if as_json:
-        say_json(asdict(found) | {"in_step": found.in_step})
+        say_json(asdict(found) | {"in_step": found.in_step, "settled": found.settled})
     else:
         for line in told(found):
             Console().print(line, highlight=False, soft_wrap=True, markup=False)
-    sys.exit(4 if found.transient else 0 if found.in_step else 3)
+    sys.exit(4 if found.transient else 0 if found.settled else 3)
 
 
 def told(found: ReconcileResult) -> Iterator[str]:
@@ -76,7 +78,7 @@ def told(found: ReconcileResult) -> Iterator[str]:
         yield f"{total} difference{'s' if total > 1 else ''}: {_counts(found.differences)}"
         yield from _records(found.records, total)
     else:
-        yield "no differences"
+        yield "no differences" if found.settled else "no differences but what is told below"
     yield from _apart(found)
     if found.left is None:
         if total:

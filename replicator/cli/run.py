@@ -15,7 +15,7 @@ from rich.console import Console
 
 from replicator import __version__
 from replicator.cli import run_plan, status
-from replicator.cli.exit_codes import MIGRATED, needs_attention
+from replicator.cli.exit_codes import MIGRATED
 from replicator.cli.options import config_option, json_option
 from replicator.cli.progress import TerminalWatcher
 from replicator.command_lead import command_lead, this_process
@@ -53,7 +53,7 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
         found = hub_queries.status(connection)
         found |= hub_queries.details(connection, 50)
     status.tell(found, as_json)
-    sys.exit(4 if watcher.transient else 3 if needs_attention(found) or watcher.terminal else 0)
+    sys.exit(4 if watcher.transient else 3 if hub_queries.needs_attention(found) or watcher.terminal else 0)
 
 
 @click.command()

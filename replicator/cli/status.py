@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from replicator.cli import terminal
-from replicator.cli.exit_codes import needs_attention
 from replicator.cli.options import config_option, connected, json_option
 from replicator.cli.output import Plain, say_json
 from replicator.errors import Terminal
@@ -34,8 +33,9 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
     """Show how every flow stands: mirrored, in step, pending, blocked, failed, last read, lag; and who leads.
 
     Exits with 0 when everything is in step, else with 3: something is pending, blocked, failed, rejected, reported,
-    held or in conflict, or could not be read or never was. Skipped, observed and not eligible records, and pauses as
-    such, do not count. With --watch it ends with 0.
+    held or in conflict, or could not be read or never was, or a daemon led last and leads no more, so that what
+    changed since is not known. Skipped, observed and not eligible records, and pauses as such, do
+    not count. With --watch it ends with 0.
     """
     if watch is not None and as_json:
         raise click.UsageError("--watch is for people; ask for --json again and again")
@@ -47,7 +47,7 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
         if details or as_json:
             found |= hub_queries.details(connection, limit)
     tell(found, as_json)
-    sys.exit(3 if needs_attention(found) else 0)
+    sys.exit(3 if hub_queries.needs_attention(found) or hub_queries.leader_is_missed(found) else 0)
 
 
 def tell(found: dict[str, hub_queries.Rows], as_json: bool) -> None:

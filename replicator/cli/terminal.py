@@ -71,14 +71,21 @@ def _print_surroundings(console: Output, found: Mapping[str, Rows]) -> None:
         left = "" if row["budget_left"] is None else f", {row['budget_left']} left"
         pause = "" if row["paused_until"] is None else f", asked for a pause until {_time(row['paused_until'])}"
         print_line(console, f"requests: {row['system']} {row['requests']}{left}{pause}")
-    for row in found["leader"]:
-        silent = f"nobody; {row['holder']} did until {_time(row['expires_at'])}"
-        print_line(console, f"leads: {row['holder'] if row['fresh'] else silent}")
+    print_line(console, f"leads: {_leader(found['leader'])}")
     for row in found["window_holder"]:
         age = row["age"].total_seconds()
         print_line(console, f"open transaction: {_session(row)} since {age:.0f} s; its changes are seen when it ends")
     for row in found["lock_holders"]:
         print_line(console, f"lock held: by {_session(row)}; nothing is written until that session ends")
+
+
+def _leader(rows: Rows) -> str:
+    """Who leads; where nobody does, changes of either system are not seen."""
+    if not rows:
+        return "nobody; no replicator has worked on this hub yet"
+    (row,) = rows
+    since = f"{row['holder']} did until {row['expires_at']:%Y-%m-%d %H:%M:%S}"
+    return str(row["holder"]) if row["fresh"] else f"nobody; {since}, and what changed since is not known"
 
 
 def _session(row: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ group by p.id order by p.id desc limit :limit offset :offset;
 
 -- name: plan
 -- One saved plan.
-select p.id, p.at, p.by, p.entity, p.run_at,
+select p.id, p.at, p.by, p.entity, p.run_at, p.stays,
        (select count(*) from sync.planned w where w.plan_id = p.id) as writes,
        (select count(distinct w.request) from sync.planned w where w.plan_id = p.id) as requests
 from sync.plan p where p.id = :id;

@@ -11,6 +11,7 @@ from flask import render_template
 from replicator.console.page_context import PageContext, Row
 from replicator.hub.statements import statements
 from replicator.hub.states import COLUMNS, MOVING, STUCK
+from replicator.operate import hub_queries
 
 _sql = statements(__name__)
 _MINUTES = 60
@@ -70,6 +71,9 @@ def overview(look: PageContext) -> str:
     }
     for name in ("systems", "holder", "lock_holders", "problems", "pauses"):
         known[name] = look.rows(_sql[name])
+    for name in ("held", "quarantined", "under_way"):
+        known[name] = hub_queries.rows(look.connection, name)
+    known["in_step"] = not hub_queries.needs_attention(known)
     return render_template("overview.html", **known)
 
 

@@ -85,16 +85,19 @@ def leading(connection: sa.Connection) -> Iterator[None]:
         yield
 
 
-def acquire(connection: sa.Connection, holder: str, seconds: float, known: str | None = None) -> Lease | None:
+def acquire(
+    connection: sa.Connection, holder: str, seconds: float, known: str | None = None, *, goes_on: bool = False
+) -> Lease | None:
     """Take the lead if it is free, and no transaction of the last leader and no migration is under way.
 
+    ``goes_on``: for as long as nobody stops it, so that it is missed when it is gone.
     Raises HubMigrated when the hub was made from something else than what is ``known``; None: it may be any.
     """
     with connection.begin(), hub_must_stand():
         free = all(connection.execute(_sql[ask], {"name": NAME}).scalar_one() for ask in ("is_free", "is_quiet"))
         found = read_made_from(connection)  # if it is quiet, no migration comes in between from here on
         check_same(found, known)
-        values = {"name": NAME, "holder": holder, "seconds": seconds}
+        values = {"name": NAME, "holder": holder, "seconds": seconds, "goes_on": goes_on}
         row = connection.execute(_sql["acquire"], values).first() if free else None
     return None if row is None else Lease(row.epoch, seconds, found)
 

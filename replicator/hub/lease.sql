@@ -8,10 +8,10 @@ select pg_try_advisory_xact_lock(cast(cast(to_regclass('sync.lease') as oid) as 
 
 -- name: acquire
 -- Take the lead when nobody has it, or whoever had it has let it run out.
-insert into sync.lease (name, holder, epoch, expires_at)
-values (:name, :holder, 1, sync.now() + make_interval(secs => :seconds))
+insert into sync.lease (name, holder, epoch, expires_at, goes_on)
+values (:name, :holder, 1, sync.now() + make_interval(secs => :seconds), :goes_on)
 on conflict (name) do update
-set holder = excluded.holder, epoch = lease.epoch + 1, expires_at = excluded.expires_at
+set holder = excluded.holder, epoch = lease.epoch + 1, expires_at = excluded.expires_at, goes_on = excluded.goes_on
 where lease.expires_at < sync.now()
 returning epoch;
 

@@ -320,6 +320,13 @@ lease = sa.Table(
     sa.Column("holder", sa.Text, nullable=False, comment="The host and process that leads, or led last"),
     sa.Column("epoch", sa.BigInteger, nullable=False, comment="Raised by every takeover"),
     sa.Column("expires_at", _time, nullable=False, comment="Until then nobody else may lead"),
+    sa.Column(
+        "goes_on",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="Whether it was to work until it is stopped: a daemon, and no single command",
+    ),
     schema="sync",
     comment="Which daemon leads",
 )

@@ -47,6 +47,13 @@ plan = sa.Table(
     sa.Column("by", sa.Text, nullable=False, comment="The database role that saved it"),
     sa.Column("entity", sa.Text, comment="The entity it was restricted to"),
     sa.Column("run_at", _time, comment="When it was run"),
+    sa.Column(
+        "stays",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Records and conflicts that would not be in step after it, and entity sets that could not be looked at",
+    ),
     schema="sync",
     comment="Saved plans: the writes that were to be made at that moment",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from replicator.core.why_not_written import KEY_CONFLICT
 from replicator.hub.statements import built_once
@@ -31,7 +31,7 @@ def key_conflicts(view: DesiredView, work: sa.TableClause) -> list[sa.Update]:
     names = [column.name for column in view.columns if column.is_key]
     rename = sa.and_(work.c.action == "update", sa.type_coerce(work.c.changed, ARRAY(sa.Text)).overlap(names))
     return [
-        _among_themselves(work, [fold(work.c[name]) for name in names], work.c.action == "create"),
+        _among_themselves(view, work, [fold(work.c[name]) for name in names], work.c.action == "create"),
         _with_common(view, work, sa.and_(rename, view.target.c.id != work.c.target_id)),
     ]
 
@@ -50,15 +50,20 @@ def moves_keys(view: DesiredView) -> bool:
 
 
 def _among_themselves(
-    work: sa.TableClause, keys: list[sa.ColumnElement[Any]], create: sa.ColumnElement[bool]
+    view: DesiredView, work: sa.TableClause, keys: list[sa.ColumnElement[Any]], create: sa.ColumnElement[bool]
 ) -> sa.Update:
-    """Several new records with one key: none of them is created, for any choice would be a guess."""
+    """Several new records with one key: none of them is created, for any choice would be a guess.
+
+    Most often one name is theirs too, so each is called by its system's key besides.
+    """
+    own = sa.select(view.paths.key_of(view.source, view.mapping.entity_set)).where(view.source.c.id == work.c.source_id)
+    called = work.c.record + " (" + own.scalar_subquery() + ")"
     named = {f"key_{place}": key for place, key in enumerate(keys)}
     doubled = sa.select(*keys).where(create).group_by(*keys).having(sa.func.count() > 1)
     sharing = (  # the names are put together for those few only
         sa.select(
             *(key.label(name) for name, key in named.items()),
-            sa.func.string_agg(work.c.record, sa.literal(", ")).label("records"),
+            sa.func.string_agg(called, aggregate_order_by(sa.literal(", "), work.c.source_id)).label("records"),
         )
         .where(create, sa.tuple_(*keys).in_(doubled))
         .group_by(*keys)
@@ -66,7 +71,7 @@ def _among_themselves(
     )
     same = sa.and_(*(sharing.c[name] == key for name, key in named.items()))
     words = sa.literal("a key of its own: one business key is that of ") + sharing.c.records
-    return blocking(work, sa.and_(create, same), words, KEY_CONFLICT)
+    return blocking(work, sa.and_(create, same), words, KEY_CONFLICT).values(record=called)
 
 
 def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElement[bool]) -> sa.Update:

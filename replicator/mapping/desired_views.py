@@ -14,6 +14,7 @@ from replicator.mapping.field_values import Value, Values, join_text
 from replicator.mapping.generations import Lineage
 from replicator.mapping.history import history_of
 from replicator.mapping.join_paths import Paths, PointedTable, Step
+from replicator.mapping.key_comparison import said
 from replicator.mapping.language import CommonField, Condition, FieldMap, NotNull, SetFields, TodayPlusDays, Write
 from replicator.mapping.literals import equals
 from replicator.mapping.missing_parts import unfinished_parts
@@ -259,8 +260,14 @@ class _Builder:
         kind = self.paths.kind
         if isinstance(kind, EntitySet) and kind.spec.label:
             self.paths.where = ("label",)
-            return sa.func.concat_ws(" ", *(sa.cast(self.paths.column(path), sa.Text) for path in kind.spec.label))
+            key = self.paths.key_of(self.paths.row.alias, kind)
+            return sa.func.concat_ws(" ", *(self._called(path, key) for path in kind.spec.label))
         return self.paths.label(self.paths.row.alias, kind)
+
+    def _called(self, path: str, key: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+        """A part of the name; where the record has no such name of its own, its key."""
+        name = said(self.paths.column(path))
+        return name if "." in path else sa.func.coalesce(name, key)
 
     def _joined(self) -> sa.FromClause:
         row, crosswalk = self.paths.row.alias, self.crosswalk

@@ -16,7 +16,7 @@ from sqlalchemy.sql.selectable import NamedFromClause
 
 from replicator.errors import ReplicatorError
 from replicator.mapping.generations import order_of, precedes
-from replicator.mapping.key_comparison import same_values
+from replicator.mapping.key_comparison import in_one_text, mirror_key, said, same_values
 from replicator.mapping.language import CommonEntity, CommonField, SystemField
 from replicator.mapping.literals import misfit
 from replicator.mapping.plain_sql import PlainSql, plain_sql, reads_tables
@@ -274,10 +274,16 @@ class Paths:
         """What people call the record of this row; only for messages, so it is not remembered as read."""
         if isinstance(kind, EntitySet):
             own = [path for path in kind.spec.label if "." not in path]
-            columns = [column_name(name) for name in (*own, *kind.business_key[-1:], kind.spec.key[0])]
-            return sa.func.coalesce(*(sa.cast(source.c[column], sa.Text) for column in dict.fromkeys(columns)))
+            columns = [column_name(name) for name in (*own, *kind.business_key[-1:])]
+            names = (said(source.c[column]) for column in dict.fromkeys(columns))
+            return sa.func.coalesce(*names, self.key_of(source, kind))
         name = label_field(kind)
         return sa.cast(source.c["id" if kind.fields[name].reference else name], sa.Text)
+
+    @staticmethod
+    def key_of(source: sa.FromClause, kind: EntitySet) -> sa.ColumnElement[str]:
+        """The system's own key, which tells apart what people call alike, or by no name."""
+        return in_one_text([source.c[name] for name in mirror_key(kind)], ",")
 
     def label_of(self, entity: str, record_id: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
         """What people call the common record with this id, looked up only where a message needs it."""

@@ -44,6 +44,13 @@ def in_one_text(values: Sequence[sa.ColumnElement[Any]], separator: str) -> sa.C
     return texts[0] if len(texts) == 1 else sa.func.concat_ws(separator, *texts, type_=sa.Text)
 
 
+def said(name: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """What people call something by; null where it is empty, or blanks only."""
+    import sqlalchemy as sa  # here, as above
+
+    return sa.func.nullif(sa.func.btrim(sa.cast(name, sa.Text)), "", type_=sa.Text)
+
+
 def mirror_key(entity_set: EntitySet) -> list[str]:
     """The columns of an entity set's own key."""
     return [column_name(field) for field in entity_set.spec.key]

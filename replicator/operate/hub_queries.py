@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from replicator.hub.session import Session, driver
+from replicator.hub.states import MOVING, STUCK
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -73,6 +74,21 @@ def status(connection: Asked) -> dict[str, Rows]:
         ],
         "lock_holders": rows(connection, "lock_holders"),
     }
+
+
+def needs_attention(status: Mapping[str, Rows]) -> bool:
+    """Whether anything moves, waits or is in trouble (``hub.states``), is held, was not read, or stands: code 3.
+
+    What was never read may hold anything.
+    """
+    beside = any(status[name] for name in ("held", "quarantined", "problems", "under_way", "lock_holders"))
+    unread = any(row["last_snapshot"] is None for row in status["flows"])
+    return unread or beside or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
+
+
+def leader_is_missed(status: Mapping[str, Rows]) -> bool:
+    """Whether the last that led was to go on, a daemon, and leads no more: what changed since is not known."""
+    return any(row["goes_on"] and not row["fresh"] for row in status["leader"])
 
 
 def details(connection: Asked, limit: int) -> dict[str, Rows]:

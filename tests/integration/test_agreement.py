@@ -1,4 +1,4 @@
-"""Exit code, status, explain, reconcile and balance say the same: what is left to do is said by each of them."""
+"""Exit code, status, explain, reconcile, balance, plan and console say the same: each says what is left to do."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from replicator.cli.exit_codes import needs_attention
+from replicator.cli.reconcile import told
+from replicator.hub.lease import acquire
 from replicator.hub.states import BY_NAME, NAMES
 from replicator.operate import hub_queries
+from replicator.operate.planning.rehearse import make_plan
+from replicator.operate.reconciliation import Reconciliation
 from tests.fixtures.agreement import disagreements, reconciled, some_records
 from tests.fixtures.transitions import seen_transitions, watch_transitions, wrong_transitions
 from tests.fixtures.world import Systems
@@ -27,7 +30,7 @@ def settled(systems: Systems) -> Systems:
 
 
 def attention(systems: Systems) -> bool:
-    return needs_attention(hub_queries.status(systems.connection))
+    return hub_queries.needs_attention(hub_queries.status(systems.connection))
 
 
 def wrong(systems: Systems) -> list[str]:
@@ -62,6 +65,98 @@ def test_what_is_to_be_done_and_has_no_delivery_yet_is_left_to_do_for_the_exit_c
     done(settled)
     assert wrong(settled) == []
     assert attention(settled)
+
+
+def conflict_that_is_open(systems: Systems) -> None:
+    systems.run(
+        "insert into sync.conflict (map_id, record_id, common_id, entity, record, field, system, held) "
+        "select m.id, s.id, c.id, 'account', 'A-1', 'phone', 'sales', '{}' from sync.map m, sales.accounts s, "
+        "common.account c where m.name = 'sales.accounts > account' and s.accountnumber = 'A-1' and c.number = 'A-1'"
+    )
+
+
+def ten_that_are_blocked(systems: Systems) -> None:
+    nobody = {"accountid": "00000000-0000-4000-8000-00000000000a"}
+    for number in range(10):
+        systems.quote(f"Q-{number}", nobody, [])
+    systems.once()
+
+
+def row_that_was_quarantined(systems: Systems) -> None:
+    systems.account("A-9", name="bad\0")
+    systems.once()
+
+
+def deletes_that_are_held(systems: Systems) -> None:
+    for (row,) in [systems.held("sales", "accounts", accountnumber=each) for each in ("A-1", "A-2")]:
+        systems.sales.delete("accounts", row["accountid"])
+    systems.cycle.once(whole=True)
+
+
+def updates_that_are_held(systems: Systems) -> None:
+    (account,) = systems.held("sales", "accounts", accountnumber="A-1")
+    systems.sales.put("accounts", {"accountid": account["accountid"], "name": "Another"})
+    systems.cycle.read()
+    systems.cycle.merge()
+    systems.run("update sync.delivery set state = 'held', reason = 'too many'")
+
+
+WORLDS = [
+    conflict_that_is_open, ten_that_are_blocked, row_that_was_quarantined, deletes_that_are_held, updates_that_are_held,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("made", WORLDS)
+def test_what_waits_for_somebody_is_said_in_every_way_of_asking(
+    settled: Systems, made: Callable[[Systems], None]
+) -> None:
+    made(settled)
+    assert wrong(settled) == []
+    assert attention(settled)
+    assert [*reconciled(settled.cycle.world, settled.connection)] == []
+    found = Reconciliation(settled.cycle.world, settled.connection).run(repair=False, limit=5)
+    assert not found.settled
+    assert "no differences" not in [*told(found)]
+    assert wrong(settled) == []
+
+
+def test_a_record_whose_delete_was_rejected_is_kept_and_not_in_step_everywhere(settled: Systems) -> None:
+    deletes_that_are_held(settled)
+    settled.rows("select sync.reject()")
+    settled.once()
+    *_, last = hub_queries.called(settled.connection, "explain", "account", "A-1")
+    assert (last["topic"], last["state"]) == ("result", "kept")
+    assert "not there any more in one system, and kept in the others" in last["said"]
+    assert [*reconciled(settled.cycle.world, settled.connection)] == []
+
+
+def test_a_plan_calls_held_updates_updates_and_held_deletes_deletes(settled: Systems) -> None:
+    updates_that_are_held(settled)
+    plan = make_plan(settled.cycle.world)
+    assert [(each.flow, each.state, each.reason) for each in plan.standing] == [(FLOW, "held", "too many")]
+    settled.run("delete from sync.delivery")
+    deletes_that_are_held(settled)
+    (standing,) = make_plan(settled.cycle.world).standing
+    assert (standing.flow, standing.state, standing.records) == ("sales.accounts", "held", 2)
+    assert standing.reason.startswith("2 deletes: ")
+
+
+def test_a_plan_says_which_entity_sets_could_not_be_looked_at(settled: Systems) -> None:
+    settled.run("update sync.entity_set set problem = 'nobody answers', problem_since = now() where system = 'ops'")
+    plan = make_plan(settled.cycle.world)
+    assert plan.writes == []
+    assert plan.not_read["ops.CustomersV3"] == "nobody answers"
+    assert plan.stays == len(plan.not_read) > 1
+
+
+def test_a_daemon_that_leads_no_more_is_missed_and_a_command_that_ended_is_not(settled: Systems) -> None:
+    assert not hub_queries.leader_is_missed(hub_queries.status(settled.connection))
+    for goes_on in (False, True):
+        lease = acquire(settled.connection, "somebody", 30, goes_on=goes_on)
+        assert lease is not None
+        assert not hub_queries.leader_is_missed(hub_queries.status(settled.connection))
+        lease.release(settled.connection)
+        assert hub_queries.leader_is_missed(hub_queries.status(settled.connection)) == goes_on
 
 
 def put(systems: Systems, state: str) -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from replicator.cli.exit_codes import needs_attention
 from replicator.config import Configuration
 from replicator.connectors.protocol import Limits
 from replicator.core.flows import check_flows
@@ -156,7 +155,7 @@ def test_an_observed_flow_decides_and_sends_nothing_until_it_may(systems: System
     assert "OrganizationName" in found["create"]["reason"]
     (status,) = systems.rows("select observed, pending, mode from sync.status where flow = :flow", flow=FLOW)
     assert status == {"observed": 2, "pending": 0, "mode": "observe"}
-    assert not needs_attention(hub_queries.status(systems.connection))
+    assert not hub_queries.needs_attention(hub_queries.status(systems.connection))
     systems.settle()
     assert customers(systems) == 2
     assert systems.held("ops", CUSTOMERS, OrganizationName="New", AddressCity="Ulm") != []

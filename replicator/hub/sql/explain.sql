@@ -297,6 +297,7 @@ declare
     here boolean := false;
     caused boolean := false;
     unread boolean := false;
+    kept text;
     gone timestamptz;
 begin
     place := 0;
@@ -326,6 +327,7 @@ begin
         here := here or line.topic = 'seen' and line.state = 'here';
         gone := greatest(gone, case when line.state = 'deleted' then line.at end);
         unread := unread or line.topic = 'captured';
+        kept := coalesce(kept, case when line.topic = 'delete' and line.state = 'rejected' then line.said end);
         line.cause := line.cause and not (unread and line.state = 'unmarked');
         caused := caused or line.cause;
         place := place + 1;
@@ -333,8 +335,9 @@ begin
     end loop;
     if place > 0 and not caused then
         return query select place + 1, 0, 'result', explain.kind || ' ' || explain.key,
-            case when here then 'in step' else 'deleted' end, gone,
-            case when here then 'in step everywhere' else 'deleted everywhere; nothing is left to do' end, null::text, false;
+            case when kept is not null then 'kept' when here then 'in step' else 'deleted' end, gone,
+            case when kept is not null then 'not there any more in one system, and kept in the others: ' || kept
+                 when here then 'in step everywhere' else 'deleted everywhere; nothing is left to do' end, null::text, false;
     end if;
 end
 $$;

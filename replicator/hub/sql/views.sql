@@ -97,13 +97,14 @@ comment on column sync.causes.last_tried is 'When one of them was last decided o
 comment on column sync.causes.record is 'One of the records';
 
 create view sync.leader as
-select l.holder, l.epoch, l.expires_at, l.expires_at > sync.now() as fresh
+select l.holder, l.epoch, l.expires_at, l.expires_at > sync.now() as fresh, l.goes_on
 from sync.lease l where l.name = 'replicator';
 comment on view sync.leader is 'Which replicator leads; not fresh: it has been silent for longer than its lease';
 comment on column sync.leader.holder is 'The host and process that leads, or led last';
 comment on column sync.leader.epoch is 'Raised by every takeover';
 comment on column sync.leader.expires_at is 'Until then nobody else may lead';
 comment on column sync.leader.fresh is 'Whether it leads still';
+comment on column sync.leader.goes_on is 'Whether it was to work until it is stopped: where it leads no more, it is missed';
 
 create view sync.systems as
 select s.name as system, s.requests, s.budget_left,

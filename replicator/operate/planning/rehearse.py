@@ -20,6 +20,7 @@ from replicator.errors import ReplicatorError, Transient
 from replicator.hub.made_from import check_made_from
 from replicator.hub.rehearsal import OwnWindow, rehearsal
 from replicator.hub.statements import statements
+from replicator.hub.states import BY_NAME
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.planned_writes import PlannedWrite, describe
 from replicator.outbound.decide import Delivery, Planned
@@ -40,6 +41,11 @@ class Standing:
     some: Sequence[str]
     """What the first of them are called."""
 
+    @property
+    def on_purpose(self) -> bool:
+        """Whether nothing is left to do about them."""
+        return BY_NAME[self.state].settled
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -48,13 +54,20 @@ class Plan:
     writes: Sequence[PlannedWrite]
     standing: Sequence[Standing]
     problems: Sequence[tuple[str, ReplicatorError]] = ()
+    not_read: Mapping[str, str] = field(default_factory=dict)
+    """Entity sets that could not be looked at, with the reason: what changed there is not in the plan."""
 
     def only(self, flows: frozenset[str]) -> Plan:
         """What concerns these flows to a system (or from one), numbered anew."""
         kept = [each for each in self.writes if each.root in flows or each.flow in flows]
         numbers = {request: number for number, request in enumerate(dict.fromkeys(each.request for each in kept), 1)}
         writes = [replace(each, place=place, request=numbers[each.request]) for place, each in enumerate(kept, 1)]
-        return Plan(writes, [each for each in self.standing if each.flow in flows], self.problems)
+        return replace(self, writes=writes, standing=[each for each in self.standing if each.flow in flows])
+
+    @property
+    def stays(self) -> int:
+        """How many records would not be in step after it, and how many entity sets could not be looked at."""
+        return sum(each.records for each in self.standing if not each.on_purpose) + len(self.not_read)
 
     @property
     def requests(self) -> dict[str, int]:
@@ -217,9 +230,14 @@ def make_plan(world: World, *, led: bool = False, too_long: Callable[[], bool] =
                 "planning took too long beside a replicator at work, which waits meanwhile",
                 hint="stop that one and plan again",
             )
-        return Plan(recorder.writes, _standing(connection), watcher.problems)
+        return Plan(recorder.writes, _standing(connection), watcher.problems, _not_read(connection))
 
 
 def _standing(connection: sa.Connection) -> list[Standing]:
     with connection.begin():
         return [Standing(**row._mapping) for row in connection.execute(_sql["standing"])]
+
+
+def _not_read(connection: sa.Connection) -> dict[str, str]:
+    with connection.begin():
+        return {row.entity_set: row.problem for row in connection.execute(_sql["not_read"])}

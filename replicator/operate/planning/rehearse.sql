@@ -4,11 +4,23 @@ select m.name as flow, cast(d.state as text) as state,
        coalesce(nullif(array_to_string(d.waits_for, '; '), ''), d.reason, '') as reason,
        count(*) as records, (array_agg(coalesce(d.record, '') order by d.record))[1:5] as some
 from sync.delivery d join sync.map m on m.id = d.map_id
+where m.in_use
 group by 1, 2, 3
 union all
-select system || '.' || entity_set, 'held', records || ' deletes: ' || coalesce(reason, ''), records, cast('{}' as text[])
-from sync.held
+select flow, 'held', records || ' deletes: ' || coalesce(reason, ''), records, cast('{}' as text[])
+from sync.held where operation = 'delete'
+union all
+select system || '.' || entity_set, 'quarantined', coalesce(reason, ''), records, cast('{}' as text[])
+from sync.quarantined
 union all
 select entity, 'conflict', field, count(*), (array_agg(coalesce(record, '') order by record))[1:5]
 from sync.conflict where state = 'open' group by 1, 3
 order by 1, 2, 4 desc, 3;
+
+-- name: not_read
+-- Entity sets of which nothing, or nothing recent, is known.
+select m.system || '.' || m.entity_set as entity_set, coalesce(e.problem, 'it was never read') as problem
+from (select distinct system, entity_set from sync.map where in_use) m
+left join sync.entity_set e on e.system = m.system and e.entity_set = m.entity_set
+where e.problem is not null or e.read_at is null
+order by 1;

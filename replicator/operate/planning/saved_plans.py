@@ -38,7 +38,7 @@ _LONGEST_WAIT = 1.0
 def save(connection: sa.Connection, plan: Plan, entity: str | None, made_from: str | None = None) -> int:
     """Keep a plan in the hub that it was made on; its number."""
     with holding_off(connection, made_from):
-        number: int = connection.execute(_sql["save"], {"entity": entity}).scalar_one()
+        number: int = connection.execute(_sql["save"], {"entity": entity, "stays": plan.stays}).scalar_one()
         for first in range(0, len(plan.writes), _AT_ONCE):
             rows = [vars(each) for each in plan.writes[first : first + _AT_ONCE]]
             told = simplejson.dumps(rows, use_decimal=True)

@@ -1,6 +1,6 @@
 -- name: save
 -- A plan, as it was made.
-insert into sync.plan (by, entity) values (session_user, :entity) returning id;
+insert into sync.plan (by, entity, stays) values (session_user, :entity, :stays) returning id;
 
 -- name: save_writes
 -- Its writes, in order.

@@ -105,6 +105,12 @@ class Comparison:
         """How many differences of each kind; or how many a row explains, by what it says."""
         return {row["kind"]: row["records"] for row in self._rows("counts") if row["explained"] == explained}
 
+    def beside(self) -> dict[str, int]:
+        """How many open conflicts, and records that could not be taken in, there are: each says what differs."""
+        sets = sorted({str(flow.mapping.entity_set) for flow in self.maps})
+        rows = self._rows("beside", maps=[flow.name for flow in self.maps], sets=sets)
+        return {row["kind"]: int(row["records"]) for row in rows}
+
     def records(self, limit: int) -> Rows:
         """The first differences that nothing explains."""
         return self._rows("list", limit=limit)

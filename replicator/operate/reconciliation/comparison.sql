@@ -73,6 +73,14 @@ select entity_set, count(*) as records, count(parted_at) as parted from unmatche
 -- Some of them.
 select entity_set, record, system_key, parted_at from unmatched order by entity_set, mirror_id limit :limit;
 
+-- name: beside
+-- What keeps records of these maps and entity sets apart without a delivery: open conflicts, and rows not taken in.
+select 'conflict' as kind, count(*) as records from sync.conflict k join sync.map m on m.id = k.map_id
+where k.state = 'open' and m.name = any(:maps) having count(*) > 0
+union all
+select 'quarantined', sum(records) from sync.quarantined
+where system || '.' || entity_set = any(:sets) having sum(records) > 0;
+
 -- name: absent
 -- Records that their system shows no more, and that stay in the hub: their delete waits for a decision, or was rejected.
 select system || '.' || entity_set as entity_set, count(*) as records from sync.proposed_delete

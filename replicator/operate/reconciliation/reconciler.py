@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from replicator.cycle import Cycle
 from replicator.errors import ReplicatorError, Terminal, Transient
+from replicator.hub.states import BY_NAME
 from replicator.inbound.load import SnapshotResult
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.operate.reconciliation.comparison import Comparison, Rows
@@ -42,6 +43,16 @@ class ReconcileResult:
     def in_step(self) -> bool:
         """Whether nothing differs, or nothing any more."""
         return not any((self.differences if self.left is None else self.left).values()) and not self.not_read
+
+    @property
+    def settled(self) -> bool:
+        """Whether, besides, nothing that is told apart waits for anything or anybody."""
+        waiting = (kind for kind, count in self.explained.items() if count and not _is_settled(kind))
+        return self.in_step and not any(waiting) and not any(self.held_deletes.values())
+
+
+def _is_settled(kind: str) -> bool:
+    return BY_NAME[kind.replace(" ", "_")].settled
 
 
 def concerned(compiled: Compiled, entity: str | None) -> list[CompiledMap]:
@@ -91,7 +102,7 @@ class Reconciliation:
     def _compare(self, found: ReconcileResult, limit: int) -> None:
         self.comparison.compare(self.world.watcher.comparing)
         found.differences = self.comparison.counts(explained=False)
-        found.explained = self.comparison.counts(explained=True)
+        found.explained = self.comparison.counts(explained=True) | self.comparison.beside()
         found.held_deletes = self.comparison.absent("held")
         found.rejected_deletes = self.comparison.absent("rejected")
         found.records = [explain(row) for row in self.comparison.records(limit)]
@@ -105,7 +116,7 @@ class Reconciliation:
         self.comparison.compare(self.world.watcher.comparing)
         found.left = self.comparison.counts(explained=False)
         found.left_records = [explain(row) for row in self.comparison.records(limit)]
-        found.explained = self.comparison.counts(explained=True)
+        found.explained = self.comparison.counts(explained=True) | self.comparison.beside()
 
 
 def _news(taken: SnapshotResult) -> dict[str, Any]:

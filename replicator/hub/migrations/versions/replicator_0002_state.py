@@ -133,6 +133,7 @@ def upgrade() -> None:
     sa.Column('holder', sa.Text(), nullable=False, comment='The host and process that leads, or led last'),
     sa.Column('epoch', sa.BigInteger(), nullable=False, comment='Raised by every takeover'),
     sa.Column('expires_at', postgresql.TIMESTAMP(timezone=True), nullable=False, comment='Until then nobody else may lead'),
+    sa.Column('goes_on', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='Whether it was to work until it is stopped: a daemon, and no single command'),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_lease')),
     schema='sync',
     comment='Which daemon leads'
@@ -175,6 +176,7 @@ def upgrade() -> None:
     sa.Column('by', sa.Text(), nullable=False, comment='The database role that saved it'),
     sa.Column('entity', sa.Text(), nullable=True, comment='The entity it was restricted to'),
     sa.Column('run_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was run'),
+    sa.Column('stays', sa.BigInteger(), server_default='0', nullable=False, comment='Records and conflicts that would not be in step after it, and entity sets that could not be looked at'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_plan')),
     schema='sync',
     comment='Saved plans: the writes that were to be made at that moment'
