@@ -95,9 +95,9 @@ def _session(row: Mapping[str, Any]) -> str:
 def print_details(console: Output, found: Mapping[str, Rows]) -> None:
     """The records that are not in step, one a line."""
     for row in found["blocked"]:
-        print_line(
-            console, f"blocked       {row['flow']}  {row['record']}  waits for {', '.join(row['waits_for'] or ())}"
-        )
+        waits = ", ".join(row["waits_for"] or ())
+        why = f"; {row['root_cause']}" if row["root_cause"] else ""
+        print_line(console, f"blocked       {row['flow']}  {row['record']}  waits for {waits}{why}")
     for row in found["failed"]:
         print_line(console, f"{row['state']:<13} {row['flow']}  {row['record'] or '(unknown)'}  {row['reason']}")
     for row in found["not_eligible"]:

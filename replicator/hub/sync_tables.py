@@ -85,6 +85,7 @@ map_ = sa.Table(
     sa.Column("view_name", sa.Text, nullable=False, server_default="", comment="Its view in schema desired"),
     sa.Column("entity", sa.Text, nullable=False, server_default="", comment="The entity of the common model"),
     sa.Column("entity_set", sa.Text, nullable=False, server_default="", comment="The entity set of the system"),
+    sa.Column("leaves_out", sa.Text, comment="Which records it leaves out without showing them, in words"),
     sa.Column("mode", sa.Text, nullable=False, server_default="apply", comment="apply, or observe: nothing is sent"),
     sa.Column("last_success_at", _time, comment="When a record last arrived by it"),
     schema="sync",

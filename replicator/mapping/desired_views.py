@@ -333,8 +333,9 @@ class _Builder:
     @staticmethod
     def _compare(paths: Paths, path: str, wanted: object) -> sa.ColumnElement[bool]:
         value = paths.column(path)
+        there = said(value) if isinstance(value.type, sa.Text) else value
         if isinstance(wanted, NotNull):
-            return value.is_not(None)
+            return there.is_not(None)
         choices = wanted if isinstance(wanted, tuple) else (wanted,)
         _, kind, field = paths.end(path)
         for choice in choices:
@@ -343,7 +344,7 @@ class _Builder:
         declared = paths.fields_of(kind).get(field)
         exact = isinstance(declared, CommonField) and bool(declared.values)  # nothing else is ever stored there
         tests = (value == choice if exact else equals(value, choice) for choice in choices if choice is not None)
-        return sa.func.coalesce(sa.or_(*tests, *([value.is_(None)] if None in choices else [])), sa.false())
+        return sa.func.coalesce(sa.or_(*tests, *([there.is_(None)] if None in choices else [])), sa.false())
 
     def _words(self, paths: Paths, text: str | None) -> sa.ColumnElement[str] | None:
         """A text with fields in braces."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.mapping.join_paths import Kind, Paths, PointedTable, Step
-from replicator.mapping.key_comparison import fold, in_one_text
+from replicator.mapping.key_comparison import fold, in_one_text, said
 from replicator.mapping.language import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
 from replicator.mapping.literals import as_text, beginning, equals, folded, word
 from replicator.mapping.schema import EntitySet, Map, column_name
@@ -75,6 +75,8 @@ class Values:
         if spec.default is not None:
             expression = sa.func.coalesce(expression, *self._default(name, spec, field))
         expression = self._fitted(spec, field, expression)
+        if spec.constant is None and isinstance(expression.type, sa.Text) and self._finds_records(name):
+            expression = said(expression)
         if isinstance(field, SystemField):
             expression = _nothing_as_null(expression, field, self._type(name))
         problems = [
@@ -170,6 +172,10 @@ class Values:
     def _is_key(self, name: str) -> bool:
         spec = self.mapping.entity if self.mapping.direction == "in" else self.mapping.entity_set.spec
         return name in spec.key
+
+    def _finds_records(self, name: str) -> bool:
+        """Whether records of the target are found by this field, so that it is written without outer blanks."""
+        return self._is_key(name) or (self.mapping.direction == "out" and name in self.mapping.entity_set.business_key)
 
     def _value_map(self, name: str, spec: FieldMap, path: str) -> Value:
         source = self.paths.column(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import simplejson
@@ -22,6 +22,8 @@ Rows = Sequence[Row]
 Asked: TypeAlias = "Session | sa.Connection"
 _LONG_SECONDS = 5
 """A writing transaction that is older than this is worth a line."""
+_CHAINS = 20
+"""So many chains of blocked records are followed for a list of them."""
 _BEHIND = (
     "cause", "system", "flow", "state", "state_before", "operation", "code", "field", "reason", "waits_for", "record",
     "since", "tried_at", "next_at", "attempts", "map_id", "record_id",
@@ -93,9 +95,20 @@ def leader_is_missed(status: Mapping[str, Rows]) -> bool:
 
 def details(connection: Asked, limit: int) -> dict[str, Rows]:
     """The records that are not in step, with their reasons; at most ``limit`` of each kind."""
-    return {
+    found = {
         name: rows(connection, name, limit) for name in ("blocked", "failed", "not_eligible", "skipped", "observed")
     }
+    return found | {"blocked": list(_with_root_causes(connection, found["blocked"]))}
+
+
+def _with_root_causes(connection: Asked, blocked: Rows) -> Iterator[Row]:
+    """Each with the cause at the end of its chain; of those that wait for the same it is looked for once."""
+    known: dict[tuple[Any, ...], str | None] = {}
+    for row in blocked:
+        waits = (row["flow"], *(row["waits_for"] or ()))
+        if waits not in known and len(known) < _CHAINS:
+            known[waits] = value(connection, "why_blocked", row["flow"], row["record_id"])
+        yield {**row, "root_cause": known.get(waits)}
 
 
 def behind(connection: Asked, cause: str, limit: int) -> Rows:

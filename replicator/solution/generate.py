@@ -18,6 +18,7 @@ from replicator.mapping.tables import ETAG
 from replicator.solution import difference_views, record_fields, record_locations, record_names, unmatched
 from replicator.solution.expression_check import check_expressions
 from replicator.solution.flow_status import status
+from replicator.solution.left_out import leaves_out
 from replicator.solution.sql_text import body, comment, create_view, execute, fill
 
 DROP = sql.SQL("""
@@ -199,6 +200,7 @@ def _note_maps(connection: sa.Connection, compiled: Compiled) -> None:
             "source": flow.view.source.fullname, "target": flow.view.target.fullname, "root": flow.root,
             "hash": flow.hash, "in_use": True, "view_name": flow.mapping.view_name,
             "entity": flow.mapping.entity.entity, "entity_set": flow.mapping.entity_set.name,
+            "leaves_out": leaves_out(flow.mapping.spec.when),
         }  # fmt: skip
         statement = insert(map_).values(name=flow.name, **row)
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))

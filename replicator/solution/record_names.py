@@ -174,12 +174,20 @@ def parents(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
         if flow.mapping.direction == "out" and flow.root is None:
             arms += _parts(compiled, flow)
     types: dict[str, Any] = {"flow": sa.Text, "record_id": sa.BigInteger, "field": sa.Text, "parent_table": sa.Text,
-                             "parent_id": sa.BigInteger, "need": sa.Text, "landed": sa.Boolean}  # fmt: skip
+                             "parent_id": sa.BigInteger, "need": sa.Text, "landed": sa.Boolean,
+                             "entity": sa.Text}  # fmt: skip
     return union_all(arms, types)
 
 
 def _edge(
-    flow: CompiledMap, record: Any, name: str, table: sa.Table, parent: Any, need: str, landed: sa.ColumnElement[bool]
+    flow: CompiledMap,
+    record: Any,
+    name: str,
+    table: sa.Table,
+    parent: Any,
+    need: str,
+    landed: sa.ColumnElement[bool],
+    entity: str,
 ) -> list[sa.ColumnElement[Any]]:
     return [
         sa.literal(flow.root or flow.name).label("flow"),
@@ -189,6 +197,7 @@ def _edge(
         parent.label("parent_id"),
         sa.literal(need).label("need"),
         landed.label("landed"),
+        sa.literal(entity).label("entity"),
     ]
 
 
@@ -208,7 +217,7 @@ def _inward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) ->
             instead = precedes(other.c.__getitem__, pointed.c.__getitem__, each.entity_set)
             joined = other.join(pair, pair.c.mirror_id == other.c.id)
             landed = sa.or_(landed, sa.exists().select_from(joined).where(pair.c.ended_at.is_(None), instead))
-        edge = _edge(flow, source.c.id, name, mirror, pointed.c.id, spec.need, landed)
+        edge = _edge(flow, source.c.id, name, mirror, pointed.c.id, spec.need, landed, reference or "")
         yield sa.select(*edge).join_from(source, pointed, same_values(source, pointed, each.columns))
 
 
@@ -240,7 +249,7 @@ def _pointing(
     there = [sa.exists().where(link.c.common_id == parent, link.c.ended_at.is_(None)) for link in links]
     record = paths.row.alias.c[flow.view.root_column or "id"]
     landed = sa.or_(sa.false(), *there)
-    edge = _edge(flow, record, name, compiled.tables.common[entity], parent, need, landed)
+    edge = _edge(flow, record, name, compiled.tables.common[entity], parent, need, landed, entity)
     yield sa.select(*edge).select_from(paths.join(paths.row.alias)).where(parent.is_not(None))
 
 
@@ -250,7 +259,8 @@ def _parts(compiled: Compiled, flow: CompiledMap) -> Iterator[sa.Select[Any]]:
         parts, link, child, joined = shown_parts(compiled, part, flow.mapping.entity)
         own = compiled.tables.link_of(part.mapping)
         landed = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
-        edge = _edge(flow, link.c.common_id, part.mapping.entity.entity, parts, child.c.id, "required", landed)
+        name = part.mapping.entity.entity
+        edge = _edge(flow, link.c.common_id, name, parts, child.c.id, "required", landed, name)
         yield sa.select(*edge).select_from(joined).where(link.c.ended_at.is_(None))
 
 

@@ -33,6 +33,7 @@ comment on column sync.parents.parent_id is 'id in that table';
 comment on column sync.parents.need is
     'required: the record waits for it; later: it goes without; if known: it does not matter';
 comment on column sync.parents.landed is 'Whether the parent is where the record goes';
+comment on column sync.parents.entity is 'The entity of the common model that the parent is, or has to become';
 
 comment on view sync.part is 'The parts of each common record, in common and in the mirrors';
 comment on column sync.part.entity is 'The entity of the root';

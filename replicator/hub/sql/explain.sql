@@ -101,7 +101,7 @@ $$;
 comment on function sync.explain_missing is 'What an inbound record points at that is not in its mirror, and why not';
 
 -- A record without a delivery: in step, or nobody has looked at it yet, or the map leaves it out without a word.
-create function sync.explain_quiet(m sync.map, of_record bigint)
+create function sync.explain_quiet(m sync.map, of_record bigint, is_awaited boolean)
     returns table (record text, state text, said text, next text, cause boolean) language plpgsql stable set jit = off as $$
 declare
     wanted record;
@@ -117,6 +117,9 @@ begin
         return query select wanted.record, case when wanted.target_id is null then 'not eligible' else 'left' end,
             case when wanted.target_id is null then 'the map leaves it out' else 'its counterpart is left as it is' end
             || coalesce('; ' || wanted.reason, ''), 'when the record fits the map again', wanted.target_id is null;
+    elsif wanted.verdict = 'not eligible' and is_awaited then
+        return query select wanted.record, 'not eligible', 'the map leaves it out' || coalesce('; ' || m.leaves_out, ''),
+            'never by itself: correct the record, or what points at it', true;
     elsif differs.action is not null then
         return query select differs.record, 'unmarked', 'differs, and nobody has looked at it yet' || coalesce(': ' || sync.explain_fields(differs.fields), ''),
             'with the next cycle that reads the log; else replicator reconcile --repair', true;
@@ -161,7 +164,7 @@ begin
     select * into d from sync.delivery where map_id = m.id and record_id = of_record;
     if d.map_id is null then
         return query select level, m.name, q.record, q.state, null::timestamptz, q.said, q.next, q.cause
-        from sync.explain_quiet(m, of_record) q;
+        from sync.explain_quiet(m, of_record, level > 0) q;
         return;
     end if;
     called := coalesce(d.record, sync.label(m.source, of_record), of_record::text);
@@ -192,14 +195,14 @@ declare
     found boolean := false;
 begin
     for deeper in
-        select distinct p.parent_table, p.parent_id, c.system from sync.parents p
+        select distinct p.parent_table, p.parent_id, p.entity, c.system from sync.parents p
         join sync.captured c on c.relation = p.parent_table
         where p.flow = m.name and p.record_id = d.record_id and not p.landed and p.need <> 'if known'
         order by 1, 2 limit 20
     loop
         for line in
             select f.* from sync.map w, sync.explain_flow(w, deeper.parent_id, level, above) f
-            where w.in_use and w.root is null and w.source = deeper.parent_table
+            where w.in_use and w.root is null and w.source = deeper.parent_table and w.entity = deeper.entity
               and case when deeper.system is null then w.system = m.system and w.direction = 'out' else w.direction = 'in' end
         loop
             found := found or line.cause;
@@ -219,6 +222,14 @@ begin
 end
 $$;
 comment on function sync.explain_blocked is 'What a blocked record waits for, and why that is not there';
+
+create function sync.why_blocked(of_flow text, of_record bigint) returns text language sql stable as $$
+    select concat_ws(': ', e.record, e.said)
+    from sync.map m cross join lateral sync.explain_flow(m, of_record, 0, '{}') with ordinality as e(
+        depth, topic, record, state, at, said, next, cause, place)
+    where m.name = of_flow and e.cause and e.topic <> 'waits' order by e.place limit 1
+$$;
+comment on function sync.why_blocked is 'The root cause of a blocked record in words; null where it is what the record says itself';
 
 -- What each place knows of the record: when it was read, by whom it was changed, what stands in its way there.
 create function sync.explain_place(of_place text, of_system text, of_entity_set text, of_relation text, of_record bigint,

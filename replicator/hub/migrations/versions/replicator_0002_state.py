@@ -154,6 +154,7 @@ def upgrade() -> None:
     sa.Column('view_name', sa.Text(), server_default='', nullable=False, comment='Its view in schema desired'),
     sa.Column('entity', sa.Text(), server_default='', nullable=False, comment='The entity of the common model'),
     sa.Column('entity_set', sa.Text(), server_default='', nullable=False, comment='The entity set of the system'),
+    sa.Column('leaves_out', sa.Text(), nullable=True, comment='Which records it leaves out without showing them, in words'),
     sa.Column('mode', sa.Text(), server_default='apply', nullable=False, comment='apply, or observe: nothing is sent'),
     sa.Column('last_success_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When a record last arrived by it'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_map')),
