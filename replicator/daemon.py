@@ -109,6 +109,7 @@ class Daemon:
                 self._stop.wait(seconds / 3)
             except DBAPIError as problem:
                 self.world.watcher.problem("lead", hub_trouble(problem))
+                _mend_hub(self.world)
                 self._stop.wait(min(self.world.pause(attempts), _LONGEST_PAUSE))
                 attempts += 1
         return None
@@ -214,6 +215,7 @@ class Leader:
                 return
             except (DBAPIError, psycopg.Error) as problem:
                 self.world.watcher.problem(where, hub_trouble(problem))
+                _mend_hub(self.world)
             except Exception as problem:
                 if once:
                     raise
@@ -297,6 +299,15 @@ class Leader:
                     self._to_deliver[name].clear()
 
         self._with_connection(f"deliver {name}", work)
+
+
+def _mend_hub(world: World) -> None:
+    """Fresh sessions, with what is set for them by now; and the server itself, where it is ours and down."""
+    world.engine.dispose()
+    try:
+        world.revive()
+    except ReplicatorError as problem:
+        world.watcher.problem("hub", problem)
 
 
 def why_unclean(unfinished: Sequence[str]) -> dict[str, object]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 import httpx2
 import sqlalchemy as sa
@@ -13,6 +15,7 @@ from replicator.config import Configuration
 from replicator.configuration_check import check_configuration
 from replicator.connectors import connect
 from replicator.hub.connection import DAEMON
+from replicator.hub.embedded_hub import Wanted, url_of
 from replicator.hub.made_from import made_from
 from replicator.hub.server import open_engine
 from replicator.hub.session import WORK, Sessions
@@ -25,10 +28,11 @@ from replicator.world import World
 
 @contextmanager
 def engine_of(
-    configuration: Configuration, *, role: str | None = None, sessions: Sessions = WORK
+    configuration: Configuration, *, role: str | None = None, sessions: Sessions = WORK, wanted: Wanted = "started"
 ) -> Iterator[sa.Engine]:
     """An engine for the hub of a configuration, whose sessions take on this role."""
-    engine = open_engine(configuration.hub.url, configuration.hub.folder, role=role, sessions=sessions)
+    hub = configuration.hub
+    engine = open_engine(hub.url, hub.folder, role=role, sessions=sessions, wanted=wanted)
     try:
         yield engine
     finally:
@@ -37,11 +41,11 @@ def engine_of(
 
 @contextmanager
 def hub_of(
-    configuration: Configuration, *, role: str | None = None, sessions: Sessions = WORK
+    configuration: Configuration, *, role: str | None = None, wanted: Wanted = "made"
 ) -> Iterator[MigrationTarget]:
     """The hub of a configuration, opened in this role and not yet checked."""
     compiled = compile_folder(configuration.schema_folder)
-    with engine_of(configuration, role=role, sessions=sessions) as engine:
+    with engine_of(configuration, role=role, wanted=wanted) as engine:
         yield MigrationTarget(engine, compiled, configuration.solution)
 
 
@@ -52,7 +56,7 @@ def open_world(
     transports: Mapping[str, httpx2.BaseTransport] | None = None,
 ) -> Iterator[World]:
     """Everything that the replicator needs to work; raises when the hub or the configuration does not fit."""
-    with hub_of(configuration, role=DAEMON) as hub:
+    with hub_of(configuration, role=DAEMON, wanted="started") as hub:
         with hub.engine.connect() as connection:
             known = made_from(connection)  # first: a migration between the two is noticed
         check_hub(hub)
@@ -64,8 +68,15 @@ def open_world(
         parallel = sum(settings.parallel_requests for settings in configuration.systems.values())
         workers = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="request")
         try:
-            yield World(configuration, hub.compiled, hub.engine, connectors, workers, watcher, made_from=known)
+            world = World(configuration, hub.compiled, hub.engine, connectors, workers, watcher, made_from=known)
+            yield replace(world, revive=partial(_revive, configuration))
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
             for connector in connectors.values():
                 connector.close()
+
+
+def _revive(configuration: Configuration) -> None:
+    """Start the embedded server, if it was stopped or died. A server of one's own is its owner's business."""
+    if not configuration.hub.url:
+        url_of(configuration.hub.folder, "started")

@@ -35,6 +35,8 @@ class World:
     stopping: Callable[[], bool] = lambda: False
     wait: Callable[[float], bool] = lambda seconds: False
     """Lets so many seconds pass until something may be tried again; False: nobody waits for it."""
+    revive: Callable[[], None] = lambda: None
+    """Starts the hub's server again, where it is one of ours and down."""
     lease: Lease | None = None
     """Checked in every transaction and before each request; without one nobody else may work on the hub."""
     made_from: str | None = None

@@ -44,7 +44,7 @@ def console(config_path: Path | None, listen: str | None) -> None:
     stop = threading.Event()
     address = load_hub(config_path)
     with ExitStack() as stack:
-        engine = open_engine(address.url, address.folder, role=DAEMON, sessions=CONSOLE)
+        engine = open_engine(address.url, address.folder, role=DAEMON, sessions=CONSOLE, wanted="running")
         stack.callback(engine.dispose)
         with engine.connect() as connection:
             check_product(driver(connection))

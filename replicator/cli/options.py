@@ -15,6 +15,7 @@ from replicator.hub.address import FILE, load_hub
 
 # The driver takes a tenth of a second to import, so that each function does it that needs it: 'notify' does not.
 if TYPE_CHECKING:
+    from replicator.hub.embedded_hub import Wanted
     from replicator.hub.session import Session
 
 config_option = click.option(
@@ -53,9 +54,9 @@ class Moment(click.ParamType[datetime.datetime]):
 
 
 @contextmanager
-def connected(config_path: Path | None) -> Iterator[Session]:
-    """A session on the hub, for a command that needs nothing else."""
+def connected(config_path: Path | None, wanted: Wanted = "running") -> Iterator[Session]:
+    """A session on the hub, for a command that needs nothing else. Who only looks starts no server."""
     from replicator.hub.session import open_hub
 
-    with open_hub(load_hub(config_path)) as connection:
+    with open_hub(load_hub(config_path), wanted) as connection:
         yield connection

@@ -23,7 +23,7 @@ reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept w
 
 def _decide(config_path: Path | None, function: str, *of: object) -> int:
     """Call a function of schema sync, and wake the daemon; the number of records concerned."""
-    with connected(config_path) as connection:
+    with connected(config_path, "started") as connection:
         try:
             count = hub_queries.value(connection, function, *of)
         except _REFUSED as problem:

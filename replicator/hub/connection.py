@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.util import LRUCache
 
 from replicator.errors import ConfigurationError
+from replicator.hub.database_errors import OF_THE_SESSION
 from replicator.hub.server_version import check_server as check_version
-from replicator.hub.session import OPTIONS, WORK, Sessions, exact_dumps, exact_loads, unreachable
+from replicator.hub.session import OPTIONS, WORK, Session, Sessions, exact_dumps, exact_loads, settle, unreachable
 
 
 class _SharedCache(LRUCache[Any, Any]):
@@ -78,9 +80,23 @@ def connect(url: str, *, role: str | None = None, now: str | None = None, sessio
         hide_parameters=True,  # records and secrets are none of an error's business
         **EXACT_JSON,
     )
+    sa.event.listen(engine, "connect", _settle)
+    sa.event.listen(engine, "handle_error", _renew_session)
     if role is not None:
         sa.event.listen(engine, "connect", _taking(role))
     return engine
+
+
+def _settle(connection: DBAPIConnection, _: object) -> None:
+    settle(cast(Session, connection))
+    connection.commit()
+
+
+def _renew_session(failure: sa.ExceptionContext) -> None:
+    """A session begins with what is set for the database and the login, and keeps it: a new one has what is set now."""
+    origin = failure.original_exception
+    if isinstance(origin, psycopg.Error) and origin.sqlstate in OF_THE_SESSION:
+        failure.is_disconnect = True
 
 
 def _taking(role: str) -> Callable[[DBAPIConnection, object], None]:

@@ -7,14 +7,16 @@ from sqlalchemy.exc import DBAPIError
 
 from replicator.errors import Transient
 
-_FORBIDDEN = "42501"
+_FORBIDDEN, _READ_ONLY, _TIMEOUT = "42501", "25006", "57014"
+OF_THE_SESSION = frozenset({_READ_ONLY, _TIMEOUT})
+"""SQLSTATEs that may be due to what held when the session began."""
 _REMEDIES = {
     _FORBIDDEN: "log in as a role that may do this (replicator_reader looks, replicator_steward decides, "
     "replicator_daemon runs, replicator_owner migrates)",
-    "25006": "make the hub's database writable again (default_transaction_read_only, or it is a standby)",
+    _READ_ONLY: "make the hub's database writable again (default_transaction_read_only, or it is a standby)",
     "53100": "make room on the disk of the hub's server",
     "53200": "give the hub's server more memory",
-    "57014": "give the replicator's login a longer statement_timeout, or none",
+    _TIMEOUT: "give the replicator's login a longer statement_timeout, or none",
 }
 """By SQLSTATE."""
 _OUT_OF_REACH = "look whether the hub's server is up and lets the replicator log in: password, limits of connections"

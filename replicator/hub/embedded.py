@@ -54,7 +54,11 @@ class EmbeddedServer:
     """
 
     home: Path
-    url: str
+
+    @property
+    def url(self) -> str:
+        """By its socket, which may be at another place after each start."""
+        return f"postgresql://hub@/hub?host={_socket_folder(self.home)}&port=5432"
 
 
 def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, str] = {}) -> EmbeddedServer:
@@ -68,7 +72,12 @@ def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, s
         if not _settled(home):
             _reap(home)
             _begin(home, die_with_parent=die_with_parent, settings=settings)
-    return EmbeddedServer(home, f"postgresql://hub@/hub?host={_socket_folder(home)}&port=5432")
+    return EmbeddedServer(home)
+
+
+def running(home: Path) -> EmbeddedServer | None:
+    """The server of the folder, if it runs or is about to; nothing is started."""
+    return EmbeddedServer(home.resolve()) if _postmaster(home.resolve()) and _settled(home.resolve()) else None
 
 
 def stop(home: Path, *, mode: Literal["fast", "immediate", "smart"] = "fast") -> None:

@@ -18,7 +18,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 
 from replicator import __version__
 from replicator.errors import HubMismatch, HubUnavailable
-from replicator.hub import embedded
+from replicator.hub import embedded_hub
 from replicator.hub.address import libpq_parameters
 from replicator.hub.product_sql import product_hash
 from replicator.hub.server_version import check_server
@@ -27,10 +27,19 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from replicator.hub.address import HubAddress
+    from replicator.hub.embedded_hub import Wanted
 
 Session = psycopg.Connection[Any]
 # Index driven where few rows are wanted of many: the hub's hot pages are in memory, whatever the disk is like.
-OPTIONS = "-c timezone=UTC -c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB"
+OPTIONS = "-c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB"
+_RELIED_ON = {
+    "client_encoding": "UTF8", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC",
+    "standard_conforming_strings": "on", "bytea_output": "hex", "extra_float_digits": "1", "search_path": "public",
+    "transform_null_equals": "off", "default_transaction_isolation": "read committed",
+}  # fmt: skip
+"""What texts and statements mean by: set by each session for itself, whatever server, database, login or environment
+say. What is somebody's wish (``statement_timeout``, read-only) stays as it is.
+"""
 exact_dumps = partial(simplejson.dumps, use_decimal=True)
 exact_loads = partial(simplejson.loads, use_decimal=True)
 """JSON in which every digit of a number is kept."""
@@ -63,9 +72,9 @@ def driver(connection: Session | sa.Connection) -> Session:
     return found
 
 
-def parameters(address: HubAddress) -> dict[str, Any]:
-    """What libpq needs to connect; the embedded server is started when it is down."""
-    return libpq_parameters(address.url or embedded.start(address.folder).url)
+def parameters(address: HubAddress, wanted: Wanted = "started") -> dict[str, Any]:
+    """What libpq needs to connect; for the embedded server see ``embedded_hub``."""
+    return libpq_parameters(address.url or embedded_hub.url_of(address.folder, wanted))
 
 
 def shown(parameters: Mapping[str, Any]) -> str:
@@ -82,10 +91,16 @@ def shown(parameters: Mapping[str, Any]) -> str:
     return f"postgresql://{place}{':' + port if port else ''}/{database}{query}"
 
 
+def settle(session: Session) -> None:
+    """Set what the program relies on; after the start of the session, for then the environment has had its say."""
+    query = "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as s(name, value)"
+    session.execute(query, (list(_RELIED_ON), list(_RELIED_ON.values())))
+
+
 @contextmanager
-def reach(address: HubAddress) -> Iterator[Session]:
+def reach(address: HubAddress, wanted: Wanted = "started") -> Iterator[Session]:
     """A session on whatever database is there. Raises HubUnavailable, or HubMismatch where the server is too old."""
-    found = parameters(address)
+    found = parameters(address, wanted)
     # Ours win over those of the URL, as in the daemon's sessions.
     own = {"options": OPTIONS, "application_name": WORK.name, "connect_timeout": WORK.wait_seconds}
     try:
@@ -93,6 +108,7 @@ def reach(address: HubAddress) -> Iterator[Session]:
     except psycopg.OperationalError as problem:
         raise unreachable(shown(found), problem) from problem
     with connection:
+        settle(connection)
         set_json_loads(exact_loads, connection)
         set_json_dumps(exact_dumps, connection)
         check_server(connection.info.server_version)
@@ -100,9 +116,9 @@ def reach(address: HubAddress) -> Iterator[Session]:
 
 
 @contextmanager
-def open_hub(address: HubAddress) -> Iterator[Session]:
+def open_hub(address: HubAddress, wanted: Wanted = "started") -> Iterator[Session]:
     """A session on a hub that this program made."""
-    with reach(address) as connection:
+    with reach(address, wanted) as connection:
         check_product(connection)
         yield connection
 

@@ -31,7 +31,9 @@ def _from_configuration() -> MigrationTarget:
     beside = (folder / FILE).exists() and not os.environ.get("REPLICATOR_CONFIG")
     configuration = load(folder / FILE if beside else None)
     compiled = compile_folder(configuration.schema_folder)
-    return MigrationTarget(open_engine(configuration.hub.url, configuration.hub.folder), compiled, folder)
+    return MigrationTarget(
+        open_engine(configuration.hub.url, configuration.hub.folder, wanted="made"), compiled, folder
+    )
 
 
 def _writes() -> bool:

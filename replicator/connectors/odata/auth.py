@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 import httpx2
+from pydantic import SecretStr
 
 from replicator import exchange_limits, proxies_and_tls
 from replicator.connectors.odata.answers import Answer, error_of, hidden, longest_looked_at, longest_message
@@ -41,23 +42,23 @@ class Credentials(Protocol):
         """What must not be shown or kept, should it come back."""
 
 
-class Fixed:
-    """A header that never changes."""
+class GivenToken:
+    """A token that somebody else sees to; without one there is no header."""
 
-    def __init__(self, value: str | None) -> None:
-        self._value = value
+    def __init__(self, token: SecretStr | None) -> None:
+        self._token = token
 
     def header(self) -> str | None:
-        """The header's value."""
-        return self._value
+        """The header of the token as it is given now."""
+        return None if self._token is None else f"Bearer {self._token.get_secret_value()}"
 
     def renew(self, refused: str | None) -> bool:
-        """Nothing to renew."""
-        return False
+        """Whether another one was given meanwhile."""
+        return self.header() != refused
 
     def secrets(self) -> tuple[str, ...]:
-        """The token in the header."""
-        return () if self._value is None else (self._value.removeprefix("Bearer "),)
+        """The token."""
+        return () if self._token is None else (self._token.get_secret_value(),)
 
 
 class ClientCredentialsToken:
@@ -145,6 +146,7 @@ class ClientCredentialsToken:
         where = self._auth.token_url
         try:
             with exchange_limits.exchange(self._seconds, largest_answer) as bounds:
+                self._client.client_secret = self._auth.client_secret.get_secret_value()  # it may be another one by now
                 token: dict[str, Any] = self._client.fetch_token(where, grant_type="client_credentials")
         except OAuthError as error:
             raise CredentialsRefused(
@@ -194,4 +196,4 @@ def credentials(settings: ODataSettings, transport: httpx2.BaseTransport | None,
     auth = settings.auth
     if isinstance(auth, ClientCredentials):
         return ClientCredentialsToken(settings, auth, transport, clock)
-    return Fixed(f"Bearer {auth.token.get_secret_value()}" if isinstance(auth, Bearer) else None)
+    return GivenToken(auth.token if isinstance(auth, Bearer) else None)

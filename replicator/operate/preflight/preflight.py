@@ -28,7 +28,7 @@ def check(
 ) -> Report:
     """Look at everything; ``looking`` hears what is looked at next. Nothing is written anywhere."""
     notes = Report()
-    with notes.looking("hub"), hub_of(configuration, role=DAEMON) as target:
+    with notes.looking("hub"), hub_of(configuration, role=DAEMON, wanted="running") as target:
         looking("hub")
         usable = hub_check.check(target, notes, clock)
         with notes.looking("configuration"):
