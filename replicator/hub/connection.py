@@ -80,7 +80,7 @@ def connect(url: str, *, role: str | None = None, now: str | None = None, sessio
         hide_parameters=True,  # records and secrets are none of an error's business
         **EXACT_JSON,
     )
-    sa.event.listen(engine, "connect", _settle)
+    sa.event.listen(engine, "connect", _settle, insert=True)  # before SQLAlchemy asks for the first time
     sa.event.listen(engine, "handle_error", _renew_session)
     if role is not None:
         sa.event.listen(engine, "connect", _taking(role))

@@ -54,11 +54,7 @@ class EmbeddedServer:
     """
 
     home: Path
-
-    @property
-    def url(self) -> str:
-        """By its socket, which may be at another place after each start."""
-        return f"postgresql://hub@/hub?host={_socket_folder(self.home)}&port=5432"
+    url: str
 
 
 def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, str] = {}) -> EmbeddedServer:
@@ -72,12 +68,16 @@ def start(home: Path, *, die_with_parent: bool = False, settings: Mapping[str, s
         if not _settled(home):
             _reap(home)
             _begin(home, die_with_parent=die_with_parent, settings=settings)
-    return EmbeddedServer(home)
+    return _server(home)
 
 
 def running(home: Path) -> EmbeddedServer | None:
     """The server of the folder, if it runs or is about to; nothing is started."""
-    return EmbeddedServer(home.resolve()) if _postmaster(home.resolve()) and _settled(home.resolve()) else None
+    return _server(home.resolve()) if _postmaster(home.resolve()) and _settled(home.resolve()) else None
+
+
+def _server(home: Path) -> EmbeddedServer:
+    return EmbeddedServer(home, f"postgresql://hub@/hub?host={socket_folder(home)}&port=5432")
 
 
 def stop(home: Path, *, mode: Literal["fast", "immediate", "smart"] = "fast") -> None:
@@ -294,7 +294,7 @@ def _postmaster(home: Path) -> int | None:
     if _PROC:
         return pid if _works_in(pid) == str(home / "data") else None
     with socket.socket(socket.AF_UNIX) as probe:
-        return None if probe.connect_ex(str(_socket_folder(home) / ".s.PGSQL.5432")) else pid
+        return None if probe.connect_ex(str(socket_folder(home) / ".s.PGSQL.5432")) else pid
 
 
 def _pid_file(home: Path) -> list[str]:
@@ -356,9 +356,9 @@ def _locked(home: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _socket_folder(home: Path) -> Path:
-    place = home / "socket"
-    return place.readlink() if place.is_symlink() else place
+def socket_folder(home: Path) -> Path:
+    """Where its socket is now; after each start it may be at another place."""
+    return (home / "socket").readlink() if (home / "socket").is_symlink() else home / "socket"
 
 
 def _claim_socket_folder(home: Path, owner: int) -> Path:
@@ -372,7 +372,7 @@ def _claim_socket_folder(home: Path, owner: int) -> Path:
         place.mkdir(0o700, exist_ok=True)
     else:
         place.symlink_to(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
-    folder = _socket_folder(home)
+    folder = socket_folder(home)
     if not _private(folder, owner):
         raise Terminal(f"{folder} is not a private folder of this user", hint="remove it and start again")
     give(folder, owner)
@@ -389,7 +389,7 @@ def _private(folder: Path, owner: int) -> bool:
 
 def _remove_leftovers(home: Path) -> None:
     """Remove what a killed server left: PostgreSQL itself refuses to start while the old pid is a zombie or reused."""
-    data, sockets = home / "data", _socket_folder(home)
+    data, sockets = home / "data", socket_folder(home)
     (data / "postmaster.pid").unlink(missing_ok=True)
     if data.exists() and _private(sockets, data.stat().st_uid):  # else somebody else's meanwhile
         for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock"):

@@ -60,4 +60,4 @@ def follow(engine: sa.Engine, home: Path) -> None:
 
     @sa.event.listens_for(engine, "do_connect")
     def _(dialect: object, record: object, arguments: object, parameters: dict[str, Any]) -> None:
-        parameters["host"] = sa.make_url(embedded.EmbeddedServer(home.resolve()).url).query["host"]
+        parameters["host"] = str(embedded.socket_folder(home.resolve()))

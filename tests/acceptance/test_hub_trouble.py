@@ -160,8 +160,8 @@ def test_a_database_that_takes_no_writes_or_no_connections_for_a_while(
     story.end_sessions()
     story.lasts(words, remedy, thread="read sales")
     until(lambda: "leads: nobody" in story.place.tell("status").out, what="a status that says that nobody works")
+    assert story.place.tell("status").code == 3
     story.sql(over)
-    story.end_sessions()
     story.is_over()
 
 
@@ -170,7 +170,6 @@ def test_a_statement_timeout_that_is_too_short_for_a_while(story: Story) -> None
     story.end_sessions()
     story.lasts("statement timeout", "longer statement_timeout", thread="read sales", stands_still=False)
     story.sql("alter role {login} reset statement_timeout")
-    story.end_sessions()
     story.is_over()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,33 @@ def test_the_path_of_a_secret_starts_at_the_configuration_file(
     assert token_of(configured(file, bearer("{file: token}"))) == SECRET
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_secret_file_is_read_again_whenever_the_secret_is_asked_for(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text(SECRET, encoding="utf-8")
+    secret.chmod(0o600)
+    found = configured(file, bearer(f"{{file: {secret}}}"))
+    secret.write_text("another\n", encoding="utf-8")
+    assert token_of(found) == "another"
+    secret.unlink()
+    assert token_of(found) == "another", "what it held last, while it is being replaced"
+
+
+@pytest.mark.parametrize("mode", [0o440, 0o640])
+def test_a_secret_file_may_be_read_by_a_group_that_the_program_runs_in_and_by_no_other(
+    file: Path, tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "token"
+    secret.write_text(SECRET, encoding="utf-8")
+    secret.chmod(mode)
+    assert token_of(configured(file, bearer(f"{{file: {secret}}}"))) == SECRET
+    monkeypatch.setattr(os, "getegid", lambda: 12345)
+    monkeypatch.setattr(os, "getgroups", lambda: [12346])
+    problem = refused(file, bearer(f"{{file: {secret}}}"))
+    assert "open to others" in problem.message
+    assert "640" in problem.hint
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o660, 0o644])
 def test_a_secret_file_that_others_may_read_is_refused(file: Path, tmp_path: Path, mode: int) -> None:
     secret = tmp_path / "token"
     secret.write_text(SECRET, encoding="utf-8")
