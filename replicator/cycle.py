@@ -15,10 +15,11 @@ from replicator.core.claim import due_in
 from replicator.core.configured_records import write_records
 from replicator.core.flows import set_modes
 from replicator.core.hub_handle import Handle
-from replicator.core.mark import mark_changed_maps, mark_window
+from replicator.core.mark import CONSUMER, mark_changed_maps, mark_window
 from replicator.core.system_usage import note_usage
 from replicator.errors import OF_THE_LEAD, OF_THE_SYSTEM, ReplicatorError, SchemaError, Stopping, Throttled, Transient
 from replicator.hub.lease import lead_on
+from replicator.hub.restored import may_write, notice_restore
 from replicator.inbound.load import SnapshotResult
 from replicator.inbound.merge import Merges
 from replicator.inbound.pace import due
@@ -53,6 +54,7 @@ class Cycle:
         self._pauses: dict[str, Throttled] = {}
         """Of systems that were left alone because of it, since the last wait."""
         self._sizes = {name: connector.limits.request_size for name, connector in world.connectors.items()}
+        self._may_write = False
         self._connectors = {name: UntilStopping(each, world.stopping) for name, each in world.connectors.items()}
         self._deliveries = {name: self._make_deliveries(each) for name, each in self._connectors.items()}
 
@@ -75,6 +77,8 @@ class Cycle:
     def prepare(self) -> None:
         """After a start: the log's partitions, the configuration's own records, changed maps, requests cut off."""
         self.maintain()
+        notice_restore(self.connection, CONSUMER)
+        self._may_write = False
         self.take_in_configuration()
         self.recover(list(self._deliveries))
 
@@ -209,6 +213,9 @@ class Cycle:
     def deliver(self, systems: Sequence[str] | None = None, *, again: bool) -> Delivered:
         """One pass of deliveries to each system; what stops one does not stop the other."""
         total = Delivered()
+        self._may_write = self._may_write or may_write(self.connection, CONSUMER)
+        if not self._may_write:
+            return total
         for name in systems if systems is not None else list(self._deliveries):
             deliveries = self._deliveries[name]
             try:

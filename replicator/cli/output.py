@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Protocol
 
 import click
@@ -16,9 +17,12 @@ def say(text: str, *, err: bool = False, keep: str = "") -> None:
 
 def say_json(value: object) -> None:
     """JSON, which escapes by itself what a terminal would obey."""
-    from replicator.operate.hub_queries import to_json  # with the hub's driver, which 'notify' does without
+    from replicator.operate.hub_queries import json_parts  # with the hub's driver, which 'notify' does without
 
-    click.echo(to_json(value))
+    parts = iter(json_parts(value))
+    while some := list(islice(parts, 10_000)):
+        click.echo("".join(some), nl=False)
+    click.echo()
 
 
 def answer(text: str, as_json: bool, **values: object) -> None:

@@ -134,7 +134,7 @@ def _refresh(world: World) -> str | None:
 
 def _data(plan: Plan, number: int | None, beside: str | None, *, read: bool) -> dict[str, object]:
     return {
-        "plan": number, "read": read, "beside": beside, "writes": [vars(each) for each in plan.writes],
+        "plan": number, "read": read, "beside": beside, "writes": (vars(each) for each in plan.writes),
         "requests": plan.requests, "standing": [vars(each) for each in plan.standing],
         "problems": [{"where": where, "problem": str(problem)} for where, problem in plan.problems],
         "not_read": dict(plan.not_read),

@@ -23,7 +23,7 @@ class Window:
     changes: Mapping[str, int]
     records: Mapping[str, int]
     everything: bool = False
-    """The hub came from another cluster: the kept snapshot means nothing here, so everything is to be marked."""
+    """The hub was restored: the kept snapshot means nothing here, so everything is to be marked."""
 
     @staticmethod
     def of(connection: sa.Connection) -> Window:

@@ -1,13 +1,13 @@
 -- name: kept
 -- How far this consumer has read; locked, so that one reader at a time moves on.
 select snapshot::text as snapshot, cluster,
-       (select system_identifier::text from pg_control_system()) as here
+       sync.here() as here
 from sync.consumer where name = :name for update;
 
 -- name: start
 -- A new consumer has read nothing.
 insert into sync.consumer (name, snapshot, cluster)
-select :name, '1:1:'::pg_snapshot, system_identifier::text from pg_control_system()
+values (:name, '1:1:'::pg_snapshot, sync.here())
 on conflict (name) do nothing;
 
 -- name: now
@@ -41,5 +41,5 @@ from changed group by relation;
 -- Keep the snapshot; the marks are made in the same transaction.
 update sync.consumer
 set snapshot = cast(:now as pg_snapshot), at = sync.now(),
-    cluster = (select system_identifier::text from pg_control_system())
+    cluster = sync.here()
 where name = :name;

@@ -125,7 +125,14 @@ def decided(connection: Asked, limit: int) -> Rows:
 
 def to_json(value: object) -> str:
     """JSON with exact decimals and ISO 8601 times, in ASCII without control characters: a terminal shows all of it."""
-    return simplejson.dumps(value, use_decimal=True, default=_plain, indent=2)
+    return "".join(json_parts(value))
+
+
+def json_parts(value: object) -> Iterator[str]:
+    """The same in parts, for what is too large to be held at once: an iterator in it becomes a list."""
+    yield from simplejson.JSONEncoder(use_decimal=True, default=_plain, indent=2, iterable_as_array=True).iterencode(
+        value
+    )
 
 
 def _plain(value: object) -> object:

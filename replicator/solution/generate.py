@@ -78,7 +78,7 @@ def _digest(texts: Sequence[sql.Composable]) -> str:
 def _base_texts(compiled: Compiled) -> Iterator[sql.Composable]:
     """The SQL of what the views are made on, in order: schema, functions and triggers."""
     yield sql.SQL("create schema desired")
-    for name in ("who", "clock", "utf16", "analyze", "keys_as_text", "causes", "refuse_truncate", "retention"):
+    for name in ("who", "clock", "here", "utf16", "analyze", "keys_as_text", "causes", "refuse_truncate", "retention"):
         yield _text(name)
     yield sql.SQL("set local client_min_messages = warning")
     yield sql.SQL("select log.make_partitions()")

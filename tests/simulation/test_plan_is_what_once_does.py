@@ -61,7 +61,7 @@ def compare(seed: int, hub_url: str, compiled: Compiled) -> tuple[Plan, list[Pla
         keys = keys_of(compiled, plan.writes)
         world = replace(simulation.world, connectors=listening, admit=recorder.admit, known_key=keys)
         simulation.run(lambda cycle: Cycle(world, cycle.connection).once())
-        return plan, recorder.writes
+        return plan, list(recorder.writes)
     finally:
         simulation.close()
 

@@ -23,6 +23,7 @@ from replicator.hub.statements import statements
 from replicator.hub.states import BY_NAME
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.planned_writes import PlannedWrite, describe
+from replicator.operate.planning.spool import Spool
 from replicator.outbound.decide import Delivery, Planned
 from replicator.watcher import Watcher
 from replicator.world import World
@@ -59,9 +60,12 @@ class Plan:
 
     def only(self, flows: frozenset[str]) -> Plan:
         """What concerns these flows to a system (or from one), numbered anew."""
-        kept = [each for each in self.writes if each.root in flows or each.flow in flows]
-        numbers = {request: number for number, request in enumerate(dict.fromkeys(each.request for each in kept), 1)}
-        writes = [replace(each, place=place, request=numbers[each.request]) for place, each in enumerate(kept, 1)]
+        writes: Spool[PlannedWrite] = Spool()
+        numbers: dict[int, int] = {}
+        for each in self.writes:
+            if each.root in flows or each.flow in flows:
+                request = numbers.setdefault(each.request, len(numbers) + 1)
+                writes.append(replace(each, place=len(writes) + 1, request=request))
         return replace(self, writes=writes, standing=[each for each in self.standing if each.flow in flows])
 
     @property
@@ -81,7 +85,7 @@ class Plan:
 class Recorder:
     """Takes down what would be sent."""
 
-    writes: list[PlannedWrite] = field(default_factory=list)
+    writes: Spool[PlannedWrite] = field(default_factory=Spool)
     requests: int = 0
     _known: dict[int, Delivery] = field(default_factory=dict)
 
@@ -122,7 +126,9 @@ class Stage(Wrapped):
     def __init__(self, real: Connector, recorder: Recorder) -> None:
         super().__init__(real)
         self.recorder = recorder
-        self._stored: dict[tuple[str, ...], Image | None] = {}
+        self._images: Spool[Image] = Spool()
+        self._stored: dict[tuple[str, ...], int | None] = {}
+        """Where in these the image of a record is that was written; None: it was deleted."""
         self._created = 0
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
@@ -130,12 +136,10 @@ class Stage(Wrapped):
         places = [_address(entity_set, key) for key in keys]
         asked = [key for key, place in zip(keys, places, strict=True) if place not in self._stored]
         real = iter(self.real.fetch(entity_set, asked) if asked else [])
-        return [
-            (None if self._stored[place] is None else _Stored(self._stored[place] or {}))
-            if place in self._stored
-            else next(real)
-            for place in places
-        ]
+        return [self._imagined(self._stored[place]) if place in self._stored else next(real) for place in places]
+
+    def _imagined(self, number: int | None) -> Row | None:
+        return None if number is None else _Stored(self._images[number])
 
     def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
         """The system's own; what was never sent needs none."""
@@ -152,7 +156,7 @@ class Stage(Wrapped):
             sent = {name: _held(value) for name, value in write.values.items()}
             key = self._imagined_key(write)
             image = {**planned.before, **named(write.entity_set, key), **sent}
-            self._stored[_address(write.entity_set, key)] = image
+            self._stored[_address(write.entity_set, key)] = self._images.append(image)
             return Applied(image, None, key)
         self._stored[_address(write.entity_set, write.key)] = None
         return Applied(None, None)

@@ -1,0 +1,29 @@
+"""A hub that was restored knows less than the systems: it writes nothing before it has read both whole and merged that.
+
+It knows so by its place (``sync.here``), which is another one than when it last worked.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from replicator.hub.lease import leading
+from replicator.hub.statements import statements
+
+_sql = statements(__name__)
+
+
+def notice_restore(connection: sa.Connection, consumer: str) -> bool:
+    """If the hub is at another place than before, have everything read whole; whether it is."""
+    with leading(connection):
+        is_restored = connection.execute(_sql["notice"], {"name": consumer}).rowcount > 0
+        if is_restored:
+            connection.execute(_sql["forget_reads"])
+        return is_restored
+
+
+def may_write(connection: sa.Connection, consumer: str) -> bool:
+    """Whether the systems may be written to: not before what a restored hub missed was read and merged."""
+    with leading(connection):
+        connection.execute(_sql["caught_up"], {"name": consumer})
+        return bool(connection.execute(_sql["may_write"], {"name": consumer}).scalar_one())
