@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import sqlalchemy as sa
 
-from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable
+from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
 from replicator.hub import sync_tables
+from replicator.hub.database_errors import words_of
 from replicator.mapping.compiled import Compiled
 from replicator.solution.generate import create_objects, drop_objects
 
@@ -123,6 +124,16 @@ def migrate(target: MigrationTarget, revision: str = "heads") -> None:
         raise HubUnavailable(
             f"the hub is in use: {in_the_way(target.engine)}",
             hint="stop the daemon, end these sessions, and migrate again; nothing has changed",
+        ) from problem
+    except (sa.exc.DataError, sa.exc.ProgrammingError, sa.exc.IntegrityError) as problem:
+        if isinstance(problem.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        statement = " ".join(str(problem.statement).split())
+        raise Terminal(
+            f"a revision does not fit what the hub holds: {words_of(problem)}, at: {statement}",
+            hint="nothing has changed. Say in the revision what becomes of the values: another type needs "
+            "postgresql_using='...' in op.alter_column, as 'replicator revise' writes it; rows that do not fit are "
+            "changed or deleted by op.execute before",
         ) from problem
 
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from replicator.errors import HubMismatch
+from replicator.errors import HubMismatch, Terminal
 from replicator.mapping.compiled import compile_folder
 from replicator.solution import shipped
 from replicator.solution.hub_fits import check_hub
@@ -155,6 +155,30 @@ def test_a_text_that_becomes_a_number_is_cast_and_marked(own: Own) -> None:
     assert own.unmade() == []
     command.downgrade(alembic_config(own.target), "solution@-1")
     assert own.rows("select telephone3 from sales.accounts order by accountnumber") == ["17.5", None]
+
+
+@pytest.mark.parametrize(
+    ("using", "words"),
+    [("", "cannot be cast automatically to type numeric"), (", postgresql_using='telephone3::numeric'", "17.5 EUR")],
+)
+def test_a_revision_that_does_not_fit_the_values_is_refused_with_what_to_write(
+    own: Own, using: str, words: str
+) -> None:
+    own.run("insert into sales.accounts (accountid, accountnumber, telephone3) "
+            "values (gen_random_uuid(), 'A-1', '17.5 EUR')")  # fmt: skip
+    own.edit("sales/accounts.yaml", TELEPHONE, "  telephone3: {type: decimal}\n")
+    own.edit("common/account.yaml", PHONE_3, "  phone_3: {type: decimal,")
+    own.edit("sales/contacts.yaml", "      phone_3: mobilephone\n", "")
+    own.revise()
+    (file,) = [each for each in (own.folder / "migrations/versions").iterdir() if each.name.startswith("0002")]
+    text = file.read_text(encoding="utf-8")
+    cast = re.compile(r",\s*postgresql_using=\"nullif\(btrim\(telephone3\), ''\)::numeric\"")
+    file.write_text(cast.sub(using, text), encoding="utf-8")
+    with pytest.raises(Terminal, match=re.escape(words)) as refused:
+        migrate(own.target)
+    assert "telephone3" in refused.value.message.lower()
+    assert "postgresql_using" in refused.value.hint
+    assert own.rows("select telephone3 from sales.accounts") == ["17.5 EUR"]
 
 
 def test_a_new_system_gets_its_schema_and_one_that_goes_loses_it(own: Own) -> None:
