@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import psycopg
@@ -13,8 +15,19 @@ from sqlalchemy.util import LRUCache
 
 from replicator.errors import ConfigurationError
 from replicator.hub.database_errors import OF_THE_SESSION
+from replicator.hub.poolers import check_sessions_are_kept
 from replicator.hub.server_version import check_server as check_version
-from replicator.hub.session import OPTIONS, WORK, Session, Sessions, exact_dumps, exact_loads, settle, unreachable
+from replicator.hub.session import (
+    OPTIONS,
+    WORK,
+    Session,
+    Sessions,
+    driver,
+    exact_dumps,
+    exact_loads,
+    settle,
+    unreachable,
+)
 
 
 class _SharedCache(LRUCache[Any, Any]):
@@ -115,11 +128,21 @@ def shown_url(engine: sa.Engine) -> str:
     return url.render_as_string(hide_password=True)
 
 
+@contextmanager
+def _another(engine: sa.Engine) -> Iterator[Session]:
+    with engine.connect() as connection:
+        yield driver(connection)
+
+
 def check_server(engine: sa.Engine) -> None:
-    """Raise HubUnavailable with the driver's words when the hub cannot be reached, HubMismatch when it is too old."""
+    """Raise HubUnavailable with the driver's words when the hub cannot be reached, HubMismatch when it is too old,
+    or there are no sessions on the way to it.
+    """
     try:
         with engine.connect() as connection:
             version = connection.execute(sa.text("show server_version_num")).scalar_one()
+            connection.rollback()
+            check_sessions_are_kept(driver(connection), partial(_another, engine))
     except OperationalError as problem:
         raise unreachable(shown_url(engine), problem.orig) from problem
     check_version(int(version))

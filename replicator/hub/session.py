@@ -20,6 +20,7 @@ from replicator import __version__
 from replicator.errors import HubMismatch, HubUnavailable
 from replicator.hub import embedded_hub
 from replicator.hub.address import libpq_parameters
+from replicator.hub.poolers import check_sessions_are_kept
 from replicator.hub.product_sql import product_hash
 from replicator.hub.server_version import check_server
 
@@ -103,8 +104,9 @@ def reach(address: HubAddress, wanted: Wanted = "started") -> Iterator[Session]:
     found = parameters(address, wanted)
     # Ours win over those of the URL, as in the daemon's sessions.
     own = {"options": OPTIONS, "application_name": WORK.name, "connect_timeout": WORK.wait_seconds}
+    connect = partial(psycopg.connect, **{**found, **own}, autocommit=True, prepare_threshold=None)
     try:
-        connection = psycopg.connect(**{**found, **own}, autocommit=True, prepare_threshold=None)
+        connection = connect()
     except psycopg.OperationalError as problem:
         raise unreachable(shown(found), problem) from problem
     with connection:
@@ -112,6 +114,7 @@ def reach(address: HubAddress, wanted: Wanted = "started") -> Iterator[Session]:
         set_json_loads(exact_loads, connection)
         set_json_dumps(exact_dumps, connection)
         check_server(connection.info.server_version)
+        check_sessions_are_kept(connection, connect)
         yield connection
 
 

@@ -11,11 +11,13 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
-from replicator.errors import ConfigurationError, HubUnavailable, Terminal
+from replicator.errors import ConfigurationError, HubMismatch, HubUnavailable, Terminal
 from replicator.hub import embedded, embedded_hub
 from replicator.hub.address import HubAddress
 from replicator.hub.connection import connect
+from replicator.hub.server import open_engine
 from replicator.hub.session import open_hub
+from tests.fixtures.pooler import Mode, pooler
 from tests.fixtures.postgres import name_of
 
 STRANGE = {
@@ -49,7 +51,7 @@ def test_sessions_mean_the_same_by_texts_whatever_database_and_environment_say(s
         assert (day, pause) == (datetime.date(2026, 12, 31), datetime.timedelta(days=1, hours=2))
         assert data == b"a\\b"
         assert moment.utcoffset() == datetime.timedelta(0)
-    assert not {value for (value,) in filter(None, shown)} & set(STRANGE.values())
+    assert not {(name, *(row or ())) for name, row in zip(STRANGE, shown, strict=True)} & set(STRANGE.items())
     assert text == ("Köln",)
 
 
@@ -72,6 +74,22 @@ def test_a_session_that_fails_for_what_was_set_when_it_began_is_followed_by_a_ne
     with engine.begin() as connection:
         connection.execute(sa.text(work))
     engine.dispose()
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_pooler_that_gives_each_transaction_another_session_is_refused_at_the_start(hub_url: str, mode: Mode) -> None:
+    place = sa.make_url(hub_url)
+    with pooler(f"{place.query['host']}/.s.PGSQL.5432", mode) as port:
+        url = f"postgresql://hub@127.0.0.1:{port}/{place.database}?sslmode=disable&gssencmode=disable"
+        if mode == "session":
+            with open_hub(HubAddress(url, Path())) as session:
+                assert session.execute("select 1").fetchone() == (1,)
+            open_engine(url, Path()).dispose()
+            return
+        with pytest.raises(HubMismatch, match="pooler that gives each transaction another session"):
+            open_engine(url, Path())
+        with pytest.raises(HubMismatch, match="pool_mode"), open_hub(HubAddress(url, Path())):
+            pass
 
 
 STRANGERS = {
