@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Literal
 
 import httpx2
 import pytest
@@ -100,14 +101,20 @@ def test_ten_places_and_integers_beyond_doubles(sales: Case) -> None:
     assert (outcome.image or {})["exchangerate"] == rate
 
 
-def test_a_clash_of_business_keys_is_a_rejection(sales: Case) -> None:
-    """Only where the system's key is another than the business key."""
-    sales.done(sales.create(1))
-    outcome = sales.one(sales.create(2, **{sales.number: sales.business_key(1)}))
+def test_a_clash_of_alternate_keys_is_a_rejection(sales: Case) -> None:
+    """Only where the system's key is another than the one that has to be unique."""
+    persons = spec("contacts", "contactid", contactid=of("uuid"), lastname=text(), msdynce_contactnumber=text())
+
+    def person(operation: Literal["create", "update"], n: int, number: str) -> Outcome:
+        values = {"lastname": "L", "msdynce_contactnumber": number}
+        return sales.one(Write(persons, operation, (sales.guid(n),), values))
+
+    assert isinstance(person("create", 1, "C-1"), Applied)
+    outcome = person("create", 2, "C-1")
     assert isinstance(outcome, Rejected)
     assert "matching key" in outcome.message
-    sales.done(sales.create(2))
-    assert isinstance(sales.one(sales.update(2, **{sales.number: sales.business_key(1)})), Rejected)
+    assert isinstance(person("create", 2, "C-2"), Applied)
+    assert isinstance(person("update", 2, "C-1"), Rejected)
 
 
 def test_references_are_set_moved_and_cleared(sales: Case) -> None:
