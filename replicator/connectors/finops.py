@@ -9,7 +9,7 @@ from copy import copy
 from typing import Any, cast
 
 from replicator.connectors import exact_json, finops_metadata, wire_values
-from replicator.connectors.odata.addresses import literal, query, record_path
+from replicator.connectors.odata.addresses import literal, query, record_path, symbol_literal
 from replicator.connectors.odata.answers import Complaint, complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
@@ -49,6 +49,10 @@ from replicator.mapping.local_days import time_zone
 
 every_company = "cross-company=true"
 """Without it only the default company of the user is seen."""
+namespace = "Microsoft.Dynamics.DataEntities"
+"""Of the types of all entities and enumerations."""
+yes_and_no = "NoYes"
+"""The enumeration that stands for true and false."""
 no_date = datetime.date(1900, 1, 1)
 """What the system holds instead of no date."""
 noon = datetime.time(12, tzinfo=datetime.UTC)
@@ -99,7 +103,7 @@ class FinOps(ODataConnector):
 
     def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:
         """The address of one record; the system wants all fields of the key."""
-        literals = {name: literal(name, _key_value(value), twice=self._twice) for name, value in key.items()}
+        literals = {name: _key_literal(entity_set, name, value, self._twice) for name, value in key.items()}
         path = record_path(entity_set.entity_set, literals)
         return self.http.url(path + (query(list(entity_set.fields), every_company) if select else f"?{every_company}"))
 
@@ -303,12 +307,13 @@ def _time(value: object) -> str:
 writers: Mapping[type, Callable[[object], object]] = {bool: _symbol, datetime.date: _day, datetime.datetime: _time}
 
 
-def _key_value(value: object) -> object:
-    """A key value as it stands in an address: symbols and texts are quoted, an empty text too, days are at noon."""
-    if value is None:
-        return ""
+def _key_literal(entity_set: EntitySetSpec, name: str, value: object, twice: str) -> str:
+    """A key value in an address: texts quoted, an empty one too, symbols with their type, days at noon."""
+    field = entity_set.fields.get(name)
     if isinstance(value, bool):
-        return _symbol(value)
+        return symbol_literal(name, f"{namespace}.{yes_and_no}", _symbol(value))
+    if isinstance(value, str) and field is not None and field.enum is not None:
+        return symbol_literal(name, f"{namespace}.{field.enum}", value)
     if type(value) is datetime.date:
-        return datetime.datetime.combine(value, noon)
-    return value
+        return literal(name, datetime.datetime.combine(value, noon))
+    return literal(name, "" if value is None else value, twice=twice)

@@ -90,6 +90,9 @@ class SystemField(Spec):
     )
     places: int | None = Field(default=None, ge=0, le=30, description="Most decimal places of a number")
     required: bool = Field(default=False, description="The system refuses a record without it")
+    enum: Name | None = Field(
+        default=None, description="The system's enumeration whose symbols a text is one of; addresses name it"
+    )
     empty: Scalar | None = Field(default=None, description="What the system holds instead of nothing; equals null")
     stored_as: Literal["local midnight"] | None = Field(
         default=None, description="A date that the system stores as the instant at which the day begins for a person"
@@ -118,6 +121,8 @@ class SystemField(Spec):
             raise ValueError("'stored_as' belongs to fields of type date")
         if self.time_zone and not self.stored_as:
             raise ValueError("'time_zone' belongs to 'stored_as: local midnight'")
+        if self.enum and self.type != "text":
+            raise ValueError("'enum' belongs to fields of type text")
         return self
 
     @property

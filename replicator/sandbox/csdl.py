@@ -17,9 +17,9 @@ def metadata(description: SystemDescription) -> str:
     )
     enums = "".join(
         f"<EnumType Name={quoteattr(name)}>"
-        + "".join(f'<Member Name={quoteattr(symbol)} Value="{number}"/>' for number, symbol in enumerate(symbols))
+        + "".join(f'<Member Name={quoteattr(symbol)} Value="{number}"/>' for symbol, number in symbols.items())
         + "</EnumType>"
-        for name, symbols in description.enumerations.items()
+        for name, symbols in description.symbols.items()
     )
     return (
         '<?xml version="1.0" encoding="utf-8"?>'
@@ -32,7 +32,26 @@ def metadata(description: SystemDescription) -> str:
 
 def _is_left_to_callers(spec: FieldSpec) -> bool:
     """Required, and the system has no value of its own for it."""
-    return spec.required and spec.default is None and not spec.default_from and spec.auto is None
+    return bool(spec.required) and spec.default is None and not spec.default_from and spec.auto is None
+
+
+def _is_never_null(description: SystemDescription, entity_set: SimulatedSet, name: str, spec: FieldSpec) -> bool:
+    """In one system numbers and dates are never null, nor are key parts but symbols; in the other the key is not."""
+    if description.system == "ops":
+        return spec.type in ("integer", "decimal", "datetime") or (name in entity_set.key and not spec.enum)
+    return name in entity_set.key
+
+
+def _annotations(description: SystemDescription, entity_set: SimulatedSet, name: str, spec: FieldSpec) -> str:
+    """What one of the systems says of a property in terms of its own: there is no length among them."""
+    if description.system != "ops":
+        return ""
+    told = {"IsRequired": "true"} if _is_left_to_callers(spec) else {}
+    if name in entity_set.key:
+        told["AllowEdit"] = "false"
+    return "".join(
+        f'<Annotation Term="Microsoft.Dynamics.OData.Core.V1.{term}" Bool="{value}"/>' for term, value in told.items()
+    )
 
 
 def type_name(entity_set: SimulatedSet) -> str:
@@ -48,7 +67,8 @@ def _entity_type(description: SystemDescription, entity_set: SimulatedSet) -> st
     keys = "".join(f"<PropertyRef Name={quoteattr(part)}/>" for part in entity_set.key)
     properties = "".join(
         f"<Property Name={quoteattr(name)} Type={quoteattr(property_type(description, spec))}"
-        + (' Nullable="false"/>' if name in entity_set.key or _is_left_to_callers(spec) else "/>")
+        + (' Nullable="false">' if _is_never_null(description, entity_set, name, spec) else ">")
+        + f"{_annotations(description, entity_set, name, spec)}</Property>"
         for name, spec in entity_set.wire.items()
     )
     links = "".join(

@@ -18,6 +18,8 @@ from replicator.sandbox.row_filter import RowFilter
 _namespace = "Microsoft.Dynamics.CRM"
 _types = {
     "text": "String",
+    "memo": "Memo",
+    "bigint": "BigInt",
     "integer": "Integer",
     "decimal": "Decimal",
     "money": "Money",
@@ -29,8 +31,14 @@ _types = {
     "lookup": "Lookup",
 }
 _choices = ("Picklist", "State", "Status")
-_of_derived_types = ("MaxLength", "DateTimeBehavior", "Format")
-_kinds = {"", *_types.values(), "Memo", *_choices}
+_levels = {"system": "SystemRequired", "application": "ApplicationRequired", "recommended": "Recommended"}
+_kinds = {"", *_types.values(), "Customer", *_choices}
+
+_precision_sources = {None: 0, "organization": 1, "currency": 2}
+_of_derived_types = frozenset(
+    {"MaxLength", "DateTimeBehavior", "Format", "MinValue", "MaxValue", "Precision", "PrecisionSource"}
+)
+"""Shown of every attribute, but known to queries of the derived types only."""
 
 Row = dict[str, Any]
 Query = Mapping[str, str]
@@ -191,7 +199,7 @@ def _parts(entity_set: SimulatedSet, name: str, cast: str = "") -> _Listing:
 def _entity(entity_set: SimulatedSet) -> Row:
     return {
         "LogicalName": entity_set.logical_name,
-        "SchemaName": entity_set.logical_name.capitalize(),
+        "SchemaName": entity_set.schema_name or entity_set.logical_name,
         "EntitySetName": entity_set.name,
         "LogicalCollectionName": entity_set.name,
         "PrimaryIdAttribute": entity_set.key[0],
@@ -212,36 +220,40 @@ def _entity(entity_set: SimulatedSet) -> Row:
 
 def _attribute(entity_set: SimulatedSet, name: str, spec: FieldSpec) -> Row:
     state = entity_set.state_fields or ("", "")
-    usual = "Memo" if spec.type == "text" and spec.length is None else _types[spec.type]
+    usual = "Customer" if len(spec.to) > 1 else _types[spec.type]
     kind = {state[0]: "State", state[1]: "Status"}.get(name, usual)
     return {
         "@odata.type": f"#{_namespace}.{kind}AttributeMetadata",
         "LogicalName": name,
-        "SchemaName": name,
+        "SchemaName": entity_set.schema_name_of.get(name, name),
         "EntityLogicalName": entity_set.logical_name,
         "DisplayName": _label(),
         "AttributeType": kind,
-        "MaxLength": spec.length,
-        **_date(spec),
+        **_of_kind(kind, spec),
         "IsPrimaryId": name == entity_set.key[0],
         "IsPrimaryName": name == entity_set.primary_name,
-        "IsValidForCreate": not spec.read_only,
-        "IsValidForUpdate": not spec.read_only and name != entity_set.key[0],
+        "IsValidForCreate": spec.may_be_sent("create"),
+        "IsValidForUpdate": spec.may_be_sent("update") and name != entity_set.key[0],
         "IsValidForRead": True,
         "AttributeOf": None,
-        "RequiredLevel": {"Value": "ApplicationRequired" if spec.required else "None"},
+        "RequiredLevel": {"Value": _levels.get(str(spec.required), "None")},
         "MetadataId": _identity(entity_set.logical_name, "Attributes", name),
     }
 
 
-def _date(spec: FieldSpec) -> Row:
-    """How a date or time behaves; a date is a day for everybody, a time is shown as each person's own."""
-    if spec.type not in ("date", "datetime"):
-        return {}
-    behavior, form = (
-        ("DateOnly", "DateOnly") if spec.type == "date" else ("UserLocal", "DateOnly" if spec.day else "DateAndTime")
-    )
-    return {"DateTimeBehavior": {"Value": behavior}, "Format": form}
+def _of_kind(kind: str, spec: FieldSpec) -> Row:
+    """The properties that attributes of one derived type have besides."""
+    if kind in ("String", "Memo"):
+        return {"MaxLength": spec.length}
+    if kind == "DateTime":
+        behavior = "DateOnly" if spec.type == "date" else "UserLocal"
+        shown = "DateOnly" if spec.day or spec.type == "date" else "DateAndTime"
+        return {"DateTimeBehavior": {"Value": behavior}, "Format": shown}
+    if kind in ("Integer", "Decimal", "Money"):
+        places = {} if kind == "Integer" else {"Precision": 2 if spec.scale is None else spec.scale}
+        source = {"PrecisionSource": _precision_sources[spec.precision]} if kind == "Money" else {}
+        return {"MinValue": spec.minimum, "MaxValue": spec.maximum, **places, **source}
+    return {}
 
 
 def _alternate_keys(entity_set: SimulatedSet) -> Iterator[Row]:

@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from replicator.sandbox.dataverse_refusals import BAD_QUERY, does_not_exist
-from replicator.sandbox.description import FieldSpec, SimulatedSet, SystemDescription, kind_name
+from replicator.sandbox.description import FieldSpec, Operation, SimulatedSet, SystemDescription, kind_name
 from replicator.sandbox.odata_http import BadAddressError, RefusalError, parse_key, parse_path
 from replicator.sandbox.store import Doc, Row
-from replicator.sandbox.stored_values import BadValueError, check, convert, edm
+from replicator.sandbox.stored_values import BadValueError, check, convert, edm, has_wire_form
+from replicator.sandbox.system_options import Options
 from replicator.sandbox.writing import Records
 
 BAD_PAYLOAD = "0x80048d19"
@@ -21,8 +22,10 @@ WRITE_OPTIONS = (*RECORD_OPTIONS, "tag")
 class DataverseInput:
     """Turns addresses and bodies into stored values."""
 
-    def __init__(self, description: SystemDescription, records: Records) -> None:
+    def __init__(self, description: SystemDescription, records: Records, options: Options) -> None:
         self._description = description
+        self._lenient = options.lenient
+        self._active_at_once = options.active_at_once
         self._store = records.store
 
     def key(self, entity_set: SimulatedSet, text: str) -> Doc:
@@ -86,11 +89,11 @@ class DataverseInput:
                 "CRM do not support direct update of Entity Reference properties, Use Navigation properties instead."
             )
             raise RefusalError(400, message, BAD_PAYLOAD)
-        if spec.read_only:
-            return {}
-        if value is None or (value == "" and spec.type == "text"):
+        if value is None or (value == "" and spec.is_text):
             return {name: None}  # an empty text is kept as no text
         try:
+            if not has_wire_form(spec, value):
+                raise BadValueError("type", name, spec, value, "it is not written as one")
             return {name: check(name, spec, value)}
         except BadValueError as bad:
             raise self._bad_value(entity_set, bad) from None
@@ -166,22 +169,39 @@ class DataverseInput:
             raise does_not_exist(entity_set, values)
         return entity_set, row
 
-    @staticmethod
-    def required(entity_set: SimulatedSet, values: Doc, *, partial: bool = False) -> None:
-        """Refuse what leaves a required field empty."""
+    def sendable(self, entity_set: SimulatedSet, values: Doc, operation: Operation) -> Doc:
+        """Refuse fields that a create, or an update, does not take.
+
+        Sources tell which these are; whether the real system refuses or ignores them is not told, so it is refused.
+        """
+        refused = [name for name in values if "@" not in name and not entity_set.wire[name].may_be_sent(operation)]
+        if refused and not self._lenient:
+            message = f"The attribute '{refused[0]}' of '{entity_set.logical_name}' is not valid for {operation}."
+            raise self._bad_payload(entity_set, message)
+        return {name: value for name, value in values.items() if name.partition("@")[0] not in refused}
+
+    def required(self, entity_set: SimulatedSet, values: Doc, *, partial: bool = False) -> None:
+        """Refuse what leaves a required field empty; one that the system numbers by itself may be."""
+        levels = ("system",) if self._lenient else ("system", "application")
         for name, spec in entity_set.wire.items():
             empty = name in values and values[name] in (None, "")
             absent = name not in values and not partial and spec.default is None
-            if spec.required and (empty or absent):
+            asked_for = (
+                spec.required in levels and not spec.auto and spec.may_be_sent("update" if partial else "create")
+            )
+            if asked_for and (empty or absent):
                 message = f"Required field '{name}' is missing for entity '{entity_set.logical_name}'."
                 raise RefusalError(400, message, "0x80040203")
 
-    @staticmethod
-    def states(entity_set: SimulatedSet, values: Doc, old: Doc) -> None:
+    def states(self, entity_set: SimulatedSet, values: Doc, old: Doc) -> None:
         """Complete and check state and status, which belong together."""
         if entity_set.state_fields is None:
             return
         state_field, status_field = entity_set.state_fields
+        if not old and entity_set.draft_state is not None:
+            if not self._active_at_once:
+                values.pop(status_field, None)
+            values[state_field] = values.get(state_field, 0) if self._active_at_once else entity_set.draft_state
         if state_field not in values and status_field not in values:
             return
         state = values.get(state_field, old.get(state_field, entity_set.wire[state_field].default))

@@ -27,6 +27,7 @@ from replicator.sandbox.odata_http import (
     to_json,
 )
 from replicator.sandbox.store import Doc, Row
+from replicator.sandbox.system_options import Options
 from replicator.sandbox.writing import DuplicateError, Records, RestrictedError
 
 ROOT = "api/data/v9.2/"
@@ -39,15 +40,15 @@ class DataverseService:
     most_operations = 1000
 
     def __init__(
-        self, description: SystemDescription, records: Records, token_days: float, count: Callable[[str], None]
+        self, description: SystemDescription, records: Records, options: Options, count: Callable[[str], None]
     ):
         self._description = description
         self._records = records
         self._store = records.store
         self._count = count
-        self._sets = SetReader(description, records, token_days)
+        self._sets = SetReader(description, records, options.token_days)
         self._definitions = Definitions(description)
-        self._reader = DataverseInput(description, records)
+        self._reader = DataverseInput(description, records, options)
         self._actions = Actions(description, records, self._reader)
         self._links = Links(description, self._reader, self)
         self._messages = Messages(description, records, self._reader, self)
@@ -236,7 +237,7 @@ class DataverseService:
 
     def create(self, entity_set: SimulatedSet, values: Doc, key: Doc) -> Row:
         """Make a record with these values and this key, which may be an alternate one. Raises RefusalError."""
-        values = {**key, **values}
+        values = self._reader.sendable(entity_set, {**key, **values}, "create")
         primary = entity_set.key[0]
         values[primary] = values.get(primary) or self._records.unused_guid(entity_set)
         self._reader.required(entity_set, values)
@@ -260,6 +261,7 @@ class DataverseService:
         """Change a record that was found by this key; the values of the key stay. Raises RefusalError."""
         changes = {name: value for name, value in values.items() if name not in key}
         changes.pop(entity_set.key[0], None)
+        changes = self._reader.sendable(entity_set, changes, "update")
         self._reader.required(entity_set, changes, partial=True)
         self._reader.states(entity_set, changes, row.doc)
         try:

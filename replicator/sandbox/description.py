@@ -7,6 +7,7 @@ disagree, as real systems and their documentation do.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from replicator.bounded_yaml import load
 
 SystemName = Literal["sales", "ops"]
-FieldType = Literal["text", "integer", "decimal", "money", "boolean", "guid", "date", "datetime", "choice", "lookup"]
+FieldType = Literal[
+    "text", "memo", "integer", "bigint", "decimal", "money", "boolean", "guid", "date", "datetime", "choice", "lookup"
+]
 OnDelete = Literal["restrict", "cascade", "clear"]
+RequiredLevel = Literal["recommended", "application", "system"]
+Written = Literal["always", "create", "update", "never"]
 Scalar = bool | int | float | str
 Operation = Literal["create", "update", "delete"]
 
@@ -67,11 +72,12 @@ class FieldSpec(DescriptionSpec):
     type: FieldType = "text"
     length: int | None = Field(default=None, gt=0)
     scale: int | None = Field(default=None, ge=0)
-    minimum: int | None = None
-    maximum: int | None = None
-    day: bool = False
-    """An instant that stands for a day of its user: the midnight at which that day begins."""
-    required: bool = False
+    precision: Literal["organization", "currency"] | None = None
+    """Whose number of places money is rounded to."""
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    required: bool | RequiredLevel = False
+    """Whether an empty value is refused; a system with levels refuses application and system."""
     required_with: tuple[str, ...] = ()
     """Required where one of these fields has a value."""
     required_unless: dict[str, str] = {}
@@ -80,9 +86,12 @@ class FieldSpec(DescriptionSpec):
     """What the system says when a required value is missing, if not its usual words."""
     default: Scalar | None = None
     default_from: tuple[DefaultFrom, ...] = ()
-    read_only: bool = False
-    fixed: bool = False
-    """Set at create and refused afterwards."""
+    write: Written = "always"
+    """When clients may send it."""
+    day: bool = False
+    """An instant that stands for a day of its user: the midnight at which that day begins."""
+    differs: dict[str, str] = {}
+    """Where this is not as the collected facts say, by what: why."""
     stamp: Literal["created", "modified", "version"] | None = None
     auto: AutoNumber | None = None
     choices: dict[int, str] = {}
@@ -91,7 +100,8 @@ class FieldSpec(DescriptionSpec):
     """The list of reference values this field is checked against."""
     to: dict[str, str] = {}
     """Lookup: entity set to navigation property, in the order in which a loaded key is tried."""
-    on_delete: OnDelete = "clear"
+    on_delete: OnDelete | dict[str, OnDelete] = "clear"
+    """What becomes of this record when the one it points at goes; by entity set where that differs."""
     label: str = ""
     calculated: Calculation | None = None
 
@@ -103,7 +113,22 @@ class FieldSpec(DescriptionSpec):
             raise ValueError("type choice needs 'choices' or 'enum'")
         if self.day and self.type != "datetime":
             raise ValueError("'day' belongs to type datetime")
+        if isinstance(self.on_delete, dict) and set(self.on_delete) != set(self.to):
+            raise ValueError("'on_delete' by entity set names those of 'to'")
         return self
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts of people."""
+        return self.type in ("text", "memo")
+
+    def when_deleted(self, target: str) -> OnDelete:
+        """What becomes of this record when one of ``target`` that it points at goes."""
+        return self.on_delete[target] if isinstance(self.on_delete, dict) else self.on_delete
+
+    def may_be_sent(self, operation: Operation) -> bool:
+        """Whether a create or an update may carry it."""
+        return self.write in ("always", operation)
 
 
 class Relation(DescriptionSpec):
@@ -160,6 +185,11 @@ class SimulatedSet(DescriptionSpec):
     key: tuple[str, ...]
     business_key: tuple[str, ...] = ()
     alternate_keys: dict[str, tuple[str, ...]] = {}
+    unique: tuple[tuple[str, ...], ...] = ()
+    """Fields that no two records share, without being a key of addresses."""
+    schema_name: str = ""
+    schema_names: tuple[str, ...] = ()
+    """The fields' names as the system shows them in definitions: in mixed case, else the same."""
     change_tracking: bool = False
     primary_name: str | None = None
     fields: dict[str, FieldSpec]
@@ -167,14 +197,28 @@ class SimulatedSet(DescriptionSpec):
     states: dict[int, tuple[int, ...]] = {}
     """The status values each state allows, the state's default first."""
     state_fields: tuple[str, str] | None = None
+    from_known: str | None = None
+    """Reference values that are its keys: a new system holds a record of each."""
+    draft_state: int | None = None
+    """The state of every new record, whatever was sent, unless the organization wants them active at once."""
     precision_from: tuple[str, str] | None = None
-    """The lookup and the field there that say to how many places money is rounded."""
+    """The lookup and the field there that say to how many places money of precision ``currency`` is rounded."""
     rules: tuple[Rule, ...] = ()
 
     @cached_property
     def wire(self) -> dict[str, FieldSpec]:
         """Fields by the name they are read under."""
         return {wire_name(name, spec): spec for name, spec in self.fields.items()}
+
+    @cached_property
+    def kept_unique(self) -> tuple[tuple[str, ...], ...]:
+        """All combinations of fields that no two records share."""
+        return (*self.alternate_keys.values(), *self.unique)
+
+    @cached_property
+    def schema_name_of(self) -> dict[str, str]:
+        """The names in mixed case by the fields' own."""
+        return {name.lower(): name for name in self.schema_names}
 
     @cached_property
     def navigation(self) -> dict[str, tuple[str, str]]:
@@ -189,7 +233,7 @@ class SimulatedSet(DescriptionSpec):
     def links(self) -> tuple[Relation, ...]:
         """Relations and lookups in one form; a lookup points at the key of its target."""
         lookups = tuple(
-            Relation(name=name, set=target, fields={wire_name(name, spec): ""}, on_delete=spec.on_delete)
+            Relation(name=name, set=target, fields={wire_name(name, spec): ""}, on_delete=spec.when_deleted(target))
             for name, spec in self.fields.items()
             for target in spec.to
         )
@@ -201,7 +245,7 @@ class SimulatedSet(DescriptionSpec):
         singles = tuple((part,) for part in self.key if self.wire[part].type == "text" and not self.wire[part].known)
         links = tuple(tuple(link.fields) for link in self.links)
         business = (self.business_key,) if self.business_key else ()
-        found = singles + tuple(self.alternate_keys.values()) + business + links
+        found = singles + self.kept_unique + business + links
         return tuple(dict.fromkeys(term for term in found if term))
 
 
@@ -247,10 +291,13 @@ class SystemDescription(DescriptionSpec):
     company_field: str | None = None
     default_company: str | None = None
     organization: dict[str, str] = {}
+    pricing_precision: int = 2
+    """The organization's number of places of prices."""
     entity_sets: dict[str, SimulatedSet]
     actions: dict[str, Action] = {}
     merges: dict[str, Merging] = {}
-    enumerations: dict[str, tuple[str, ...]] = {}
+    enumerations: dict[str, tuple[str, ...] | dict[str, int]] = {}
+    """Symbols with their numbers; a list counts from 0."""
     known: dict[str, tuple[str, ...]] = {}
 
     @model_validator(mode="after")
@@ -261,17 +308,27 @@ class SystemDescription(DescriptionSpec):
         return self
 
     def _problems(self, entity_set: SimulatedSet) -> Iterator[str]:
-        for part in (*entity_set.key, *entity_set.business_key, *sum(entity_set.alternate_keys.values(), ())):
+        for part in (*entity_set.key, *entity_set.business_key, *sum(entity_set.kept_unique, ())):
             if part not in entity_set.wire:
                 yield f"key field '{part}' is not declared"
         for link in entity_set.links:
             if link.set not in self.entity_sets:
                 yield f"relation to unknown set '{link.set}'"
+        if entity_set.schema_names and set(entity_set.schema_name_of) != set(entity_set.fields):
+            yield f"schema_names differ: {', '.join(set(entity_set.schema_name_of) ^ set(entity_set.fields))}"
         for name, spec in entity_set.fields.items():
             if spec.enum and spec.enum not in self.enumerations:
                 yield f"field '{name}' has unknown enumeration '{spec.enum}'"
             if spec.known and spec.known not in self.known:
                 yield f"field '{name}' has unknown reference values '{spec.known}'"
+
+    @cached_property
+    def symbols(self) -> dict[str, dict[str, int]]:
+        """For each enumeration its symbols with their numbers."""
+        return {
+            name: dict(members) if isinstance(members, dict) else {symbol: n for n, symbol in enumerate(members)}
+            for name, members in self.enumerations.items()
+        }
 
     @cached_property
     def by_logical_name(self) -> dict[str, SimulatedSet]:

@@ -39,6 +39,13 @@ class Direct:
             raise KeyError(f"no entity set '{name}' in {self._description.system}")
         return entity_set
 
+    def begin(self) -> None:
+        """Make the records that every system of this kind has, where a new one is empty."""
+        for name, entity_set in self._description.entity_sets.items():
+            if entity_set.from_known and self._store.count(name, StoredCondition()) == 0:
+                for value in self._description.known[entity_set.from_known]:
+                    self.put(name, {entity_set.key[0]: value})
+
     def records(self, name: str) -> list[Doc]:
         """All records of a set in the order they were made."""
         entity_set = self._set(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from replicator.sandbox.csdl import type_name
 from replicator.sandbox.description import FieldSpec, Relation, SimulatedSet, SystemDescription
-from replicator.sandbox.odata_http import BadAddressError, RefusalError, parse_key
+from replicator.sandbox.odata_http import BadAddressError, RefusalError, parse_typed_key
 from replicator.sandbox.store import Doc, Row, fold
 from replicator.sandbox.stored_values import BadValueError, check, convert, edm
 from replicator.sandbox.writing import EMPTY_TIME, Records, matches
@@ -45,19 +45,23 @@ class FinOpsInput:
     def key(self, entity_set: SimulatedSet, text: str) -> Doc:
         """The key of an address; all its parts are needed."""
         try:
-            parts = parse_key(text)
+            parts = parse_typed_key(text)
         except BadAddressError:
             raise RefusalError(400, f"Bad Request - Error in query syntax in '{text}'.", ODATA_EXCEPTION) from None
-        found = {name or "": value for name, value in parts}
+        found = {name or "": value for name, _, value in parts}
         if set(found) != set(entity_set.key):
             message = (
                 f"The number of keys specified in the URI does not match number of key properties for the resource "
                 f"'{self._type(entity_set)}'."
             )
             raise RefusalError(400, message, ODATA_EXCEPTION)
+        types = {name or "": type_ for name, type_, _ in parts}
         values: Doc = {}
         for name, value in found.items():
             spec = entity_set.wire[name]
+            if types[name] != (f"{self._description.namespace}.{spec.enum}" if spec.enum else ""):
+                message = f"Bad Request - Error in query syntax in '{text}': the type of '{name}' is another."
+                raise RefusalError(400, message, ODATA_EXCEPTION)
             number = spec.type == "integer" and value.lstrip("-").isdigit()
             values[name] = self._converted(entity_set, name, spec, int(value) if number else value)
         return values
@@ -68,7 +72,7 @@ class FinOpsInput:
         except BadValueError as bad:
             message = f"Cannot convert a value to target type '{edm(spec)}' for property '{name}': {bad.why}."
             raise RefusalError(400, message, ODATA_EXCEPTION) from None
-        if spec.enum and converted not in self._description.enumerations[spec.enum]:
+        if spec.enum and converted not in self._description.symbols[spec.enum]:
             message = f"The string '{value}' is not a valid enumeration type constant of '{spec.enum}'."
             raise RefusalError(400, message, ODATA_EXCEPTION)
         return converted
@@ -98,7 +102,7 @@ class FinOpsInput:
         raise RefusalError(400, message, ODATA_EXCEPTION)
 
     def _first(self, spec: FieldSpec) -> str:
-        return self._description.enumerations[spec.enum or ""][0]
+        return next(iter(self._description.symbols[spec.enum or ""]))
 
     def create(self, entity_set: SimulatedSet, values: Doc) -> None:
         """Check a new record: what is absent is defaulted first, in place."""

@@ -124,15 +124,15 @@ class FinOpsService:
         self._count("write")
         return self._update(call, entity_set, key) if call.method == "PATCH" else self._delete(call, entity_set, key)
 
-    def _company(self, call: Call) -> StoredCondition:
-        """Only the default company, unless all are asked for."""
+    def _company(self, call: Call, entity_set: SimulatedSet) -> StoredCondition:
+        """Only the default company, unless all are asked for, or the set belongs to none."""
         field, company = self._description.company_field, self._description.default_company
-        if call.query.get("cross-company", "").lower() == "true" or field is None:
+        if call.query.get("cross-company", "").lower() == "true" or field not in entity_set.wire:
             return StoredCondition()
         return first_key_part(str(company))
 
     def _filter(self, call: Call, entity_set: SimulatedSet) -> StoredCondition:
-        company = self._company(call)
+        company = self._company(call, entity_set)
         text = call.query.get("$filter")
         if not text:
             return company
@@ -207,7 +207,9 @@ class FinOpsService:
     def _existing(self, call: Call, entity_set: SimulatedSet, key: Doc) -> Row:
         row = self._store.get(entity_set.name, make_key(entity_set, key))
         field = self._description.company_field or ""
-        other = row is not None and fold(row.doc.get(field)) != self._description.default_company
+        other = row is not None and fold(row.doc.get(field, self._description.default_company)) != (
+            self._description.default_company
+        )
         hidden = other and call.method == "GET" and call.query.get("cross-company", "").lower() != "true"
         if row is None or hidden:
             shown = ",".join(f"{name}='{value}'" for name, value in key.items())
@@ -223,7 +225,7 @@ class FinOpsService:
     def _create(self, call: Call, entity_set: SimulatedSet) -> Reply:
         values = self._reader.body(entity_set, self._body(call))
         company = self._description.company_field
-        if company is not None:
+        if company in entity_set.wire:
             values[company] = str(values.get(company) or self._description.default_company).lower()
         with self._store.transaction():
             self._reader.create(entity_set, values)
@@ -236,17 +238,13 @@ class FinOpsService:
         body = {"@odata.context": context, **self._row(entity_set, row, list(entity_set.wire))}
         return _json(body, 201, ETag=etag(row), Location=f"{call.root}{self._address(entity_set, row)}")
 
-    @staticmethod
-    def _address(entity_set: SimulatedSet, row: Row) -> str:
+    def _address(self, entity_set: SimulatedSet, row: Row) -> str:
         parts = []
         for name in entity_set.key:
             value, spec = row.doc[name], entity_set.wire[name]
-            text = (
-                str(value)
-                if spec.type == "integer"
-                else "'" + quote_from_bytes(str(value).replace("'", "''").encode(), safe="'") + "'"
-            )
-            parts.append(f"{name}={text}")
+            type_ = f"{self._description.namespace}.{spec.enum}" if spec.enum else ""
+            quoted = "'" + quote_from_bytes(str(value).replace("'", "''").encode(), safe="'") + "'"
+            parts.append(f"{name}={value if spec.type == 'integer' else type_ + quoted}")
         return f"{entity_set.name}({','.join(parts)})"
 
     def _update(self, call: Call, entity_set: SimulatedSet, key: Doc) -> Reply:

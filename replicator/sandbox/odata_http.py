@@ -132,19 +132,25 @@ def parse_path(path: str) -> list[tuple[str, str | None]]:
 
 
 _key_part = re.compile(
-    r"\s*(?:(?P<name>[A-Za-z_][\w.]*)\s*=\s*)?(?:(?:[A-Za-z_][\w.]*)?'(?P<text>(?:[^']|'')*)'|(?P<bare>[^,'\s]+))\s*(?:,|$)"
+    r"\s*(?:(?P<name>[A-Za-z_][\w.]*)\s*=\s*)?(?:(?P<type>[A-Za-z_][\w.]*)?'(?P<text>(?:[^']|'')*)'|(?P<bare>[^,'\s]+))\s*(?:,|$)"
 )
 
 
 def parse_key(text: str) -> list[tuple[str | None, str]]:
     """The parts of a key: name (none for the bare form) and value, doubling undone, enumeration prefix dropped."""
-    parts: list[tuple[str | None, str]] = []
+    return [(name, value) for name, _, value in parse_typed_key(text)]
+
+
+def parse_typed_key(text: str) -> list[tuple[str | None, str, str]]:
+    """The parts of a key: name (none for the bare form), the enumeration before a quoted symbol or "", and value."""
+    parts: list[tuple[str | None, str, str]] = []
     position = 0
     while position < len(text):
         match = _key_part.match(text, position)
         if match is None:
             raise BadAddressError(text)
         quoted = match["text"]
-        parts.append((match["name"], match["bare"] if quoted is None else quoted.replace("''", "'")))
+        value = match["bare"] if quoted is None else quoted.replace("''", "'")
+        parts.append((match["name"], match["type"] or "", value))
         position = match.end()
     return parts

@@ -83,11 +83,12 @@ class Rules:
         return _number(value) if isinstance(value, float) else value
 
     def _round(self, entity_set: SimulatedSet, doc: Doc) -> None:
-        scale = self._precision(entity_set, doc)
+        scales = {"organization": self._store.description.pricing_precision}
+        scales["currency"] = self._precision(entity_set, doc)
         for name, spec in entity_set.wire.items():
             value = doc.get(name)
             if spec.type == "money" and isinstance(value, Decimal):
-                doc[name] = rounded(value, scale)
+                doc[name] = rounded(value, scales.get(spec.precision or "", MONEY_SCALE))
 
     def _precision(self, entity_set: SimulatedSet, doc: Doc) -> int:
         if entity_set.precision_from is None:

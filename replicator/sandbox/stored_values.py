@@ -12,7 +12,9 @@ from replicator.sandbox.description import FieldSpec, FieldType
 
 EDM = {
     "text": "Edm.String",
+    "memo": "Edm.String",
     "integer": "Edm.Int32",
+    "bigint": "Edm.Int64",
     "decimal": "Edm.Decimal",
     "money": "Edm.Decimal",
     "boolean": "Edm.Boolean",
@@ -140,7 +142,9 @@ def _choice(spec: FieldSpec, value: object) -> object:
 
 _convert: dict[FieldType, Callable[[FieldSpec, object], object]] = {
     "text": _text,
+    "memo": _text,
     "integer": _integer,
+    "bigint": _integer,
     "decimal": _decimal,
     "money": _decimal,
     "boolean": _boolean,
@@ -162,6 +166,15 @@ def convert(name: str, spec: FieldSpec, value: object) -> object:
         raise BadValueError("range", name, spec, value, str(error)) from error
     except (TypeError, ValueError, ArithmeticError) as error:
         raise BadValueError("type", name, spec, value, str(error)) from error
+
+
+def has_wire_form(spec: FieldSpec, value: object) -> bool:
+    """Whether a day or an instant is written as its type in metadata: neither stands for the other."""
+    return (
+        not isinstance(value, str)
+        or spec.type not in ("date", "datetime")
+        or (len(value) == 10) == (spec.type == "date")
+    )
 
 
 def check(name: str, spec: FieldSpec, value: object) -> object:

@@ -104,11 +104,12 @@ class Sandbox:
         random = random if random is not None else Random()  # noqa: S311 - identifiers, no secrets
         self._records = Records(self._description, self._store, self._rules, clock, random)
         self._direct = Direct(self._description, self._records, ZoneInfo(options.time_zone))
+        self._direct.begin()
         self._guard = Guard(options, system, clock, random)
         self._metadata = MetadataService(self._description)
         self._service: DataverseService | FinOpsService
         if system == "sales":
-            self._service = DataverseService(self._description, self._records, options.token_days, self._count)
+            self._service = DataverseService(self._description, self._records, options, self._count)
             self._root = SALES_ROOT
         else:
             page_size = options.page_size or self._description.page_size

@@ -28,6 +28,10 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     recalculate: bool = False
     activation_rules: bool = False
+    lenient: bool = Field(
+        default=False, description="What only forms require may be empty, what may not be sent is ignored"
+    )
+    active_at_once: bool = Field(default=False, description="New records are not drafts at first")
     throttle: Throttle | None = None
     token: str | None = None
     client: Client | None = None

@@ -155,7 +155,7 @@ class Records:
         return {name: stamp(self.clock()) for name, spec in entity_set.wire.items() if spec.stamp == kind}
 
     def _write(self, entity_set: SimulatedSet, key: str, doc: Doc, *, recount: bool) -> Row:
-        for fields in entity_set.alternate_keys.values():
+        for fields in entity_set.kept_unique:
             others = self.store.find(entity_set.name, fields, (doc.get(part) for part in fields))
             if any(other.key != key for other in others):
                 raise DuplicateError(entity_set, fields)

@@ -244,7 +244,7 @@ def test_all_91_contacts_are_contact_persons_of_ops_with_every_field(story: Stor
             "Notes": field("description"),
             "PrimaryEmailAddress": field("emailaddress1"),
             "PrimaryPhoneNumber": field("telephone1"),
-            "PrimaryUrl": field("websiteurl"),
+            "PrimaryURL": field("websiteurl"),
             "PrimaryAddressStreet": field("address1_line1"),
             "PrimaryAddressCity": field("address1_city", cut(60)),
             "PrimaryAddressZipCode": field("address1_postalcode"),

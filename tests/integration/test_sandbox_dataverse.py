@@ -140,30 +140,36 @@ def test_client_supplied_key_is_taken_and_a_repeat_refused(client: httpx2.Client
 
 
 def test_alternate_keys_are_unique_whatever_the_case(client: httpx2.Client) -> None:
-    created(client, "accounts", {"accountnumber": "A'1 +ö", "name": "A"})
-    response = client.get("accounts(accountnumber='a''1%20%2B%C3%B6')")
-    assert response.json()["name"] == "A"
-    assert error(client.post("accounts", json={"accountnumber": "a'1 +ö", "name": "B"}))[1] == "0x80040237"
-    assert client.get("accounts(accountnumber='none')").status_code == 404
-    assert client.get("accounts(name='A')").status_code == 400
+    created(client, "contacts", {"msdynce_contactnumber": "A'1 +ö", "lastname": "A"})
+    response = client.get("contacts(msdynce_contactnumber='a''1%20%2B%C3%B6')")
+    assert response.json()["lastname"] == "A"
+    assert error(client.post("contacts", json={"msdynce_contactnumber": "a'1 +ö", "lastname": "B"}))[1] == "0x80040237"
+    assert client.get("contacts(msdynce_contactnumber='none')").status_code == 404
+    assert client.get("contacts(lastname='A')").status_code == 400
+
+
+def test_no_table_has_an_alternate_key_that_no_source_tells_of(client: httpx2.Client) -> None:
+    created(client, "accounts", {"accountnumber": "A", "name": "A"})
+    assert client.get("accounts(accountnumber='A')").status_code == 400
+    assert client.post("accounts", json={"accountnumber": "A", "name": "B"}).status_code == 204
 
 
 def test_patch_creates_or_updates_and_the_conditions_decide(client: httpx2.Client) -> None:
-    url = "accounts(accountnumber='N1')"
-    assert client.patch(url, json={"name": "A"}, headers={"If-Match": "*"}).status_code == 404
-    assert client.patch(url, json={"name": "A"}, headers={"If-None-Match": "*"}).status_code == 204
-    assert error(client.patch(url, json={"name": "B"}, headers={"If-None-Match": "*"}))[:2] == (412, "0x80040237")
+    url = "contacts(msdynce_contactnumber='N1')"
+    assert client.patch(url, json={"lastname": "A"}, headers={"If-Match": "*"}).status_code == 404
+    assert client.patch(url, json={"lastname": "A"}, headers={"If-None-Match": "*"}).status_code == 204
+    assert error(client.patch(url, json={"lastname": "B"}, headers={"If-None-Match": "*"}))[:2] == (412, "0x80040237")
     tag = client.get(url).headers["ETag"]
-    assert client.patch(url, json={"name": "B"}, headers={"If-Match": tag}).status_code == 204
-    stale = client.patch(url, json={"name": "C"}, headers={"If-Match": tag})
+    assert client.patch(url, json={"lastname": "B"}, headers={"If-Match": tag}).status_code == 204
+    stale = client.patch(url, json={"lastname": "C"}, headers={"If-Match": tag})
     assert error(stale) == (
         412,
         "0x80060882",
         "The version of the existing record doesn't match the RowVersion property provided.",
     )
     assert client.get(url, headers={"If-None-Match": client.get(url).headers["ETag"]}).status_code == 304
-    shown = client.patch(url, json={"name": "D"}, headers={"Prefer": "return=representation"})
-    assert (shown.status_code, shown.json()["name"]) == (200, "D")
+    shown = client.patch(url, json={"lastname": "D"}, headers={"Prefer": "return=representation"})
+    assert (shown.status_code, shown.json()["lastname"]) == (200, "D")
 
 
 def test_missing_records(client: httpx2.Client) -> None:
@@ -176,11 +182,10 @@ def test_missing_records(client: httpx2.Client) -> None:
 
 def test_lookups_are_bound_in_every_form(client: httpx2.Client) -> None:
     parent = created(client, "accounts", {"accountnumber": "P", "name": "P"})["accountid"]
-    other = created(client, "contacts", {"lastname": "Other"})["contactid"]
+    other = created(client, "contacts", {"lastname": "Other", "msdynce_contactnumber": "OTHER"})["contactid"]
     forms = [
         f"/accounts({parent})",
         f"accounts({parent})",
-        "/accounts(accountnumber='P')",
         f"{ROOT}accounts({parent})",
         f"/api/data/v9.2/accounts({parent})",
     ]
@@ -188,7 +193,7 @@ def test_lookups_are_bound_in_every_form(client: httpx2.Client) -> None:
         record = created(client, "contacts", {"lastname": "L", "parentcustomerid_account@odata.bind": form})
         assert record["_parentcustomerid_value"] == parent
     url = f"contacts({record['contactid']})"
-    client.patch(url, json={"parentcustomerid_contact@odata.bind": f"/contacts({other})"})
+    client.patch(url, json={"parentcustomerid_contact@odata.bind": "/contacts(msdynce_contactnumber='OTHER')"})
     shown = client.get(url, headers=ALL_NOTES).json()
     assert shown["_parentcustomerid_value"] == other
     assert shown["_parentcustomerid_value@Microsoft.Dynamics.CRM.lookuplogicalname"] == "contact"
@@ -215,7 +220,8 @@ def test_lookups_are_bound_in_every_form(client: httpx2.Client) -> None:
         ({"name": "x" * 161}, "0x80044331", "The length of the 'name' attribute of the 'account' entity exceeded the"),
         ({"name": None}, "0x80040203", "name"),
         ({"name": "A", "statuscode": 99}, "0x8004431a", "99"),
-        ({"name": "A", "statecode": 1, "statuscode": 1}, "0x80048408", "state"),
+        ({"name": "A", "statuscode": 2}, "0x80048408", "state"),
+        ({"name": "A", "statecode": 1}, "0x80048d19", "'statecode' of 'account' is not valid for create"),
         ({"name": "A", "creditlimit": "much"}, "0x80048d19", "Edm.Decimal"),
         ({"name": "A", "numberofemployees": 1.5}, "0x80048d19", "Edm.Int32"),
         ({"name": "A", "numberofemployees": -1}, "0x80044330", "numberofemployees"),
@@ -417,11 +423,18 @@ def test_tracking_refuses_filters_and_old_tokens(make: Make, clock: Clock) -> No
     assert error(client.get(link)) == (400, "0x80044352", message)
 
 
+def address(sandbox: Sandbox, entity_set: str, field: str, value: str) -> str:
+    """The address of the record that has this value."""
+    (row,) = (row for row in sandbox.records(entity_set) if row[field] == value)
+    return f"/{entity_set}({next(iter(row.values()))})"
+
+
 def reference_records(sandbox: Sandbox) -> None:
     sandbox.put(
         "transactioncurrencies", {"isocurrencycode": "USD", "currencyname": "US Dollar", "currencyprecision": 2}
     )
     sandbox.put("uomschedules", {"name": "Default unit"})
+    sandbox.put("pricelevels", {"name": "Old", "statecode": 1})
     sandbox.put("uoms", {"name": "ea", "uomscheduleid.name": "Default unit"})
     sandbox.put("accounts", {"accountnumber": "A", "name": "A"})
     for number, external in (("P1", True), ("P2", False)):
@@ -438,14 +451,15 @@ def reference_records(sandbox: Sandbox) -> None:
         )
 
 
-def a_quote(client: httpx2.Client, product: str = "P1", **more: object) -> tuple[str, str]:
+def a_quote(sandbox: Sandbox, client: httpx2.Client, product: str = "P1", **more: object) -> tuple[str, str]:
     quote = created(
         client,
         "quotes",
         {
             "name": "Q",
-            "customerid_account@odata.bind": "/accounts(accountnumber='A')",
-            "transactioncurrencyid@odata.bind": "/transactioncurrencies(isocurrencycode='USD')",
+            "customerid_account@odata.bind": address(sandbox, "accounts", "accountnumber", "A"),
+            "transactioncurrencyid@odata.bind": address(sandbox, "transactioncurrencies", "isocurrencycode", "USD"),
+            "pricelevelid@odata.bind": address(sandbox, "pricelevels", "name", "Old"),
             **more,
         },
     )["quoteid"]
@@ -454,8 +468,8 @@ def a_quote(client: httpx2.Client, product: str = "P1", **more: object) -> tuple
         "quotedetails",
         {
             "quoteid@odata.bind": f"/quotes({quote})",
-            "productid@odata.bind": f"/products(productnumber='{product}')",
-            "transactioncurrencyid@odata.bind": "/transactioncurrencies(isocurrencycode='USD')",
+            "productid@odata.bind": address(sandbox, "products", "productnumber", product),
+            "transactioncurrencyid@odata.bind": address(sandbox, "transactioncurrencies", "isocurrencycode", "USD"),
             "sequencenumber": 1,
             "quantity": 3,
             "priceperunit": 9.999,
@@ -464,24 +478,63 @@ def a_quote(client: httpx2.Client, product: str = "P1", **more: object) -> tuple
     return quote, line
 
 
-def test_deletes_cascade_or_are_refused(make: Make) -> None:
+def test_deletes_cascade_or_are_refused_or_clear_the_link(make: Make) -> None:
     sandbox, client = make()
     reference_records(sandbox)
-    quote, line = a_quote(client)
+    quote, line = a_quote(sandbox, client)
     message = "The object you tried to delete is associated with another object and cannot be deleted"
-    assert error(client.delete("accounts(accountnumber='A')"))[1:] == ("0x80040227", message)
+    price_list = address(sandbox, "pricelevels", "name", "Old")
+    assert error(client.delete(price_list))[1:] == ("0x80040227", message)
     tag = client.get(f"quotes({quote})").headers["ETag"]
     client.patch(f"quotes({quote})", json={"name": "R"})
     assert client.delete(f"quotes({quote})", headers={"If-Match": tag}).status_code == 412
-    assert client.delete(f"quotes({quote})").status_code == 204
-    assert client.get(f"quotedetails({line})").status_code == 404
-    assert client.delete("accounts(accountnumber='A')").status_code == 204
+    account = address(sandbox, "accounts", "accountnumber", "A")
+    person = created(client, "contacts", {"lastname": "P", "parentcustomerid_account@odata.bind": account})["contactid"]
+    other = created(client, "contacts", {"lastname": "O"})["contactid"]
+    child = created(client, "contacts", {"lastname": "C", "parentcustomerid_contact@odata.bind": f"/contacts({other})"})
+    assert client.delete(account).status_code == 204
+    for gone in (f"contacts({person})", f"quotes({quote})", f"quotedetails({line})"):
+        assert client.get(gone).status_code == 404
+    assert client.delete(f"contacts({other})").status_code == 204
+    left = client.get(f"contacts({child['contactid']})").json()
+    assert left["_parentcustomerid_value"] is None
+    assert client.delete(price_list).status_code == 204
+
+
+def test_what_a_create_or_an_update_does_not_take_is_refused_by_default(make: Make) -> None:
+    sandbox, client = make()
+    reference_records(sandbox)
+    quote, _ = a_quote(sandbox, client)
+    fixed: list[dict[str, Any]] = [
+        {"quotenumber": "OTHER"}, {"revisionnumber": 7}, {"modifiedon": "2026-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    for body in fixed:
+        status, code, words = error(client.patch(f"quotes({quote})", json=body))
+        assert (status, code) == (400, "0x80048d19")
+        assert f"'{next(iter(body))}' of 'quote' is not valid for update" in words
+    bodies: list[dict[str, Any]] = [{"merged": True}, {"fullname": "A"}, {"statecode": 1}, {"versionnumber": 5}]
+    for body in bodies:
+        assert "not valid for create" in error(client.post("contacts", json={"lastname": "L", **body}))[2]
+    assert client.patch(f"quotes({quote})", json={"name": None}).status_code == 400
+    assert client.post("contacts", json={"firstname": "A"}).status_code == 400
+    for value in ("2026-03-02", "2026-03-02T00:00:00"):
+        assert client.patch(f"quotes({quote})", json={"expireson": value}).status_code == (
+            204 if len(value) == 10 else 400
+        )
+    assert "Edm.DateTimeOffset" in error(client.patch(f"quotes({quote})", json={"requestdeliveryby": "2026-03-02"}))[2]
+    assert client.patch(f"quotes({quote})", json={"requestdeliveryby": "2026-03-01T23:00:00Z"}).status_code == 204
+
+
+def test_leniency_is_an_option(make: Make) -> None:
+    _, client = make(Options(lenient=True))
+    made = created(client, "contacts", {"firstname": "A", "fullname": "Other", "statecode": 1})
+    assert (made["fullname"], made["statecode"], made["lastname"]) == ("A", 0, None)
 
 
 def test_recalculation_and_rounding_when_switched_on(make: Make) -> None:
     sandbox, client = make(Options(recalculate=True))
     reference_records(sandbox)
-    quote, line = a_quote(client, freightamount=5)
+    quote, line = a_quote(sandbox, client, freightamount=5)
     shown = exact(client.get(f"quotedetails({line})"))
     assert (shown["priceperunit"], shown["extendedamount"]) == (Decimal("10.00"), Decimal("30"))
     assert exact(client.get(f"quotes({quote})"))["totalamount"] == 35
@@ -495,9 +548,9 @@ def test_activation_rules_when_switched_on(make: Make) -> None:
     sandbox, client = make(Options(activation_rules=True))
     reference_records(sandbox)
     active = {"statecode": 1, "statuscode": 3}
-    native, _ = a_quote(client, "P2")
+    native, _ = a_quote(sandbox, client, "P2")
     assert "externally maintained" in error(client.patch(f"quotes({native})", json=active))[2]
-    quote, line = a_quote(client)
+    quote, line = a_quote(sandbox, client)
     assert client.patch(f"quotes({quote})", json=active).status_code == 204
     assert client.patch(f"quotes({quote})", json={"name": "X"}).status_code == 400
     assert client.patch(f"quotedetails({line})", json={"quantity": 9}).status_code == 400
@@ -514,8 +567,8 @@ def test_external_products_need_a_price_list_of_their_currency(make: Make) -> No
         "name": "P9",
         "msdynce_ismaintainedexternally": True,
         "defaultuomid@odata.bind": f"/uoms({sandbox.records('uoms')[0]['uomid']})",
-        "defaultuomscheduleid@odata.bind": "/uomschedules(name='Default unit')",
-        "transactioncurrencyid@odata.bind": "/transactioncurrencies(isocurrencycode='USD')",
+        "defaultuomscheduleid@odata.bind": address(sandbox, "uomschedules", "name", "Default unit"),
+        "transactioncurrencyid@odata.bind": address(sandbox, "transactioncurrencies", "isocurrencycode", "USD"),
     }
     assert "no price list" in error(client.post("products", json=body))[2]
     sandbox.put("pricelevels", {"name": "Any", "transactioncurrencyid.isocurrencycode": "USD"})
@@ -531,7 +584,7 @@ def test_loading_looks_at_no_rule(make: Make) -> None:
     sandbox.put("quotedetails", line)
     sandbox.put("quotes", {"quotenumber": "Q", "name": "R"})
     sandbox.put("quotedetails", {**line, "quantity": 5})
-    assert exact(client.get("quotes(quotenumber='Q')"))["totalamount"] == Decimal("7.1235")
+    assert exact(client.get(address(sandbox, "quotes", "quotenumber", "Q")))["totalamount"] == Decimal("7.1235")
     assert sandbox.records("quotedetails")[0]["extendedamount"] == 3
     sandbox.delete("quotes", "Q")
     assert sandbox.records("quotedetails") == []
@@ -543,7 +596,11 @@ def test_change_set_with_references_is_atomic(make: Make) -> None:
         client,
         change_set(
             operation("POST /api/data/v9.2/accounts", '{"accountnumber":"B1","name":"Ö"}', content_id="1"),
-            operation("POST contacts", '{"lastname":"L","parentcustomerid_account@odata.bind":"$1"}', content_id="2"),
+            operation(
+                "POST contacts",
+                '{"lastname":"L","msdynce_contactnumber":"B1","parentcustomerid_account@odata.bind":"$1"}',
+                content_id="2",
+            ),
             operation("PATCH $1", '{"name":"renamed"}', "If-Match: *\r\n", content_id="3"),
         ),
         operation(f"GET {ROOT}accounts?$select=name&$filter=accountnumber+eq+'B1'"),
@@ -556,23 +613,25 @@ def test_change_set_with_references_is_atomic(make: Make) -> None:
     status, parts = send(
         client,
         change_set(
-            operation("POST accounts", '{"accountnumber":"B2","name":"B2"}', content_id="1"),
-            operation("POST accounts", '{"accountnumber":"B1","name":"twice"}', content_id="2"),
+            operation("POST contacts", '{"msdynce_contactnumber":"B2","lastname":"B2"}', content_id="1"),
+            operation("POST contacts", '{"msdynce_contactnumber":"B1","lastname":"twice"}', content_id="2"),
         ),
     )
     assert status == 400
     assert [(content_id, code) for content_id, code, _ in parts[0]] == [("2", 412)]
     assert "0x80040237" in parts[0][0][2]
-    assert client.get("accounts(accountnumber='B2')").status_code == 404
+    assert client.get("contacts(msdynce_contactnumber='B2')").status_code == 404
     assert (sandbox.requests["write"] - before, sandbox.requests["batch"]) == (2, 2)
 
 
 def test_batch_stops_at_a_failure_unless_told_to_go_on(client: httpx2.Client) -> None:
     parts = (
-        operation("POST accounts", '{"accountnumber":"C1","name":"1"}'),
-        operation("POST accounts", '{"accountnumber":"C1","name":"2"}'),
+        operation("POST contacts", '{"msdynce_contactnumber":"C1","lastname":"1"}'),
+        operation("POST contacts", '{"msdynce_contactnumber":"C1","lastname":"2"}'),
         change_set(
-            operation("POST accounts", '{"accountnumber":"C3","name":"3"}', "Prefer: return=representation\r\n")
+            operation(
+                "POST contacts", '{"msdynce_contactnumber":"C3","lastname":"3"}', "Prefer: return=representation\r\n"
+            )
         ),
     )
     status, answers = send(client, *parts)
@@ -621,21 +680,52 @@ def test_metadata_for_independent_clients(client: httpx2.Client) -> None:
     one_attribute = client.get(
         "EntityDefinitions(LogicalName='account')/Attributes(LogicalName='accountnumber')"
     ).json()
-    assert (one_attribute["LogicalName"], one_attribute["MaxLength"]) == ("accountnumber", 20)
-    (alternate,) = client.get("EntityDefinitions(LogicalName='account')/Keys").json()["value"]
-    assert alternate["KeyAttributes"] == ["accountnumber"]
+    assert (one_attribute["SchemaName"], one_attribute["MaxLength"]) == ("AccountNumber", 20)
+    assert client.get("EntityDefinitions(LogicalName='account')/Keys").json()["value"] == []
+    (alternate,) = client.get("EntityDefinitions(LogicalName='contact')/Keys").json()["value"]
+    assert alternate["KeyAttributes"] == ["msdynce_contactnumber"]
     for unknown in ("/Attributes(LogicalName='colour')", "/Colours", "/Attributes/Colours", "/Keys/Colours"):
         assert client.get(f"EntityDefinitions(LogicalName='account'){unknown}").status_code == 404
     assert '<EntitySet Name="accounts" EntityType="Microsoft.Dynamics.CRM.account"/>' in client.get("$metadata").text
     assert UUID(client.get("WhoAmI").json()["UserId"]).version == 4
 
 
+def test_definitions_say_what_the_facts_say_of_kinds_days_and_validity(client: httpx2.Client) -> None:
+    def attributes(table: str, kind: str = "") -> dict[str, dict[str, Any]]:
+        cast = f"/Microsoft.Dynamics.CRM.{kind}AttributeMetadata" if kind else ""
+        answer = exact(client.get(f"EntityDefinitions(LogicalName='{table}')/Attributes{cast}"))
+        return {row["LogicalName"]: row for row in answer["value"]}
+
+    quote = attributes("quote")
+    kinds = {name: row["AttributeType"] for name, row in quote.items()}
+    assert [kinds[name] for name in ("description", "customerid", "versionnumber")] == ["Memo", "Customer", "BigInt"]
+    levels = {name: row["RequiredLevel"]["Value"] for name, row in quote.items()}
+    assert (levels["quotenumber"], levels["name"], levels["description"]) == (
+        "SystemRequired", "ApplicationRequired", "None",
+    )  # fmt: skip
+    valid = {name: (row["IsValidForCreate"], row["IsValidForUpdate"]) for name, row in quote.items()}
+    assert (valid["quotenumber"], valid["statecode"], valid["revisionnumber"]) == (
+        (True, False),
+        (False, True),
+        (False, False),
+    )
+    assert quote["requestdeliveryby"]["SchemaName"] == "RequestDeliveryBy"
+    days = attributes("quote", "DateTime")
+    assert {name: (row["DateTimeBehavior"]["Value"], row["Format"]) for name, row in days.items() if "on" in name} == {
+        "expireson": ("DateOnly", "DateOnly"), "createdon": ("UserLocal", "DateAndTime"),
+        "modifiedon": ("UserLocal", "DateAndTime"),
+    }  # fmt: skip
+    assert days["requestdeliveryby"]["DateTimeBehavior"] == {"Value": "UserLocal"}
+    money = attributes("product", "Money")["price"]
+    assert (money["MinValue"], money["PrecisionSource"]) == (0, 1)
+
+
 def test_definitions_have_identities_that_are_keys_too(make: Make) -> None:
     (_, client), (_, other) = make(), make()
-    for address in ("", "/Attributes(LogicalName='name')", "/Keys(LogicalName='account_number')"):
-        found = client.get(f"EntityDefinitions(LogicalName='account'){address}").json()
-        assert other.get(f"EntityDefinitions(LogicalName='account'){address}").json() == found
-        path, bracket, _ = f"EntityDefinitions(LogicalName='account'){address}".rpartition("(")
+    for below in ("", "/Attributes(LogicalName='lastname')", "/Keys(LogicalName='msdynce_ContactNumber')"):
+        found = client.get(f"EntityDefinitions(LogicalName='contact'){below}").json()
+        assert other.get(f"EntityDefinitions(LogicalName='contact'){below}").json() == found
+        path, bracket, _ = f"EntityDefinitions(LogicalName='contact'){below}".rpartition("(")
         for key in (found["MetadataId"], found["MetadataId"].upper(), f"MetadataId={found['MetadataId']}"):
             assert client.get(f"{path}{bracket}{key})").json() == found
     every = client.get("EntityDefinitions?$expand=Attributes($select=MetadataId),Keys").json()["value"]
@@ -663,9 +753,9 @@ def test_filters_on_definitions(client: httpx2.Client, text: str, expected: int)
 def test_definitions_with_their_attributes(client: httpx2.Client) -> None:
     inner = "$select=LogicalName;$filter=AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'State'"
     query = f"$select=LogicalName&$expand=Attributes({inner}),Keys($select=KeyAttributes)"
-    account = client.get(f"EntityDefinitions(LogicalName='account')?{query}").json()
-    assert [attribute["LogicalName"] for attribute in account["Attributes"]] == ["statecode"]
-    assert [key["KeyAttributes"] for key in account["Keys"]] == [["accountnumber"]]
+    contact = client.get(f"EntityDefinitions(LogicalName='contact')?{query}").json()
+    assert [attribute["LogicalName"] for attribute in contact["Attributes"]] == ["statecode"]
+    assert [key["KeyAttributes"] for key in contact["Keys"]] == [["msdynce_contactnumber"]]
     (quote,) = client.get(f"EntityDefinitions?$filter=LogicalName eq 'quote'&{query}").json()["value"]
     assert set(quote) == {"LogicalName", "MetadataId", "Attributes", "Keys"}
     states = "EntityDefinitions(LogicalName='account')/Attributes/Microsoft.Dynamics.CRM.StateAttributeMetadata"
@@ -814,14 +904,14 @@ def test_a_backup_may_hold_anything(make: Make, tmp_path: Path) -> None:
         sandbox.load(tmp_path / "none")
 
 
-def test_two_loaded_records_with_one_business_key(make: Make, tmp_path: Path) -> None:
+def test_two_loaded_records_with_one_unique_number(make: Make, tmp_path: Path) -> None:
     sandbox, _ = make()
     keys = [str(UUID(int=number)) for number in (1, 2)]
-    text = "".join(f'{{"accountid": "{key}", "accountnumber": "A", "name": "N"}}\n' for key in keys)
-    (tmp_path / "accounts.jsonl").write_text(text)
-    with pytest.raises(LoadError, match="another record has the same accountnumber"):
+    text = "".join(f'{{"productid": "{key}", "productnumber": "A", "name": "N"}}\n' for key in keys)
+    (tmp_path / "products.jsonl").write_text(text)
+    with pytest.raises(LoadError, match="another record has the same productnumber"):
         sandbox.load(tmp_path)
-    assert [record["accountid"] for record in sandbox.records("accounts")] == keys[:1]
+    assert [record["productid"] for record in sandbox.records("products")] == keys[:1]
 
 
 def test_people_edit_and_delete_directly(make: Make) -> None:
@@ -842,12 +932,12 @@ def test_many_clients_at_once(tmp_path: Path) -> None:
 
     def work(number: int) -> set[int]:
         with httpx2.Client(base_url=f"{server.url}/api/data/v9.2/") as client:
-            urls = [f"accounts(accountnumber='{number % 2}-{n}')" for n in range(20)]
-            return {client.patch(url, json={"name": f"{number}"}).status_code for url in urls}
+            urls = [f"contacts(msdynce_contactnumber='{number % 2}-{n}')" for n in range(20)]
+            return {client.patch(url, json={"lastname": f"{number}"}).status_code for url in urls}
 
     with serve(sandbox) as server, ThreadPoolExecutor(6) as pool:
         assert list(pool.map(work, range(6))) == [{204}] * 6
-    records = sandbox.records("accounts")
+    records = sandbox.records("contacts")
     assert len(records) == 40
     assert len({record["versionnumber"] for record in records}) == 40
     assert sandbox.requests["write"] == 120

@@ -78,18 +78,21 @@ def test_addresses_of_both_systems() -> None:
         key=("a", "b"),
         fields={
             "a": SystemField(),
+            "s": SystemField(enum="Colour"),
             "b": SystemField(type="boolean"),
             "c": SystemField(type="date"),
             "r": SystemField(type="reference", to=("others",)),
         },
     )
     finops = FinOps("ops", FinOpsSettings(kind="finops", url="https://ops.test/"))
-    assert finops.record_url(things, {"a": "x", "b": True, "c": datetime.date(2024, 5, 6)}) == (
-        "https://ops.test/data/things(a='x',b='Yes',c=2024-05-06T12%3A00%3A00Z)?cross-company=true&$select=a,b,c,r"
+    namespace = "Microsoft.Dynamics.DataEntities"
+    assert finops.record_url(things, {"a": "x", "s": "Red", "b": True, "c": datetime.date(2024, 5, 6)}) == (
+        f"https://ops.test/data/things(a='x',s={namespace}.Colour'Red',b={namespace}.NoYes'Yes',"
+        "c=2024-05-06T12%3A00%3A00Z)?cross-company=true&$select=a,s,b,c,r"
     )
     sales = Dataverse("sales", DataverseSettings(kind="dataverse", url="https://sales.test/api/data/v9.2"))
     assert sales.record_url(things, {"r": ID, "a": "x"}) == (
-        f"https://sales.test/api/data/v9.2/things(_r_value={ID},a='x')?$select=a,b,c,_r_value"
+        f"https://sales.test/api/data/v9.2/things(_r_value={ID},a='x')?$select=a,s,b,c,_r_value"
     )
     finops.close()
     sales.close()

@@ -41,6 +41,11 @@ def literal(name: str, value: object, *, twice: str = "") -> str:
     raise FieldProblem(name, value, "cannot be part of a key")
 
 
+def symbol_literal(name: str, enumeration: str, symbol: str) -> str:
+    """A symbol of an enumeration in an address: its type's full name, then the quoted symbol."""
+    return quote(enumeration, safe="") + literal(name, symbol)
+
+
 def record_path(entity_set: str, key: Mapping[str, str]) -> str:
     """The path of one record; ``key`` holds literals by their names in the address. A single GUID stands alone."""
     if len(key) == 1:
