@@ -121,7 +121,7 @@ def test_no_mail_in_sales_is_the_inverse_of_mail_in_ops(systems: Systems, unwant
     [
         ({"gendercode": 1, "familystatuscode": 3}, {"Gender": "Male", "MaritalStatus": "Divorced"}),
         ({"gendercode": 2, "familystatuscode": 2}, {"Gender": "Female", "MaritalStatus": "Married"}),
-        ({"gendercode": None, "familystatuscode": None}, {"Gender": "None", "MaritalStatus": "None"}),
+        ({"gendercode": None, "familystatuscode": None}, {"Gender": "Unknown", "MaritalStatus": "None"}),
     ],
 )
 def test_choices_are_translated(systems: Systems, in_sales: dict[str, Any], in_ops: dict[str, str]) -> None:

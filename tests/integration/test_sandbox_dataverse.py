@@ -555,7 +555,9 @@ def test_activation_rules_when_switched_on(make: Make) -> None:
     assert client.patch(f"quotes({quote})", json={"name": "X"}).status_code == 400
     assert client.patch(f"quotedetails({line})", json={"quantity": 9}).status_code == 400
     assert client.delete(f"quotedetails({line})").status_code == 400
-    assert client.patch(f"quotes({quote})", json={"statecode": 2}).status_code == 204
+    assert client.patch(f"quotes({quote})", json={"statecode": 2}).status_code == 400
+    closing = {"quoteid@odata.bind": f"/quotes({quote})"}
+    assert client.post("WinQuote", json={"Status": -1, "QuoteClose": closing}).status_code == 204
     assert client.get(f"quotes({quote})").json()["statuscode"] == 4
 
 
