@@ -44,7 +44,10 @@ def check(config_path: Path | None, as_json: bool) -> None:
             lambda: datetime.datetime.now(datetime.UTC),
         )
     if as_json:
-        told = {name: [asdict(note) for note in getattr(notes, name)] for name in ("findings", "errors", "information")}
+        told = {
+            name: [asdict(note) for note in getattr(notes, name)]
+            for name in ("findings", "errors", "untold", "information")
+        }
         say_json(told)
     else:
         for line in lines(notes):
@@ -54,10 +57,11 @@ def check(config_path: Path | None, as_json: bool) -> None:
 
 def lines(notes: Report) -> Iterator[str]:
     """The report for people."""
-    for title, found in (("found", notes.findings), ("not looked at", notes.errors)):
+    for title, found in (("found", notes.findings), ("not looked at", notes.errors), ("not told", notes.untold)):
         for note in found:
             yield f"{title:<14} {note.where}: {note.what}" + (f"; next: {note.next}" if note.next else "")
     for note in notes.information:
         yield f"{'':<14} {note.where}: {note.what}"
     words = f"{len(notes.findings)} problems found" if notes.findings else "no problem found"
-    yield words + (f"; {len(notes.errors)} could not be looked at" if notes.errors else "")
+    words += f"; {len(notes.errors)} could not be looked at" if notes.errors else ""
+    yield words + (f"; {len(notes.untold)} not told by the systems" if notes.untold else "")

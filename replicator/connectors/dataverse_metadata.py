@@ -19,6 +19,8 @@ _TYPES: Mapping[str, tuple[FieldType, ...]] = {
     "Double": ("decimal",), "Money": ("decimal",), "Boolean": ("boolean",), "DateTime": ("date", "timestamp"),
     "Uniqueidentifier": ("uuid",), "Lookup": ("reference",), "Customer": ("reference",), "Owner": ("reference",),
 }  # fmt: skip
+_LEFT_TO_CALLERS = {"String", "Memo", "Lookup", "Customer"}
+"""Of attributes that the system requires it fills in by itself those of other kinds: keys, states, owners, choices."""
 _KIND = "Microsoft.Dynamics.CRM."
 _HEADERS = {"Accept": "application/json", "OData-MaxVersion": "4.0", "OData-Version": "4.0"}
 _ATTRIBUTES = "LogicalName,AttributeType,RequiredLevel,IsValidForCreate,IsValidForUpdate,AttributeOf"
@@ -55,7 +57,8 @@ def _property(row: Json, lengths: Mapping[str, object], date: Json | None) -> Pr
     kind = _text(row, "AttributeType")
     length = lengths.get(_text(row, "LogicalName"))
     level = row.get("RequiredLevel")
-    required = isinstance(level, dict) and level.get("Value") == "ApplicationRequired"
+    told = level.get("Value") if isinstance(level, dict) else None
+    required = told == "ApplicationRequired" or (told == "SystemRequired" and kind in _LEFT_TO_CALLERS)
     writable = bool(row.get("IsValidForCreate")) and not row.get("AttributeOf")
     longest = length if isinstance(length, int) else None
     changeable = row.get("IsValidForUpdate") is not False

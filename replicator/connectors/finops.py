@@ -31,6 +31,7 @@ from replicator.connectors.protocol import (
     Description,
     FieldProblem,
     Key,
+    Organizations,
     Outcome,
     Page,
     Reference,
@@ -53,6 +54,9 @@ namespace = "Microsoft.Dynamics.DataEntities"
 """Of the types of all entities and enumerations."""
 yes_and_no = "NoYes"
 """The enumeration that stands for true and false."""
+companies, company_key = "LegalEntities", "LegalEntityId"
+"""The set of all companies, and what names one."""
+company_field = "dataAreaId"
 no_date = datetime.date(1900, 1, 1)
 """What the system holds instead of no date."""
 noon = datetime.time(12, tzinfo=datetime.UTC)
@@ -100,6 +104,14 @@ class FinOps(ODataConnector):
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """What $metadata says of each set: one document for all."""
         return finops_metadata.describe(self.http, [each.entity_set for each in entity_sets])
+
+    def organizations(self) -> Organizations:
+        """The legal entities; every record belongs to one."""
+        url = self.http.url(f"{companies}?$select={company_key}")
+        found = (
+            row.get(company_key) for sheet in sheets(self.http, url, common_headers, companies) for row in sheet.entries
+        )
+        return Organizations(company_field, frozenset(str(name).lower() for name in found))
 
     def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:
         """The address of one record; the system wants all fields of the key."""
@@ -180,7 +192,7 @@ class FinOps(ODataConnector):
         given = named(entity_set, key)
         if not unusual(given):
             return super()._get(entity_set, key)
-        tests = [f"{name}%20eq%20{literal(name, _key_value(value))}" for name, value in given.items()]
+        tests = [f"{name}%20eq%20{_key_literal(entity_set, name, value, '')}" for name, value in given.items()]
         asked = query(list(entity_set.fields), every_company, f"$filter={'%20and%20'.join(tests)}")
         return Part("GET", self.http.url(entity_set.entity_set + asked), {"Accept": "application/json"})
 

@@ -21,6 +21,8 @@ _TYPES: Mapping[str, tuple[FieldType, ...]] = {
     "Edm.DateTimeOffset": ("date", "timestamp"), "Edm.Guid": ("uuid",),
 }  # fmt: skip
 _YES_AND_NO = {"Yes", "No"}
+_TERMS = "Microsoft.Dynamics.OData.Core.V1."
+"""Of annotations: IsRequired, AllowEdit, AllowEditOnCreate; a property without one is optional and may be written."""
 
 
 def describe(http: Http, entity_sets: Sequence[str]) -> list[Description | None]:
@@ -68,8 +70,9 @@ class _Types(_Handler):
         self.wanted = wanted
         self.fields: dict[str, dict[str, Mapping[str, str]]] = {}
         self.keys: dict[str, list[str]] = {}
-        self.members: dict[str, set[str]] = {}
-        self.type = self.enum = ""
+        self.members: dict[str, list[str]] = {}
+        self.terms: dict[tuple[str, str], dict[str, bool]] = {}
+        self.type = self.enum = self.property = ""
 
     def start(self, tag: str, values: Mapping[str, str]) -> None:
         name = values.get("Name", "")
@@ -79,11 +82,15 @@ class _Types(_Handler):
                 self.fields[name], self.keys[name] = {}, []
         elif tag == "EnumType":
             self.enum = name
-            self.members[name] = set()
+            self.members[name] = []
         elif tag == "Member" and self.enum:
-            self.members[self.enum].add(name)
+            self.members[self.enum].append(name)
         elif tag == "Property" and self.type:
+            self.property = name
             self.fields[self.type][name] = dict(values)
+        elif tag == "Annotation" and self.property and values.get("Term", "").startswith(_TERMS):
+            terms = self.terms.setdefault((self.type, self.property), {})
+            terms[values["Term"].removeprefix(_TERMS)] = values.get("Bool", "").lower() == "true"
         elif tag == "PropertyRef" and self.type:
             self.keys[self.type].append(name)
 
@@ -92,23 +99,38 @@ class _Types(_Handler):
             self.type = ""
         elif tag == "EnumType":
             self.enum = ""
+        elif tag == "Property":
+            self.property = ""
 
     def description(self, type_name: str) -> Description | None:
         """What was found of a type; None where it is not there."""
         if type_name not in self.fields:
             return None
-        fields = {name: self._property(values) for name, values in self.fields[type_name].items()}
-        return Description(fields, tuple(self.keys[type_name]))
+        found = self.fields[type_name]
+        fields = {name: self._property(values, self.terms.get((type_name, name), {})) for name, values in found.items()}
+        tells_lengths = any("MaxLength" in values for values in found.values())
+        return Description(fields, tuple(self.keys[type_name]), tells_lengths=tells_lengths)
 
-    def _property(self, values: Mapping[str, str]) -> Property:
+    def _property(self, values: Mapping[str, str], terms: Mapping[str, bool]) -> Property:
+        """A property that is never null is not one that has to be sent: the system fills it in itself."""
         kind, length = values.get("Type", ""), values.get("MaxLength", "")
-        members = self.members.get(kind.rpartition(".")[2])
+        enum = kind.rpartition(".")[2]
+        members = self.members.get(enum)
         if members is None:
             types = _TYPES.get(kind, ())
         else:
-            types = ("boolean", "text") if members <= _YES_AND_NO else ("text",)
-        required = values.get("Nullable", "").lower() == "false"
-        return Property(kind, types, int(length) if length.isdecimal() else None, required)
+            types = ("boolean", "text") if set(members) <= _YES_AND_NO else ("text",)
+        return Property(
+            kind,
+            types,
+            length=int(length) if length.isdecimal() else None,
+            required=terms.get("IsRequired", False),
+            writable=terms.get("AllowEditOnCreate", True),
+            changeable=terms.get("AllowEdit", True),
+            nullable=values.get("Nullable", "").lower() != "false",
+            enum="" if members is None else enum,
+            symbols=tuple(members or ()),
+        )
 
 
 def _read(document: bytes, handler: _Handler, what: str) -> None:

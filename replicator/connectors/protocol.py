@@ -167,6 +167,11 @@ class Property:
     """Whether an update takes it."""
     stored_as: str | None = None
     """Of a date: as what it may be declared, ``day`` or ``local midnight``; None where the system does not tell."""
+    nullable: bool = True
+    """Whether no value may be written as null."""
+    enum: str = ""
+    """The enumeration whose symbols its values are."""
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,17 @@ class Description:
     """Further fields by which it tells records apart."""
     tracks_changes: bool | None = None
     """Whether it can say what changed; None where the system has no such thing."""
+    tells_lengths: bool = True
+    """Whether a text without a length has none; some systems never tell."""
+
+
+@dataclass(frozen=True)
+class Organizations:
+    """The organizations of a system whose records belong to one each, and the field that says to which."""
+
+    field: str
+    names: frozenset[str]
+    """As they are compared: in lower case."""
 
 
 Changes = Literal["delta", "sweep", "window", "log", "whole"]
@@ -269,6 +285,10 @@ class Connector(Protocol):
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """The system's own description of these sets, in the same order; None where it knows no such set."""
+
+    def organizations(self) -> Organizations | None:
+        """The organizations (companies) of the system; None where its records belong to none."""
+        return None
 
     def clock_skew(self) -> float | None:
         """Seconds by which the system's clock was ahead of ours in its last answer; None where none told the time."""

@@ -10,6 +10,7 @@ from replicator.connectors.protocol import (
     Description,
     Key,
     Limits,
+    Organizations,
     Outcome,
     Page,
     Row,
@@ -47,6 +48,10 @@ class Wrapped:
     def size(self, unit: Unit) -> int:
         """How much of a request a unit takes."""
         return self.real.size(unit)
+
+    def organizations(self) -> Organizations | None:
+        """The organizations there are."""
+        return self.real.organizations()
 
     def wait_for_change(self, seconds: float) -> bool:
         """Whether something changed meanwhile."""

@@ -15,7 +15,9 @@ DOCUMENT = """<?xml version="1.0"?>
 <EnumType Name="NoYes"><Member Name="No"/><Member Name="Yes"/></EnumType>
 <EnumType Name="Colour"><Member Name="Red"/></EnumType>
 <EntityType Name="Thing"><Key><PropertyRef Name="Id"/></Key><Property Name="Id" Type="Edm.String" MaxLength="20"
- Nullable="false"/><Property Name="Old" Type="N.NoYes"/><Property Name="Colour" Type="N.Colour"/>
+ Nullable="false"/><Property Name="Amount" Type="Edm.Decimal" Nullable="false"/>
+<Property Name="Group" Type="Edm.String"><Annotation Term="Microsoft.Dynamics.OData.Core.V1.IsRequired" Bool="true"/>
+<Annotation Term="Microsoft.Dynamics.OData.Core.V1.AllowEdit" Bool="false"/></Property><Property Name="Old" Type="N.NoYes"/><Property Name="Colour" Type="N.Colour"/>
 <Property Name="Odd" Type="Edm.Stream"/></EntityType>
 <EntityContainer Name="C"><EntitySet Name="Things" EntityType="N.Thing"/></EntityContainer>
 </Schema></edmx:DataServices></edmx:Edmx>"""
@@ -69,8 +71,19 @@ def test_enumerations_of_yes_and_no_are_booleans_others_are_texts() -> None:
     assert found is not None
     assert {name: field.types for name, field in found.fields.items()} == {
         "Id": ("text", "reference"), "Old": ("boolean", "text"), "Colour": ("text",), "Odd": (),
+        "Amount": ("decimal",), "Group": ("text", "reference"),
     }  # fmt: skip
-    assert (found.fields["Id"].length, found.fields["Id"].required) == (20, True)
+    assert found.fields["Id"].length == 20
+    assert (found.fields["Colour"].enum, found.fields["Colour"].symbols) == ("Colour", ("Red",))
+
+
+def test_what_is_never_null_is_not_what_has_to_be_sent() -> None:
+    (found,) = finops_metadata.parse(DOCUMENT.encode(), ["Things"], "ops")
+    assert found is not None
+    amount, group, odd = (found.fields[name] for name in ("Amount", "Group", "Odd"))
+    assert (amount.nullable, amount.required) == (False, False)
+    assert (group.nullable, group.required, group.writable, group.changeable) == (True, True, True, False)
+    assert (odd.required, odd.writable, odd.changeable) == (False, True, True)
 
 
 @pytest.mark.parametrize(

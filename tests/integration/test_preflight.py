@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from replicator.cli import check as check_command
 from replicator.config import Configuration
-from replicator.connectors.protocol import Connector, Description, Page, Property
+from replicator.connectors.protocol import Connector, Description, Organizations, Page, Property
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, SystemUnavailable
 from replicator.mapping.language import EntitySetSpec, FieldType
-from replicator.operate.preflight import Report, data_check
+from replicator.operate.preflight import Report, data_check, organization_check
 from replicator.operate.preflight import system_check as preflight_systems
 from tests.fixtures.world import ORGANIZATION, Systems, configuration
 
@@ -37,6 +38,13 @@ class Saying(Wrapped):
         if entity_set.entity_set == "uoms" and self.entity_set == "uoms":
             raise AccessDenied("sales: 403")
         return self.inner.read(entity_set, token)
+
+
+class Closed(Wrapped):
+    """A connector that may not read the organizations of its system."""
+
+    def organizations(self) -> Organizations | None:
+        raise AccessDenied("ops: 403")
 
 
 def found(systems: Systems, system: str, entity_set: str, alter: Alter) -> list[str]:
@@ -83,8 +91,75 @@ def test_each_way_in_which_a_system_may_disagree_is_a_finding_of_its_own(systems
     assert key == "its key is accountnumber, not accountid"
     (off,) = found(systems, "sales", "accounts", lambda each: replace(each, tracks_changes=False))
     assert off == "change tracking is off, so every read is whole"
-    (twice,) = found(systems, "sales", "products", lambda each: replace(each, other_keys=()))
-    assert twice == "two records may bear the same productnumber"
+
+
+def test_a_symbol_that_an_enumeration_has_not_is_found_wherever_a_map_writes_it(systems: Systems) -> None:
+    persons, customers = "CDSContactPersonsV2", "CustomersV3"
+    flow = f"contact > ops.{persons}"
+
+    def symbols(enum: str, *members: str) -> Property:
+        return Property(f"Microsoft.Dynamics.DataEntities.{enum}", ("text",), enum=enum, symbols=members)
+
+    gender = symbols("Gender", "None", "Male", "Female")
+    assert found(systems, "ops", persons, with_field("Gender", gender)) == [
+        f"{flow} writes 'Unknown' into 'Gender', and Gender has None, Male, Female"
+    ]
+    status = symbols("DirPersonMaritalStatus", "None", "Single", "Married", "Divorced", "Widowed")
+    (widowed,) = found(systems, "ops", persons, with_field("MaritalStatus", status))
+    assert widowed.startswith(f"{flow} writes 'Widowhood' into 'MaritalStatus'")
+    (hold,) = found(
+        systems, "ops", customers, with_field("OnHoldStatus", symbols("CustVendorBlocked", "No", "Invoice"))
+    )
+    assert "writes 'All' into 'OnHoldStatus'" in hold, "what a deletion sets is written too"
+    other = symbols("smmOther", "Customer")
+    assert found(systems, "ops", persons, with_field("AssociatedContactType", other)) == [
+        "'AssociatedContactType' is a symbol of smmOther, and schema/ says smmContactPersonCDSAssociatedContactType"
+    ]
+
+
+def test_a_number_that_is_never_null_needs_an_empty_value_and_is_not_taken_for_a_required_one(systems: Systems) -> None:
+    number = Property("Edm.Decimal", ("decimal",), nullable=False)
+    assert found(systems, "ops", "CustomersV3", with_field("Discount", number)) == []
+    assert found(systems, "ops", "CustomersV3", with_field("CreditLimit", number)) == [], "it has 'empty: 0'"
+    assert found(systems, "sales", "products", with_field("price", number)) == [
+        "'price' is never null, and product > sales.products may write none"
+    ]
+
+
+def test_what_a_system_does_not_tell_is_said_to_be_open(systems: Systems) -> None:
+    world = systems.cycle.world
+    told = Report()
+    for connector in world.connectors.values():
+        preflight_systems.check(world.compiled, connector, told)
+    assert (told.findings, told.errors, told.exit_code) == ([], [], 0)
+    assert [(note.where, note.what) for note in told.untold] == [
+        ("sales.products", "whether two records may bear the same productnumber"),
+        ("ops", "how long its texts may be: one that is too long is known when it is refused"),
+    ]
+    assert list(check_command.lines(told))[-1] == "no problem found; 2 not told by the systems"
+
+
+def test_a_company_that_ops_does_not_have_is_found(systems: Systems) -> None:
+    def said(company: str) -> list[str]:
+        told = Report()
+        configured = Configuration.model_validate({"records": {"organization": [ORGANIZATION | {"company": company}]}})
+        for connector in systems.cycle.world.connectors.values():
+            organization_check.check(configured, systems.cycle.world.compiled, connector, told)
+        assert told.errors == []
+        return [f"{note.where}: {note.what}" for note in told.findings]
+
+    assert said("USMF") == [], "as the system compares it"
+    assert said("usmx") == [
+        "ops: it has no dataAreaId 'usmx', which records: organization names; it has demf, usmf, usrt"
+    ]
+
+
+def test_companies_that_may_not_be_read_are_no_companies_that_are_not_there(systems: Systems) -> None:
+    told = Report()
+    organization_check.check(
+        configuration(), systems.cycle.world.compiled, Closed(systems.cycle.world.connectors["ops"]), told
+    )
+    assert (told.findings, [note.what for note in told.errors], told.exit_code) == ([], ["ops: 403"], 1)
 
 
 def test_what_schema_asks_of_a_system_that_cannot_do_it_is_a_finding(systems: Systems) -> None:

@@ -28,6 +28,8 @@ class Report:
     """Problems found."""
     errors: list[Note] = field(default_factory=list)
     """What could not be looked at, so that nothing is known of it."""
+    untold: list[Note] = field(default_factory=list)
+    """What a system does not tell of itself, so that nothing could be compared with it."""
     information: list[Note] = field(default_factory=list)
     passing: bool = True
     """Whether all errors may be over when it is tried again."""
@@ -35,6 +37,10 @@ class Report:
     def found(self, where: object, what: str, next_: str = "") -> None:
         """A problem."""
         self.findings.append(Note(str(where), what, next_))
+
+    def leave_open(self, where: object, what: str) -> None:
+        """Neither a problem nor none."""
+        self.untold.append(Note(str(where), what))
 
     def tell(self, where: object, what: str) -> None:
         """Not a problem."""

@@ -12,7 +12,7 @@ from replicator.configuration_check import check_systems
 from replicator.connectors import connect
 from replicator.hub.connection import DAEMON
 from replicator.mapping.compiled import Compiled
-from replicator.operate.preflight import data_check, hub_check, system_check
+from replicator.operate.preflight import data_check, hub_check, organization_check, system_check
 from replicator.operate.preflight.findings import Report
 from replicator.solution.migrate import MigrationTarget
 from replicator.startup import hub_of
@@ -36,6 +36,8 @@ def check(
         _systems(configuration, target.compiled, notes, looking, transports or {})
         if usable:
             _data(configuration, target, notes, looking)
+        else:
+            notes.leave_open("data", "whether the records fit the maps: that takes a hub that fits")
         _budgets(configuration, target.compiled, notes)
     return notes
 
@@ -50,6 +52,7 @@ def _systems(
             connector = connect(name, settings, transport=transports.get(name))
             try:
                 system_check.check(compiled, connector, notes)
+                organization_check.check(configuration, compiled, connector, notes)
             finally:
                 connector.close()
 

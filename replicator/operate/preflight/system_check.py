@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from replicator.connectors.protocol import Connector, Description, Property
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.language import SystemField
 from replicator.mapping.schema import EntitySet
+from replicator.operate.preflight import value_check
 from replicator.operate.preflight.findings import Report
 
 
@@ -29,18 +30,29 @@ def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
             *_fields(entity_set, description),
             *_unmapped(compiled, entity_set, description),
             *_refused(compiled, entity_set, description),
-            *_keys(compiled, entity_set, description),
+            *value_check.problems(compiled, entity_set, description),
         )
         for what, next_ in wrong:
             notes.found(entity_set, what, next_)
+        for what in _keys(compiled, entity_set, description):
+            notes.leave_open(entity_set, what)
         if description.tracks_changes is False:
             notes.found(entity_set, "change tracking is off, so every read is whole", "switch it on for the table")
-    for entity_set in sets if described else ():
-        if described[sets.index(entity_set)] is not None:
-            _read(entity_set, connector, notes)
+    _look_on(sets, described, connector, notes)
     skew = connector.clock_skew()
     if skew is not None:
         notes.tell(connector.name, f"its clock is {skew:+.0f} s from this machine's")
+
+
+def _look_on(
+    sets: Sequence[EntitySet], described: Sequence[Description | None], connector: Connector, notes: Report
+) -> None:
+    """What the descriptions leave open, and whether what they describe can be read."""
+    if any(description is not None and not description.tells_lengths for description in described):
+        notes.leave_open(connector.name, "how long its texts may be: one that is too long is known when it is refused")
+    for entity_set, description in zip(sets, described, strict=False):
+        if description is not None:
+            _read(entity_set, connector, notes)
 
 
 def _abilities(compiled: Compiled, connector: Connector) -> Iterator[tuple[str, str]]:
@@ -74,14 +86,13 @@ def _fields(entity_set: EntitySet, description: Description) -> Iterator[tuple[s
             yield from _field(entity_set, name, field, held)
 
 
-def _keys(compiled: Compiled, entity_set: EntitySet, description: Description) -> Iterator[tuple[str, str]]:
-    """A target whose records are found by a key that the system lets two of them bear."""
+def _keys(compiled: Compiled, entity_set: EntitySet, description: Description) -> Iterator[str]:
+    """A target whose records are found by a key that nothing it tells keeps two of them from bearing."""
     maps = [each for each in compiled.schema.maps if each.direction == "out" and each.entity_set is entity_set]
     constant = {name for each in maps for name, spec in each.spec.fields.items() if spec.constant is not None}
     unique = [set(each) - constant for each in (description.key, *description.other_keys)]
     if maps and not any(each <= set(entity_set.business_key) for each in unique):
-        words = ", ".join(entity_set.business_key)
-        yield f"two records may bear the same {words}", "make it an alternate key of the table"
+        yield f"whether two records may bear the same {', '.join(entity_set.business_key)}"
 
 
 def _field(entity_set: EntitySet, name: str, field: SystemField, held: Property) -> Iterator[tuple[str, str]]:
