@@ -31,7 +31,6 @@ from replicator.connectors.protocol import (
     Description,
     FieldProblem,
     Key,
-    Organizations,
     Outcome,
     Page,
     Reference,
@@ -56,7 +55,6 @@ yes_and_no = "NoYes"
 """The enumeration that stands for true and false."""
 companies, company_key = "LegalEntities", "LegalEntityId"
 """The set of all companies, and what names one."""
-company_field = "dataAreaId"
 no_date = datetime.date(1900, 1, 1)
 """What the system holds instead of no date."""
 noon = datetime.time(12, tzinfo=datetime.UTC)
@@ -105,13 +103,13 @@ class FinOps(ODataConnector):
         """What $metadata says of each set: one document for all."""
         return finops_metadata.describe(self.http, [each.entity_set for each in entity_sets])
 
-    def organizations(self) -> Organizations:
+    def organizations(self) -> frozenset[str]:
         """The legal entities; every record belongs to one."""
         url = self.http.url(f"{companies}?$select={company_key}")
         found = (
             row.get(company_key) for sheet in sheets(self.http, url, common_headers, companies) for row in sheet.entries
         )
-        return Organizations(company_field, frozenset(str(name).lower() for name in found))
+        return frozenset(str(name).lower() for name in found)
 
     def record_url(self, entity_set: EntitySetSpec, key: Mapping[str, object], *, select: bool = True) -> str:
         """The address of one record; the system wants all fields of the key."""

@@ -188,15 +188,6 @@ class Description:
     """Whether a text without a length has none; some systems never tell."""
 
 
-@dataclass(frozen=True)
-class Organizations:
-    """The organizations of a system whose records belong to one each, and the field that says to which."""
-
-    field: str
-    names: frozenset[str]
-    """As they are compared: in lower case."""
-
-
 Changes = Literal["delta", "sweep", "window", "log", "whole"]
 """How a system tells what changed. delta: it gives a token, and later what changed since, deletes too. sweep: records
 changed since a moment, deletes only in a whole read. window: the same, over a stretch of time that overlaps the last
@@ -286,8 +277,8 @@ class Connector(Protocol):
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """The system's own description of these sets, in the same order; None where it knows no such set."""
 
-    def organizations(self) -> Organizations | None:
-        """The organizations (companies) of the system; None where its records belong to none."""
+    def organizations(self) -> frozenset[str] | None:
+        """The organizations of the system by name, in lower case; None where its records belong to none."""
         return None
 
     def clock_skew(self) -> float | None:

@@ -10,7 +10,6 @@ from replicator.connectors.protocol import (
     Description,
     Key,
     Limits,
-    Organizations,
     Outcome,
     Page,
     Row,
@@ -49,7 +48,7 @@ class Wrapped:
         """How much of a request a unit takes."""
         return self.real.size(unit)
 
-    def organizations(self) -> Organizations | None:
+    def organizations(self) -> frozenset[str] | None:
         """The organizations there are."""
         return self.real.organizations()
 

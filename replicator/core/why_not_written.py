@@ -8,7 +8,7 @@ from replicator.core.claim import Shown, State
 from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import HISTORY, INCOMPLETE, LEFT_BEHIND
 
-_STATES: dict[str, State] = {"not eligible": "not_eligible", "blocked": "blocked"}
+_STATES: dict[str, State] = {"not eligible": "not_eligible", HISTORY: "not_eligible", "blocked": "blocked"}
 
 
 INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"
@@ -24,12 +24,11 @@ def shown(row: DesiredRow, key: Sequence[str] = ()) -> Shown | None:
         return Shown(row.record_id, "rejected", row.record, row.reason, None, None, INVALID, field if told else None)
     if row.action == KEY_CONFLICT:
         return Shown(row.record_id, "blocked", row.record, None, row.waits_for, None, KEY_CONFLICT, fields)
-    if row.action == HISTORY:
-        return Shown(row.record_id, "not_eligible", row.record, row.reason, code=HISTORY)
     if row.action == LEFT_BEHIND:
         return left_behind(row)
     if row.action in _STATES:
-        return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for)
+        code = HISTORY if row.action == HISTORY else None
+        return Shown(row.record_id, _STATES[row.action], row.record, row.reason, row.waits_for, code=code)
     if row.action == INCOMPLETE:
         return Shown(row.record_id, "blocked", row.record, None, row.later, "update")
     if row.action == "recreate":

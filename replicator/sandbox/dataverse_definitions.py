@@ -34,7 +34,7 @@ _choices = ("Picklist", "State", "Status")
 _levels = {"system": "SystemRequired", "application": "ApplicationRequired", "recommended": "Recommended"}
 _kinds = {"", *_types.values(), "Customer", *_choices}
 
-_precision_sources = {None: 0, "organization": 1, "currency": 2}
+_precision_sources = {None: 0, "organization": 1, "looked_up": 2}
 _of_derived_types = frozenset(
     {"MaxLength", "DateTimeBehavior", "Format", "MinValue", "MaxValue", "Precision", "PrecisionSource"}
 )

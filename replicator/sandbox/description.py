@@ -72,7 +72,7 @@ class FieldSpec(DescriptionSpec):
     type: FieldType = "text"
     length: int | None = Field(default=None, gt=0)
     scale: int | None = Field(default=None, ge=0)
-    precision: Literal["organization", "currency"] | None = None
+    precision: Literal["organization", "looked_up"] | None = None
     """Whose number of places money is rounded to."""
     minimum: Decimal | None = None
     maximum: Decimal | None = None
@@ -202,7 +202,7 @@ class SimulatedSet(DescriptionSpec):
     draft_state: int | None = None
     """The state of every new record, whatever was sent, unless the organization wants them active at once."""
     precision_from: tuple[str, str] | None = None
-    """The lookup and the field there that say to how many places money of precision ``currency`` is rounded."""
+    """The lookup and the field there that say to how many places money of precision ``looked_up`` is rounded."""
     rules: tuple[Rule, ...] = ()
 
     @cached_property

@@ -84,7 +84,7 @@ class Rules:
 
     def _round(self, entity_set: SimulatedSet, doc: Doc) -> None:
         scales = {"organization": self._store.description.pricing_precision}
-        scales["currency"] = self._precision(entity_set, doc)
+        scales["looked_up"] = self._precision(entity_set, doc)
         for name, spec in entity_set.wire.items():
             value = doc.get(name)
             if spec.type == "money" and isinstance(value, Decimal):

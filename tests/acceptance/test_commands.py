@@ -160,7 +160,9 @@ def test_a_record_that_waits_is_shown_and_the_exit_code_says_so(systems: Systems
 def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retried(
     systems: Systems, workplace: Workplace
 ) -> None:
-    systems.create("sales", "transactioncurrencies", {"isocurrencycode": "XYZ", "currencyname": "Shells"})
+    systems.create(
+        "sales", "transactioncurrencies", {"isocurrencycode": "XYZ", "currencyname": "Shells", "currencysymbol": "¤"}
+    )
     [currency] = systems.records("sales", "transactioncurrencies")
     systems.create("sales", "accounts", {
         "accountnumber": "A-1", "name": "Lamp Shop", "address1_country": "DE",

@@ -12,7 +12,9 @@ def systems(workplace: Workplace) -> Systems:
     """Both systems with one account and its currency, and a configuration that names them."""
     systems = workplace.sandbox()
     workplace.configure(systems.urls)
-    systems.create("sales", "transactioncurrencies", {"isocurrencycode": "USD", "currencyname": "US Dollar"})
+    systems.create(
+        "sales", "transactioncurrencies", {"isocurrencycode": "USD", "currencyname": "US Dollar", "currencysymbol": "$"}
+    )
     account(systems, "A-1")
     return systems
 

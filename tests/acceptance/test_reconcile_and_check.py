@@ -14,7 +14,9 @@ def systems(workplace: Workplace) -> Systems:
     """Both systems with an account each knows, in step."""
     systems = workplace.sandbox()
     workplace.configure(systems.urls)
-    systems.create("sales", "transactioncurrencies", {"isocurrencycode": "USD", "currencyname": "US Dollar"})
+    systems.create(
+        "sales", "transactioncurrencies", {"isocurrencycode": "USD", "currencyname": "US Dollar", "currencysymbol": "$"}
+    )
     systems.create("sales", "uomschedules", {"name": "Default unit"})
     systems.create("sales", "accounts", {"accountnumber": "A-1", "name": "One"})
     assert workplace.tell("once").code == 0
@@ -52,7 +54,7 @@ def test_reconcile_refuses_an_entity_that_is_not_there(workplace: Workplace, sys
 def test_check_finds_nothing_where_all_is_well(workplace: Workplace, systems: Systems) -> None:
     told = workplace.tell("check")
     assert (told.code, told.err) == (0, ""), told.told
-    assert told.out.splitlines()[-1] == "no problem found"
+    assert told.out.splitlines()[-1] == "no problem found; 2 not told by the systems"
     assert systems.count("ops", "CustomersV3") == 1
 
 

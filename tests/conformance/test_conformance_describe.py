@@ -17,7 +17,8 @@ DOCUMENT = """<?xml version="1.0"?>
 <EntityType Name="Thing"><Key><PropertyRef Name="Id"/></Key><Property Name="Id" Type="Edm.String" MaxLength="20"
  Nullable="false"/><Property Name="Amount" Type="Edm.Decimal" Nullable="false"/>
 <Property Name="Group" Type="Edm.String"><Annotation Term="Microsoft.Dynamics.OData.Core.V1.IsRequired" Bool="true"/>
-<Annotation Term="Microsoft.Dynamics.OData.Core.V1.AllowEdit" Bool="false"/></Property><Property Name="Old" Type="N.NoYes"/><Property Name="Colour" Type="N.Colour"/>
+<Annotation Term="Microsoft.Dynamics.OData.Core.V1.AllowEdit" Bool="false"/></Property>
+<Property Name="Old" Type="N.NoYes"/><Property Name="Colour" Type="N.Colour"/>
 <Property Name="Odd" Type="Edm.Stream"/></EntityType>
 <EntityContainer Name="C"><EntitySet Name="Things" EntityType="N.Thing"/></EntityContainer>
 </Schema></edmx:DataServices></edmx:Edmx>"""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from replicator.cli import check as check_command
 from replicator.config import Configuration
-from replicator.connectors.protocol import Connector, Description, Organizations, Page, Property
+from replicator.connectors.protocol import Connector, Description, Page, Property
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, SystemUnavailable
 from replicator.mapping.language import EntitySetSpec, FieldType
@@ -43,7 +43,7 @@ class Saying(Wrapped):
 class Closed(Wrapped):
     """A connector that may not read the organizations of its system."""
 
-    def organizations(self) -> Organizations | None:
+    def organizations(self) -> frozenset[str] | None:
         raise AccessDenied("ops: 403")
 
 
@@ -150,7 +150,7 @@ def test_a_company_that_ops_does_not_have_is_found(systems: Systems) -> None:
 
     assert said("USMF") == [], "as the system compares it"
     assert said("usmx") == [
-        "ops: it has no dataAreaId 'usmx', which records: organization names; it has demf, usmf, usrt"
+        "ops: it has no dataAreaId 'usmx', which records: organization names; there are demf, usmf, usrt"
     ]
 
 

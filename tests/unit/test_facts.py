@@ -37,7 +37,7 @@ EDM = {
 LEVELS = {"system": "SystemRequired", "application": "ApplicationRequired", "recommended": "Recommended", False: "None"}
 ON_DELETE = {"Cascade": "cascade", "Restrict": "restrict", "RemoveLink": "clear"}
 WRITTEN = {(True, True): "always", (True, False): "create", (False, True): "update", (False, False): "never"}
-PRECISION = {1: "organization", 2: "currency"}
+PRECISION = {1: "organization", 2: "looked_up"}
 DECLARED = {
     "text": {"String", "Memo"}, "integer": {"Integer", "BigInt", "Picklist", "State", "Status"},
     "decimal": {"Decimal", "Money"}, "boolean": {"Boolean"}, "uuid": {"Uniqueidentifier"},

@@ -5,43 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from replicator.config import Configuration
-from replicator.connectors.protocol import Connector, Organizations
+from replicator.connectors.protocol import Connector
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.schema import Map
 from replicator.operate.preflight.findings import Report
 
 
 def check(configuration: Configuration, compiled: Compiled, connector: Connector, notes: Report) -> None:
-    """Look whether each organization that maps to this system write, or read, is there."""
+    """Look whether each organization for which maps write records of this system is there."""
     with notes.looking(connector.name):
         known = connector.organizations()
         if known is None:
             return
-        for value, where in dict.fromkeys(_named(configuration, compiled, connector.name, known)):
-            if str(value).lower() not in known.names:
+        for field, value, entity in dict.fromkeys(_named(configuration, compiled, connector.name)):
+            if value.lower() not in known:
                 what = (
-                    f"it has no {known.field} '{value}', which {where} names; it has {', '.join(sorted(known.names))}"
+                    f"it has no {field} '{value}', which records: {entity} names; there are {', '.join(sorted(known))}"
                 )
-                notes.found(connector.name, what, f"see '{where}' in the configuration")
+                notes.found(connector.name, what, f"see 'records: {entity}:' in the configuration")
 
 
-def _named(
-    configuration: Configuration, compiled: Compiled, system: str, known: Organizations
-) -> Iterator[tuple[object, str]]:
-    """The values that the maps will write into the organization's field, and where each is configured."""
+def _named(configuration: Configuration, compiled: Compiled, system: str) -> Iterator[tuple[str, str, str]]:
+    """Field, value and entity of the parts of keys that are taken from records of the configuration."""
     for mapping in compiled.schema.maps:
         if mapping.system != system or mapping.direction != "out":
             continue
-        spec = mapping.spec.fields.get(known.field)
-        if spec is None:
-            continue
-        if spec.constant is not None:
-            yield spec.constant, mapping.name
-        elif isinstance(spec.copy_, str):
-            entity, field = _end(compiled, mapping, spec.copy_)
-            for record in configuration.records.get(entity, ()):
-                if record.get(field) is not None:
-                    yield record[field], f"records: {entity}"
+        for field in mapping.entity_set.spec.key:
+            spec = mapping.spec.fields.get(field)
+            if spec is None or not isinstance(spec.copy_, str):
+                continue
+            entity, source = _end(compiled, mapping, spec.copy_)
+            values = (record.get(source) for record in configuration.records.get(entity, ()))
+            yield from ((field, str(value), entity) for value in values if value is not None)
 
 
 def _end(compiled: Compiled, mapping: Map, path: str) -> tuple[str, str]:
