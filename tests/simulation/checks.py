@@ -209,9 +209,12 @@ def left_behind(simulation: Simulation) -> Iterator[str]:
     delivered = {
         _fold(each["SalesQuotationNumber"]) for each in simulation.systems.ops.records("CDSSalesQuotationHeaders")
     }
-    for quote in sales.records("quotes"):
+    quotes = sales.records("quotes")
+    generations = Counter(_fold(each["quotenumber"]) for each in quotes)
+    for quote in quotes:
         number = _fold(quote["quotenumber"])
-        if quote["statecode"] == 1 or number not in delivered or any(number in words for words in said):
+        told = generations[number] > 1 or any(number in words for words in said)  # of a revised one the newest counts
+        if quote["statecode"] == 1 or number not in delivered or told:
             continue
         wanted = Counter(
             (products.get(line["_productid_value"]), line["quantity"])
