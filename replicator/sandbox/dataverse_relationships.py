@@ -46,7 +46,7 @@ def _relationship(entity_set: SimulatedSet, name: str, spec: FieldSpec, target: 
         "ReferencingAttribute": name,
         "ReferencingEntityNavigationPropertyName": navigation,
         "ReferencedEntityNavigationPropertyName": schema_name,
-        "CascadeConfiguration": {"Delete": _on_delete[spec.on_delete]},
+        "CascadeConfiguration": {"Delete": _on_delete[spec.when_deleted(target.name)]},
         "IsCustomRelationship": False,
         "IsManaged": True,
         "MetadataId": str(uuid5(NAMESPACE_URL, f"Relationships/{schema_name}")),

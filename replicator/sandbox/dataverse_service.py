@@ -123,7 +123,7 @@ class DataverseService:
         if call.method != "POST":
             raise RefusalError(405, "The requested resource does not support this http method.", "0x80060888")
         self._count("write")
-        made = self._actions.run(name, json_object(call.body))
+        made = self._actions.run(name, self._body(name, call))
         if made is None:
             return Reply(204, "", {"OData-Version": "4.0"})
         entity_set, row = made
@@ -310,11 +310,12 @@ class DataverseService:
             raise RefusalError(405, message, "0x80040227") from None
 
     @staticmethod
-    def _body(entity_set: SimulatedSet, call: Call) -> dict[str, Any]:
+    def _body(entity_set: SimulatedSet | str, call: Call) -> dict[str, Any]:
+        name = entity_set if isinstance(entity_set, str) else entity_set.name
         try:
             return json_object(call.body)
         except BadJsonError as error:
-            message = f"Error identified in Payload provided by the user for Entity :'{entity_set.name}': {error}"
+            message = f"Error identified in Payload provided by the user for Entity :'{name}': {error}"
             raise RefusalError(400, message, "0x80048d19") from None
 
     def entity_path(self, answer: Reply, call: Call) -> str | None:

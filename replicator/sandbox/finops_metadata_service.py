@@ -26,7 +26,7 @@ class MetadataService:
         self._lists: Mapping[str, Callable[[], list[Row]]] = {
             "dataentities": lambda: [_data_entity(each) for each in description.entity_sets.values()],
             "publicentities": lambda: [_public_entity(description, each) for each in description.entity_sets.values()],
-            "publicenumerations": lambda: [_enumeration(*each) for each in description.enumerations.items()],
+            "publicenumerations": lambda: [_enumeration(*each) for each in description.symbols.items()],
         }
 
     def handle(self, call: Call) -> Reply:
@@ -107,8 +107,8 @@ def _property(description: SystemDescription, entity_set: SimulatedSet, name: st
         "IsKey": name in entity_set.key,
         "IsMandatory": spec.required,
         "ConfigurationEnabled": True,
-        "AllowEdit": not spec.read_only and not spec.fixed and name not in entity_set.key,
-        "AllowEditOnCreate": not spec.read_only,
+        "AllowEdit": spec.write in ("always", "update") and name not in entity_set.key,
+        "AllowEditOnCreate": spec.write in ("always", "create"),
         "IsDimension": False,
         "DimensionRelation": None,
         "IsDynamicDimension": False,
@@ -117,9 +117,9 @@ def _property(description: SystemDescription, entity_set: SimulatedSet, name: st
     }
 
 
-def _enumeration(name: str, symbols: tuple[str, ...]) -> Row:
+def _enumeration(name: str, symbols: Mapping[str, int]) -> Row:
     members = [
         {"Name": symbol, "Value": number, "LabelId": None, "ConfigurationEnabled": True}
-        for number, symbol in enumerate(symbols)
+        for symbol, number in symbols.items()
     ]
     return {"Name": name, "LabelId": None, "Members": members}
