@@ -238,7 +238,7 @@ def test_keys_that_two_records_bear_are_found_as_keys_are_compared(systems: Syst
     ((where, what),) = told_of(systems, configuration())
     assert where == "sales > account"
     assert what.startswith("records bear one key: ")
-    assert sorted(what.partition(": ")[2].split(", ")) == ["accounts A-1", "contacts  a-1"]
+    assert sorted(what.partition(": ")[2].split(", ")) == ["accounts A-1", "contacts a-1"]
     with systems.connection.begin():
         assert systems.connection.execute(sa.text("select count(*) from common.account")).scalar_one() <= 1
 
