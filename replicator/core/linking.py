@@ -143,7 +143,7 @@ def _may_inherit(view: DesiredView, lineage: Lineage) -> sa.CTE:
 
 
 def _lost(view: DesiredView, lineage: Lineage) -> sa.ColumnElement[bool]:
-    """One of the claimed records is paired and gone, or its whole is."""
+    """One of the claimed records is paired and gone, or its root is."""
     under_way, link, there = claim.alias("c"), view.link.alias("lost"), view.source.alias("there")
     whole, joined = lineage.of(there, "its_whole")
     left = there.join(whole, joined) if lineage.columns else there

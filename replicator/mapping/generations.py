@@ -1,6 +1,6 @@
 """Generations: records of one entity set that bear the same business key, of which one counts.
 
-A quote that is revised leaves the closed one behind, under the same number; an account that was merged into another may
+An offer that is revised leaves the closed one behind, under the same number; a customer given up for another one may
 bear its number still. ``generations`` of an entity set says in which order they stand: the first counts, the others are
 its history.
 """
@@ -22,12 +22,12 @@ Columns = Callable[[str], sa.ColumnElement[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Lineage:
-    """The entity set whose generations the records of an inbound map belong to: their own, or that of their whole."""
+    """The entity set whose generations the records of an inbound map belong to: their own, or that of their root."""
 
     entity_set: EntitySet
     table: sa.Table
     columns: tuple[tuple[str, str], ...] = ()
-    """By which columns a part points at its whole; none where the records are the generations themselves."""
+    """By which columns a part points at its root; none where the records are the generations themselves."""
 
     def of(self, row: sa.FromClause, name: str) -> tuple[sa.FromClause, sa.ColumnElement[bool]]:
         """The generation that a record belongs to, and how to join it."""

@@ -1,4 +1,4 @@
-"""What makes a record history: another generation of it, or of its whole, counts instead."""
+"""What makes a record history: another generation of it, or of its root, counts instead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from replicator.mapping.tables import Tables
 
 
 @dataclass(frozen=True)
-class History:
+class HistoryOfRecords:
     """Of an inbound map's records; for others, and where nothing has generations, nobody is history."""
 
     lineages: tuple[Lineage, ...]
@@ -27,7 +27,7 @@ class History:
     """What counts instead; null for a part."""
 
 
-def history_of(schema: Schema, tables: Tables, paths: Paths, mapping: Map) -> History:
+def history_of(schema: Schema, tables: Tables, paths: Paths, mapping: Map) -> HistoryOfRecords:
     """Read over the paths of the map, so that whatever makes a record history marks it."""
     lineages: list[Lineage] = []
     holds: list[sa.ColumnElement[bool]] = []
@@ -42,7 +42,7 @@ def history_of(schema: Schema, tables: Tables, paths: Paths, mapping: Map) -> Hi
         passed.append(paired.clause.c.common_id.is_not(None))
         if not lineage.columns:
             words = _words(paths, lineage.entity_set, counting)
-    return History(tuple(lineages), sa.or_(sa.false(), *holds), sa.or_(sa.false(), *passed), words)
+    return HistoryOfRecords(tuple(lineages), sa.or_(sa.false(), *holds), sa.or_(sa.false(), *passed), words)
 
 
 def _generations(

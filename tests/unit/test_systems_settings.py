@@ -54,7 +54,7 @@ def test_a_secret_in_a_file(tmp_path: Path) -> None:
     assert token_of(settings(auth=bearer({"file": str(file)}))) == SECRET
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o644])
 def test_a_file_open_to_others_is_no_secret(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "token"
     file.write_text(SECRET)

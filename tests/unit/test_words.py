@@ -50,7 +50,7 @@ ROW: dict[str, Any] = {
     "record": NASTY, "reason": NASTY, "waits_for": [NASTY], "topic": "a", "depth": 0, "said": NASTY,
     "next": None, "at": NOW, "by": NASTY, "action": "skip", "what": "a", "held": {"sales": NASTY}, "entity": "a",
     "id": 1, "base": None, "place": "a", "operation": "changed", "before": None, "after": NASTY, "origin": None,
-    "known": True, "key": NASTY,
+    "known": True, "key": NASTY, "root_cause": NASTY,
 }  # fmt: skip
 
 
