@@ -205,7 +205,7 @@ def sales_case() -> Case:
         number="accountnumber",
         name="name",
         amount="creditlimit",
-        amounts=("0.1234", "922337203685476.1234", "0.1000"),
+        amounts=("0.1234", "99999999999999.1234", "0.1000"),
         flag="donotemail",
         limited="fax",
         too_long="1" * 51,

@@ -92,12 +92,15 @@ def test_ten_places_and_integers_beyond_doubles(sales: Case) -> None:
         "transactioncurrencyid",
         transactioncurrencyid=of("uuid"),
         isocurrencycode=text(),
+        currencyname=text(),
+        currencysymbol=text(),
         exchangerate=of("decimal"),
         versionnumber=of("integer"),
     )
     rate = Decimal("12345678901.0123456789")
     key = (sales.guid(1),)
-    outcome = sales.done(Write(currency, "create", key, {"isocurrencycode": "EUR", "exchangerate": rate}))
+    values = {"isocurrencycode": "EUR", "currencyname": "Euro", "currencysymbol": "€", "exchangerate": rate}
+    outcome = sales.done(Write(currency, "create", key, values))
     assert (outcome.image or {})["exchangerate"] == rate
 
 
