@@ -109,7 +109,7 @@ def test_an_account_that_is_replaced_between_two_reads_stays_the_same_customer(s
     systems.account("A-1", accountid="6f9619ff-8b86-4011-b42d-00c04fc964ff", name="Replaced")
     systems.settle()
     (customer,) = systems.ops.records(CUSTOMERS)
-    assert (customer["OrganizationName"], customer["OnHoldStatus"]) == ("Replaced", "All")
+    assert (customer["OrganizationName"], customer["OnHoldStatus"]) == ("Replaced", "No")
     assert systems.why("blocked") == {}
 
 

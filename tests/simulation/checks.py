@@ -38,6 +38,7 @@ def problems(simulation: Simulation) -> list[str]:
         products,
         quotations,
         gaps,
+        heirs,
         twins,
         missing_parents,
         rejections,
@@ -134,6 +135,17 @@ def gaps(simulation: Simulation) -> Iterator[str]:
     for number in sorted(numbers - {_fold(each) for each in held}):
         if not any(number in words for words in said):
             yield f"quote {number}: there in sales, and not in common"
+
+
+def heirs(simulation: Simulation) -> Iterator[str]:
+    """No revision of a quote is kept out by an earlier one: numbers are shared by nothing else."""
+    query = """
+        select record from sync.delivery d join sync.map m on m.id = d.map_id
+        where m.name = 'sales.quotes > quote' and d.code = 'key conflict'
+    """
+    with simulation.hub.connect() as connection:
+        for record in connection.execute(sa.text(query)).scalars():
+            yield f"quote {record}: in conflict with a revision of itself"
 
 
 def products(simulation: Simulation) -> Iterator[str]:

@@ -183,6 +183,12 @@ def pairs_are_never_parted(patching: pytest.MonkeyPatch) -> None:
 
 
 @mutant
+def pairs_stay_with_history(patching: pytest.MonkeyPatch) -> None:
+    """The pair of a record stays with the generation that counted first."""
+    patching.setattr(merge, "pass_on", lambda hub, flow: [])
+
+
+@mutant
 def keys_held_by_others_are_not_seen(patching: pytest.MonkeyPatch) -> None:
     """A create is sent although the target gives its key to another record."""
     patching.setattr(diff, "_taken", lambda view, v: iter(()))
