@@ -38,7 +38,7 @@ def test_the_demonstration_plays_to_its_end_and_shows_every_case(tmp_path: Path)
     for words in ("blocked", "waits for", "not eligible", "rejected", "sent", "merged", "held"):
         assert words in told.err
     assert "$ replicator approve --flow 'product > sales.products'" in told.err
-    assert "8 records may go ahead\nsent     product > sales.products: 8 applied" in told.err
+    assert "11 records may go ahead\nsent     product > sales.products: 11 applied" in told.err
 
     flows = told.json["flows"]
     assert {row["flow"]: {name: row[name] for name in COUNTS if row[name]} for row in flows} == ENDS

@@ -66,6 +66,17 @@ def compare(seed: int, hub_url: str, compiled: Compiled) -> tuple[Plan, list[Pla
         simulation.close()
 
 
+def knowable(writes: Sequence[PlannedWrite]) -> list[PlannedWrite]:
+    """The writes without what a system fills in by itself when it creates a record, which no plan knows before."""
+    created = {(each.flow, *each.key.values()) for each in writes if each.operation == "create"}
+    return [
+        replace(each, fields={name: [None, wanted] for name, (_, wanted) in each.fields.items()})
+        if each.operation == "update" and (each.flow, *each.key.values()) in created
+        else each
+        for each in writes
+    ]
+
+
 @pytest.fixture
 def compared(server_url: str, template: str, compiled: Compiled) -> Callable[[int], int]:
     """Compares one state, in a hub of its own; the number of writes."""
@@ -73,7 +84,7 @@ def compared(server_url: str, template: str, compiled: Compiled) -> Callable[[in
     def run(seed: int) -> int:
         with database(server_url, template) as url:
             plan, sent = compare(seed, url, compiled)
-        assert list(plan.writes) == sent, f"seed {seed}"
+        assert knowable(list(plan.writes)) == knowable(sent), f"seed {seed}"
         return len(sent)
 
     return run
