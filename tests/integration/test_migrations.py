@@ -350,9 +350,9 @@ def test_every_column_says_what_it_holds(target: MigrationTarget) -> None:
     )
     assert [column for column in columns if column.endswith(": ")] == []
     assert {
-        "ops.customers_v3.on_hold_status: OnHoldStatus: CustVendorBlocked: No, Invoice, All, ...",
+        "sales.accounts.merged: merged: Given up for another account",
         "desired.ops_customers_v3__account.organization_name: OrganizationName",
-        "log.ops_customers_v3.on_hold_status: OnHoldStatus: CustVendorBlocked: No, Invoice, All, ...",
+        "log.sales_accounts.merged: merged: Given up for another account",
         "log.change.record_id: id in the captured table",
         "sales.accounts.accountnumber: accountnumber",
         "common.account.kind: Persons are contacts that buy for themselves; one of Organization, Person",
