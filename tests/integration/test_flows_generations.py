@@ -166,7 +166,7 @@ def test_an_account_that_is_merged_into_its_namesake_becomes_history(
     systems.settle()
     newer = systems.account("A-8", name="Newer", accountid="00000000-0000-0000-0000-000000000002")
     systems.once()
-    assert "A-8" in systems.why("blocked"), "two that count are for a person to sort out"
+    assert any(name.startswith("A-8") for name in systems.why("blocked")), "two that count are for a person to sort out"
     systems.merge_accounts(newer, older)
     systems.settle()
     (customer,) = systems.held("ops", "CustomersV3", CustomerAccount="A-8")
@@ -237,5 +237,5 @@ def test_two_accounts_with_one_number_that_stand_equal_are_a_key_conflict(
     systems.account("A-8", accountid="00000000-0000-0000-0000-000000000001")
     systems.account("A-8", accountid="00000000-0000-0000-0000-000000000002")
     systems.once()
-    assert "A-8" in systems.why("blocked")
+    assert any(name.startswith("A-8") for name in systems.why("blocked"))
     assert systems.held("ops", "CustomersV3", CustomerAccount="A-8") == []
