@@ -282,8 +282,8 @@ class Paths:
 
     @staticmethod
     def key_of(source: sa.FromClause, kind: EntitySet) -> sa.ColumnElement[str]:
-        """The system's own key, which tells apart what people call alike, or by no name."""
-        return in_one_text([source.c[name] for name in mirror_key(kind)], ",")
+        """The system's own key, which tells apart what people call alike, or by no name. Null without a row."""
+        return sa.func.nullif(in_one_text([source.c[name] for name in mirror_key(kind)], ","), "", type_=sa.Text)
 
     def label_of(self, entity: str, record_id: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
         """What people call the common record with this id, looked up only where a message needs it."""

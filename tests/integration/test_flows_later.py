@@ -291,7 +291,7 @@ def with_parents(systems: Systems, tmp_path: Path) -> Systems:
     files.replace(accounts, "  statecode:", "  parentaccountid: {type: reference, to: [accounts]}\n  statecode:")
     last = "      description: description"
     files.replace(accounts, last, f"      parent: {{reference: parentaccountid, need: later}}\n{last}")
-    files.replace(customers, "  OnHoldStatus: {d", "  InvoiceAccount: {}\n  OnHoldStatus: {d")
+    files.replace(customers, "  OnHoldStatus:", "  InvoiceAccount: {}\n  OnHoldStatus:")
     invoiced = (
         "references:\n  invoiced: {to: CustomersV3, by: {dataAreaId: dataAreaId, InvoiceAccount: CustomerAccount}}"
     )
