@@ -199,7 +199,7 @@ def test_a_second_account_with_a_delivered_number_waits_and_changes_nothing(syst
     second = systems.account(" a-1", name="Second")
     systems.settle()
     assert customer(systems)["OrganizationName"] == "First"
-    assert systems.why("blocked") == {" a-1": "a key of its own: common.account 1 is account A-1 already"}
+    assert systems.why("blocked") == {"a-1": "a key of its own: common.account 1 is account A-1 already"}
     systems.sales.put("accounts", {"accountid": second["accountid"], "accountnumber": "A-2"})
     systems.settle()
     assert customer(systems, "A-2")["OrganizationName"] == "Second"
@@ -234,7 +234,7 @@ def test_an_account_that_takes_the_number_of_another_says_which_it_was(systems: 
     systems.sales.put("accounts", {"accountid": second["accountid"], "accountnumber": " a-1"})
     systems.settle()
     words = "a key of its own: common.account 1 is account A-1 already; this one was A-2"
-    assert systems.why("blocked") == {" a-1": words}
+    assert systems.why("blocked") == {"a-1": words}
     (said,) = systems.rows("select said, next from sync.explain('sales.accounts', ' a-1') where topic = 'waits'")
     assert said == {"said": words, "next": "never by itself: give one of the records another key, or delete it"}
 
