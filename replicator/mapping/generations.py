@@ -1,7 +1,7 @@
 """Generations: records of one entity set that bear the same business key, of which one counts.
 
-An offer that is revised leaves the closed one behind, under the same number; a customer given up for another one may
-bear its number still. ``generations`` of an entity set says in which order they stand: the first counts, the others are
+A record that is revised leaves the closed one behind, under the same key; one that was given up for another may bear
+its key still. ``generations`` of an entity set says in which order they stand: the first counts, the others are
 its history.
 """
 
@@ -39,8 +39,7 @@ class Lineage:
 
 def order_of(entity_set: EntitySet) -> list[tuple[str, bool]]:
     """The columns by which generations stand in order, and whether downward; what is empty comes last."""
-    pairs = (text.partition(" ") for text in entity_set.spec.generations)
-    return [(column_name(name), bool(downward)) for name, _, downward in pairs]
+    return [(column_name(name), downward) for name, downward in entity_set.spec.order_of_generations]
 
 
 def _same_key(first: Columns, second: Columns, entity_set: EntitySet) -> list[sa.ColumnElement[bool]]:

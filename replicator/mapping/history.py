@@ -63,7 +63,7 @@ def _generations(
 
 def _words(paths: Paths, entity_set: EntitySet, counting: Step) -> sa.ColumnElement[str]:
     parts: list[list[object]] = [[], []]
-    for name in (text.partition(" ")[0] for text in entity_set.spec.generations):
+    for name, _ in entity_set.spec.order_of_generations:
         for words, step in zip(parts, (counting, paths.row), strict=True):
             words += [f" {name} " if not words else f", {name} ", step[column_name(name)]]
     label = paths.label(counting.clause, entity_set)

@@ -309,6 +309,12 @@ class EntitySetSpec(Spec):
         """Seconds between two reads; 0 for every poll."""
         return int(self.every[:-1]) * _SECONDS[self.every[-1]] if self.every else 0
 
+    @property
+    def order_of_generations(self) -> tuple[tuple[str, bool], ...]:
+        """The fields by which records of one business key stand in order, and whether downward."""
+        pairs = (text.partition(" ") for text in self.generations)
+        return tuple((name, bool(downward)) for name, _, downward in pairs)
+
     def behind(self, name: str) -> tuple[str, ...]:
         """The fields that a name stands for: those of a reference by plain fields, or the field itself."""
         return tuple(self.references[name].by) if name in self.references else (name,)

@@ -44,8 +44,7 @@ def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
         for name in names:
             if name not in spec.fields:
                 yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,))
-    for place, text in enumerate(spec.generations):
-        name = text.partition(" ")[0]
+    for place, (name, _) in enumerate(spec.order_of_generations):
         if name not in spec.fields:
             yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", ("generations", place))
     yield from _fields(schema, entity_set)

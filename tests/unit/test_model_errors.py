@@ -121,6 +121,22 @@ FAULTS = [
     Fault("an entity set's key that is no field", FARMS, "key: [farmid]", "key: [farm]", ("'farm' is not among",)),
     Fault("a business key that is no field", FARMS, "[code]", "[codex]", ("business_key", "codex")),
     Fault(
+        "generations in the order of what is no field",
+        FARMS,
+        "business_key: [code]",
+        "business_key: [code]\ngenerations: [year desc]",
+        ("generations.0", "'year' is not among"),
+        1,
+    ),
+    Fault(
+        "generations that share no key",
+        MARKET,
+        "key: [FarmCode, HerdNumber]",
+        "key: [FarmCode, HerdNumber]\ngenerations: [HerdNumber]",
+        ("'generations' needs a 'business_key' other than the key",),
+        -2,
+    ),
+    Fault(
         "a key that is assigned, and no key",
         MARKET,
         "key: [FarmCode, HerdNumber]",
