@@ -250,6 +250,7 @@ def test_what_a_read_left_out_as_just_written_is_read_again_also_when_that_fails
     trade: Trade, calm: Calm
 ) -> None:
     """While a page of products is under way one of them is written, and then somebody changes it in sales."""
+    trade.configure("writes_per_request: 4, timeout_seconds: 300, longest_pause_seconds: 1")  # it waits for the page
     sales, page = trade.proxies["sales"], Hold("delayed")
     sales.disturb(page, only=pages_of("products"))
     daemon = trade.daemon()
