@@ -664,10 +664,12 @@ def upgrade() -> None:
     sa.Column('is_inactive', sa.Boolean(), nullable=True, comment='IsInactive'),
     sa.Column('is_contact_person_externally_maintained', sa.Boolean(), nullable=True, comment='IsContactPersonExternallyMaintained'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_cds_contact_persons_v2')),
     schema='ops',
     comment='Contact persons of ops. The customer is a part of the key.'
     )
+    op.create_index(op.f('ix_cds_contact_persons_v2_digest'), 'cds_contact_persons_v2', ['digest'], unique=False, schema='ops', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_cds_contact_persons_v2_business_key', 'cds_contact_persons_v2', [sa.literal_column('sync.fold(data_area_id)'), sa.literal_column('sync.fold(contact_person_party_number)'), sa.literal_column('sync.fold(associated_contact_number)')], unique=False, schema='ops')
     op.create_index('uq_cds_contact_persons_v2_key', 'cds_contact_persons_v2', [sa.literal_column('sync.fold(data_area_id)'), sa.literal_column('sync.fold(contact_person_party_number)'), sa.literal_column('sync.fold(associated_contact_type)'), sa.literal_column('sync.fold(associated_contact_number)')], unique=True, schema='ops')
     op.create_table('cds_sales_quotation_headers',
@@ -690,10 +692,12 @@ def upgrade() -> None:
     sa.Column('delivery_address_country_region_iso_code', sa.Text(), nullable=True, comment='DeliveryAddressCountryRegionISOCode'),
     sa.Column('is_delivery_address_order_specific', sa.Boolean(), nullable=True, comment='IsDeliveryAddressOrderSpecific'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_cds_sales_quotation_headers')),
     schema='ops',
     comment='Sales quotations of ops.'
     )
+    op.create_index(op.f('ix_cds_sales_quotation_headers_digest'), 'cds_sales_quotation_headers', ['digest'], unique=False, schema='ops', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('uq_cds_sales_quotation_headers_key', 'cds_sales_quotation_headers', [sa.literal_column('sync.fold(data_area_id)'), sa.literal_column('sync.fold(sales_quotation_number)')], unique=True, schema='ops')
     op.create_table('cds_sales_quotation_lines',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="The hub's own number of the record"),
@@ -707,10 +711,12 @@ def upgrade() -> None:
     sa.Column('total_discount_amount', sa.Numeric(), nullable=True, comment='TotalDiscountAmount'),
     sa.Column('requested_receipt_date', sa.Date(), nullable=True, comment='RequestedReceiptDate'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_cds_sales_quotation_lines')),
     schema='ops',
     comment='Lines of sales quotations.'
     )
+    op.create_index(op.f('ix_cds_sales_quotation_lines_digest'), 'cds_sales_quotation_lines', ['digest'], unique=False, schema='ops', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('uq_cds_sales_quotation_lines_key', 'cds_sales_quotation_lines', [sa.literal_column('sync.fold(data_area_id)'), sa.literal_column('sync.fold(sales_quotation_number)'), 'line_creation_sequence_number'], unique=True, schema='ops')
     op.create_table('customers_v3',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="The hub's own number of the record"),
@@ -750,10 +756,12 @@ def upgrade() -> None:
     sa.Column('delivery_address_state', sa.Text(), nullable=True, comment='DeliveryAddressState'),
     sa.Column('delivery_address_country_region_iso_code', sa.Text(), nullable=True, comment='DeliveryAddressCountryRegionISOCode'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_customers_v3')),
     schema='ops',
     comment='Customers of ops. Organizations and persons alike; sales masters them.'
     )
+    op.create_index(op.f('ix_customers_v3_digest'), 'customers_v3', ['digest'], unique=False, schema='ops', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('uq_customers_v3_key', 'customers_v3', [sa.literal_column('sync.fold(data_area_id)'), sa.literal_column('sync.fold(customer_account)')], unique=True, schema='ops')
     op.create_table('sellable_released_products',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="The hub's own number of the record"),
@@ -770,10 +778,12 @@ def upgrade() -> None:
     sa.Column('is_stocked_product', sa.Boolean(), nullable=True, comment='IsStockedProduct'),
     sa.Column('is_sales_stopped', sa.Boolean(), nullable=True, comment='IsSalesStopped'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_sellable_released_products')),
     schema='ops',
     comment='Released products that can be sold, mastered by ops.'
     )
+    op.create_index(op.f('ix_sellable_released_products_digest'), 'sellable_released_products', ['digest'], unique=False, schema='ops', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('uq_sellable_released_products_key', 'sellable_released_products', [sa.literal_column('sync.fold(data_area_id)'), sa.literal_column('sync.fold(product_number)')], unique=True, schema='ops')
     op.create_table('accounts',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="The hub's own number of the record"),
@@ -809,10 +819,12 @@ def upgrade() -> None:
     sa.Column('statecode', sa.BigInteger(), nullable=True, comment='statecode'),
     sa.Column('merged', sa.Boolean(), nullable=True, comment='merged: Given up for another account'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_accounts')),
     schema='sales',
     comment='Customers that are organizations, mastered by sales.'
     )
+    op.create_index(op.f('ix_accounts_digest'), 'accounts', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_accounts_business_key', 'accounts', [sa.literal_column('sync.fold(accountnumber)')], unique=False, schema='sales')
     op.create_index(op.f('ix_accounts_transactioncurrencyid'), 'accounts', ['transactioncurrencyid'], unique=False, schema='sales')
     op.create_index('uq_accounts_key', 'accounts', ['accountid'], unique=True, schema='sales')
@@ -854,10 +866,12 @@ def upgrade() -> None:
     sa.Column('address1_country', sa.Text(), nullable=True, comment='address1_country'),
     sa.Column('statecode', sa.BigInteger(), nullable=True, comment='statecode'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_contacts')),
     schema='sales',
     comment='Persons known to sales. An active customer becomes a person account, a person whose parent is an account becomes a contact of it; the others stay out.'
     )
+    op.create_index(op.f('ix_contacts_digest'), 'contacts', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_contacts_business_key', 'contacts', [sa.literal_column('sync.fold(msdynce_contactnumber)')], unique=False, schema='sales')
     op.create_index(op.f('ix_contacts_parentcustomerid'), 'contacts', ['parentcustomerid'], unique=False, schema='sales')
     op.create_index(op.f('ix_contacts_transactioncurrencyid'), 'contacts', ['transactioncurrencyid'], unique=False, schema='sales')
@@ -869,10 +883,12 @@ def upgrade() -> None:
     sa.Column('transactioncurrencyid', sa.Uuid(), nullable=True, comment='transactioncurrencyid'),
     sa.Column('statecode', sa.BigInteger(), nullable=True, comment='statecode'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_pricelevels')),
     schema='sales',
     comment='Price lists of sales. A product needs one of its currency.'
     )
+    op.create_index(op.f('ix_pricelevels_digest'), 'pricelevels', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_pricelevels_business_key', 'pricelevels', [sa.literal_column('sync.fold(name)')], unique=False, schema='sales')
     op.create_index(op.f('ix_pricelevels_transactioncurrencyid'), 'pricelevels', ['transactioncurrencyid'], unique=False, schema='sales')
     op.create_index('uq_pricelevels_key', 'pricelevels', ['pricelevelid'], unique=True, schema='sales')
@@ -895,10 +911,12 @@ def upgrade() -> None:
     sa.Column('statecode', sa.BigInteger(), nullable=True, comment='statecode'),
     sa.Column('statuscode', sa.BigInteger(), nullable=True, comment='statuscode'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_products')),
     schema='sales',
     comment='Products as sales shows them; ops masters those that are maintained externally.'
     )
+    op.create_index(op.f('ix_products_digest'), 'products', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_products_business_key', 'products', [sa.literal_column('sync.fold(productnumber)')], unique=False, schema='sales')
     op.create_index(op.f('ix_products_defaultuomid'), 'products', ['defaultuomid'], unique=False, schema='sales')
     op.create_index(op.f('ix_products_defaultuomscheduleid'), 'products', ['defaultuomscheduleid'], unique=False, schema='sales')
@@ -920,10 +938,12 @@ def upgrade() -> None:
     sa.Column('transactioncurrencyid', sa.Uuid(), nullable=True, comment='transactioncurrencyid'),
     sa.Column('requestdeliveryby', sa.Date(), nullable=True, comment='requestdeliveryby'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_quotedetails')),
     schema='sales',
     comment='Lines of quotes.'
     )
+    op.create_index(op.f('ix_quotedetails_digest'), 'quotedetails', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index(op.f('ix_quotedetails_productid'), 'quotedetails', ['productid'], unique=False, schema='sales')
     op.create_index(op.f('ix_quotedetails_quoteid'), 'quotedetails', ['quoteid'], unique=False, schema='sales')
     op.create_index(op.f('ix_quotedetails_transactioncurrencyid'), 'quotedetails', ['transactioncurrencyid'], unique=False, schema='sales')
@@ -952,10 +972,12 @@ def upgrade() -> None:
     sa.Column('shipto_country', sa.Text(), nullable=True, comment='shipto_country'),
     sa.Column('statecode', sa.BigInteger(), nullable=True, comment='statecode'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_quotes')),
     schema='sales',
     comment='Quotes, mastered by sales.'
     )
+    op.create_index(op.f('ix_quotes_digest'), 'quotes', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_quotes_business_key', 'quotes', [sa.literal_column('sync.fold(quotenumber)')], unique=False, schema='sales')
     op.create_index(op.f('ix_quotes_customerid'), 'quotes', ['customerid'], unique=False, schema='sales')
     op.create_index(op.f('ix_quotes_pricelevelid'), 'quotes', ['pricelevelid'], unique=False, schema='sales')
@@ -969,10 +991,12 @@ def upgrade() -> None:
     sa.Column('currencyprecision', sa.BigInteger(), nullable=True, comment='currencyprecision'),
     sa.Column('statecode', sa.BigInteger(), nullable=True, comment='statecode'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_transactioncurrencies')),
     schema='sales',
     comment='Currencies known to sales.'
     )
+    op.create_index(op.f('ix_transactioncurrencies_digest'), 'transactioncurrencies', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_transactioncurrencies_business_key', 'transactioncurrencies', [sa.literal_column('sync.fold(isocurrencycode)')], unique=False, schema='sales')
     op.create_index('uq_transactioncurrencies_key', 'transactioncurrencies', ['transactioncurrencyid'], unique=True, schema='sales')
     op.create_table('uoms',
@@ -981,10 +1005,12 @@ def upgrade() -> None:
     sa.Column('name', sa.Text(), nullable=True, comment='name'),
     sa.Column('uomscheduleid', sa.Uuid(), nullable=True, comment='uomscheduleid'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_uoms')),
     schema='sales',
     comment='Units of measure known to sales.'
     )
+    op.create_index(op.f('ix_uoms_digest'), 'uoms', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_uoms_business_key', 'uoms', [sa.literal_column('sync.fold(name)')], unique=False, schema='sales')
     op.create_index(op.f('ix_uoms_uomscheduleid'), 'uoms', ['uomscheduleid'], unique=False, schema='sales')
     op.create_index('uq_uoms_key', 'uoms', ['uomid'], unique=True, schema='sales')
@@ -993,10 +1019,12 @@ def upgrade() -> None:
     sa.Column('uomscheduleid', sa.Uuid(), nullable=False, comment='uomscheduleid'),
     sa.Column('name', sa.Text(), nullable=True, comment='name'),
     sa.Column('etag', sa.Text(), nullable=True, comment='The version the system gave this image'),
+    sa.Column('digest', sa.LargeBinary(), nullable=True, comment='Of the bytes of the row that a read made this image of; else null'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_uomschedules')),
     schema='sales',
     comment='Unit groups of sales. Products need one; it is looked up by name.'
     )
+    op.create_index(op.f('ix_uomschedules_digest'), 'uomschedules', ['digest'], unique=False, schema='sales', postgresql_where=sa.text('digest IS NOT NULL'))
     op.create_index('ix_uomschedules_business_key', 'uomschedules', [sa.literal_column('sync.fold(name)')], unique=False, schema='sales')
     op.create_index('uq_uomschedules_key', 'uomschedules', ['uomscheduleid'], unique=True, schema='sales')
     op.create_table('link_ops_cds_contact_persons_v2__contact',

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from replicator.connectors import dataverse_metadata, exact_json, wire_values
+from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.odata.addresses import literal, query, record_path
 from replicator.connectors.odata.answers import Complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
@@ -33,6 +34,7 @@ from replicator.connectors.protocol import (
     Page,
     Reference,
     Rejected,
+    Row,
     Stale,
     Unit,
     Write,
@@ -94,6 +96,10 @@ class Dataverse(ODataConnector):
                 for name, field in entity_set.fields.items()
             ]
         )
+
+    def reading(self, entity_set: EntitySetSpec) -> str:
+        """What becomes of a row depends on the zone too."""
+        return f"{super().reading(entity_set)} {self._zone}"
 
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """What EntityDefinitions says of each set."""
@@ -272,7 +278,9 @@ def _minds_select(outcome: Outcome) -> bool:
     return isinstance(outcome, Rejected) and "$select" in outcome.message
 
 
-def _is_deleted(entry: Mapping[str, object]) -> bool:
+def _is_deleted(entry: Row) -> bool:
+    if isinstance(entry, JsonRow) and b"deletedEntity" not in entry.raw and b"removed" not in entry.raw:
+        return False  # most rows need not be decoded to know
     context = entry.get("@odata.context")
     return "@removed" in entry or (isinstance(context, str) and context.endswith("/$deletedEntity"))
 

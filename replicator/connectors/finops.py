@@ -99,6 +99,10 @@ class FinOps(ODataConnector):
             [(name, name, converter(name, field, self._zone)) for name, field in entity_set.fields.items()]
         )
 
+    def reading(self, entity_set: EntitySetSpec) -> str:
+        """What becomes of a row depends on the zone too."""
+        return f"{super().reading(entity_set)} {self._zone}"
+
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """What $metadata says of each set: one document for all."""
         return finops_metadata.describe(self.http, [each.entity_set for each in entity_sets])

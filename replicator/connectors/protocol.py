@@ -17,7 +17,8 @@ _shown_characters = 100
 """Of a value in a message."""
 Operation = Literal["create", "update", "delete"]
 Row: TypeAlias = Mapping[str, object]
-"""A record as the system's JSON had it: the system's own names, numbers as int or Decimal."""
+"""A record as the system's JSON had it: the system's own names, numbers as int or Decimal. In a read it may be a
+``JsonRow``, which keeps its bytes: a whole read decodes those only that it has not seen before."""
 Key: TypeAlias = tuple[object, ...]
 """A record's key in its system: the typed values of its entity set's key fields, in the order of ``spec.key``."""
 Image: TypeAlias = dict[str, object]
@@ -235,8 +236,8 @@ class Connector(Protocol):
     """One system. Methods may be called from several threads at once.
 
     Errors that concern a whole request are raised (``replicator.errors``); what concerns one write is an outcome.
-    A class that names this one as its base inherits what most systems need not say: ``size``, ``clock_skew``,
-    ``wait_for_change``, ``close``.
+    A class that names this one as its base inherits what most systems need not say: ``reading``, ``size``,
+    ``clock_skew``, ``wait_for_change``, ``close``.
     """
 
     name: str
@@ -254,6 +255,12 @@ class Connector(Protocol):
 
         Raises FieldProblem for the first value that does not fit.
         """
+
+    def reading(self, entity_set: EntitySetSpec) -> str:
+        """What the decoder makes of a row, as far as it depends on other things than the row: with another text, rows
+        that are known by their bytes (``JsonRow``) are decoded again.
+        """
+        return entity_set.model_dump_json()
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """The records with these keys, in the same order; None where there is none."""

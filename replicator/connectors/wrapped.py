@@ -72,6 +72,10 @@ class Wrapped:
         """From a row to its typed values."""
         return self.real.decoder(entity_set)
 
+    def reading(self, entity_set: EntitySetSpec) -> str:
+        """What the decoder depends on."""
+        return self.real.reading(entity_set)
+
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         """Writes."""
         return self.real.apply(units)

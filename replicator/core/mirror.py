@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from replicator.connectors.protocol import Image, Key
 from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import ETAG
+from replicator.mapping.tables import DIGEST, ETAG
 
 _PLACE = "place of the key"  # no field can be called so
 _TURN = sa.text("select pg_advisory_xact_lock(cast(cast(:mirror as regclass) as bigint))")
@@ -79,9 +79,9 @@ def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, se
     rows = [{**{column_name(name): value for name, value in image.items()}, ETAG: etag} for image, etag in seen]
     unique = {tuple(row[key] for key in keys): row for row in rows}
     statement = insert(mirror)
-    statement = statement.on_conflict_do_update(
-        index_elements=key_expressions(mirror, keys), set_={name: statement.excluded[name] for name in rows[0]}
-    )
+    # No read has shown this image yet: the digest is that of other bytes.
+    values = {name: statement.excluded[name] for name in rows[0]} | {DIGEST: None}
+    statement = statement.on_conflict_do_update(index_elements=key_expressions(mirror, keys), set_=values)
     found = connection.execute(
         statement.returning(mirror.c.id, *(mirror.c[key] for key in keys)), list(unique.values())
     )

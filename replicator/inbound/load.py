@@ -1,4 +1,4 @@
-"""Load: from the stage into the mirror, in one transaction.
+"""Load: from the stage into the mirror, in one transaction. A whole read may find that there is nothing to load.
 
 Absence counts only in a whole read that came to its end, and only as a proposal.
 """
@@ -13,18 +13,21 @@ import sqlalchemy as sa
 
 from replicator.config import Budget
 from replicator.core.mirror import known, set_origin, take_turns
+from replicator.core.quarantine import Bad
 from replicator.hub.planner import MANY, analyze, prefer_whole_joins
 from replicator.hub.statements import statements
-from replicator.hub.sync_tables import snapshot
+from replicator.hub.sync_tables import proposed_delete, quarantine, snapshot
 from replicator.inbound import stage
-from replicator.inbound.duplicate_rows import duplicate_rows
+from replicator.inbound.duplicate_rows import contradicting_seen_rows, duplicate_rows
 from replicator.inbound.pages import Pages
 from replicator.inbound.proposed_deletes import ProposedDeletes
-from replicator.mapping.key_comparison import KEY_SEPARATOR, fold, key_expressions, mirror_key
+from replicator.inbound.temporary_tables import SEEN, stage_table
+from replicator.mapping.key_comparison import KEY_SEPARATOR, fold, key_expressions, mirror_key, same_values
 from replicator.mapping.schema import column_name
-from replicator.mapping.tables import ETAG
+from replicator.mapping.tables import DIGEST, ETAG
 
 _sql = statements(__name__)
+_seen_count = sa.select(sa.func.count(SEEN.c.record_id.distinct()))
 Kind = Literal["whole", "changed"]
 
 
@@ -52,7 +55,7 @@ class MirrorLoad:
     def __init__(self, read: Pages, kind: Kind, moment: str) -> None:
         self.read, self.kind, self.moment = read, kind, moment
         self.hub, self.entity_set, self.mirror = read.hub, read.entity_set, read.mirror
-        self.stage = stage.stage_table(self.mirror)
+        self.stage = stage_table(self.mirror)
         self.names = {"system": self.entity_set.system, "entity_set": self.entity_set.name}
         self.proposed = ProposedDeletes(self.hub, self.entity_set)
         self.touched: list[int] = []
@@ -64,12 +67,28 @@ class MirrorLoad:
         }  # fmt: skip
         self.hub.execute(_sql["keep_position"], self.names | position)
 
+    def is_as_before(self) -> bool:
+        """Whether a whole read showed each row of the mirror unchanged, and nothing waits for what it shows."""
+        read = self.read
+        if self.kind == "changed" or read.staged or not read.seen.any:
+            return False
+        held = sa.select(sa.func.count()).select_from(self.mirror).scalar_subquery()
+        waiting = [
+            sa.exists().where(each.c.system == self.entity_set.system, each.c.entity_set == self.entity_set.name)
+            for each in (quarantine, proposed_delete)
+        ]
+        with self.hub.leading():
+            return bool(
+                self.hub.execute(sa.select(_seen_count.scalar_subquery() == held, sa.or_(*waiting))).one()
+                == (True, False)
+            )
+
     def load(self, budget: Budget, before: str | None) -> SnapshotResult:
         """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
         taken = self._load(budget)
         self.keep_position(before if self.touched else self.read.token)
         self.read.quarantine.forget(self.read.started, None if self.kind == "whole" else self._read_keys())
-        if self.read.rows >= MANY:
+        if self.read.staged >= MANY:
             stage.drop_stage(self.hub.connection, self.mirror)
         if taken.anything:
             self._note(taken)
@@ -79,7 +98,7 @@ class MirrorLoad:
         read = self.read
         take_turns(self.hub.connection, [self.mirror])
         set_origin(self.hub.connection, f"snapshot:{self.entity_set.system}")
-        if self.kind == "whole" and read.rows >= MANY:
+        if self.kind == "whole" and read.staged >= MANY:
             prefer_whole_joins(self.hub.connection)
         read.stage()
         stage.analyze_stage(self.hub.connection, self.entity_set, self.mirror)
@@ -88,25 +107,37 @@ class MirrorLoad:
             self.hub.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()
         )
         self._leave_out_touched()
-        updated = self.hub.execute(self._update()).rowcount if read.rows else 0
-        inserted = self.hub.execute(self._insert()).rowcount if read.rows else 0
-        shown = sa.exists().where(self._same(self.mirror, self.stage))
-        self.proposed.withdraw(shown)
+        updated = self.hub.execute(self._update()).rowcount if read.staged else 0
+        inserted = self.hub.execute(self._insert()).rowcount if read.staged else 0
+        self._keep_digests()
+        self.proposed.withdraw(self._shown())
         analyze(self.hub.connection, inserted, self.mirror)
         held, proposed = self.proposed.propose(self._absent(), read.rows, self.kind, budget)
         return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.quarantined + same_keys)
 
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
-        keys = mirror_key(self.entity_set)
-        pairs = zip(key_expressions(left, keys), key_expressions(right, keys), strict=True)
-        return sa.and_(*(one == other for one, other in pairs))
+        return same_values(left, right, [(name, name) for name in mirror_key(self.entity_set)])
+
+    def _shown(self) -> sa.ColumnElement[bool]:
+        """Whether the read shows a mirror row."""
+        staged = sa.exists().where(self._same(self.mirror, self.stage))
+        seen = sa.exists().where(SEEN.c.record_id == self.mirror.c.id)
+        return sa.or_(staged, seen) if self.read.seen.any else staged
 
     def _keep_one_per_key(self) -> int:
-        """One row for each key; how many records were quarantined, because others have their key in another writing."""
+        """One row for each key; how many records were quarantined, because others have their key."""
+        bad = self._doubled() if not self.read.seen.any else [
+            *contradicting_seen_rows(self.hub.connection, self.entity_set, self.stage, self.mirror), *self._doubled()
+        ]  # fmt: skip
+        self.read.quarantine.put(bad)
+        return len(bad)
+
+    def _doubled(self) -> list[Bad]:
+        """Leave the later one of what was read twice, and take out what has the key of another in another writing."""
         keys = key_expressions(self.stage, mirror_key(self.entity_set))
         repeated = sa.select(sa.literal(1)).select_from(self.stage).group_by(*keys).having(sa.func.count() > 1).limit(1)
         if self.hub.execute(repeated).first() is None:
-            return 0
+            return []
         other = self.stage.alias("other")
         written = sa.and_(*(other.c[name] == self.stage.c[name] for name in mirror_key(self.entity_set)))
         # A record read twice (a page moved under the read): the later image counts.
@@ -114,8 +145,7 @@ class MirrorLoad:
         self.hub.execute(sa.delete(self.stage).where(later))
         duplicates = duplicate_rows(self.hub.connection, self.entity_set, self.stage, self.mirror)
         self.hub.execute(sa.delete(self.stage).where(sa.cast(self.stage.c.ctid, sa.Text).in_(list(duplicates))))
-        self.read.quarantine.put(list(duplicates.values()))
-        return len(duplicates)
+        return list(duplicates.values())
 
     def _leave_out_touched(self) -> None:
         if self.touched:
@@ -130,11 +160,19 @@ class MirrorLoad:
         """Rows whose image or version changed."""
         columns = self._columns()
         differs = sa.or_(*(self.mirror.c[name].is_distinct_from(self.stage.c[name]) for name in columns))
-        values = {name: self.stage.c[name] for name in columns}
+        values = {name: self.stage.c[name] for name in [*columns, DIGEST]}
         return sa.update(self.mirror).values(values).where(self._same(self.mirror, self.stage), differs)
 
+    def _keep_digests(self) -> None:
+        """Of rows that are as the mirror has them, in other bytes: no change of a record, so nothing for the log."""
+        set_origin(self.hub.connection, "digest")
+        other = self.mirror.c[DIGEST].is_distinct_from(self.stage.c[DIGEST])
+        values = {DIGEST: self.stage.c[DIGEST]}
+        self.hub.execute(sa.update(self.mirror).values(values).where(self._same(self.mirror, self.stage), other))
+        set_origin(self.hub.connection, f"snapshot:{self.entity_set.system}")
+
     def _insert(self) -> sa.Insert:
-        columns = self._columns()
+        columns = [*self._columns(), DIGEST]
         known = sa.exists().where(self._same(self.mirror, self.stage))
         return sa.insert(self.mirror).from_select(
             columns, sa.select(*(self.stage.c[name] for name in columns)).where(sa.not_(known))
@@ -148,11 +186,10 @@ class MirrorLoad:
         else:
             count = self.hub.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
             staged = self.hub.execute(sa.select(sa.func.count()).select_from(self.stage)).scalar_one()
-            if count == staged:
+            if count == staged + (self.hub.execute(_seen_count).scalar_one() if self.read.seen.any else 0):
                 return []
-            shown = sa.exists().where(self._same(self.mirror, self.stage))
             unread = sa.not_(self._quarantined(self.read.bad_keys))
-            found = self.hub.execute(sa.select(self.mirror.c.id).where(sa.not_(shown), unread)).scalars()
+            found = self.hub.execute(sa.select(self.mirror.c.id).where(sa.not_(self._shown()), unread)).scalars()
         touched = set(self.touched)
         return [record for record in found if record not in touched]
 

@@ -1,4 +1,4 @@
-"""Pages on their way into the stage; each page is a transaction of its own."""
+"""Pages on their way into the stage, each in a transaction of its own. Of a whole read only what is new gets there."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from replicator.connectors.protocol import Connector, Key, Page
 from replicator.core.hub_handle import Handle
 from replicator.core.quarantine import Quarantine, key_of
 from replicator.inbound import stage
+from replicator.inbound.seen_rows import SeenRows, digests, mark_of
 from replicator.mapping.schema import EntitySet
 
 
 class Pages:
-    """What one read of an entity set brought, as far as it has come."""
+    """What one read of an entity set brought, as far as it has come. With ``afresh`` each row is decoded."""
 
-    def __init__(self, hub: Handle, entity_set: EntitySet, connector: Connector, started: Any) -> None:
+    def __init__(self, hub: Handle, entity_set: EntitySet, connector: Connector, started: Any, *, afresh: bool) -> None:
         self.hub, self.entity_set, self.started = hub, entity_set, started
         self.mirror = hub.compiled.tables.mirror(entity_set)
         self.quarantine = Quarantine(hub, entity_set, connector)
@@ -23,19 +24,30 @@ class Pages:
         self.deleted: list[Key] = []
         self.bad_keys: list[str] = []
         self.token: str | None = None
-        self._staged = False
+        self.seen = SeenRows(hub.connection, self.mirror)
+        self.staged = 0
+        """Rows that are not as they were, as far as they could be read."""
+        self._afresh, self._mark = afresh, mark_of(connector, entity_set)
+        self._pages, self._is_made = 0, False
 
     def add(self, page: Page) -> None:
         self.rows += len(page.rows)
+        self._pages += 1
         self.deleted.extend(page.deleted)
         if page.last:
             self.token = page.token
         if not page.rows:
             return
-        # Only the session's own temporary table is written; and a COPY that freezes would hold off the next leader.
+        found = digests(page.rows, self._mark)
+        # Only the session's own temporary tables are written; and a COPY that freezes would hold off the next leader.
         with self.hub.connection.begin():
+            new = range(len(found)) if self._afresh or not any(found) else self.seen.take(found, self._pages)
+            if not new:
+                return
             self.stage()
-            bad = stage.copy_rows(self.hub.connection, self.entity_set, self.mirror, self.decode, page.rows)
+            rows = ((page.rows[place], found[place]) for place in new)
+            bad = stage.copy_rows(self.hub.connection, self.entity_set, self.mirror, self.decode, rows, self._pages)
+        self.staged += len(new)
         if bad:
             with self.hub.leading():
                 self.quarantine.put(bad, self.started)
@@ -44,6 +56,6 @@ class Pages:
 
     def stage(self) -> None:
         """Make the stage when it is first needed: a read that brings nothing costs nothing."""
-        if not self._staged:
+        if not self._is_made:
             stage.make_stage(self.hub.connection, self.mirror)
-            self._staged = True
+            self._is_made = True

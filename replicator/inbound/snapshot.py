@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -27,8 +27,15 @@ from replicator.inbound.resync_requests import ResyncRequests, answered
 from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
-IdleRead = tuple[str, str | None, Any]
-"""Of an entity set of which nothing new was read: its name, how far it was read, and when."""
+
+
+class IdleRead(NamedTuple):
+    """Of an entity set of which nothing new was read: how far it was read, when that began, and whether all was."""
+
+    entity_set: str
+    token: str | None
+    started: Any
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,8 @@ class Snapshots:
     def note_idle(self) -> None:
         """Note the reads since the last call that brought nothing, in the transaction that is open."""
         if self.idle:
-            names, tokens, times = (list(each) for each in zip(*self.idle, strict=True))
-            values = {"system": self.connector.name, "names": names, "tokens": tokens, "times": times}
+            names, tokens, times, whole = (list(each) for each in zip(*self.idle, strict=True))
+            values = {"system": self.connector.name, "names": names, "tokens": tokens, "times": times, "whole": whole}
             self.hub.execute(_sql["keep_idle"], values)
             self.idle.clear()
 
@@ -94,27 +101,28 @@ class Snapshots:
         return Beginning(None if whole else row.token, row.moment, row.started, wanted, row.deletes)
 
     def _take(self, entity_set: EntitySet, begin: Beginning, budget: Budget) -> SnapshotResult:
-        pages = Pages(self.hub, entity_set, self.connector, begin.started)
+        pages = Pages(
+            self.hub, entity_set, self.connector, begin.started, afresh=bool(begin.token) or begin.wanted.whole
+        )
         for page in self.connector.read(entity_set.spec, begin.token):
             pages.add(page)
-        idle = bool(begin.token) and not (pages.rows or pages.deleted)
-        if idle:
-            self.idle.append((entity_set.name, pages.token, begin.started))
-            taken = SnapshotResult("changed")
+        load = MirrorLoad(pages, "changed" if begin.token else "whole", begin.moment)
+        if (bool(begin.token) and not (pages.rows or pages.deleted)) or load.is_as_before():
+            self.idle.append(IdleRead(entity_set.name, pages.token, begin.started, load.kind == "whole"))
+            taken = SnapshotResult(load.kind, pages.rows)
         else:
-            taken = self._load(entity_set, begin, pages, budget)
+            taken = self._load(entity_set, begin, load, budget)
         self._read_by_key(entity_set, begin.wanted, budget)
         if begin.deletes or taken.deleted or begin.wanted.records:
             taken = replace(taken, deleted=ProposedDeletes(self.hub, entity_set).confirm(self.connector))
         return taken
 
-    def _load(self, entity_set: EntitySet, begin: Beginning, pages: Pages, budget: Budget) -> SnapshotResult:
-        load = MirrorLoad(pages, "changed" if begin.token else "whole", begin.moment)
+    def _load(self, entity_set: EntitySet, begin: Beginning, load: MirrorLoad, budget: Budget) -> SnapshotResult:
         with self.hub.leading():
             taken = load.load(budget, begin.token)
         if load.touched and self._read_again(entity_set, load.touched):
             with self.hub.leading():
-                load.keep_position(pages.token)
+                load.keep_position(load.read.token)
         return taken
 
     def _read_again(self, entity_set: EntitySet, ids: Sequence[int]) -> bool:

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
 from replicator.connectors.protocol import FieldProblem, Row
 from replicator.core.quarantine import Bad
-from replicator.inbound.duplicate_rows import without_contradictions
+from replicator.inbound.duplicate_rows import Decoded, without_contradictions
+from replicator.inbound.temporary_tables import PAGE, driver, stage_name
 from replicator.mapping.key_comparison import mirror_key
 from replicator.mapping.language import FieldType
 from replicator.mapping.schema import EntitySet, column_name
-from replicator.mapping.tables import ETAG
+from replicator.mapping.tables import DIGEST, ETAG
 
 _COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
     "timestamp": "timestamptz", "uuid": "uuid",
 }  # fmt: skip
-
-
-def stage_table(mirror: sa.Table) -> sa.TableClause:
-    """The temporary table, to select from: the mirror's columns without the id. Its ctid is the order of the read."""
-    columns = [sa.column(column.name, column.type) for column in mirror.columns if column.name != "id"]
-    return sa.table(_name(mirror), *columns, sa.column("ctid"))
-
-
-def _name(mirror: sa.Table) -> str:
-    return f"stage_{mirror.schema}_{mirror.name}"
 
 
 def make_stage(connection: sa.Connection, mirror: sa.Table) -> None:
@@ -38,28 +28,23 @@ def make_stage(connection: sa.Connection, mirror: sa.Table) -> None:
     A session keeps it: emptying a table is much less work than making one.
     """
     columns = [sql.Identifier(column.name) for column in mirror.columns if column.name != "id"]
-    make = sql.SQL("create temporary table if not exists {} as select {} from {} with no data").format(
-        sql.Identifier(_name(mirror)), sql.SQL(", ").join(columns), sql.Identifier(mirror.schema or "", mirror.name)
-    )
-    _driver(connection).execute(make)
-    _driver(connection).execute(sql.SQL("truncate {}").format(sql.Identifier(_name(mirror))))
+    make = sql.SQL("create temporary table if not exists {} as select {}, 0 as {} from {} with no data").format(
+        sql.Identifier(stage_name(mirror)), sql.SQL(", ").join(columns), sql.Identifier(PAGE),
+        sql.Identifier(mirror.schema or "", mirror.name),
+    )  # fmt: skip
+    driver(connection).execute(make)
+    driver(connection).execute(sql.SQL("truncate {}").format(sql.Identifier(stage_name(mirror))))
 
 
 def drop_stage(connection: sa.Connection, mirror: sa.Table) -> None:
     """Give back the room of a large one."""
-    _driver(connection).execute(sql.SQL("drop table {}").format(sql.Identifier(_name(mirror))))
+    driver(connection).execute(sql.SQL("drop table {}").format(sql.Identifier(stage_name(mirror))))
 
 
 def analyze_stage(connection: sa.Connection, entity_set: EntitySet, mirror: sa.Table) -> None:
     """Let the planner know what is in it, as far as joins need it."""
     keys = sql.SQL(", ").join(sql.Identifier(column) for column in mirror_key(entity_set))
-    _driver(connection).execute(sql.SQL("analyze {} ({})").format(sql.Identifier(_name(mirror)), keys))
-
-
-def _driver(connection: sa.Connection) -> psycopg.Connection[object]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver
+    driver(connection).execute(sql.SQL("analyze {} ({})").format(sql.Identifier(stage_name(mirror)), keys))
 
 
 def copy_rows(
@@ -67,29 +52,30 @@ def copy_rows(
     entity_set: EntitySet,
     mirror: sa.Table,
     decode: Callable[[Row], Sequence[object]],
-    rows: Iterable[Row],
+    rows: Iterable[tuple[Row, bytes | None]],
+    page: int,
 ) -> list[Bad]:
-    """COPY the rows of a page into the stage; the rows that do not fit come back."""
+    """COPY rows of a page, each with the digest of its bytes, into the stage; those that do not fit come back."""
     bad: list[Bad] = []
     good = without_contradictions(entity_set, list(_decoded(decode, rows, bad)), bad)
-    columns = [*(column_name(name) for name in entity_set.spec.fields), ETAG]
-    types = [*(_COPY_TYPES[field.holds] for field in entity_set.spec.fields.values()), "text"]
+    columns = [*(column_name(name) for name in entity_set.spec.fields), ETAG, DIGEST, PAGE]
+    types = [*(_COPY_TYPES[field.holds] for field in entity_set.spec.fields.values()), "text", "bytea", "int4"]
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
-        sql.Identifier(_name(mirror)), sql.SQL(", ").join(map(sql.Identifier, columns))
+        sql.Identifier(stage_name(mirror)), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
+    with driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         write = copy.write_row
-        for _, values in good:
-            write(values)
+        for _, values, digest in good:
+            write((*values, digest, page))
     return bad
 
 
 def _decoded(
-    decode: Callable[[Row], Sequence[object]], rows: Iterable[Row], bad: list[Bad]
-) -> Iterator[tuple[Row, Sequence[object]]]:
-    for row in rows:
+    decode: Callable[[Row], Sequence[object]], rows: Iterable[tuple[Row, bytes | None]], bad: list[Bad]
+) -> Iterator[Decoded]:
+    for row, digest in rows:
         try:
-            yield row, decode(row)
+            yield Decoded(row, decode(row), digest)
         except FieldProblem as problem:
             bad.append(Bad(row, problem))

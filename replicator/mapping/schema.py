@@ -17,7 +17,7 @@ from replicator.mapping.yaml_source import Document, read
 
 Spec = TypeVar("Spec", bound=BaseModel)
 COMMON, VALUES = "common", "values"
-_OWN_COLUMNS = {"id", "etag"}
+_OWN_COLUMNS = {"id", "etag", "digest"}
 reserved_schemas = {COMMON, VALUES, "log", "desired", "sync", "public", "information_schema"}
 
 

@@ -21,6 +21,9 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 ETAG = "etag"
+DIGEST = "digest"
+OF_THE_MIRROR = frozenset({ETAG, DIGEST})
+"""Columns of a mirror that are no field of its records: neither compared nor kept in images."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,10 @@ def _mirror_table(metadata: sa.MetaData, schema: Schema, entity_set: EntitySet) 
         nullable = name not in spec.key
         table.append_column(sa.Column(column_name(name), types[field.holds], nullable=nullable, comment=comment))
     table.append_column(sa.Column(ETAG, sa.Text, comment="The version the system gave this image"))
+    table.append_column(
+        sa.Column(DIGEST, sa.LargeBinary, comment="Of the bytes of the row that a read made this image of; else null")
+    )
+    sa.Index(f"ix_{table.name}_{DIGEST}", table.c[DIGEST], postgresql_where=table.c[DIGEST].is_not(None))
     sa.Index(f"uq_{table.name}_key", *key_expressions(table, mirror_key(entity_set)), unique=True)
     if spec.business_key:
         columns = [column_name(field) for field in spec.business_key]
@@ -176,7 +183,11 @@ def _image_table(metadata: sa.MetaData, captured: sa.Table) -> sa.Table:
         metadata,
         sa.Column("seq", sa.BigInteger, nullable=False, comment="log.change.seq of the change this was before"),
         sa.Column("at", TIMESTAMP(timezone=True), nullable=False, comment="log.change.at of that change"),
-        *(sa.Column(each.name, each.type, comment=each.comment) for each in captured.columns if each.name != ETAG),
+        *(
+            sa.Column(each.name, each.type, comment=each.comment)
+            for each in captured.columns
+            if each.name not in OF_THE_MIRROR
+        ),
         schema="log",
         comment=f"Rows of {captured.fullname} as they were before each update and delete",
         postgresql_partition_by="RANGE (at)",

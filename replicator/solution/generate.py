@@ -14,7 +14,7 @@ from replicator import __version__
 from replicator.hub import product_sql, states
 from replicator.hub.sync_tables import entity_set, hub, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
-from replicator.mapping.tables import ETAG
+from replicator.mapping.tables import OF_THE_MIRROR
 from replicator.solution import difference_views, record_fields, record_locations, record_names, unmatched
 from replicator.solution.expression_check import check_expressions
 from replicator.solution.flow_status import status
@@ -78,12 +78,25 @@ def _digest(texts: Sequence[sql.Composable]) -> str:
 def _base_texts(compiled: Compiled) -> Iterator[sql.Composable]:
     """The SQL of what the views are made on, in order: schema, functions and triggers."""
     yield sql.SQL("create schema desired")
-    for name in ("who", "clock", "here", "utf16", "analyze", "keys_as_text", "causes", "refuse_truncate", "retention"):
+    for name in (
+        "who",
+        "clock",
+        "here",
+        "utf16",
+        "analyze",
+        "keys_as_text",
+        "causes",
+        "refuse_truncate",
+        "digest",
+        "retention",
+    ):
         yield _text(name)
     yield sql.SQL("set local client_min_messages = warning")
     yield sql.SQL("select log.make_partitions()")
     for table in compiled.tables.captured:
         yield fill("capture", capture_values(table))
+    for table in compiled.tables.mirrors.values():
+        yield fill("forget_digest", {"table": sql.Identifier(table.schema or "", table.name)})
     for table in compiled.tables.metadata.tables.values():
         yield comment("table", sql.Identifier(table.schema or "", table.name), table.comment)
         yield from _column_comments((table.schema or "", table.name), table.columns)
@@ -170,7 +183,7 @@ def roles(compiled: Compiled) -> sql.Composed:
 def capture_values(table: sa.Table) -> dict[str, sql.Composable]:
     """The placeholders of ``capture.sql`` for one captured table."""
     name = f"{table.schema}_{table.name}"
-    columns = [sql.Identifier(column.name) for column in table.columns if column.name != ETAG]
+    columns = [sql.Identifier(column.name) for column in table.columns if column.name not in OF_THE_MIRROR]
     return {
         "table": sql.Identifier(table.schema or "", table.name),
         "function": sql.Identifier(f"capture_{name}"),

@@ -387,3 +387,20 @@ def test_the_documents_name_the_schemas_that_each_role_writes(fresh: psycopg.Con
         "replicator_steward": {"common"},
         "replicator_daemon": {"common", "sync", "sales", "ops"},
     }
+
+
+def test_nobody_but_the_replicator_writes_past_the_log_by_calling_it_a_digest(
+    attacker: Attacker, connection: sa.Connection
+) -> None:
+    """A login that was allowed to write into a mirror."""
+    with connection.begin():
+        connection.execute(
+            sa.text("insert into sales.pricelevels (pricelevelid, name) values (gen_random_uuid(), 'A')")
+        )
+        connection.execute(sa.text("grant select, update on sales.pricelevels to replicator_steward"))
+    session = attacker("replicator_steward")
+    session.execute("set sync.origin = 'digest'")
+    session.execute("update sales.pricelevels set name = 'B'")
+    logged = "select origin from log.change where operation = 'U'"
+    with connection.begin():
+        assert list(connection.execute(sa.text(logged)).scalars()) == [session.info.user]

@@ -15,9 +15,9 @@ from replicator.config import Budget
 from replicator.connectors.protocol import Connector, Key, Page, Row
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import AccessDenied, RequestRefused, SystemUnavailable, TokenExpired
-from replicator.inbound import stage
 from replicator.inbound.delete_budget import over_budget
 from replicator.inbound.load import SnapshotResult
+from replicator.inbound.seen_rows import SeenRows
 from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.language import EntitySetSpec
 from tests.fixtures.world import Systems
@@ -292,7 +292,7 @@ def test_roots_do_not_wait_for_sets_that_are_read_after_their_parts(
     def too_slow(*rows: object) -> None:
         raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
 
-    monkeypatch.setattr(stage, "copy_rows", too_slow)
+    monkeypatch.setattr(SeenRows, "take", too_slow)
     with pytest.raises(psycopg.errors.QueryCanceled):
         snapshots.take(sets["sales", "accounts"], Budget(), whole=True)
     monkeypatch.undo()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from replicator.connectors.odata.answers import json_object
+from replicator.connectors.json_rows import json_page
+from replicator.connectors.odata.answers import Answer, json_object
 from replicator.connectors.odata.http import Http
+from replicator.connectors.protocol import Row
 from replicator.errors import UnexpectedAnswer
 
 
@@ -16,7 +18,7 @@ from replicator.errors import UnexpectedAnswer
 class Sheet:
     """One page as it came: its entries, the link to the next page, and the link to later changes."""
 
-    entries: list[dict[str, object]]
+    entries: Sequence[Row]
     next_link: str | None
     delta_link: str | None
 
@@ -40,8 +42,8 @@ def sheets(http: Http, url: str, headers: Mapping[str, str], entity_set: str) ->
             )
         _keep_bounds(http, what, len(seen), until)
         seen.add(mark)
-        body = json_object(http.send("GET", link, what, headers=headers), f"{http.name}: {what}")
-        sheet = _sheet(body, http, link, what)
+        answer = http.send("GET", link, what, headers=headers)
+        sheet = _sheet(answer, http, link, what)
         yield sheet
         link = sheet.next_link
 
@@ -61,12 +63,20 @@ def _keep_bounds(http: Http, what: str, pages: int, until: float) -> None:
     )
 
 
-def _sheet(body: dict[str, object], http: Http, url: str, what: str) -> Sheet:
+def _sheet(answer: Answer, http: Http, url: str, what: str) -> Sheet:
+    is_json = answer.media_type == "application/json"
+    quick = json_page(answer.body, f"{http.name}: {what}") if is_json else None
+    entries, next_link, delta_link = quick or _with_care(answer, http, what)
+    return Sheet(entries, _link(next_link, http, url, what), _link(delta_link, http, url, what))
+
+
+def _with_care(answer: Answer, http: Http, what: str) -> tuple[Sequence[Row], object, object]:
+    """The rows and the links of a page that is read number by number, or the reason why it is none."""
+    body = json_object(answer, f"{http.name}: {what}")
     entries = body.get("value")
     if not isinstance(entries, list) or not all(type(entry) is dict for entry in entries):
         raise UnexpectedAnswer(f"{http.name}: {what}: the answer has no list of records")
-    next_link, delta_link = body.get("@odata.nextLink"), body.get("@odata.deltaLink")
-    return Sheet(entries, _link(next_link, http, url, what), _link(delta_link, http, url, what))
+    return entries, body.get("@odata.nextLink"), body.get("@odata.deltaLink")
 
 
 def _link(link: object, http: Http, url: str, what: str) -> str | None:

@@ -4,9 +4,12 @@
 create function log.@{function}() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $capture$
 declare
-    who text := coalesce(sync.origin(nullif(current_setting('sync.origin', true), '')), session_user);
+    cause text := sync.origin(nullif(current_setting('sync.origin', true), ''));
+    who text := coalesce(cause, session_user);
 begin
-    if tg_op = 'INSERT' then
+    if tg_op = 'UPDATE' and cause = 'digest' then
+        null;  -- only a digest was written, which is nothing of the record
+    elsif tg_op = 'INSERT' then
         insert into log.change (relation, record_id, operation, origin)
         select tg_relid, id, 'I', who from after;
     else

@@ -29,7 +29,7 @@ begin
         select c.seq, c.at, c.operation, c.origin, c.before,
                case when c.operation = 'D' then null
                     when lead(c.seq) over later is null
-                    then (select to_jsonb(t) - array['id', 'etag'] from %s t where t.id = $1)
+                    then (select to_jsonb(t) - array['id', 'etag', 'digest'] from %s t where t.id = $1)
                     else lead(c.before) over later end
         from change c
         window later as (order by c.at, c.seq)
@@ -43,7 +43,7 @@ create function sync.held_now(of_relation text, of_record bigint) returns jsonb 
 declare
     found jsonb;
 begin
-    execute format('select to_jsonb(t) - array[''id'', ''etag''] from %s t where t.id = $1', of_relation)
+    execute format('select to_jsonb(t) - array[''id'', ''etag'', ''digest''] from %s t where t.id = $1', of_relation)
         into found using of_record;
     return found;
 end
