@@ -92,7 +92,7 @@ class Dataverse(ODataConnector):
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
         return wire_values.row_decoder(
             [
-                (name, wire_name(name, field), converter(name, field, self._zone))
+                wire_values.column(name, wire_name(name, field), field, converter(name, field, self._zone))
                 for name, field in entity_set.fields.items()
             ]
         )

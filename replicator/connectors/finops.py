@@ -96,7 +96,10 @@ class FinOps(ODataConnector):
     def decoder(self, entity_set: EntitySetSpec) -> Decode:
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
         return wire_values.row_decoder(
-            [(name, name, converter(name, field, self._zone)) for name, field in entity_set.fields.items()]
+            [
+                wire_values.column(name, name, field, converter(name, field, self._zone), symbols=True)
+                for name, field in entity_set.fields.items()
+            ]
         )
 
     def reading(self, entity_set: EntitySetSpec) -> str:

@@ -35,7 +35,9 @@ def etag_of(line: bytes) -> str:
 
 def row_decoder(entity_set: EntitySetSpec, zone: datetime.tzinfo = datetime.UTC) -> Callable[[Row], list[object]]:
     """A function from a row to its typed values, then the etag; a field that is not there has no value."""
-    columns = [(name, name, _converter(name, each, zone)) for name, each in entity_set.fields.items()]
+    columns = [
+        wire_values.column(name, name, each, _converter(name, each, zone)) for name, each in entity_set.fields.items()
+    ]
     decode = wire_values.row_decoder(columns, etag=ETAG)
     nothing = dict.fromkeys(entity_set.fields)
     places = [(name, list(entity_set.fields).index(name)) for name in entity_set.key]

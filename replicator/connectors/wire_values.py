@@ -13,8 +13,10 @@ from types import NoneType
 from typing import Any
 from uuid import UUID, SafeUUID
 
+from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.protocol import FieldProblem, Row
-from replicator.mapping.language import EntitySetSpec, SystemField
+from replicator.connectors.quick_rows import Column, Kind, not_plain, quick_decoder
+from replicator.mapping.language import EntitySetSpec, FieldType, SystemField
 from replicator.mapping.local_days import day_of, midnight, time_zone
 
 Convert = Callable[[object], object]
@@ -262,19 +264,31 @@ def empty_value(name: str, field: SystemField, convert: Convert) -> object:
     return empty
 
 
-def row_decoder(
-    columns: Sequence[tuple[str, str, Convert]], etag: str = "@odata.etag"
-) -> Callable[[Row], list[object]]:
-    """A function from a row to the typed values of ``columns`` (field, name in the row, converter), then the etag.
+def column(name: str, wire: str, field: SystemField, convert: Convert, *, symbols: bool = False) -> Column:
+    """How a field stands in a row; with ``symbols`` a boolean is the text Yes or No."""
+    kinds: dict[FieldType, Kind] = {"integer": "integer", "decimal": "number"}
+    kind = "boolean" if field.holds == "boolean" and not symbols else kinds.get(field.holds, "text")
+    is_typed = kind in ("integer", "boolean") or field.holds == "text"
+    return Column(name, wire, convert, kind, is_typed and field.empty is None)
+
+
+def row_decoder(columns: Sequence[Column], etag: str = "@odata.etag") -> Callable[[Row], list[object]]:
+    """A function from a row to the typed values of ``columns``, then the etag.
 
     It raises FieldProblem for a value that does not fit, and for a field that the row lacks: a field that silently
     stays away would otherwise empty that field in every record.
     """
-    plan = [(wire, convert) for _, wire, convert in columns]
-    fields = {wire: name for name, wire, _ in columns}
+    plan = [(each.wire, each.convert) for each in columns]
+    fields = {each.wire: each.field for each in columns}
     etag_of = to_text(etag)
+    quick = quick_decoder(columns, etag)
 
     def decode(row: Row) -> list[object]:
+        if type(row) is JsonRow:
+            try:
+                return quick(row.raw)
+            except not_plain:
+                pass  # read with care it may be good, or says what is wrong with it
         try:
             values = [convert(row[wire]) for wire, convert in plan]
         except KeyError as error:

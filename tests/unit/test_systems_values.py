@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.connectors import dataverse, exact_json, finops, wire_values
+from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.protocol import FieldProblem, Reference
+from replicator.connectors.quick_rows import Column
 from replicator.mapping.language import EntitySetSpec, SystemField
 
 ID = UUID("0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1a01")
@@ -115,7 +117,8 @@ def test_declared_empty_values_read_as_nothing_and_are_written_for_it() -> None:
     things = spec(n=field("integer", empty=0), t=field("text", empty="-"), b=field("boolean", empty="No"))
     assert finops.encoded(things, {"n": None, "t": None, "b": None}) == {"n": 0, "t": "-", "b": "No"}
     row = {"n": 0, "t": "-", "b": "No", "@odata.etag": 'W/"1"'}
-    decode = wire_values.row_decoder([(name, name, finops.converter(name, f)) for name, f in things.fields.items()])
+    columns = [wire_values.column(name, name, f, finops.converter(name, f)) for name, f in things.fields.items()]
+    decode = wire_values.row_decoder(columns)
     assert decode(row) == [None, None, None, 'W/"1"']
 
 
@@ -183,7 +186,7 @@ def test_values_that_cannot_be_written(kind: str, value: object) -> None:
 
 
 def test_a_field_that_stays_away_is_a_problem_not_an_empty_field() -> None:
-    decode = wire_values.row_decoder([("n", "n", wire_values.to_text("n"))])
+    decode = wire_values.row_decoder([Column("n", "n", wire_values.to_text("n"), "text")])
     with pytest.raises(FieldProblem, match=r"^n: is missing in the answer$"):
         decode({"@odata.etag": 'W/"1"'})
 
@@ -193,3 +196,50 @@ def test_numbers_survive_json_exactly(number: Decimal, integer: int) -> None:
     back = exact_json.loads(exact_json.dumps({"d": number, "i": integer}), "")
     assert (back["d"], back["i"]) == (number, integer)
     assert str(back["d"]) == str(number)
+
+
+KINDS = ("text", "integer", "decimal", "boolean", "date", "timestamp", "uuid")
+JSON_VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.integers(-(2**64), 2**64), st.text(),
+    st.decimals(allow_nan=False, allow_infinity=False), st.just("\x00"), st.just("\ud800"), st.just({}), st.just([1]),
+    st.sampled_from(["", "Yes", "No", "2027-01-31", "2027-01-31T00:00:00Z", "2027-01-31T23:00:00+05:00", str(ID),
+                     ID.hex, "12", "12.50", Decimal("1.0"), Decimal("1E+400"), Decimal("-0"), Decimal("1E+5000")]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("system", [dataverse, finops])
+@given(
+    row=st.fixed_dictionaries({}, optional=dict.fromkeys(KINDS, JSON_VALUES)), etag=st.sampled_from([None, "", "v", 5])
+)
+def test_a_row_in_its_bytes_is_decoded_as_a_row_of_values(system: Any, row: dict[str, object], etag: object) -> None:
+    columns = [
+        wire_values.column(kind, kind, field(kind), system.converter(kind, field(kind)), symbols=system is finops)
+        for kind in KINDS
+    ]
+    decode = wire_values.row_decoder(columns)
+    raw = exact_json.dumps({**row, "@odata.etag": etag})
+
+    def result(given: Any) -> object:
+        try:
+            return [(type(value), str(value)) for value in decode(given)]
+        except FieldProblem as problem:
+            return str(problem)
+
+    assert result(JsonRow(raw, "a page")) == result(exact_json.loads(raw, "a page"))
+
+
+@pytest.mark.parametrize("declared", [{"type": "text", "empty": "-"}, {"type": "integer", "empty": 0},
+                                      {"type": "date", "empty": "1900-01-01"}])  # fmt: skip
+@pytest.mark.parametrize("value", ["-", 0, "1900-01-01", "1900-01-01T12:00:00Z", "", None, "x", 7, "2027-01-31"])
+def test_a_value_that_stands_for_nothing_does_so_in_a_row_in_its_bytes_too(declared: Any, value: object) -> None:
+    spec = SystemField.model_validate(declared)
+    decode = wire_values.row_decoder([wire_values.column("f", "f", spec, finops.converter("f", spec), symbols=True)])
+    raw = exact_json.dumps({"f": value})
+
+    def result(given: Any) -> object:
+        try:
+            return decode(given)
+        except FieldProblem as problem:
+            return str(problem)
+
+    assert result(JsonRow(raw, "a page")) == result(exact_json.loads(raw, "a page"))
