@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 
 from replicator.connectors.protocol import FieldProblem
 
-Kind = Literal["text", "integer", "boolean", "number"]
+Kind = Literal["text", "integer", "boolean", "number", "uuid"]
 """Of a value as it stands in the JSON; a number with its digits."""
 
 
@@ -34,7 +35,8 @@ class Column:
 
 _integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _types: dict[Kind, Any] = {
-    "text": str | None, "integer": _integer | None, "boolean": bool | None, "number": msgspec.Raw
+    "text": str | None, "integer": _integer | None, "boolean": bool | None, "number": msgspec.Raw,
+    "uuid": UUID | None,
 }  # fmt: skip
 _escaped_nul = b"\\u0000"
 not_plain = (msgspec.MsgspecError, FieldProblem, InvalidOperation)
@@ -49,6 +51,8 @@ def quick_decoder(columns: Sequence[Column], etag: str) -> Callable[[bytes], lis
     fields.append(("version", str | None, msgspec.field(name=etag, default=None)))
     read = msgspec.json.Decoder(msgspec.defstruct("Row", fields)).decode
     values_of = msgspec.structs.astuple
+    texts = [place for place, column in enumerate(columns) if column.kind == "text" and column.is_typed]
+    texts.append(len(columns))
     conversions = [
         (place, _from_digits(column.convert) if column.kind == "number" else column.convert)
         for place, column in enumerate(columns)
@@ -59,16 +63,23 @@ def quick_decoder(columns: Sequence[Column], etag: str) -> Callable[[bytes], lis
         if _escaped_nul in raw:
             raise msgspec.ValidationError("a NUL character")
         values: list[object] = list(values_of(read(raw)))
+        if "" in values:
+            for place in texts:
+                values[place] = values[place] or None
         for place, convert in conversions:
             values[place] = convert(values[place])
-        return [None if value == "" else value for value in values] if "" in values else values
+        return values
 
     return decode
 
 
 def _from_digits(convert: Callable[[object], object]) -> Callable[[object], object]:
+    """From the bytes of a number, or null, to what ``convert`` makes of it."""
+
     def converted(raw: object) -> object:
-        digits = bytes(raw).decode("ascii")  # type: ignore[call-overload]
-        return convert(None if digits == "null" else Decimal(digits))
+        digits = str(raw, "ascii")  # type: ignore[call-overload]
+        if digits == "null":
+            return convert(None)
+        return convert(Decimal(digits))
 
     return converted

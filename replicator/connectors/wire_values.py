@@ -219,10 +219,10 @@ def _moment(value: str) -> datetime.datetime:
 
 
 def to_uuid(name: str) -> Convert:
-    """A GUID in its usual form."""
+    """A GUID in its usual form, or without its hyphens."""
 
     def convert(value: object) -> UUID | None:
-        if type(value) is str and len(value) == 36:
+        if type(value) is str and len(value) in (32, 36):
             try:
                 number = bytes.fromhex(value.replace("-", ""))
             except ValueError:
@@ -266,9 +266,9 @@ def empty_value(name: str, field: SystemField, convert: Convert) -> object:
 
 def column(name: str, wire: str, field: SystemField, convert: Convert, *, symbols: bool = False) -> Column:
     """How a field stands in a row; with ``symbols`` a boolean is the text Yes or No."""
-    kinds: dict[FieldType, Kind] = {"integer": "integer", "decimal": "number"}
+    kinds: dict[FieldType, Kind] = {"integer": "integer", "decimal": "number", "uuid": "uuid"}
     kind = "boolean" if field.holds == "boolean" and not symbols else kinds.get(field.holds, "text")
-    is_typed = kind in ("integer", "boolean") or field.holds == "text"
+    is_typed = kind in ("integer", "boolean", "uuid") or field.holds == "text"
     return Column(name, wire, convert, kind, is_typed and field.empty is None)
 
 

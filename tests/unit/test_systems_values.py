@@ -78,7 +78,6 @@ def test_values_of_dataverse(kind: str, wire: object, typed: object) -> None:
         ("date", 20240101),
         ("timestamp", "yesterday"),
         ("timestamp", "0001-01-01T00:00:00+14:00"),
-        ("uuid", "0a3f5d1e52c14c0e9a576f1c6f0d1a01"),
         ("uuid", "0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d1axx"),
         ("uuid", "0a3f5d1e-52c1-4c0e-9a57-6f1c6f0d-1a0"),
     ],
