@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.connectors.protocol import Image, Key
+from replicator.hub.statements import built_once
 from replicator.mapping.key_comparison import fold, key_expressions, mirror_key
-from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.schema import EntitySet
 from replicator.mapping.tables import DIGEST, ETAG
 
 _PLACE = "place of the key"  # no field can be called so
@@ -74,19 +75,30 @@ def store(connection: sa.Connection, mirror: sa.Table, entity_set: EntitySet, se
     """Insert or update the mirror rows of these images; their ids, in the same order."""
     if not seen:
         return []
-    keys = mirror_key(entity_set)
-    ids: dict[tuple[object, ...], int] = {}
-    rows = [{**{column_name(name): value for name, value in image.items()}, ETAG: etag} for image, etag in seen]
-    unique = {tuple(row[key] for key in keys): row for row in rows}
-    statement = insert(mirror)
+    names = list(entity_set.spec.fields)
+    places = [names.index(name) for name in entity_set.spec.key]
+    rows = [(*(image[name] for name in names), etag) for image, etag in seen]
+    keys = [tuple(row[place] for place in places) for row in rows]
+    columns = zip(*dict(zip(keys, rows, strict=True)).values(), strict=True)
+    values = {f"column{number}": list(column) for number, column in enumerate(columns)}
+    found = connection.execute(_storing(mirror, tuple(mirror_key(entity_set))), values)
+    ids = {tuple(row[1:]): row[0] for row in found}
+    return [ids[key] for key in keys]
+
+
+@built_once
+def _storing(mirror: sa.Table, keys: tuple[str, ...]) -> sa.Insert:
+    """One statement of a fixed text for any number of rows: an array for each column."""
+    targets = [column for column in mirror.c if column.name not in ("id", DIGEST)]  # the fields in order, and the etag
+    arrays = [sa.bindparam(f"column{number}", type_=sa.ARRAY(each.type)) for number, each in enumerate(targets)]
+    given = sa.func.unnest(*arrays).table_valued(
+        *(sa.column(each.name, each.type) for each in targets), name="given"
+    ).render_derived()  # fmt: skip
+    statement = insert(mirror).from_select([each.name for each in targets], sa.select(*given.c))
     # No read has shown this image yet: the digest is that of other bytes.
-    values = {name: statement.excluded[name] for name in rows[0]} | {DIGEST: None}
-    statement = statement.on_conflict_do_update(index_elements=key_expressions(mirror, keys), set_=values)
-    found = connection.execute(
-        statement.returning(mirror.c.id, *(mirror.c[key] for key in keys)), list(unique.values())
-    )
-    ids.update({tuple(row[1:]): row[0] for row in found})
-    return [ids[tuple(row[key] for key in keys)] for row in rows]
+    written = {each.name: statement.excluded[each.name] for each in targets} | {DIGEST: None}
+    statement = statement.on_conflict_do_update(index_elements=key_expressions(mirror, keys), set_=written)
+    return statement.returning(mirror.c.id, *(mirror.c[key] for key in keys))
 
 
 def remove(connection: sa.Connection, mirror: sa.Table, ids: Sequence[int]) -> None:

@@ -44,6 +44,7 @@ def spec(**fields: SystemField) -> EntitySetSpec:
         ("timestamp", "2024-02-29T12:00:00Z", datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC)),
         ("timestamp", "2024-02-29T12:00:00+02:00", datetime.datetime(2024, 2, 29, 10, tzinfo=datetime.UTC)),
         ("uuid", str(ID).upper(), ID),
+        ("uuid", ID.hex, ID),
     ],
 )
 def test_values_of_dataverse(kind: str, wire: object, typed: object) -> None:
