@@ -88,7 +88,7 @@ class Changes:
         taken = time.perf_counter() - started
         self.spent = self.statements.take()
         beside = self.source.clock.take()
-        self.seconds.append(taken - beside["generate"] - beside["decode"])
+        self.seconds.append(taken - beside["generate"])
         if self.target.writes - before != CHANGES:
             raise SystemExit(f"{self.target.writes - before} writes instead of {CHANGES}")
         self.cycle.merge()

@@ -49,7 +49,7 @@ class Losing(Source):
         super().__init__(records)
         self.lost: set[int] = set()
 
-    def _pages(self, entity_set: EntitySetSpec, *, whole: bool) -> Iterator[list[rows.JsonRow]]:
+    def _pages(self, entity_set: EntitySetSpec, *, whole: bool) -> Iterator[list[rows.Values]]:
         gone = {f"ITEM-{number:07d}" for number in self.lost}
         for page in super()._pages(entity_set, whole=whole):
             yield [row for row in page if row.get("number") not in gone] if gone else page

@@ -116,7 +116,7 @@ class Reconciled:
         found = Reconciliation(self.world, self.connection).run(repair=repair, limit=1000)
         taken = time.perf_counter() - started
         beside = self.source.clock.take()
-        spent = taken - beside["generate"] - beside["decode"] - self.target.clock.take()["generate"]
+        spent = taken - beside["generate"] - self.target.clock.take()["generate"]
         seconds(f"reconcile{' --repair' if repair else ''} of {self.records:,}: {spent:.1f} s", self.statements.take())
         return found, spent
 

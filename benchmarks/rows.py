@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from replicator.connectors import exact_json
+
 PAGE = 5000
 CATEGORIES = 20
 CHANGED = 1000
 """One row in so many differs between two generations."""
 
-JsonRow = dict[str, object]
+Values = dict[str, object]
 
 _CITIES = ("Bonn", "Aachen", "Lyon", "Gdansk", "Porto", "Malmö", "Graz")
 _COUNTRIES = ("Germany", "France", "Poland", "Portugal", "Sweden", "Austria")
@@ -22,7 +24,7 @@ def guid(number: int) -> str:
     return f"{mixed[:8]}-{mixed[8:12]}-{mixed[12:16]}-{mixed[16:20]}-{mixed[20:]}"
 
 
-def category(number: int) -> JsonRow:
+def category(number: int) -> Values:
     """One of the small set."""
     return {
         "@odata.etag": f'W/"{number}"',
@@ -32,7 +34,7 @@ def category(number: int) -> JsonRow:
     }
 
 
-def item(number: int, generation: int) -> JsonRow:
+def item(number: int, generation: int) -> Values:
     """One of the large set. A later generation has another price and description."""
     return {
         "@odata.etag": f'W/"{number + generation}"',
@@ -54,13 +56,18 @@ def item(number: int, generation: int) -> JsonRow:
     }
 
 
-def whole(records: int, generation: int) -> Iterator[list[JsonRow]]:
+def whole(records: int, generation: int) -> Iterator[list[Values]]:
     """The whole set in pages; in generation n, each row whose number leaves n modulo CHANGED differs from before."""
     for start in range(0, records, PAGE):
         numbers = range(start, min(start + PAGE, records))
         yield [item(number, generation if generation and number % CHANGED == generation else 0) for number in numbers]
 
 
-def changed(numbers: Sequence[int], generation: int) -> list[JsonRow]:
+def changed(numbers: Sequence[int], generation: int) -> list[Values]:
     """A page of changes."""
     return [item(number, generation) for number in numbers]
+
+
+def body(page: Sequence[Values]) -> bytes:
+    """The answer that holds a page."""
+    return exact_json.dumps({"value": page})
