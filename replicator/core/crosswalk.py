@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from replicator.core.hub_handle import Handle
 from replicator.core.mark import mark_through
+from replicator.hub.statements import built_once
 from replicator.mapping.compiled import CompiledMap
 
 Pair = tuple[int, int, int | None]
@@ -20,13 +22,24 @@ def link(hub: Handle, flow: CompiledMap, pairs: Sequence[Pair]) -> None:
 
     Who reads through the pairs is marked: a read may have shown the mirror rows before, so that no window tells of it.
     """
-    rows = [{"common_id": common, "mirror_id": target, "root_id": root} for common, target, root in pairs]
-    if not flow.view.root_column:
-        rows = [{name: value for name, value in row.items() if name != "root_id"} for row in rows]
-    if rows:
-        made = insert(flow.view.link).on_conflict_do_nothing().returning(flow.view.link.c.mirror_id)
-        linked = list(hub.connection.execute(made, rows).scalars())
+    if pairs:
+        commons, targets, roots = (list(part) for part in zip(*pairs, strict=True))
+        values = {"commons": commons, "targets": targets, "roots": roots}
+        linked = list(hub.connection.execute(_pairing(flow.view.link), values).scalars())
         mark_through(hub, flow.view.link, linked)
+
+
+@built_once
+def _pairing(crosswalk: sa.Table) -> sa.Insert:
+    """One statement of a fixed text for any number of pairs."""
+    names = ["common_id", "mirror_id", *(["root_id"] if "root_id" in crosswalk.c else [])]
+    ids = sa.ARRAY(sa.BigInteger)
+    arrays = [sa.bindparam(each, type_=ids) for each in ("commons", "targets", "roots")]
+    given = sa.func.unnest(*arrays).table_valued(
+        *(sa.column(each, sa.BigInteger) for each in ("common_id", "mirror_id", "root_id")), name="given"
+    ).render_derived()  # fmt: skip
+    statement = insert(crosswalk).from_select(names, sa.select(*(given.c[name] for name in names)))
+    return statement.on_conflict_do_nothing().returning(crosswalk.c.mirror_id)
 
 
 def paired_with_others(connection: sa.Connection, flow: CompiledMap, pairs: Sequence[Pair]) -> dict[int, str]:
@@ -37,7 +50,9 @@ def paired_with_others(connection: sa.Connection, flow: CompiledMap, pairs: Sequ
     label = flow.view.paths.label_of(entity, crosswalk.c.common_id)
     asked = sa.select(crosswalk.c.mirror_id, crosswalk.c.common_id, label.label("label"))
     rows = connection.execute(
-        asked.where(crosswalk.c.mirror_id.in_([target for _, target, _ in pairs]), crosswalk.c.ended_at.is_(None))
+        asked.where(
+            crosswalk.c.mirror_id == sa.any_(_ids([target for _, target, _ in pairs])), crosswalk.c.ended_at.is_(None)
+        )
     )
     held = {row.mirror_id: (row.common_id, f"{entity} {row.label}") for row in rows}
     return {common: held[target][1] for common, target, _ in pairs if target in held and held[target][0] != common}
@@ -47,7 +62,7 @@ def part_links(connection: sa.Connection, flow: CompiledMap, mirror_ids: Sequenc
     """End the pairs of these mirror rows: one of the two records is gone."""
     if mirror_ids:
         crosswalk = flow.view.link
-        _end(connection, crosswalk, crosswalk.c.mirror_id.in_(list(mirror_ids)))
+        _end(connection, crosswalk, crosswalk.c.mirror_id == sa.any_(_ids(mirror_ids)))
 
 
 def part_from_others(connection: sa.Connection, flow: CompiledMap, pairs: Sequence[Pair]) -> None:
@@ -56,6 +71,10 @@ def part_from_others(connection: sa.Connection, flow: CompiledMap, pairs: Sequen
     for common, target, root in pairs:
         same = [crosswalk.c.root_id == root] if flow.view.root_column else []
         _end(connection, crosswalk, sa.and_(crosswalk.c.common_id == common, crosswalk.c.mirror_id != target, *same))
+
+
+def _ids(ids: Sequence[int]) -> sa.ColumnElement[Any]:
+    return sa.literal(list(ids), sa.ARRAY(sa.BigInteger))
 
 
 def _end(connection: sa.Connection, crosswalk: sa.Table, which: sa.ColumnElement[bool]) -> None:

@@ -132,12 +132,13 @@ def mark(connection: sa.Connection, map_id: int, records: sa.Select[Any]) -> int
 
 
 def _first_marking(map_id: int, records: sa.Select[Any]) -> Insert:
+    """In the order of the ids: scattered over the index, a million marks take three times as long."""
     found = records.subquery("found")
     return insert(delivery).from_select(
         ["map_id", "record_id", "since"],
-        sa.select(sa.literal(map_id), found.c.record_id, sa.select(sa.func.sync.now()).scalar_subquery()).where(
-            found.c.record_id.is_not(None)
-        ),
+        sa.select(sa.literal(map_id), found.c.record_id, sa.select(sa.func.sync.now()).scalar_subquery())
+        .where(found.c.record_id.is_not(None))
+        .order_by(found.c.record_id),
     )
 
 
