@@ -122,19 +122,22 @@ def test_a_draft_quote_goes_out_when_it_is_activated(systems: Systems, account: 
     systems.settle()
     assert numbers(systems) == []
     assert systems.why("not_eligible") == {"Q-1": "only active quotes go out, this one is Draft"}
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.activate(quote)
     systems.settle()
     assert numbers(systems) == ["Q-1"]
     assert systems.why("not_eligible") == {}
 
 
-def test_a_quote_won_after_delivery_keeps_its_quotation_as_it_was(systems: Systems, account: Mapping[str, Any]) -> None:
+def test_a_quote_revised_and_won_between_two_reads_keeps_its_quotation_as_it_was(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
     quote = systems.quote("Q-1", account, ["P-1", "P-2"], totalamount=20)
     systems.settle()
     before = systems.ops.records(HEADERS), systems.ops.records(LINES)
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 2, "statuscode": 4, "totalamount": 30})
+    systems.close(systems.change_quote(quote, totalamount=30), won=True)
     systems.settle()
     assert (systems.ops.records(HEADERS), systems.ops.records(LINES)) == before
+    assert systems.rows("select status, total_amount from common.quote") == [{"status": "Won", "total_amount": 30}]
 
 
 def test_a_quote_back_in_draft_is_left_alone_until_it_is_active_again(
@@ -142,11 +145,12 @@ def test_a_quote_back_in_draft_is_left_alone_until_it_is_active_again(
 ) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 0, "statuscode": 1, "name": "Second"})
+    draft = systems.revise(quote)
+    systems.edit(draft, name="Second")
     systems.settle()
     assert systems.ops.records(HEADERS)[0]["SalesQuotationName"] == "Quote Q-1"
     assert systems.why("failed") == {"Q-1": LEFT_BEHIND}
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.activate(draft)
     systems.settle()
     assert systems.ops.records(HEADERS)[0]["SalesQuotationName"] == "Second"
     assert systems.why("failed") == {}
@@ -154,16 +158,16 @@ def test_a_quote_back_in_draft_is_left_alone_until_it_is_active_again(
 
 def test_a_change_of_a_line_that_is_left_behind_is_shown(systems: Systems, account: Mapping[str, Any]) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
-    line = systems.line(quote, 5, "P-2")
+    systems.line(quote, 5, "P-2")
     systems.settle()
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 0, "statuscode": 1})
+    draft = systems.revise(quote)
     systems.settle()
     assert systems.why("failed") == {}
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 7})
+    systems.edit_line(draft, 5, quantity=7)
     systems.settle()
     assert systems.why("failed") == {"Q-1": LEFT_BEHIND}
     assert lines(systems, "Q-1") == [(1, "P-1", 1), (5, "P-2", 1)]
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 1})
+    systems.edit_line(draft, 5, quantity=1)
     systems.settle()
     assert systems.why("failed") == {}
 
@@ -192,7 +196,7 @@ def test_one_bad_line_rejects_its_quote_as_a_unit_and_no_other(systems: Systems,
     (group,) = systems.sales.records("uomschedules")
     crate = systems.sales.put("uoms", {"name": "crate", "_uomscheduleid_value": group["uomscheduleid"]})
     bad = systems.quote("Q-1", account, ["P-1"])
-    bad_line = systems.line(bad, 2, "P-2", _uomid_value=crate["uomid"])
+    systems.line(bad, 2, "P-2", _uomid_value=crate["uomid"])
     systems.quote("Q-2", account, ["P-2"])
     systems.settle()
     assert numbers(systems) == ["Q-2"]
@@ -201,7 +205,7 @@ def test_one_bad_line_rejects_its_quote_as_a_unit_and_no_other(systems: Systems,
     assert (failed["record"], failed["state"], failed["field"]) == ("Q-1", "rejected", "SalesUnitSymbol")
     assert failed["reason"].startswith("quote_line 2: ")
     assert "'crate' in field 'Unit'" in failed["reason"]
-    systems.sales.put("quotedetails", {"quotedetailid": bad_line["quotedetailid"], "_uomid_value": systems.ids["ea"]})
+    systems.change_line(bad, 2, **{"uomid@odata.bind": f"/uoms({systems.ids['ea']})"})
     systems.settle()
     assert numbers(systems) == ["Q-1", "Q-2"]
     assert systems.why("failed") == {}
@@ -209,15 +213,17 @@ def test_one_bad_line_rejects_its_quote_as_a_unit_and_no_other(systems: Systems,
 
 def test_lines_follow_their_quote_when_added_changed_or_deleted(systems: Systems, account: Mapping[str, Any]) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
-    second = systems.line(quote, 2, "P-2")
+    systems.line(quote, 2, "P-2")
     systems.settle()
-    systems.line(quote, 3, "P-1", quantity=7)
+    with systems.revising(quote) as draft:
+        systems.add_line(draft, 3, "P-1", quantity=7)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1), (3, "P-1", 7)]
-    systems.sales.put("quotedetails", {"quotedetailid": second["quotedetailid"], "quantity": 5})
+    systems.change_line(quote, 2, quantity=5)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 5), (3, "P-1", 7)]
-    systems.sales.delete("quotedetails", second["quotedetailid"])
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 2)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-1", 1), (3, "P-1", 7)]
 
@@ -226,12 +232,18 @@ def test_a_line_that_moves_to_another_quote_leaves_the_one_and_joins_the_other(
     systems: Systems, account: Mapping[str, Any]
 ) -> None:
     first, second = systems.quote("Q-1", account, ["P-1"]), systems.quote("Q-2", account, ["P-1"])
-    line = systems.line(first, 5, "P-2")
+    systems.line(first, 5, "P-2")
     systems.settle()
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "_quoteid_value": second["quoteid"]})
+    with systems.revising(first) as left, systems.revising(second) as joined:
+        move_line(systems, left, joined)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-1", 1)]
     assert lines(systems, "Q-2") == [(1, "P-1", 1), (5, "P-2", 1)]
+
+
+def move_line(systems: Systems, left: Mapping[str, Any], joined: Mapping[str, Any]) -> None:
+    """Line 5 of a draft becomes a line of another draft."""
+    systems.edit_line(left, 5, **{"quoteid@odata.bind": f"/quotes({joined['quoteid']})"})
 
 
 @pytest.mark.parametrize(("left", "active"), [("Q-1", "Q-2"), ("Q-2", "Q-1")])
@@ -239,19 +251,20 @@ def test_a_line_that_moves_away_from_a_quote_in_draft_joins_the_other_and_leaves
     systems: Systems, account: Mapping[str, Any], left: str, active: str
 ) -> None:
     quotes = {number: systems.quote(number, account, ["P-1"]) for number in ("Q-1", "Q-2")}
-    line = systems.line(quotes[left], 5, "P-2")
+    systems.line(quotes[left], 5, "P-2")
     systems.settle()
-    systems.sales.put("quotes", {"quoteid": quotes[left]["quoteid"], "statecode": 0, "statuscode": 1})
-    there = {"quotedetailid": line["quotedetailid"], "_quoteid_value": quotes[active]["quoteid"]}
-    systems.sales.put("quotedetails", there)
+    draft = systems.revise(quotes[left])
+    with systems.revising(quotes[active]) as joined:
+        move_line(systems, draft, joined)
     systems.settle()
     assert lines(systems, active) == [(1, "P-1", 1), (5, "P-2", 1)]
     assert lines(systems, left) == [(1, "P-1", 1), (5, "P-2", 1)]
-    systems.sales.put("quotes", {"quoteid": quotes[active]["quoteid"], "name": "Changed afterwards"})
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 7})
+    with systems.revising(quotes[active]) as joined:
+        systems.edit(joined, name="Changed afterwards")
+        systems.edit_line(joined, 5, quantity=7)
     systems.settle()
     assert lines(systems, active) == [(1, "P-1", 1), (5, "P-2", 7)]
-    systems.sales.put("quotes", {"quoteid": quotes[left]["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.activate(draft)
     systems.settle()
     assert lines(systems, left) == [(1, "P-1", 1)]
     assert lines(systems, active) == [(1, "P-1", 1), (5, "P-2", 7)]
@@ -265,12 +278,12 @@ def test_a_line_that_moves_is_followed_whichever_quote_is_acknowledged_first(
     connector = systems.cycle.world.connectors["ops"]
     connector.limits = replace(connector.limits, writes_per_request=1)
     quotes = {number: systems.quote(number, account, ["P-1"]) for number in ("Q-1", "Q-2")}
-    line = systems.line(quotes[source], 5, "P-2")
+    systems.line(quotes[source], 5, "P-2")
     systems.settle()
-    there = {"quotedetailid": line["quotedetailid"], "_quoteid_value": quotes[target]["quoteid"]}
-    systems.sales.put("quotedetails", there)
+    with systems.revising(quotes[source]) as left, systems.revising(quotes[target]) as joined:
+        move_line(systems, left, joined)
     systems.settle()
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 7})
+    systems.change_line(quotes[target], 5, quantity=7)
     systems.settle()
     assert lines(systems, source) == [(1, "P-1", 1)]
     assert lines(systems, target) == [(1, "P-1", 1), (5, "P-2", 7)]
@@ -281,39 +294,37 @@ def test_a_line_that_gets_another_product_is_changed_in_place(systems: Systems, 
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
     systems.sent("ops", LINES)
-    (line,) = systems.sales.records("quotedetails")
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "productid.productnumber": "P-2"})
+    systems.change_line(quote, 1, **{"productid@odata.bind": systems.product_address("P-2")})
     systems.settle()
     assert lines(systems, str(quote["quotenumber"])) == [(1, "P-2", 1)]
     assert [(each.method, each.body) for each in systems.sent("ops", LINES)] == [("PATCH", {"ProductNumber": "P-2"})]
 
 
 def test_a_renumbered_line_follows(systems: Systems, account: Mapping[str, Any]) -> None:
-    quote = systems.quote("Q-1", account, ["P-1"])
-    line = systems.line(quote, 2, "P-2")
+    quote = systems.quote("Q-1", account, ["P-1", "P-2"])
     systems.settle()
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "sequencenumber": 3})
+    systems.change_line(quote, 2, sequencenumber=3)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-1", 1), (3, "P-2", 1)]
 
 
 def test_lines_that_swap_their_numbers_follow(systems: Systems, account: Mapping[str, Any]) -> None:
-    systems.quote("Q-1", account, ["P-1", "P-2"])
+    quote = systems.quote("Q-1", account, ["P-1", "P-2"])
     systems.settle()
-    for line in systems.sales.records("quotedetails"):
-        swapped = {"quotedetailid": line["quotedetailid"], "sequencenumber": 3 - line["sequencenumber"]}
-        systems.sales.put("quotedetails", swapped)
+    with systems.revising(quote) as draft:
+        for place, then in ((1, 0), (2, 1), (0, 2)):
+            systems.edit_line(draft, place, sequencenumber=then)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-2", 1), (2, "P-1", 1)]
     assert systems.why("failed") == {}
 
 
 def test_a_deleted_first_line_whose_number_the_second_takes(systems: Systems, account: Mapping[str, Any]) -> None:
-    quote = systems.quote("Q-1", account, [])
-    first, second = systems.line(quote, 1, "P-1"), systems.line(quote, 2, "P-2")
+    quote = systems.quote("Q-1", account, ["P-1", "P-2"])
     systems.settle()
-    systems.sales.delete("quotedetails", first["quotedetailid"])
-    systems.sales.put("quotedetails", {"quotedetailid": second["quotedetailid"], "sequencenumber": 1})
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 1)
+        systems.edit_line(draft, 2, sequencenumber=1)
     systems.settle()
     assert lines(systems, "Q-1") == [(1, "P-2", 1)]
 
@@ -338,10 +349,7 @@ def test_a_quote_that_changes_its_customer_sends_the_new_customer_and_nothing_el
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
     systems.sent("ops", HEADERS)
-    systems.sales.put("quotes", {
-        "quoteid": quote["quoteid"], "_customerid_value": other["accountid"],
-        "_customerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "account",
-    })  # fmt: skip
+    systems.change_quote(quote, **{"customerid_account@odata.bind": f"/accounts({other['accountid']})"})
     systems.settle()
     sent = [(each.method, each.body) for each in systems.sent("ops", HEADERS)]
     assert sent == [("PATCH", {"RequestingCustomerAccountNumber": "A-2"})]
@@ -359,7 +367,7 @@ def test_a_blank_delivery_date_becomes_two_weeks_from_today_once_and_for_all(
     (header,) = systems.ops.records(HEADERS)
     assert header["RequestedShippingDate"].startswith("2026-12-07")
     at("2026-12-01")
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "Changed a week later"})
+    systems.change_quote(quote, name="Changed a week later")
     systems.settle()
     (header,) = systems.ops.records(HEADERS)
     assert header["SalesQuotationName"] == "Changed a week later"
@@ -371,7 +379,7 @@ def test_a_blank_delivery_date_becomes_two_weeks_from_today_once_and_for_all(
 def test_a_delivery_date_that_is_given_wins_over_the_default(systems: Systems, account: Mapping[str, Any]) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "requestdeliveryby": "2027-01-15"})
+    systems.change_quote(quote, requestdeliveryby="2027-01-15T00:00:00+01:00")
     systems.settle()
     assert systems.ops.records(HEADERS)[0]["RequestedShippingDate"].startswith("2027-01-15")
 
@@ -401,11 +409,10 @@ def test_a_line_that_costs_nothing_says_so_instead_of_leaving_its_price_to_ops(
 
 
 def test_a_price_that_becomes_nothing_is_sent_as_nothing(systems: Systems, account: Mapping[str, Any]) -> None:
-    systems.quote("Q-1", account, ["P-1"])
+    quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
     systems.sent("ops", LINES)
-    (line,) = systems.sales.records("quotedetails")
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "priceperunit": 0})
+    systems.change_line(quote, 1, priceperunit=0)
     systems.settle()
     assert [(each.method, each.body) for each in systems.sent("ops", LINES)] == [("PATCH", {"SalesPrice": 0})]
 
@@ -413,12 +420,12 @@ def test_a_price_that_becomes_nothing_is_sent_as_nothing(systems: Systems, accou
 def test_a_quote_back_in_draft_shows_no_trouble_of_its_lines(systems: Systems, account: Mapping[str, Any]) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 0, "statuscode": 1})
+    draft = systems.revise(quote)
     crate = systems.sales.put("uoms", {"name": "a crate of many", "_uomscheduleid_value": group_of(systems)})
-    systems.line(quote, 2, "P-2", _uomid_value=crate["uomid"])
+    systems.add_line(draft, 2, "P-2", **{"uomid@odata.bind": f"/uoms({crate['uomid']})"})
     systems.settle()
     assert systems.why("failed") == {"Q-1": LEFT_BEHIND}
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 1, "statuscode": 3})
+    systems.activate(draft)
     systems.settle()
     assert systems.why("failed") == {"Q-1": "quote_line 2: SalesUnitSymbol: 15 characters, at most 10 fit"}
 
