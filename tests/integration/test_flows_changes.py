@@ -268,7 +268,7 @@ def test_one_change_of_an_account_and_its_quote_arrives_in_one_round(systems: Sy
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
     systems.sales.put("accounts", {"accountid": account["accountid"], "name": "Renamed"})
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "Renamed too"})
+    systems.change_quote(quote, name="Renamed too")
     systems.settle()
     (header,) = systems.ops.records(HEADERS)
     assert (header["SalesQuotationName"], header["DeliveryAddressName"]) == ("Renamed too", "Renamed")
@@ -315,7 +315,8 @@ def test_a_total_that_ops_calculates_itself_is_not_fought(systems: Systems) -> N
     (header,) = systems.ops.records(HEADERS)
     assert header["QuotationTotalAmount"] == 20
     assert {row["field"] for row in systems.rows("select field from sync.amended")} >= {"quotation_total_amount"}
-    systems.line(quote, 3, "P-1")
+    with systems.revising(quote) as draft:
+        systems.add_line(draft, 3, "P-1")
     systems.settle()
     assert systems.ops.records(HEADERS)[0]["QuotationTotalAmount"] == 30
 
@@ -324,8 +325,6 @@ def test_a_total_that_ops_calculates_itself_is_not_fought(systems: Systems) -> N
 def test_a_quote_goes_with_its_lines_where_each_line_that_goes_changes_its_total(systems: Systems) -> None:
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     systems.settle()
-    for line in systems.sales.records("quotedetails"):
-        systems.sales.delete("quotedetails", line["quotedetailid"])
     systems.sales.delete("quotes", quote["quoteid"])
     systems.settle()
     assert systems.ops.records(HEADERS) == []
@@ -336,9 +335,9 @@ def test_a_quote_goes_with_its_lines_where_each_line_that_goes_changes_its_total
 def test_a_quote_is_changed_together_with_a_line_that_goes_where_that_changes_its_total(systems: Systems) -> None:
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     systems.settle()
-    (first, *_) = systems.sales.records("quotedetails")
-    systems.sales.delete("quotedetails", first["quotedetailid"])
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "Fewer"})
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 1)
+        systems.edit(draft, name="Fewer")
     systems.settle()
     (header,) = systems.ops.records(HEADERS)
     assert header["SalesQuotationName"] == "Fewer"

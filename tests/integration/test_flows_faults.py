@@ -258,30 +258,27 @@ def test_a_line_with_a_fresh_number_whose_answer_is_lost_is_found_and_paired(
 ) -> None:
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     systems.settle()
-    line = next(each for each in systems.sales.records("quotedetails") if each["sequencenumber"] == 2)
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "sequencenumber": 7})
+    systems.change_line(quote, 2, sequencenumber=7)
     lose_once(systems, monkeypatch, b"Q-1")
     systems.once()
     later()
     systems.settle()
     assert systems.why("failed") == {}
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 5})
+    systems.change_line(quote, 7, quantity=5)
     systems.settle()
     found = {row["LineCreationSequenceNumber"]: row["RequestedSalesQuantity"] for row in systems.ops.records(LINES)}
     assert found == {1: 1, 7: 5}
     assert systems.why("failed") == {}
-    assert quote["quotenumber"] == "Q-1"
 
 
 def test_lines_that_move_up_and_whose_request_never_arrived_are_sent_again(
     systems: Systems, monkeypatch: pytest.MonkeyPatch, later: Callable[[], None]
 ) -> None:
-    systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     systems.settle()
-    for line in sorted(systems.sales.records("quotedetails"), key=lambda each: -each["sequencenumber"]):
-        moved = {"quotedetailid": line["quotedetailid"], "sequencenumber": line["sequencenumber"] + 1,
-                 "quantity": 10 * line["sequencenumber"]}  # fmt: skip
-        systems.sales.put("quotedetails", moved)
+    with systems.revising(quote) as draft:
+        for place in (2, 1):
+            systems.edit_line(draft, place, sequencenumber=place + 1, quantity=10 * place)
 
     def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
         if b"DELETE" in body(request):

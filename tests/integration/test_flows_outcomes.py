@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
@@ -73,10 +73,12 @@ def quantities(systems: Systems) -> dict[int, Any]:
     return {row["LineCreationSequenceNumber"]: row["RequestedSalesQuantity"] for row in systems.ops.records(LINES)}
 
 
-def quote_of_three(systems: Systems, account: Any) -> list[Any]:
+def quote_of_three(systems: Systems, account: Any) -> Mapping[str, Any]:
     """Its lines are numbered from 1000 to 3000."""
     quote = systems.quote("Q-1", account, [])
-    return [systems.line(quote, 1000 * place, "P-1", quantity=place) for place in (1, 2, 3)]
+    for place in (1, 2, 3):
+        systems.line(quote, 1000 * place, "P-1", quantity=place)
+    return quote
 
 
 # Keys of its own
@@ -85,20 +87,21 @@ def quote_of_three(systems: Systems, account: Any) -> list[Any]:
 def test_lines_that_ops_numbers_by_itself_are_made_once_and_followed_under_their_numbers(
     systems: Systems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = quote_of_three(systems, systems.account("A-1"))
+    quote = quote_of_three(systems, systems.account("A-1"))
     numbering = Numbering()
     renames(systems, monkeypatch, numbering)
     systems.settle()
     assert quantities(systems) == {1: 1, 2: 2, 3: 3}
     sent = [row["sent"] for row in systems.rows(AMENDED) if row["field"] == "line_creation_sequence_number"]
     assert sent == ["1000", "2000", "3000"]
-    systems.sales.put("quotedetails", {"quotedetailid": lines[1]["quotedetailid"], "quantity": 20})
+    systems.change_line(quote, 2000, quantity=20)
     systems.settle()
     assert quantities(systems) == {1: 1, 2: 20, 3: 3}
-    systems.sales.put("quotedetails", {"quotedetailid": lines[2]["quotedetailid"], "sequencenumber": 4000})
+    systems.change_line(quote, 3000, sequencenumber=4000)
     systems.settle()
     assert quantities(systems) == {1: 1, 2: 20, 4: 3}
-    systems.sales.delete("quotedetails", lines[0]["quotedetailid"])
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 1000)
     systems.settle()
     assert quantities(systems) == {2: 20, 4: 3}
     assert numbering.lines == 4
@@ -130,7 +133,8 @@ def test_lines_that_are_added_to_a_quotation_that_ops_numbered_by_itself_go_to_i
     with monkeypatch.context() as first:
         renames(systems, first, lambda batch: batch.replace(b'"Q-1"', b'"S-7"'))
         systems.settle()
-    systems.line(quote, 2, "P-2")
+    with systems.revising(quote) as draft:
+        systems.add_line(draft, 2, "P-2")
     systems.settle()
     assert [row["SalesQuotationNumber"] for row in systems.ops.records(HEADERS)] == ["S-7"]
     lines = {row["LineCreationSequenceNumber"]: row["SalesQuotationNumber"] for row in systems.ops.records(LINES)}
@@ -280,7 +284,8 @@ def test_a_line_that_was_refused_and_saved_is_paired_as_soon_as_it_is_seen(
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
     systems.settle()
     show = saved_and_refused(systems, monkeypatch, b"P-2")
-    systems.line(quote, 2, "P-2", quantity=5)
+    with systems.revising(quote) as draft:
+        systems.add_line(draft, 2, "P-2", quantity=5)
     systems.cycle.read()
     systems.cycle.settle()
     assert set(systems.why("failed")) == {"Q-1"}
