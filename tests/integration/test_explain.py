@@ -198,7 +198,7 @@ def test_what_a_map_leaves_out_says_why(systems: Systems) -> None:
 def test_what_is_left_as_it_was_is_no_fault(systems: Systems) -> None:
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
     systems.once()
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "statecode": 2, "statuscode": 4})
+    systems.close(quote, won=True)
     systems.once()
     assert causes(systems, "quote", "Q-1") == []
     assert any(row["state"] == "left" and "this one is Won" in row["said"] for row in chain(systems, "quote", "Q-1"))
@@ -339,8 +339,7 @@ def test_a_record_has_arrived_when_nothing_is_on_its_way(systems: Systems) -> No
     assert arrived(systems, "Q-1") is False
     systems.once()
     assert arrived(systems, "Q-1") is True
-    (line,) = systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"])
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": 7})
+    systems.change_line(quote, 1, quantity=7)
     systems.cycle.read()
     assert arrived(systems, "Q-1") is False
     systems.once()
@@ -350,8 +349,8 @@ def test_a_record_has_arrived_when_nothing_is_on_its_way(systems: Systems) -> No
 def test_a_line_deleted_in_common_is_on_its_way_with_its_quote(systems: Systems) -> None:
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     systems.once()
-    line = systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"])[0]
-    systems.sales.delete("quotedetails", line["quotedetailid"])
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 1)
     systems.cycle.read()
     assert arrived(systems, "Q-1") is False
     systems.cycle.merge()

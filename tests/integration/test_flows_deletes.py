@@ -133,7 +133,8 @@ def test_a_delivered_quote_says_why_a_new_line_of_a_product_that_is_gone_from_op
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
     systems.ops.delete("SellableReleasedProducts", "P-2")
     systems.settle()
-    systems.line(quote, 2, "P-2")
+    with systems.revising(quote) as draft:
+        systems.add_line(draft, 2, "P-2")
     systems.settle()
     assert len(systems.ops.records("CDSSalesQuotationLines")) == 1
     assert systems.why("failed")["Q-1"].endswith(": line 2: product P-2 is not maintained in ops")

@@ -42,12 +42,13 @@ def test_a_changed_map_of_lines_that_would_rewrite_many_quotes_waits_for_a_perso
     systems.product("P-1")
     systems.once()
     account = systems.account("A-1")
-    for number in range(8):
-        systems.quote(f"Q-{number}", account, ["P-1", "P-1"])
+    quotes = [systems.quote(f"Q-{number}", account, ["P-1", "P-1"]) for number in range(8)]
     systems.settle()
     change_map(systems, hub, tmp_path / "schema", f"ops/{LINES}.yaml", "SalesPrice: price", "SalesPrice: amount")
-    for line in systems.sales.records("quotedetails"):
-        systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "extendedamount": 25})
+    for quote in quotes:
+        with systems.revising(quote) as draft:
+            for place in (1, 2):
+                systems.edit_line(draft, place, extendedamount=25)
     systems.quote("Q-new", account, ["P-1"])
     systems.settle()
     assert prices(systems) == {10}

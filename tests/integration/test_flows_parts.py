@@ -30,11 +30,6 @@ def lines(systems: Systems) -> list[tuple[str, int, Any]]:
     )
 
 
-def mend(systems: Systems, line: Mapping[str, Any], quantity: object) -> None:
-    """Give a line another quantity."""
-    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": quantity})
-
-
 def test_a_line_that_could_not_be_taken_in_holds_its_quote_and_no_other(
     systems: Systems, account: Mapping[str, Any]
 ) -> None:
@@ -45,7 +40,7 @@ def test_a_line_that_could_not_be_taken_in_holds_its_quote_and_no_other(
     assert lines(systems) == [("Q-2", 1, 1)]
     said = systems.why("blocked")["Q-1"]
     assert said.startswith(f"quote_line 2 ({line['quotedetailid']}) that could not be taken in: quantity: 'many'")
-    mend(systems, line, 4)
+    systems.change_line(quote, 2, quantity=4)
     systems.settle()
     assert lines(systems) == [("Q-1", 1, 1), ("Q-1", 2, 4), ("Q-2", 1, 1)]
     assert systems.why("blocked") == {}
@@ -56,10 +51,15 @@ def test_a_bad_line_that_is_deleted_releases_its_quote(
     systems: Systems, account: Mapping[str, Any], whole: bool
 ) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
-    line = systems.line(quote, 2, "P-1", quantity="many")
+    systems.line(quote, 2, "P-1", quantity="many")
     systems.settle()
     assert lines(systems) == []
-    systems.sales.delete("quotedetails", line["quotedetailid"])
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 2)
+    systems.cycle.once(whole=whole)
+    assert lines(systems) == [("Q-1", 1, 1)]
+    assert len(systems.rows("select * from sync.quarantine")) == 1, "the closed quote has the bad line still"
+    systems.sales.delete("quotes", quote["quoteid"])
     systems.cycle.once(whole=whole)
     assert lines(systems) == [("Q-1", 1, 1)]
     assert systems.rows("select * from sync.quarantine") == []
@@ -70,13 +70,13 @@ def test_a_delivered_line_that_turns_bad_keeps_its_quotation_as_it_was(
 ) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
     systems.settle()
-    (line,) = systems.sales.records("quotedetails")
-    mend(systems, line, "many")
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "New"})
+    line = systems.line_of(systems.change_quote(quote, name="New"), 1)
+    # Nobody can type this: a value that cannot be read is planted.
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "quantity": "many"})
     systems.settle()
     assert systems.ops.records(HEADERS)[0]["SalesQuotationName"] == "Quote Q-1"
     assert "that could not be taken in" in systems.why("blocked")["Q-1"]
-    mend(systems, line, 2)
+    systems.change_line(quote, 1, quantity=2)
     systems.settle()
     assert systems.ops.records(HEADERS)[0]["SalesQuotationName"] == "New"
     assert lines(systems) == [("Q-1", 1, 2)]
@@ -86,6 +86,7 @@ def test_a_bad_line_of_which_not_even_the_quote_can_be_read_is_shown(
     systems: Systems, account: Mapping[str, Any]
 ) -> None:
     systems.quote("Q-1", account, ["P-1"])
+    # Sales makes no line without a quote: what cannot be read is planted.
     systems.sales.put("quotedetails", {"quotedetailid": "6f9619ff-8b86-4011-b42d-00c04fc964ff", "sequencenumber": 2,
                                        "_quoteid_value": "?"})  # fmt: skip
     systems.settle()

@@ -21,14 +21,15 @@ def test_a_quote_of_a_thousand_lines_arrives_whole_changes_by_one_line_and_goes_
     places = sorted(row["LineCreationSequenceNumber"] for row in systems.ops.records(LINES_SET))
     assert (len(systems.ops.records(HEADERS_SET)), places) == (1, list(range(1, LINES + 1)))
     systems.sent("ops", LINES_SET)
-    systems.line(quote, 500, "P-1", quantity=7)
+    revision = systems.change_line(quote, 500, quantity=7)
     systems.settle()
     [sent] = systems.sent("ops", LINES_SET)
     assert (sent.method, sent.body["RequestedSalesQuantity"]) == ("PATCH", 7)
-    systems.sales.delete("quotes", quote["quoteid"])
+    for each in (quote, revision):
+        systems.sales.delete("quotes", each["quoteid"])
     systems.settle()
     held = {row["entity_set"]: row["records"] for row in systems.rows("select entity_set, records from sync.held")}
-    assert held == {"quotedetails": LINES}, "so many deletes wait for a person"
+    assert held == {"quotedetails": 2 * LINES}, "so many deletes wait for a person"
     systems.run("select sync.approve('sales.quotedetails')")
     systems.settle()
     assert systems.ops.records(HEADERS_SET) == systems.ops.records(LINES_SET) == []

@@ -242,9 +242,8 @@ def test_a_whole_whose_part_is_gone_is_not_the_planned_one(systems: Systems) -> 
     systems.settle()
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     number = saved(systems)
-    (line,) = systems.held("sales", "quotedetails", sequencenumber=2)
-    systems.sales.delete("quotedetails", line["quotedetailid"])
-    assert quote["quotenumber"] == "Q-1"
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 2)
     refused = {write.flow.split(" > ")[0]: outcome for write, outcome in run(systems, number).refused}
     assert refused["quote"] == "moved: another record of the same root is not as it was planned"
     assert systems.ops.records("CDSSalesQuotationHeaders") == []
@@ -254,10 +253,10 @@ def test_a_delete_is_planned_with_what_goes_and_run(systems: Systems) -> None:
     systems.reference_data()
     systems.product("P-1")
     systems.settle()
-    systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     systems.settle()
-    (line,) = systems.held("sales", "quotedetails", sequencenumber=2)
-    systems.sales.delete("quotedetails", line["quotedetailid"])
+    with systems.revising(quote) as draft:
+        systems.delete_line(draft, 2)
     plan = planned(systems)
     assert said(plan) == [("delete quote_line > ops.CDSSalesQuotationLines", "Q-1 2")]
     assert plan.writes[0].fields["ProductNumber"] == ["P-1", None]

@@ -282,9 +282,10 @@ def test_roots_do_not_wait_for_sets_that_are_read_after_their_parts(
     systems.product("P-1")
     account = systems.account("A-1")
     systems.once()
-    quote = systems.quote("Q-1", account, ["P-1"])
+    draft = systems.quote("Q-1", account, ["P-1"], statecode=0, statuscode=1)
     systems.settle()
-    systems.sales.put("quotes", {"quoteid": quote["quoteid"], "name": "New"})
+    systems.edit(draft, name="New")
+    systems.activate(draft)
     sales, sets = systems.cycle.world.connectors["sales"], systems.cycle.world.compiled.schema.entity_sets
     snapshots = Snapshots(systems.cycle.hub, sales)
     assert [snapshots.take(sets["sales", name], Budget()).rows for name in ("quotes", "quotedetails")] == [1, 0]
