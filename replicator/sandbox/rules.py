@@ -124,10 +124,8 @@ class Rules:
     def _forbids(self, rule: Rule, entity_set: SimulatedSet, old: Doc, new: Doc) -> bool:
         values = {f"old_{name}": value for name, value in old.items()}
         values |= {f"new_{name}": value for name, value in new.items()}
-        if rule.parent is not None:
-            parent = self._target(entity_set, rule.parent, new or old)
-            values |= {f"parent_{name}": value for name, value in parent.items()}
-        if not self._evaluator.value(rule.when, values):
+        parents = self._parents(rule, entity_set, old, new)
+        if not any(self._evaluator.value(rule.when, values | parent) for parent in parents):
             return False
         if rule.only:
             stamps = {name for name, spec in entity_set.wire.items() if spec.stamp}
@@ -135,6 +133,13 @@ class Rules:
         if rule.exists is not None:
             return not self._exists(rule.exists, new)
         return rule.every is None or not self._all_hold(rule, entity_set, new)
+
+    def _parents(self, rule: Rule, entity_set: SimulatedSet, old: Doc, new: Doc) -> list[Doc]:
+        """What a rule may say of a record's parent: of the one that it leaves, and of the one that it gets or keeps."""
+        if rule.parent is None:
+            return [{}]
+        parents = (self._target(entity_set, rule.parent, doc) for doc in (old, new))
+        return [{f"parent_{name}": value for name, value in parent.items()} for parent in parents]
 
     def _exists(self, wanted: Exists, doc: Doc) -> bool:
         values = [doc.get(ours) for ours in wanted.fields.values()]

@@ -561,6 +561,19 @@ def test_activation_rules_when_switched_on(make: Make) -> None:
     assert client.get(f"quotes({quote})").json()["statuscode"] == 4
 
 
+def test_a_line_moves_between_drafts_and_neither_joins_nor_leaves_an_active_quote(make: Make) -> None:
+    sandbox, client = make()
+    reference_records(sandbox)
+    (active, locked), (draft, free), (other, _) = (a_quote(sandbox, client) for _ in range(3))
+    assert client.patch(f"quotes({active})", json={"statecode": 1, "statuscode": 3}).status_code == 204
+    for line, quote in ((free, active), (locked, draft)):
+        moved = client.patch(f"quotedetails({line})", json={"quoteid@odata.bind": f"/quotes({quote})"})
+        assert moved.status_code == 400
+        assert error(moved)[1] == "0x80043b1e"
+    moved = client.patch(f"quotedetails({free})", json={"quoteid@odata.bind": f"/quotes({other})"})
+    assert moved.status_code == 204
+
+
 def test_external_products_need_a_price_list_of_their_currency(make: Make) -> None:
     sandbox, client = make()
     reference_records(sandbox)
