@@ -325,7 +325,7 @@ def test_a_total_that_ops_calculates_itself_is_not_fought(systems: Systems) -> N
 def test_a_quote_goes_with_its_lines_where_each_line_that_goes_changes_its_total(systems: Systems) -> None:
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-1"])
     systems.settle()
-    systems.sales.delete("quotes", quote["quoteid"])
+    systems.delete_quote(quote)
     systems.settle()
     assert systems.ops.records(HEADERS) == []
     assert systems.ops.records(LINES) == []

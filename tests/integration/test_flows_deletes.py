@@ -76,7 +76,7 @@ def test_a_deleted_quote_takes_its_quotation_with_it(systems: Systems) -> None:
     systems.quote("Q-1", account, ["P-1"])
     gone = systems.quote("Q-2", account, ["P-1", "P-1"])
     systems.settle()
-    systems.sales.delete("quotes", gone["quoteid"])
+    systems.delete_quote(gone)
     systems.settle()
     assert [row["SalesQuotationNumber"] for row in systems.ops.records(HEADERS)] == ["Q-1"]
     assert [row["SalesQuotationNumber"] for row in systems.ops.records(LINES)] == ["Q-1"]

@@ -42,12 +42,6 @@ def ordered(systems: Systems, number: str) -> list[tuple[int, str, Any]]:
     )
 
 
-def line(systems: Systems, quote: Mapping[str, Any], sequence: int) -> str:
-    """The address of a line of a quote."""
-    (held,) = systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"], sequencenumber=sequence)
-    return f"quotedetails({held['quotedetailid']})"
-
-
 def removed(systems: Systems) -> list[str]:
     """What ops was told to delete."""
     return [sent.address for sent in systems.wire["ops"].sent if sent.method == "DELETE"]
@@ -58,9 +52,9 @@ def test_the_quotation_follows_a_revised_quote_and_is_never_gone(systems: System
     systems.settle()
     before = quotation(systems, "Q-1")
     second = systems.revise(first)
-    systems.ask_sales("PATCH", f"quotes({second['quoteid']})", {"name": "second offer"})
-    systems.ask_sales("DELETE", line(systems, second, 2))
-    systems.ask_sales("PATCH", line(systems, second, 3), {"quantity": 7})
+    systems.edit(second, name="second offer")
+    systems.delete_line(second, 2)
+    systems.edit_line(second, 3, quantity=7)
     systems.settle()
     assert quotation(systems, "Q-1") == before, "a draft goes out when it is activated"
     assert ordered(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1), (3, "P-3", 1)]
@@ -93,7 +87,7 @@ def test_revised_and_activated_between_two_reads_it_goes_out_as_one_change(
     second = systems.revise(first)
     systems.activate(second)
     third = systems.revise(second)
-    systems.ask_sales("PATCH", line(systems, third, 1), {"quantity": 5})
+    systems.edit_line(third, 1, quantity=5)
     systems.activate(third)
     systems.settle()
     assert ordered(systems, "Q-1") == [(1, "P-1", 5), (2, "P-2", 1)]
@@ -104,7 +98,7 @@ def test_revised_and_activated_between_two_reads_it_goes_out_as_one_change(
 
 def test_a_first_read_takes_the_revision_that_counts(systems: Systems, account: Mapping[str, Any]) -> None:
     second = systems.revise(systems.quote("Q-1", account, ["P-1", "P-2"]))
-    systems.ask_sales("DELETE", line(systems, second, 1))
+    systems.delete_line(second, 1)
     systems.activate(second)
     systems.settle()
     assert ordered(systems, "Q-1") == [(2, "P-2", 1)]
@@ -117,7 +111,7 @@ def test_a_draft_revision_that_is_deleted_leaves_the_quotation_to_the_one_before
     systems.settle()
     second = systems.revise(first)
     systems.settle()
-    systems.ask_sales("DELETE", f"quotes({second['quoteid']})")
+    systems.delete_quote(second)
     systems.settle()
     assert ordered(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1)]
     assert removed(systems) == []

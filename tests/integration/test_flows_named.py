@@ -36,7 +36,7 @@ def named(systems: Systems) -> dict[str, str]:
 def test_a_delete_at_the_master_wins_over_an_update_in_the_target(systems: Systems, seen: bool) -> None:
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
     systems.settle()
-    systems.sales.delete("quotes", quote["quoteid"])
+    systems.delete_quote(quote)
     systems.ops.put(HEADERS, {"dataAreaId": "usmf", "SalesQuotationNumber": "Q-1", "SalesQuotationName": "Mine"})
     systems.cycle.read(["sales", "ops"] if seen else ["sales"])
     systems.cycle.settle()
@@ -85,7 +85,7 @@ def test_a_quote_deleted_and_made_again_under_its_number_is_there_once_with_its_
     account = systems.account("A-1")
     gone = systems.quote("Q-1", account, ["P-1", "P-1"])
     systems.settle()
-    systems.sales.delete("quotes", gone["quoteid"])
+    systems.delete_quote(gone)
     if read_between:
         systems.settle()
     systems.quote("Q-1", account, ["P-1"], name="Second life")

@@ -59,7 +59,7 @@ def test_a_bad_line_that_is_deleted_releases_its_quote(
     systems.cycle.once(whole=whole)
     assert lines(systems) == [("Q-1", 1, 1)]
     assert len(systems.rows("select * from sync.quarantine")) == 1, "the closed quote has the bad line still"
-    systems.sales.delete("quotes", quote["quoteid"])
+    systems.delete_quote(quote)
     systems.cycle.once(whole=whole)
     assert lines(systems) == [("Q-1", 1, 1)]
     assert systems.rows("select * from sync.quarantine") == []

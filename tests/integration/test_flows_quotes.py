@@ -441,6 +441,7 @@ def test_a_line_without_a_product_of_the_catalogue_keeps_its_quote_back(
 ) -> None:
     quote = systems.quote("Q-1", account, ["P-1"])
     write_in = {"_quoteid_value": quote["quoteid"], "sequencenumber": 2, "productdescription": "Gift wrap"}
+    # Put there with its quote, which nobody has read yet.
     systems.sales.put("quotedetails", write_in | {"quantity": 1, "priceperunit": 1, "_uomid_value": systems.ids["ea"]})
     systems.settle()
     assert numbers(systems) == []

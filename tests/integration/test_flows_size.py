@@ -26,7 +26,7 @@ def test_a_quote_of_a_thousand_lines_arrives_whole_changes_by_one_line_and_goes_
     [sent] = systems.sent("ops", LINES_SET)
     assert (sent.method, sent.body["RequestedSalesQuantity"]) == ("PATCH", 7)
     for each in (quote, revision):
-        systems.sales.delete("quotes", each["quoteid"])
+        systems.delete_quote(each)
     systems.settle()
     held = {row["entity_set"]: row["records"] for row in systems.rows("select entity_set, records from sync.held")}
     assert held == {"quotedetails": 2 * LINES}, "so many deletes wait for a person"

@@ -155,7 +155,7 @@ def test_a_part_that_was_deleted_with_its_whole_still_has_a_history(systems: Sys
     quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
     systems.quote("Q-2", systems.account("A-2"), ["P-1"])
     systems.once()
-    systems.sales.delete("quotes", quote["quoteid"])
+    systems.delete_quote(quote)
     systems.once()
     told = [(row["place"], row["operation"]) for row in history(systems, "quote_line", "Q-1,1")]
     assert ("common.quote_line", "created") in told
