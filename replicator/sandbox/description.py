@@ -165,6 +165,7 @@ class Rule(DescriptionSpec):
     at: tuple[Operation, ...]
     when: str
     parent: str | None = None
+    """A lookup: the expression may speak of the record that it points at, and of the one that it pointed at before."""
     only: tuple[str, ...] = ()
     """The only fields that may change then."""
     every: Every | None = None

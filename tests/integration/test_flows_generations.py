@@ -123,6 +123,79 @@ def test_a_draft_revision_that_is_deleted_leaves_the_quotation_to_the_one_before
     assert removed(systems) == []
 
 
+def test_a_changed_draft_that_is_deleted_leaves_nothing_behind(systems: Systems, account: Mapping[str, Any]) -> None:
+    first = systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.settle()
+    draft = systems.revise(first)
+    systems.edit(draft, name="Other")
+    systems.edit_line(draft, 2, quantity=9)
+    systems.add_line(draft, 3, "P-3")
+    systems.settle()
+    assert "this one is Draft" in systems.why("failed")["Q-1"]
+    systems.delete_quote(draft)
+    systems.settle()
+    assert systems.why("failed") == {}, "the closed one is as it was delivered"
+    assert ordered(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1)]
+    systems.change_line(first, 1, quantity=4)
+    systems.settle()
+    assert ordered(systems, "Q-1") == [(1, "P-1", 4), (2, "P-2", 1)]
+    assert removed(systems) == []
+
+
+def test_an_active_revision_that_is_deleted_is_told_until_there_is_another(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    first = systems.quote("Q-1", account, ["P-1"], name="first offer")
+    systems.settle()
+    second = systems.change_quote(first, name="second offer")
+    systems.settle()
+    systems.delete_quote(second)
+    systems.settle()
+    assert "this one is Closed" in systems.why("failed")["Q-1"]
+    assert quotation(systems, "Q-1")["SalesQuotationName"] == "second offer"
+    systems.change_quote(first, name="third offer")
+    systems.settle()
+    assert quotation(systems, "Q-1")["SalesQuotationName"] == "third offer"
+    assert systems.why("failed") == {}
+    assert removed(systems) == []
+
+
+@pytest.mark.parametrize("read_between", [True, False])
+def test_a_revision_for_another_customer_stays_when_sales_deletes_the_former_one_with_its_quotes(
+    systems: Systems, account: Mapping[str, Any], read_between: bool
+) -> None:
+    other = systems.account("A-2")
+    first = systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.settle()
+    second = systems.change_quote(first, **{"customerid_account@odata.bind": f"/accounts({other['accountid']})"})
+    if read_between:
+        systems.settle()
+    systems.sales.delete("accounts", account["accountid"])
+    assert [held["quoteid"] for held in systems.sales.records("quotes")] == [second["quoteid"]]
+    systems.settle()
+    assert quotation(systems, "Q-1")["RequestingCustomerAccountNumber"] == "A-2"
+    assert ordered(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1)]
+    assert removed(systems) == []
+    assert (systems.why("failed"), systems.why("blocked")) == ({}, {})
+
+
+def test_two_quotes_that_are_revised_together_exchange_lines_and_numbers(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    quotes = [systems.quote(number, account, ["P-1", "P-2", "P-3"]) for number in ("Q-1", "Q-2")]
+    systems.settle()
+    with systems.revising(quotes[0]) as one, systems.revising(quotes[1]) as two:
+        systems.edit_line(one, 2, sequencenumber=7, **{"quoteid@odata.bind": f"/quotes({two['quoteid']})"})
+        systems.edit_line(two, 2, quantity=2, **{"quoteid@odata.bind": f"/quotes({one['quoteid']})"})
+        systems.edit_line(two, 7, sequencenumber=2, quantity=5)
+        for place, then in ((1, 8), (3, 1), (8, 3)):
+            systems.edit_line(one, place, sequencenumber=then)
+    systems.settle()
+    assert ordered(systems, "Q-1") == [(1, "P-3", 1), (2, "P-2", 2), (3, "P-1", 1)]
+    assert ordered(systems, "Q-2") == [(1, "P-1", 1), (2, "P-2", 5), (3, "P-3", 1)]
+    assert systems.why("failed") == {}
+
+
 @pytest.mark.parametrize("won", [True, False])
 def test_a_quote_that_is_won_or_lost_keeps_its_quotation(
     systems: Systems, account: Mapping[str, Any], won: bool
