@@ -597,6 +597,7 @@ def test_loading_looks_at_no_rule(make: Make) -> None:
     sandbox.put("quotes", quote)
     line = {"quoteid.quotenumber": "Q", "sequencenumber": 1, "quantity": 2, "extendedamount": 3}
     sandbox.put("quotedetails", line)
+    # What is tested is this way itself: a load changes an active quote and its lines, as a restored backup does.
     sandbox.put("quotes", {"quotenumber": "Q", "name": "R"})
     sandbox.put("quotedetails", {**line, "quantity": 5})
     assert exact(client.get(address(sandbox, "quotes", "quotenumber", "Q")))["totalamount"] == Decimal("7.1235")
