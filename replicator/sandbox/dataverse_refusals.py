@@ -9,6 +9,8 @@ from replicator.sandbox.odata_http import RefusalError
 from replicator.sandbox.store import Doc
 
 BAD_QUERY = "0x80060888"
+DUPLICATE = "0x80040237"
+DUPLICATE_ALTERNATE = "0x80060892"
 _real_only = ("$apply", "fetchxml", "savedquery", "sql", "userquery")
 
 
@@ -27,6 +29,18 @@ def does_not_exist(entity_set: SimulatedSet, key: Doc) -> RefusalError:
         return RefusalError(404, message, "0x80040217")
     message = f"A record with the specified key values does not exist in {entity_set.logical_name} entity"
     return RefusalError(404, message, "0x80060891")
+
+
+def duplicate(entity_set: SimulatedSet, fields: tuple[str, ...] = ()) -> RefusalError:
+    """The refusal for values that another record has: those of an alternate key have a code and words of their own."""
+    for name, parts in entity_set.alternate_keys.items():
+        if parts == fields:
+            message = (
+                f"Entity Key {name} violated. A record with the same value for {', '.join(parts)} already exists. "
+                "A duplicate record cannot be created. Select one or more unique values and try again."
+            )
+            return RefusalError(412, message, DUPLICATE_ALTERNATE)
+    return RefusalError(412, "A record with matching key values already exists.", DUPLICATE)
 
 
 def unknown_property(namespace: str, entity_set: SimulatedSet, name: str) -> RefusalError:

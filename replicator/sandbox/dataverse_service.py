@@ -13,7 +13,7 @@ from replicator.sandbox.dataverse_input import RECORD_OPTIONS, WRITE_OPTIONS, Da
 from replicator.sandbox.dataverse_links import Links
 from replicator.sandbox.dataverse_messages import NAMESPACE, Messages
 from replicator.sandbox.dataverse_read import SetReader
-from replicator.sandbox.dataverse_refusals import does_not_exist, refuse_unknown_options
+from replicator.sandbox.dataverse_refusals import does_not_exist, duplicate, refuse_unknown_options
 from replicator.sandbox.dataverse_rows import Renderer
 from replicator.sandbox.description import SimulatedSet, SystemDescription
 from replicator.sandbox.odata_http import (
@@ -31,7 +31,6 @@ from replicator.sandbox.system_options import Options
 from replicator.sandbox.writing import DuplicateError, Records, RestrictedError
 
 ROOT = "api/data/v9.2/"
-DUPLICATE = "0x80040237"
 
 
 class DataverseService:
@@ -244,8 +243,8 @@ class DataverseService:
         self._reader.states(entity_set, values, {})
         try:
             return self._records.create(entity_set, values)
-        except DuplicateError:
-            raise RefusalError(412, "A record with matching key values already exists.", DUPLICATE) from None
+        except DuplicateError as taken:
+            raise duplicate(entity_set, taken.fields) from None
 
     def _patch(self, call: Call, entity_set: SimulatedSet, key: Doc, declared: dict[str, str]) -> Reply:
         values = self._reader.body(entity_set, self._body(entity_set, call), declared)
@@ -266,8 +265,8 @@ class DataverseService:
         self._reader.states(entity_set, changes, row.doc)
         try:
             return self._records.update(entity_set, row, changes)
-        except DuplicateError:
-            raise RefusalError(412, "A record with matching key values already exists.", DUPLICATE) from None
+        except DuplicateError as taken:
+            raise duplicate(entity_set, taken.fields) from None
 
     @staticmethod
     def _conditions(call: Call, entity_set: SimulatedSet, key: Doc, row: Row | None) -> None:
@@ -279,7 +278,7 @@ class DataverseService:
                 message = "The version of the existing record doesn't match the RowVersion property provided."
                 raise RefusalError(412, message, "0x80060882")
         if call.header("if-none-match") == "*" and row is not None:
-            raise RefusalError(412, "A record with matching key values already exists.", DUPLICATE)
+            raise duplicate(entity_set)
 
     def _written(self, call: Call, entity_set: SimulatedSet, row: Row, *, created: bool) -> Reply:
         address = f"{call.root}{entity_set.name}({row.key})"

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from replicator.connectors.kinds import settings_of
-from replicator.connectors.protocol import Applied, Connector, Outcome, Reference, Rejected, Unknown, Write
+from replicator.connectors.protocol import Applied, Connector, Outcome, Reference, Rejected, Stale, Unknown, Write
 from replicator.errors import AccessDenied, RequestRefused, Throttled
 from replicator.sandbox.system_options import Options, Throttle
 from tests.conformance.cases import Case, of, spec, text
@@ -115,9 +115,12 @@ def test_a_clash_of_alternate_keys_is_a_rejection(sales: Case) -> None:
     assert isinstance(person("create", 1, "C-1"), Applied)
     outcome = person("create", 2, "C-1")
     assert isinstance(outcome, Rejected)
-    assert "matching key" in outcome.message
+    assert "Entity Key msdynce_ContactNumber violated" in outcome.message
     assert isinstance(person("create", 2, "C-2"), Applied)
-    assert isinstance(person("update", 2, "C-1"), Rejected)
+    outcome = person("update", 2, "C-1")
+    assert isinstance(outcome, Rejected)
+    assert outcome.code == "0x80060892"
+    assert isinstance(person("create", 1, "C-1"), Stale), "its own record is there, as after a lost answer"
 
 
 def test_references_are_set_moved_and_cleared(sales: Case) -> None:

@@ -143,9 +143,26 @@ def test_alternate_keys_are_unique_whatever_the_case(client: httpx2.Client) -> N
     created(client, "contacts", {"msdynce_contactnumber": "A'1 +ö", "lastname": "A"})
     response = client.get("contacts(msdynce_contactnumber='a''1%20%2B%C3%B6')")
     assert response.json()["lastname"] == "A"
-    assert error(client.post("contacts", json={"msdynce_contactnumber": "a'1 +ö", "lastname": "B"}))[1] == "0x80040237"
+    assert client.post("contacts", json={"msdynce_contactnumber": "a'1 +ö", "lastname": "B"}).status_code == 412
     assert client.get("contacts(msdynce_contactnumber='none')").status_code == 404
     assert client.get("contacts(lastname='A')").status_code == 400
+
+
+def test_an_alternate_key_that_another_record_has_is_refused_with_the_code_of_its_own(client: httpx2.Client) -> None:
+    """Not with that of a record whose own key is there already."""
+    created(client, "contacts", {"msdynce_contactnumber": "N1", "lastname": "A"})
+    refused = (
+        412,
+        "0x80060892",
+        "Entity Key msdynce_ContactNumber violated. A record with the same value for msdynce_contactnumber already "
+        "exists. A duplicate record cannot be created. Select one or more unique values and try again.",
+    )
+    assert error(client.post("contacts", json={"msdynce_contactnumber": "n1", "lastname": "B"})) == refused
+    assert error(client.patch(f"contacts({uuid4()})", json={"msdynce_contactnumber": "N1", "lastname": "B"})) == refused
+    other = created(client, "contacts", {"msdynce_contactnumber": "N2", "lastname": "B"})
+    url = f"contacts({other['contactid']})"
+    assert error(client.patch(url, json={"msdynce_contactnumber": "N1"})) == refused
+    assert client.get(url).json()["msdynce_contactnumber"] == "N2"
 
 
 def test_no_table_has_an_alternate_key_that_no_source_tells_of(client: httpx2.Client) -> None:
@@ -635,7 +652,7 @@ def test_change_set_with_references_is_atomic(make: Make) -> None:
     )
     assert status == 400
     assert [(content_id, code) for content_id, code, _ in parts[0]] == [("2", 412)]
-    assert "0x80040237" in parts[0][0][2]
+    assert "0x80060892" in parts[0][0][2]
     assert client.get("contacts(msdynce_contactnumber='B2')").status_code == 404
     assert (sandbox.requests["write"] - before, sandbox.requests["batch"]) == (2, 2)
 
