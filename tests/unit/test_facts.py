@@ -160,22 +160,65 @@ def cascade(entity_set: SimulatedSet, relation: Facts) -> Iterator[Difference]:
         return
     if target.name not in spec.to:
         yield relation["column"], "to", tuple(spec.to), target.name
-    elif spec.when_deleted(target.name) != ON_DELETE[relation["on_delete"]]:
+        return
+    if spec.when_deleted(target.name) != ON_DELETE[relation["on_delete"]]:
         yield relation["column"], "on_delete", spec.when_deleted(target.name), relation["on_delete"]
-    elif relation.get("navigation") not in (None, spec.to[target.name]):
+    if relation.get("navigation") not in (None, spec.to[target.name]):
         yield relation["column"], "navigation", spec.to[target.name], relation["navigation"]
 
 
-@pytest.mark.parametrize("name", list(SALES.entity_sets))
-def test_the_simulated_sales_system_is_as_the_facts_say(name: str) -> None:
-    entity_set, columns = SALES.entity_sets[name], table(name)["columns"]
+def sales_left(entity_set: SimulatedSet) -> list[object]:
+    """What of a set is neither as the facts say nor has a reason."""
+    columns = table(entity_set.name)["columns"]
     found = list(sales_set(entity_set))
     for field, spec in entity_set.fields.items():
         if field in columns:
             found += sales_field(entity_set, field, spec, columns[field])
         else:
             found.append((field, "absent", spec.type, None))
-    assert unexplained(found, {field: spec.differs for field, spec in entity_set.fields.items()}) == []
+    return unexplained(found, {field: spec.differs for field, spec in entity_set.fields.items()})
+
+
+@pytest.mark.parametrize("name", list(SALES.entity_sets))
+def test_the_simulated_sales_system_is_as_the_facts_say(name: str) -> None:
+    assert sales_left(SALES.entity_sets[name]) == []
+
+
+LOOKUPS = [
+    (entity_set.name, field, target)
+    for entity_set in SALES.entity_sets.values()
+    for field, spec in entity_set.fields.items()
+    for target in spec.to
+]
+
+
+def planted(name: str, field: str, **mistake: object) -> SimulatedSet:
+    """A set of the description with a mistake in one of its fields."""
+    entity_set = SALES.entity_sets[name]
+    wrong = entity_set.fields[field].model_copy(update=mistake)
+    return entity_set.model_copy(update={"fields": {**entity_set.fields, field: wrong}})
+
+
+@pytest.mark.parametrize(("name", "field", "target"), LOOKUPS)
+@pytest.mark.parametrize("wrong", sorted(ON_DELETE.values()))
+def test_a_planted_mistake_is_found_in_what_becomes_of_a_record_when_another_goes(
+    name: str, field: str, target: str, wrong: str
+) -> None:
+    spec = SALES.entity_sets[name].fields[field]
+    right = {each: spec.when_deleted(each) for each in spec.to}
+    left = sales_left(planted(name, field, on_delete=right | {target: wrong}))
+    told = next(each for each, ours in ON_DELETE.items() if ours == right[target])
+    assert left == ([] if wrong == right[target] else [(field, "on_delete", wrong, told)])
+
+
+@pytest.mark.parametrize(("name", "field", "target"), LOOKUPS)
+def test_a_planted_mistake_is_found_in_the_name_of_a_navigation_property(name: str, field: str, target: str) -> None:
+    """Where a source tells of it."""
+    right = SALES.entity_sets[name].fields[field].to
+    left = sales_left(planted(name, field, to=right | {target: "another"}))
+    column = table(name)["columns"][field]
+    told = (column.get("navigation") or {}).get(SALES.entity_sets[target].logical_name)
+    assert left == ([] if told is None else [(field, "navigation", "another", told)])
 
 
 def unexplained(found: list[Difference], reasons: Mapping[str, Mapping[str, str]]) -> list[object]:
