@@ -16,9 +16,9 @@ Exit codes:
   0  done; for once, status, plan and reconcile: everything is in step, or would be
   1  an error that a person has to mend
   2  wrong usage
-  3  once, status, plan and reconcile: something is or stays pending, blocked, failed, rejected, reported, held or in
-     conflict, or was not read; status: the daemon is gone; run --plan: something of the plan was refused; wait: the
-     time is over
+  3  once, status, plan and reconcile: something is or stays pending, blocked, failed, rejected, reported, held,
+     orphaned or in conflict, or was not read; status: the daemon is gone; run --plan: something of the plan was
+     refused; wait: the time is over
   4  a passing failure: the hub or a system could not be reached
   5  the hub was migrated while this command worked on it; started again it goes on, if it is what the hub was made with
 """

@@ -49,8 +49,8 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
       different     other fields have other values
 
     Told apart, because they are no differences: what is under way, what a row explains (blocked, rejected, held, in
-    conflict, not eligible: see 'status --details'), and records of a target that were never paired, which are never
-    touched.
+    conflict, orphaned, not eligible: see 'status --details'), and records of a target that were never paired, which
+    are never touched.
 
     Exits with 0 when nothing differs (or nothing any more), with 3 when differences are left, or something that is
     told apart waits for anything or anybody.

@@ -42,7 +42,7 @@ def once(config_path: Path | None, whole: bool, as_json: bool) -> None:
     It waits for systems that ask for a pause and for records that are tried again, up to a minute in which nothing
     can be written.
 
-    Exits with 3 when anything is blocked, failed, rejected or held, with 0 when everything is in step.
+    Exits with 3 when anything is blocked, failed, rejected, held or orphaned, with 0 when everything is in step.
     """
     console = Console(stderr=as_json)
     watcher = TerminalWatcher(console)

@@ -33,9 +33,9 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
     """Show how every flow stands: mirrored, in step, pending, blocked, failed, last read, lag; and who leads.
 
     Exits with 0 when everything is in step, else with 3: something is pending, blocked, failed, rejected, reported,
-    held or in conflict, or could not be read or never was, or a daemon led last and leads no more, so that what
-    changed since is not known. Skipped, observed and not eligible records, and pauses as such, do
-    not count. With --watch it ends with 0.
+    held, orphaned or in conflict, or could not be read or never was, or a daemon led last and leads no more, so that
+    what changed since is not known. Skipped, observed and not eligible records, and pauses as such, do not count.
+    With --watch it ends with 0.
     """
     if watch is not None and as_json:
         raise click.UsageError("--watch is for people; ask for --json again and again")

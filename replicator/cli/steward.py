@@ -85,10 +85,10 @@ def retry(**which: Any) -> None:
 @click.command()
 @selection
 def skip(**which: Any) -> None:
-    """Leave failed, rejected, reported, blocked or held records as they are, although they change; retry undoes it.
+    """Leave failed, rejected, reported, blocked, held or orphaned records as they are; retry undoes it.
 
-    They do not count as needing attention any more, and nothing is sent of them. Records that wait for them go on
-    waiting. A record that is only pending or observed can be skipped by its name.
+    They stay so although they change, do not count as needing attention any more, and nothing is sent of them.
+    Records that wait for them go on waiting. A record that is only pending or observed can be skipped by its name.
 
     \b
     replicator skip --flow FLOW --record NAME --reason "only a test"

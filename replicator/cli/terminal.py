@@ -37,6 +37,10 @@ def print_status(console: Output, found: Mapping[str, Rows]) -> None:
     for row in found["quarantined"]:
         records = many(row["records"], "record")
         print_line(console, f"quarantined: {records} of {row['system']}.{row['entity_set']}: {row['reason']}")
+    for row in found["orphaned"]:
+        records, name = many(row["records"], "record"), f"{row['system']}.{row['entity_set']}"
+        print_line(console, f"orphaned: {records} of {name}: found when the hub was restored, and known to nobody")
+        print_line(console, f"      delete them there, bring their sources, or: replicator skip --flow {name}")
     for row in found["under_way"]:
         print_line(
             console, f"under way: {many(row['records'], row['what'])} since {_time(row['since'])}, {row['next']}"

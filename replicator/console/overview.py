@@ -71,7 +71,7 @@ def overview(look: PageContext) -> str:
     }
     for name in ("systems", "holder", "lock_holders", "problems", "pauses"):
         known[name] = look.rows(_sql[name])
-    for name in ("held", "quarantined", "under_way"):
+    for name in ("held", "quarantined", "orphaned", "under_way"):
         known[name] = hub_queries.rows(look.connection, name)
     known["in_step"] = not hub_queries.needs_attention(known)
     return render_template("overview.html", **known)

@@ -1,6 +1,8 @@
 """A hub that was restored knows less than the systems: it writes nothing before it has read both whole and merged that.
 
-It knows so by its place (``sync.here``), which is another one than when it last worked.
+It knows so by its place (``sync.here``), which is another one than when it last worked. What it wrote after the backup
+and what became of that it cannot know: records of the targets that it finds then, and that nothing explains, are
+``orphaned`` until a person says what they are.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from replicator.hub.lease import leading
+from replicator.hub.planner import prefer_whole_joins
 from replicator.hub.statements import statements
 
 _sql = statements(__name__)
@@ -22,8 +25,18 @@ def notice_restore(connection: sa.Connection, consumer: str) -> bool:
         return is_restored
 
 
+def catch_up(connection: sa.Connection, consumer: str) -> None:
+    """If a restored hub has read and merged all that it missed, note what it found beside and work as always."""
+    with leading(connection):
+        since = connection.execute(_sql["is_caught_up"], {"name": consumer}).scalar()
+        if since is not None:
+            prefer_whole_joins(connection)
+            connection.execute(_sql["orphans"], {"since": since})
+            connection.execute(_sql["caught_up"], {"name": consumer})
+
+
 def may_write(connection: sa.Connection, consumer: str) -> bool:
     """Whether the systems may be written to: not before what a restored hub missed was read and merged."""
+    catch_up(connection, consumer)
     with leading(connection):
-        connection.execute(_sql["caught_up"], {"name": consumer})
         return bool(connection.execute(_sql["may_write"], {"name": consumer}).scalar_one())

@@ -141,6 +141,14 @@ QUARANTINED = Meaning(
     "correct it at its source; the next read of the row replaces it, or `replicator retry` reads the set again",
     "never by itself: correct it in its system", needs_person=True, may_retry=True, trouble=True,
 )  # fmt: skip
+ORPHANED = Meaning(
+    "orphaned",
+    "a restored hub found this record of a target and does not know it; it bears a key that the hub could have given, "
+    "and none of its records has it: the hub wrote it after the backup, or somebody made it there",
+    "delete it in its system, or bring its source; `replicator skip` says that it is fine",
+    "never by itself: delete it in its system, bring its source, or replicator skip",
+    needs_person=True, may_skip="yes", trouble=True,
+)  # fmt: skip
 CONFLICT = Meaning(
     "conflict", "a field that either side may change was changed on both (`sync.conflicts`)",
     "`replicator conflicts`, then `replicator resolve ID --take SIDE`; or make both sides say the same",
@@ -151,7 +159,7 @@ NOT_READ = Meaning(
     "mend access, address or `schema/`; what was read before stays as it is", "with the next read that succeeds",
     moves=True, trouble=True,
 )  # fmt: skip
-ALL = (*DELIVERY, QUARANTINED, CONFLICT, NOT_READ)
+ALL = (*DELIVERY, QUARANTINED, ORPHANED, CONFLICT, NOT_READ)
 """Also how a record may stand without a delivery: its row, a field of it, or its entity set."""
 KEPT = tuple(each.name for each in DELIVERY if each.kept)
 BY_NAME: Mapping[str, Meaning] = {each.name: each for each in ALL}

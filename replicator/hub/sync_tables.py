@@ -165,11 +165,9 @@ consumer = sa.Table(
     sa.Column("snapshot", SNAPSHOT, nullable=False, comment="Everything visible in it has been read"),
     sa.Column("cluster", sa.Text, nullable=False, comment="The place the snapshot belongs to: sync.here"),
     sa.Column(
-        "reread",
-        sa.Boolean,
-        nullable=False,
-        server_default=sa.false(),
-        comment="The hub was restored: nothing is written before everything was read whole and merged",
+        "reread_since",
+        _time,
+        comment="The hub was restored: nothing is written before everything was read whole since then, and merged",
     ),
     sa.Column("at", _time, nullable=False, server_default=_now, comment="When it last read on"),
     schema="sync",
@@ -249,6 +247,19 @@ proposed_delete = sa.Table(
 )
 sa.Index(
     "ix_proposed_delete_record", proposed_delete.c.system, proposed_delete.c.entity_set, proposed_delete.c.record_id
+)
+
+orphan = sa.Table(
+    "orphan",
+    metadata,
+    sa.Column("system", sa.Text, primary_key=True, comment="The system that holds the record"),
+    sa.Column("entity_set", sa.Text, primary_key=True, comment="The entity set that it is in"),
+    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="id in the mirror"),
+    sa.Column("since", _time, nullable=False, server_default=_now, comment="When it was noticed"),
+    sa.Column("decided_at", _time, comment="When a person decided to leave it as it is; null: nobody did"),
+    sa.Column("decided_by", sa.Text, comment="A database role, or whom the console knows"),
+    schema="sync",
+    comment="Records of targets that a restored hub found and does not know: it may have written them itself",
 )
 
 accepted = sa.Table(

@@ -66,6 +66,7 @@ def status(connection: Asked) -> dict[str, Rows]:
         "flows": sorted(rows(connection, "status"), key=lambda row: (row["rank"], row["flow"])),
         "held": rows(connection, "held"),
         "quarantined": rows(connection, "quarantined"),
+        "orphaned": rows(connection, "orphaned"),
         "problems": rows(connection, "problems"),
         "under_way": rows(connection, "under_way"),
         "pauses": rows(connection, "pause"),
@@ -83,7 +84,7 @@ def needs_attention(status: Mapping[str, Rows]) -> bool:
 
     What was never read may hold anything.
     """
-    beside = any(status[name] for name in ("held", "quarantined", "problems", "under_way", "lock_holders"))
+    beside = any(status[name] for name in ("held", "quarantined", "orphaned", "problems", "under_way", "lock_holders"))
     unread = any(row["last_snapshot"] is None for row in status["flows"])
     return unread or beside or any(row[name] for row in status["flows"] for name in (*MOVING, *STUCK))
 

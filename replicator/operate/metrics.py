@@ -50,6 +50,8 @@ MEASURES = (
     Measure("unreadable_since_timestamp_seconds", "Since when an entity set cannot be read", "problems",
             ("system", "entity_set"), "since"),
     Measure("held_deletes", "Proposed deletes that wait for a person", "held", ("system", "entity_set"), "records"),
+    Measure("orphaned_records", "Records of a target that a restored hub found and does not know", "orphaned",
+            ("system", "entity_set"), "records"),
     Measure("requests", "Requests sent to a system since the replicator started", "systems", ("system",), "requests",
             CounterMetricFamily),
     Measure("request_budget_left", "Requests that the system said are left", "systems", ("system",), "budget_left"),

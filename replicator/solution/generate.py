@@ -115,6 +115,7 @@ def _view_texts(compiled: Compiled) -> Iterator[sql.Composable]:
         yield create_view(differences, difference_views.of_map(compiled, flow))
         yield comment("view", differences, "Records of the map that are not in step, field by field")
     yield _sync_view("state", _states())
+    yield _sync_view("orphans", unmatched.orphans(compiled))
     for name in ("views", "decisions", "pauses", "resync"):
         yield _text(name)
     yield _sync_view("crosswalk", record_names.crosswalk(compiled))
@@ -124,6 +125,7 @@ def _view_texts(compiled: Compiled) -> Iterator[sql.Composable]:
     yield _sync_view("differences", difference_views.of_all(compiled))
     yield _sync_view("unexplained", difference_views.of_nobody())
     yield _sync_view("unlinked", unmatched.unlinked(compiled))
+    yield _sync_view("unaccounted", unmatched.unaccounted(compiled))
     yield _sync_view("duplicates", unmatched.duplicates(compiled))
     yield record_names.FIND.format(body(record_names.find(compiled)))
     yield from _explaining(compiled)

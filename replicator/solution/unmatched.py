@@ -1,4 +1,5 @@
-"""Records of targets that no pair explains: ``sync.unlinked`` and ``sync.duplicates``. Nothing ever touches them."""
+"""Records of targets that no pair explains: ``sync.unlinked``, ``sync.unaccounted``, ``sync.orphans``,
+``sync.duplicates``. Nothing ever touches them."""
 
 from __future__ import annotations
 
@@ -7,10 +8,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from replicator.core.diff import same_key
+from replicator.hub.sync_tables import orphan
 from replicator.mapping.compiled import Compiled
+from replicator.mapping.desired_views import DesiredView, match_columns
 from replicator.mapping.generations import counts
-from replicator.mapping.key_comparison import key_expressions
-from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.key_comparison import fold, key_expressions
+from replicator.mapping.literals import constant
+from replicator.mapping.schema import EntitySet, Map, column_name
 from replicator.solution.union import union_all
 
 _ids = sa.ARRAY(sa.BigInteger)
@@ -37,7 +42,7 @@ def unlinked(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
 def _unlinked(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
     t = compiled.tables.mirror(entity_set).alias("t")
     links = _links(compiled, entity_set)
-    paired = [sa.exists().where(link.c.mirror_id == t.c.id, link.c.ended_at.is_(None)) for link in links]
+    paired = _paired(compiled, entity_set, t)
     ended = sa.union_all(
         *(sa.select(link.c.mirror_id, link.c.ended_at).where(link.c.ended_at.is_not(None)) for link in links)
     ).subquery("ended")
@@ -53,6 +58,73 @@ def _unlinked(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
     )
     found = sa.select(*columns).select_from(t.outerjoin(parted, parted.c.mirror_id == t.c.id))
     return found.where(*(sa.not_(each) for each in paired), counts(t, compiled.tables.mirror(entity_set), entity_set))
+
+
+def unaccounted(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """Records of targets that bear keys which the hub could have given, and that neither pair nor key explains."""
+    types: dict[str, Any] = {"system": sa.Text, "entity_set": sa.Text, "record_id": sa.BigInteger}
+    return union_all([_unaccounted(compiled, entity_set) for entity_set in targets(compiled)], types)
+
+
+def _unaccounted(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
+    t = compiled.tables.mirror(entity_set).alias("t")
+    views = [flow.view for flow in compiled.maps
+             if flow.mapping.direction == "out" and flow.mapping.entity_set is entity_set]  # fmt: skip
+    wanted = (view.view.alias(f"v{place}") for place, view in enumerate(views))
+    known = [sa.exists().where(same_key(view, t, v)) for view, v in zip(views, wanted, strict=True)]
+    ours = sa.or_(*(sa.and_(*_as_given(compiled, view, t)) for view in views))
+    columns = (sa.literal(entity_set.system).label("system"), sa.literal(entity_set.name).label("entity_set"))
+    found = sa.select(*columns, t.c.id.label("record_id"))
+    paired = (sa.not_(each) for each in _paired(compiled, entity_set, t))
+    counting = counts(t, compiled.tables.mirror(entity_set), entity_set)
+    return found.where(*paired, counting, ours, *(sa.not_(each) for each in known))
+
+
+def _as_given(compiled: Compiled, view: DesiredView, t: sa.FromClause) -> Iterator[sa.ColumnElement[bool]]:
+    """The key is whole, and what the map takes for it from another record is the value of one: of no other company."""
+    fields = {column.name: column.field for column in view.columns}
+    for name in match_columns(view.mapping):
+        yield t.c[name].is_not(None)
+        source = _of_another(compiled, view.mapping, fields[name]) if name in fields else None
+        if source is not None:
+            yield fold(t.c[name]).in_(sa.select(fold(source)))
+
+
+def _of_another(compiled: Compiled, mapping: Map, field: str) -> sa.Column[Any] | None:
+    """The column of another common entity that a map copies into this field of its target."""
+    path = mapping.spec.fields[field].copy_
+    *hops, last = path.split(".") if isinstance(path, str) else ("",)
+    entity = mapping.entity
+    for hop in hops:
+        entity = compiled.schema.entities[entity.fields[hop].reference or ""]
+    return compiled.tables.common[entity.entity].c[last] if hops and not entity.fields[last].reference else None
+
+
+def orphans(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """What a restored hub noted of these, as long as it is there and paired with nothing."""
+    types: dict[str, Any] = {"system": sa.Text, "entity_set": sa.Text, "record_id": sa.BigInteger, "record": sa.Text,
+                             "system_key": sa.Text, "since": sa.DateTime(timezone=True),
+                             "decided_at": sa.DateTime(timezone=True), "decided_by": sa.Text}  # fmt: skip
+    return union_all([_orphans(compiled, entity_set) for entity_set in targets(compiled)], types)
+
+
+def _orphans(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
+    t = compiled.tables.mirror(entity_set).alias("t")
+    columns = (
+        orphan.c.system, orphan.c.entity_set, orphan.c.record_id, _text(t, entity_set.business_key[-1]).label("record"),
+        _joined(t, entity_set.spec.key).label("system_key"), orphan.c.since, orphan.c.decided_at, orphan.c.decided_by,
+    )  # fmt: skip
+    own = (orphan.c.system == constant(entity_set.system), orphan.c.entity_set == constant(entity_set.name))
+    paired = (sa.not_(each) for each in _paired(compiled, entity_set, t))
+    return sa.select(*columns).join_from(orphan, t, t.c.id == orphan.c.record_id).where(*own, *paired)
+
+
+def _paired(compiled: Compiled, entity_set: EntitySet, t: sa.FromClause) -> list[sa.ColumnElement[bool]]:
+    """By each crosswalk: whether it pairs a record with anything."""
+    return [
+        sa.exists().where(link.c.mirror_id == t.c.id, link.c.ended_at.is_(None))
+        for link in _links(compiled, entity_set)
+    ]
 
 
 def duplicates(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:

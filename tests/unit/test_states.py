@@ -20,7 +20,7 @@ SQL = sorted(path for folder in (ROOT / "schema", PRODUCT) for path in folder.rg
 OTHER_STATES = {
     "proposed", "approved", "withdrawn", "done",  # of a proposed delete, beside held and rejected
     "open", "decided",  # of a conflict
-    "quarantined", "conflict", "not_read",  # of what has no delivery
+    "quarantined", "orphaned", "conflict", "not_read",  # of what has no delivery
     "here", "deleted", "unmarked",  # of a row in one place, for explain
 }  # fmt: skip
 """Words that stand in a column called state and are no state of a delivery."""

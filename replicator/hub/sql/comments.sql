@@ -42,7 +42,7 @@ comment on column sync.part.relation is 'The table that holds the part';
 comment on column sync.part.record_id is 'id in that table';
 
 comment on view sync.state is 'How a record may stand that is not in step, and what follows from it';
-comment on column sync.state.state is 'As in sync.delivery; quarantined, conflict and not_read have no delivery';
+comment on column sync.state.state is 'As in sync.delivery; quarantined, orphaned, conflict and not_read have no delivery';
 comment on column sync.state.meaning is 'What it means';
 comment on column sync.state.todo is 'What a person does about it';
 comment on column sync.state.next is 'What happens next; sync.explain says more where it knows more';
@@ -82,6 +82,15 @@ comment on function sync.find_gone is 'Records deleted since: those that an enti
 comment on function sync.find is 'The records that an entity, or system.EntitySet, and a key mean';
 comment on view sync.unlinked is 'Records of targets that are paired with no common record; never touched';
 comment on column sync.unlinked.parted_at is 'When it was last parted from one; null where it never had one';
+comment on view sync.unaccounted is
+    'Records of targets that bear keys which the hub could have given, and that neither a pair nor a record''s key explains';
+comment on column sync.unaccounted.record_id is 'id in the mirror of the entity set';
+comment on view sync.orphans is
+    'Records of targets that a restored hub found and does not know, as long as they are there and paired with nothing';
+comment on column sync.orphans.record_id is 'id in the mirror of the entity set';
+comment on column sync.orphans.since is 'When it was noticed';
+comment on column sync.orphans.decided_at is 'When a person decided to leave it as it is; null: nobody did';
+comment on column sync.orphans.decided_by is 'A database role, or whom the console knows';
 comment on view sync.unexplained is 'The balance: records that are not in step and no delivery says why';
 comment on view sync.differences is 'Records whose counterpart is not as it should be, field by field';
 comment on view sync.pair is 'All crosswalks as one, by the ids of both sides';

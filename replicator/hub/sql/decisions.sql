@@ -110,6 +110,7 @@ begin
         on conflict (system, entity_set, record_id) do update set at = excluded.at
     )
     select count(*) into unread from rows;
+    tried := tried + sync.decide_orphans(false, of_flow, of_record, of_cause, of_records);
     return sync.note_decision('retry', sync.selection(of_flow, of_cause, of_records), of_record, tried + unread, why);
 end
 $$;
@@ -135,6 +136,7 @@ begin
         returning 1
     )
     select count(*) into skipped from left_alone;
+    skipped := skipped + sync.decide_orphans(true, of_flow, of_record, of_cause, of_records);
     return sync.note_decision('skip', sync.selection(of_flow, of_cause, of_records), of_record, skipped, why);
 end
 $$;
@@ -209,6 +211,24 @@ create function sync.decide_deletes(
     select count(*) from decided
 $$;
 comment on function sync.decide_deletes is 'Decides held deletes; for sync.approve and sync.reject';
+
+create function sync.decide_orphans(
+    are_fine boolean, of_flow text, of_record text, of_cause text, of_records text[]
+) returns bigint language sql as $$
+    with decided as (
+        update sync.orphan n
+        set decided_at = case when are_fine then sync.now() end, decided_by = case when are_fine then sync.actor() end
+        from sync.orphans o
+        where o.system = n.system and o.entity_set = n.entity_set and o.record_id = n.record_id
+          and (n.decided_at is null) = are_fine
+          and sync.is_meant(of_flow, of_record, of_records, o.system || '.' || o.entity_set, o.record)
+          and (of_cause is null or of_cause = sync.orphaned_cause(o.system, o.entity_set))
+        returning 1
+    )
+    select count(*) from decided
+$$;
+comment on function sync.decide_orphans is
+    'Says of orphaned records that they are fine, or takes that back; for sync.skip and sync.retry';
 
 -- A decision is an edit of common, on the footing that the side whose change was in the way has been heard: the base
 -- becomes what it holds. So the value travels like any other, and a change made after the decision is a change again.

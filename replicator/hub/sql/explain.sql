@@ -272,6 +272,13 @@ create function sync.explain_place(of_place text, of_system text, of_entity_set 
     from sync.proposed_delete p
     where p.system = of_system and p.entity_set = of_entity_set and p.record_id = of_record
       and p.state in ('held', 'rejected', 'proposed', 'approved')
+    union all
+    select 'orphan', of_place || ' ' || called, case when o.decided_at is null then 'orphaned' else 'skipped' end,
+           coalesce(o.decided_at, o.since),
+           sync.orphaned_because() || coalesce(format('; %s decided to leave it as it is', o.decided_by), ''),
+           case when o.decided_at is null then case 'orphaned' @{next_by_state} end
+                else case 'skipped' @{next_by_state} end end, o.decided_at is null
+    from sync.orphans o where o.system = of_system and o.entity_set = of_entity_set and o.record_id = of_record
 $$;
 comment on function sync.explain_place is 'What the hub knows of a record in one place, and what stands in its way there';
 

@@ -136,6 +136,9 @@ begin
     delete from sync.run where at < sync.now() - keep;
     delete from sync.snapshot where finished_at < sync.now() - keep;
     delete from sync.proposed_delete where state in ('done', 'withdrawn') and proposed_at < sync.now() - keep;
+    delete from sync.orphan n where not exists (
+        select from sync.orphans o
+        where o.system = n.system and o.entity_set = n.entity_set and o.record_id = n.record_id);
     for crosswalk in
         select c.oid::regclass::text as name from pg_class c
         where c.relnamespace = 'sync'::regnamespace and c.relkind = 'r' and c.relname like 'link\_%'

@@ -8,6 +8,23 @@ where d.state = 'blocked';
 comment on view sync.blocked is
     'Records that wait, and what each of them waits for; operation update: it is there, but not complete yet';
 
+create function sync.orphaned_because() returns text language sql immutable as $$
+    select 'found when the hub was restored: paired with nothing, and no record that is known has its key'
+$$;
+comment on function sync.orphaned_because is 'Why a record of a target is orphaned, in words';
+
+create function sync.orphaned_cause(of_system text, of_entity_set text) returns text language sql immutable as $$
+    select sync.cause(of_system, of_system || '.' || of_entity_set, 'orphaned', null, null, sync.orphaned_because(), null)
+$$;
+comment on function sync.orphaned_cause is 'The cause that the orphaned records of an entity set share';
+
+create view sync.orphaned as
+select o.system, o.entity_set, count(*) as records, min(o.since) as since
+from sync.orphans o where o.decided_at is null group by o.system, o.entity_set;
+comment on view sync.orphaned is
+    'Records of targets that a restored hub found and does not know, by entity set; sync.orphans has the records';
+comment on column sync.orphaned.since is 'When they were noticed';
+
 create view sync.failed as
 select m.name as flow, d.record, d.state::text as state, d.operation, d.field, d.code, d.reason, d.attempts, d.tried_at, d.next_at,
        d.since, d.record_id,
@@ -17,7 +34,11 @@ where d.state in (@{states_failures})
 union all
 select r.system || '.' || r.entity_set, r.record, 'quarantined', 'snapshot', r.field, 'snapshot', r.reason, 1, r.at, null,
        r.at, null, sync.cause(r.system, r.system || '.' || r.entity_set, 'quarantined', 'snapshot', r.field, r.reason, null)
-from sync.quarantine r;
+from sync.quarantine r
+union all
+select o.system || '.' || o.entity_set, o.record, 'orphaned', 'none', null, null, sync.orphaned_because(), 0, o.since, null,
+       o.since, o.record_id, sync.orphaned_cause(o.system, o.entity_set)
+from sync.orphans o where o.decided_at is null;
 comment on view sync.failed is 'Records that did not arrive, with the reason; retried by itself where next_at is set';
 comment on column sync.failed.operation is
     'What was to be done: create, update, delete; snapshot: a row that could not be taken in';
@@ -46,7 +67,10 @@ create view sync.skipped as
 select m.name as flow, d.record, substr(d.operation, 5) as state_before, d.field, d.code,
        coalesce(d.reason, array_to_string(d.waits_for, ', ')) as reason, d.since, d.record_id
 from sync.delivery d join sync.map m on m.id = d.map_id
-where d.state = 'skipped';
+where d.state = 'skipped'
+union all
+select o.system || '.' || o.entity_set, o.record, 'orphaned', null, null, sync.orphaned_because(), o.since, o.record_id
+from sync.orphans o where o.decided_at is not null;
 comment on view sync.skipped is 'Records that somebody decided to leave as they are; sync.retry takes that back';
 comment on column sync.skipped.state_before is 'How it stood when it was skipped';
 
@@ -72,7 +96,12 @@ union all
 select sync.cause(p.system, p.system || '.' || p.entity_set, 'held', 'deletes', null, p.reason, null),
        p.system, p.system || '.' || p.entity_set, 'held', 'held', 'delete', 'deletes', null, p.reason, null,
        p.record, p.proposed_at, p.proposed_at, null, 0, null, p.record_id
-from sync.proposed_delete p where p.state = 'held';
+from sync.proposed_delete p where p.state = 'held'
+union all
+select sync.orphaned_cause(o.system, o.entity_set), o.system, o.system || '.' || o.entity_set,
+       case when o.decided_at is null then 'orphaned' else 'skipped' end, 'orphaned', 'none', null, null,
+       sync.orphaned_because(), null, o.record, o.since, o.since, null, 0, null, o.record_id
+from sync.orphans o;
 comment on view sync.trouble is
     'Every record that did not arrive or is held, with the fingerprint of its cause; skipped ones keep that they had';
 comment on column sync.trouble.flow is

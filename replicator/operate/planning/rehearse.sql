@@ -13,6 +13,10 @@ union all
 select system || '.' || entity_set, 'quarantined', coalesce(reason, ''), records, cast('{}' as text[])
 from sync.quarantined
 union all
+select o.system || '.' || o.entity_set, 'orphaned', sync.orphaned_because(), count(*),
+       (array_agg(coalesce(o.record, '') order by o.record))[1:5]
+from sync.orphans o where o.decided_at is null group by 1
+union all
 select entity, 'conflict', field, count(*), (array_agg(coalesce(record, '') order by record))[1:5]
 from sync.conflict where state = 'open' group by 1, 3
 order by 1, 2, 4 desc, 3;

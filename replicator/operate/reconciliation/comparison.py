@@ -106,7 +106,7 @@ class Comparison:
         return {row["kind"]: row["records"] for row in self._rows("counts") if row["explained"] == explained}
 
     def beside(self) -> dict[str, int]:
-        """How many open conflicts, and records that could not be taken in, there are: each says what differs."""
+        """How many open conflicts, records that could not be taken in, and orphans there are."""
         sets = sorted({str(flow.mapping.entity_set) for flow in self.maps})
         rows = self._rows("beside", maps=[flow.name for flow in self.maps], sets=sets)
         return {row["kind"]: int(row["records"]) for row in rows}

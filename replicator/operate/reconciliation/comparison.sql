@@ -74,11 +74,14 @@ select entity_set, count(*) as records, count(parted_at) as parted from unmatche
 select entity_set, record, system_key, parted_at from unmatched order by entity_set, mirror_id limit :limit;
 
 -- name: beside
--- What keeps records of these maps and entity sets apart without a delivery: open conflicts, and rows not taken in.
+-- What stands apart without a delivery in these maps and entity sets: open conflicts, rows not taken in, orphans.
 select 'conflict' as kind, count(*) as records from sync.conflict k join sync.map m on m.id = k.map_id
 where k.state = 'open' and m.name = any(:maps) having count(*) > 0
 union all
 select 'quarantined', sum(records) from sync.quarantined
+where system || '.' || entity_set = any(:sets) having sum(records) > 0
+union all
+select 'orphaned', sum(records) from sync.orphaned
 where system || '.' || entity_set = any(:sets) having sum(records) > 0;
 
 -- name: absent

@@ -7,8 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from replicator.core.mark import CONSUMER
 from replicator.cycle import Cycle
 from replicator.errors import ReplicatorError, Terminal, Transient
+from replicator.hub.restored import catch_up
 from replicator.hub.states import BY_NAME
 from replicator.inbound.load import SnapshotResult
 from replicator.mapping.compiled import Compiled, CompiledMap
@@ -83,6 +85,7 @@ class Reconciliation:
         self.cycle.prepare()
         self.cycle.read(whole=True, only=self.only)
         self.cycle.merge()
+        catch_up(self.cycle.connection, CONSUMER)
         found = self._read()
         self._compare(found, limit)
         if repair and (found.differences or found.explained):

@@ -61,7 +61,7 @@ def upgrade() -> None:
     sa.Column('name', sa.Text(), nullable=False, comment='Who reads the log; replicator is the only one'),
     sa.Column('snapshot', PostgresType('pg_snapshot'), nullable=False, comment='Everything visible in it has been read'),
     sa.Column('cluster', sa.Text(), nullable=False, comment='The place the snapshot belongs to: sync.here'),
-    sa.Column('reread', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='The hub was restored: nothing is written before everything was read whole and merged'),
+    sa.Column('reread_since', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='The hub was restored: nothing is written before everything was read whole since then, and merged'),
     sa.Column('at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False, comment='When it last read on'),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_consumer')),
     schema='sync',
@@ -162,6 +162,17 @@ def upgrade() -> None:
     sa.UniqueConstraint('name', name=op.f('uq_map_name')),
     schema='sync',
     comment='The maps of schema/, by id'
+    )
+    op.create_table('orphan',
+    sa.Column('system', sa.Text(), nullable=False, comment='The system that holds the record'),
+    sa.Column('entity_set', sa.Text(), nullable=False, comment='The entity set that it is in'),
+    sa.Column('record_id', sa.BigInteger(), autoincrement=False, nullable=False, comment='id in the mirror'),
+    sa.Column('since', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False, comment='When it was noticed'),
+    sa.Column('decided_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When a person decided to leave it as it is; null: nobody did'),
+    sa.Column('decided_by', sa.Text(), nullable=True, comment='A database role, or whom the console knows'),
+    sa.PrimaryKeyConstraint('system', 'entity_set', 'record_id', name=op.f('pk_orphan')),
+    schema='sync',
+    comment='Records of targets that a restored hub found and does not know: it may have written them itself'
     )
     op.create_table('pause',
     sa.Column('scope', sa.Text(), nullable=False, comment='A flow, a system, or a direction: in or out'),
