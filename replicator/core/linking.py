@@ -5,16 +5,21 @@ Where generations of a record share a key, the pair passes from the one that cou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from replicator.core.claim import Claimed
 from replicator.core.diff import Span, claim, desired_of_claim, same_key, sides
 from replicator.core.hub_handle import Handle
-from replicator.hub.statements import built_once
+from replicator.hub.statements import built_once, statements
 from replicator.hub.sync_tables import base
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.generations import Lineage, counts, precedes, rivals
+
+_sql = statements(__name__)
+_heir = sa.table("heir", sa.column("record_id", sa.BigInteger()))
 
 
 def linking(view: DesiredView, claimed: Claimed, *, by_root: bool = False) -> sa.Insert:
@@ -83,7 +88,7 @@ def pass_on(hub: Handle, flow: CompiledMap) -> list[int]:
     """
     passed: list[int] = []
     for lineage in flow.view.lineages:
-        rows = hub.execute(_passing(flow.view, lineage)).all()
+        rows = _pass(hub, flow.view, lineage)
         passed += [row.mirror_id for row in rows]
         if rows and flow.view.either:
             ids = [sa.literal(list(each), sa.ARRAY(sa.BigInteger)) for each in zip(*rows, strict=True)]
@@ -95,16 +100,38 @@ def pass_on(hub: Handle, flow: CompiledMap) -> list[int]:
     return passed
 
 
+def _pass(hub: Handle, view: DesiredView, lineage: Lineage) -> Sequence[sa.Row[tuple[int, int]]]:
+    """Few claimed records are looked up one by one; of many the range of the view that they span is read."""
+    size = hub.execute(_sql["claimed"]).one()
+    claimed = Claimed(size.records, size.first, size.last)
+    if claimed.few:
+        return hub.execute(_passing_of_few(view, lineage)).all()
+    hub.execute(_sql["make"])
+    hub.execute(_sql["clear"])
+    may = _may_inherit(view, lineage)
+    if not hub.execute(sa.insert(_heir).from_select(["record_id"], sa.select(may.c.record_id))).rowcount:
+        return []
+    hub.execute(_sql["analyze"])  # the planner guesses how large a part of a statement is, and goes by one
+    v = view.view.alias("v")
+    within = v.c.source_id.between(claimed.first, claimed.last)
+    heirs = _heir.join(v, sa.and_(v.c.source_id == _heir.c.record_id, within))
+    return hub.execute(_passing(view, lineage, heirs, v)).all()
+
+
 @built_once
-def _passing(view: DesiredView, lineage: Lineage) -> sa.Update:
-    """Only claimed records that are not paired and may have a forerunner are looked at, one by one."""
+def _passing_of_few(view: DesiredView, lineage: Lineage) -> sa.Update:
     may = _may_inherit(view, lineage)
     rows = view.view.alias("rows")
     v = sa.select(rows).where(rows.c.source_id == may.c.record_id).offset(sa.literal_column("0")).lateral("v")
+    return _passing(view, lineage, may.join(v, sa.true()), v)
+
+
+def _passing(view: DesiredView, lineage: Lineage, heirs: sa.FromClause, v: sa.FromClause) -> sa.Update:
+    """Of ``heirs``: claimed records without a pair that may have a forerunner, with their rows ``v`` of the view."""
     t, link, row, former = view.target.alias("t"), view.link.alias("l"), view.source.alias("s"), view.source.alias("h")
     now, joined_now = lineage.of(row, "now")
     then, joined_then = lineage.of(former, "then")
-    start = may.join(v, sa.true()).join(t, same_key(view, t, v)).join(link, link.c.common_id == t.c.id)
+    start = heirs.join(t, same_key(view, t, v)).join(link, link.c.common_id == t.c.id)
     start = start.join(row, row.c.id == v.c.source_id).outerjoin(former, former.c.id == link.c.mirror_id)
     if lineage.columns:
         start = start.join(now, joined_now).outerjoin(then, joined_then)
@@ -115,13 +142,13 @@ def _passing(view: DesiredView, lineage: Lineage) -> sa.Update:
         .where(v.c.target_id.is_(None), v.c.eligible, link.c.ended_at.is_(None))
         .where(sa.or_(former.c.id.is_(None), *([then.c.id.is_(None)] if lineage.columns else []), later))
     )
-    heirs = pairs.add_columns(sa.func.count().over(partition_by=link.c.mirror_id).label("heirs")).subquery("passing")
+    chosen = pairs.add_columns(sa.func.count().over(partition_by=link.c.mirror_id).label("heirs")).subquery("passing")
     crosswalk = view.link
     return (
         sa.update(crosswalk)
-        .values(mirror_id=heirs.c.heir)
-        .where(crosswalk.c.mirror_id == heirs.c.former, crosswalk.c.ended_at.is_(None), heirs.c.heirs == 1)
-        .returning(crosswalk.c.mirror_id, heirs.c.former)
+        .values(mirror_id=chosen.c.heir)
+        .where(crosswalk.c.mirror_id == chosen.c.former, crosswalk.c.ended_at.is_(None), chosen.c.heirs == 1)
+        .returning(crosswalk.c.mirror_id, chosen.c.former)
     )
 
 

@@ -47,7 +47,7 @@ create function sync.explain_state(d sync.delivery, m sync.map) returns text lan
             when 'observed' then 'the flow is only observed, nothing is sent'
             when 'skipped' then 'a person decided to skip it' end,
         case when d.state not in ('pending', 'in_flight', 'blocked') then
-            nullif(concat_ws(': ', case when d.code is distinct from 'invalid'
+            nullif(concat_ws(': ', case when coalesce(d.code, '') not in ('invalid', 'history')
                 then nullif(concat_ws(' ', d.code, d.field), '') end, d.reason), '') end,
         case when d.attempts > 0 then format('tried %s times, last at %s', d.attempts,
             to_char(d.tried_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')) end)
