@@ -22,6 +22,7 @@ def notice_restore(connection: sa.Connection, consumer: str) -> bool:
         is_restored = connection.execute(_sql["notice"], {"name": consumer}).rowcount > 0
         if is_restored:
             connection.execute(_sql["forget_reads"])
+            connection.execute(_sql["forget_other_cluster"])
         return is_restored
 
 

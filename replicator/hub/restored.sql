@@ -6,6 +6,10 @@ update sync.consumer set reread_since = coalesce(reread_since, now()) where name
 -- Every entity set is read whole, as if for the first time.
 update sync.entity_set set token = null, whole_at = null, read_at = null;
 
+-- name: forget_other_cluster
+-- What the log holds was committed long ago, whatever the cluster that wrote it called the transactions.
+select log.forget_other_cluster();
+
 -- name: is_caught_up
 -- Everything was read whole, and nothing of it is left to be merged: since when the hub was at it.
 select k.reread_since from sync.consumer k

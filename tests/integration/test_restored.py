@@ -41,6 +41,19 @@ def test_a_restored_hub_reads_both_systems_whole_before_it_writes_anything(syste
     assert held["OrganizationName"] == LATER["name"]
 
 
+def test_a_hub_that_was_restored_from_a_cluster_with_more_transactions_reads_on(systems: Systems) -> None:
+    """A dump keeps what its log says of transactions, and a new cluster begins to count them anew."""
+    restored(systems)
+    systems.run("update log.change set txid = (txid::text::bigint + 1000000000)::text::xid8")
+    systems.settle()
+    (held,) = systems.held("ops", "CustomersV3", CustomerAccount="A-1")
+    assert held["OrganizationName"] == LATER["name"]
+    assert systems.rows("select name from common.account") == [LATER]
+    systems.account("A-2")
+    systems.settle()
+    assert systems.held("ops", "CustomersV3", CustomerAccount="A-2")
+
+
 def test_a_restored_hub_says_that_it_has_read_nothing_yet(systems: Systems) -> None:
     restored(systems)
     systems.cycle.prepare()

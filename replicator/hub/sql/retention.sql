@@ -127,6 +127,17 @@ end
 $$;
 comment on function log.clear_default is 'Deletes what is older than this and read by every consumer from the default partitions';
 
+-- Transactions are numbered by each cluster, and a new one begins low: what another one wrote would count as not yet
+-- committed until its numbers are reached. Of this cluster no row that is seen has a number that is still to come.
+create function log.forget_other_cluster() returns bigint language sql as $$
+    with old as (
+        update log.change set txid = '3' where txid >= pg_snapshot_xmax(pg_current_snapshot()) returning 1
+    )
+    select count(*) from old
+$$;
+comment on function log.forget_other_cluster is
+    'Of a dump that was restored: has what another cluster logged count as committed long ago';
+
 -- What was decided, noted or parted longer ago than this is of no use to anybody.
 create function sync.prune(keep interval) returns void language plpgsql as $$
 declare

@@ -11,7 +11,8 @@ declare
     places constant text[] := array[@{schemas}];
     systems constant text[] := array[@{systems}];
     decisions constant text[] := array[@{decisions}];
-    upkeep constant text[] := array['log.make_partitions', 'log.drop_partitions', 'sync.analyze', 'sync.prune'];
+    upkeep constant text[] := array['log.make_partitions', 'log.drop_partitions', 'log.forget_other_cluster', 'sync.analyze',
+                                    'sync.prune'];
     place text;
     item text;
 begin
