@@ -11,10 +11,11 @@ from psycopg import sql
 from sqlalchemy.dialects.postgresql import REGCLASS, insert
 
 from replicator import __version__
+from replicator.core.mirror import set_origin
 from replicator.hub import product_sql, states
 from replicator.hub.sync_tables import entity_set, hub, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
-from replicator.mapping.tables import OF_THE_MIRROR
+from replicator.mapping.tables import DIGEST, OF_THE_MIRROR
 from replicator.solution import difference_views, record_fields, record_locations, record_names, unmatched
 from replicator.solution.expression_check import check_expressions
 from replicator.solution.flow_status import status
@@ -232,4 +233,7 @@ def _read_anew(connection: sa.Connection, compiled: Compiled) -> None:
         made_of = sa.func.sync.made_of(sa.cast(mirror.fullname, REGCLASS))
         mine = sa.and_(entity_set.c.system == system, entity_set.c.entity_set == name)
         other = entity_set.c.made_of.is_distinct_from(made_of)
-        connection.execute(entity_set.update().where(mine, other).values(token=None, whole_at=None, made_of=made_of))
+        anew = entity_set.update().where(mine, other).values(token=None, whole_at=None, made_of=made_of)
+        if connection.execute(anew).rowcount:
+            set_origin(connection, "digest")  # the rows are known, but not what the new columns are to hold of them
+            connection.execute(mirror.update().where(mirror.c[DIGEST].is_not(None)).values({DIGEST: None}))
