@@ -47,6 +47,7 @@ def problems(simulation: Simulation) -> list[str]:
         waiting,
         left_behind,
         impatience,
+        haste,
     )
     return [f"{check.__name__}: {problem}" for check in checks for problem in check(simulation)]
 
@@ -241,6 +242,11 @@ def impatience(simulation: Simulation) -> Iterator[str]:
     """A system that asked for a pause, as the hub knew, was asked for nothing before it was over."""
     for name, wire in simulation.wires.items():
         yield from (f"{name} was asked in its pause: {request}" for request in wire.impatient)
+
+
+def haste(simulation: Simulation) -> Iterator[str]:
+    """A restored hub wrote nothing before it had read every entity set whole."""
+    yield from simulation.reread.hasty
 
 
 def twins(simulation: Simulation) -> Iterator[str]:

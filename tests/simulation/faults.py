@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Never
 
@@ -75,18 +75,43 @@ class Weather:
             self.calm = calm
 
 
+@dataclass
+class Reread:
+    """What a restored hub has asked for since, as a whole, and what it wrote before it had asked for everything."""
+
+    wanted: set[tuple[str, str]] = field(default_factory=set)
+    """System and entity set."""
+    hasty: list[str] = field(default_factory=list)
+
+    def begin(self, wanted: set[tuple[str, str]]) -> None:
+        """From now on these have to be read before anything is written."""
+        self.wanted |= wanted
+
+    def note(self, system: str, request: httpx2.Request) -> None:
+        """A request that is about to be sent."""
+        if request.method == "GET" and "deltatoken" not in request.url.query.decode():
+            self.wanted.discard((system, request.url.path.rpartition("/")[2]))
+        elif self.wanted and any(True for _ in writes_in(request.content)):
+            self.hasty.append(f"{system} was written to before {sorted(self.wanted)} were read")
+
+
 class FaultyWire(httpx2.BaseTransport):
     """Between a connector and its system.
 
     ``meanwhile`` is called before a request arrives, and told whether it is to write: people do not wait for it, nor do
     the other threads of the process; ``take_over`` when the process freezes for so long that another one leads when it
-    wakes.
+    wakes; ``note`` for each request.
     """
 
     def __init__(
-        self, wire: Recording, weather: Weather, meanwhile: Callable[[bool], None], take_over: Callable[[], None]
+        self,
+        wire: Recording,
+        weather: Weather,
+        meanwhile: Callable[[bool], None],
+        take_over: Callable[[], None],
+        note: Callable[[httpx2.Request], None],
     ) -> None:
-        self.wire, self.weather, self.meanwhile, self.take_over = wire, weather, meanwhile, take_over
+        self.wire, self.weather, self.meanwhile, self.take_over, self.note = wire, weather, meanwhile, take_over, note
         self.orphans: list[str] = []
         """Refusals of writes because of a parent that is not there."""
         self.struck: Counter[str] = Counter()
@@ -109,6 +134,7 @@ class FaultyWire(httpx2.BaseTransport):
             self.impatient.append(f"{request.method} {request.url.path}")
         if self.weather.strikes(self.weather.meanwhile):
             self.meanwhile(any(True for _ in writes_in(body)))
+        self.note(request)
         if self._late and self.weather.random.random() < 0.5:
             self.deliver_late()
         if not self.weather.strikes(self.weather.request):

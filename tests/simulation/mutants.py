@@ -11,19 +11,22 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
+from replicator import daemon
 from replicator.connectors.odata import connector
 from replicator.connectors.protocol import Applied, Outcome, Unit, Unknown
-from replicator.core import diff, linking, mark
+from replicator.core import claim, diff, linking, mark
 from replicator.core.hub_handle import Handle
 from replicator.core.mirror import remove
 from replicator.cycle import Cycle
-from replicator.hub import changefeed
+from replicator.hub import changefeed, connection, restored, sync_tables
 from replicator.hub.lease import Lease
 from replicator.inbound import load, merge, pages, proposed_deletes
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
 from replicator.outbound import acknowledge, decide, delivery_pass, send
+from replicator.solution import generate
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 MUTANTS: dict[str, Plant] = {}
@@ -348,6 +351,74 @@ def key_conflicts_pass_for_done(patching: pytest.MonkeyPatch) -> None:
 def merged_once_only(patching: pytest.MonkeyPatch) -> None:
     """A record that waits in the hub for its parent is not merged when the parent comes."""
     patching.setattr(merge.Merges, "_merge_blocked", lambda self, found: merge.MergeResult())
+
+
+# what befalls the hub
+
+
+@mutant
+def a_restored_hub_writes_at_once(patching: pytest.MonkeyPatch) -> None:
+    """Whether what a restored hub missed was read and merged is not asked."""
+    patching.setattr("replicator.cycle.may_write", lambda connection, consumer: True)
+
+
+@mutant
+def a_restore_is_not_noticed(patching: pytest.MonkeyPatch) -> None:
+    """Where the hub is is not compared with where it last worked."""
+    patching.setattr("replicator.cycle.notice_restore", lambda connection, consumer: False)
+
+
+@mutant
+def a_restored_hub_reads_on_where_it_was(patching: pytest.MonkeyPatch) -> None:
+    """What was read before the backup counts as read."""
+    patching.setattr(restored, "_sql", {**restored._sql, "forget_reads": sa.text("select 1")})
+
+
+@mutant
+def what_changed_without_its_map_is_not_looked_at(patching: pytest.MonkeyPatch) -> None:
+    """A map that is put back as it was goes on as if it had never been gone."""
+    note = generate._note_maps
+
+    def noted(connection: sa.Connection, compiled: Compiled) -> None:
+        known = sa.select(sync_tables.map_.c.name, sync_tables.map_.c.marked_hash)
+        before = connection.execute(known).all()
+        note(connection, compiled)
+        for name, marked in before:
+            kept = sync_tables.map_.update().where(sync_tables.map_.c.name == name)
+            connection.execute(kept.values(marked_hash=marked))
+
+    patching.setattr(generate, "_note_maps", noted)
+
+
+@mutant
+def maps_that_are_gone_are_still_asked(patching: pytest.MonkeyPatch) -> None:
+    """Nobody notes that a map is not in use any more, so that what it has left waits for ever."""
+    note = generate._note_maps
+
+    def noted(connection: sa.Connection, compiled: Compiled) -> None:
+        note(connection, compiled)
+        connection.execute(sync_tables.map_.update().values(in_use=True))
+
+    patching.setattr(generate, "_note_maps", noted)
+
+
+@mutant
+def sessions_stay_as_they_began(patching: pytest.MonkeyPatch) -> None:
+    """A session that fails for what was set when it began is used again."""
+    patching.setattr(connection, "_renew_session", lambda failure: None)
+    patching.setattr(daemon, "_mend_hub", lambda world: None)
+
+
+@mutant
+def sessions_take_what_the_database_says(patching: pytest.MonkeyPatch) -> None:
+    """Sessions set nothing that the program relies on."""
+    patching.setattr(connection, "settle", lambda session: None)
+
+
+@mutant
+def a_statement_out_of_time_makes_a_record_bad(patching: pytest.MonkeyPatch) -> None:
+    """What the database did not do in time is taken for the fault of the record."""
+    patching.setattr(claim, "DataError", DBAPIError)
 
 
 def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,6 @@ def _check(seed: int, found: list[str]) -> None:
 
 
 def _story(simulation: Simulation) -> Story:
-    faults = sum((wire.struck for wire in simulation.wires.values()), start=type(simulation.wires["ops"].struck)())
+    faults = sum((wire.struck for wire in simulation.wires.values()), start=simulation.trouble.struck)
     requests = sum(box.requests["total"] for box in (simulation.systems.sales, simulation.systems.ops))
     return Story(simulation.kills, dict(faults), dict(simulation.people.done), requests, simulation.systems.writes())

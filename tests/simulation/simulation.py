@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Literal
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from replicator import daemon
 from replicator.config import Configuration
 from replicator.connectors import connect as connect_system
 from replicator.connectors.kinds import settings_of
@@ -19,6 +22,7 @@ from replicator.connectors.protocol import Connector
 from replicator.cycle import Cycle
 from replicator.errors import LeaseLost, ReplicatorError
 from replicator.hub.connection import connect
+from replicator.hub.database_errors import hub_trouble
 from replicator.hub.lease import Lease, acquire
 from replicator.mapping.compiled import Compiled
 from replicator.sandbox.system import Options, Sandbox
@@ -26,7 +30,17 @@ from replicator.world import World
 from tests.fixtures.commands import until
 from tests.fixtures.transitions import watch_transitions
 from tests.fixtures.world import ORGANIZATION, Problems, Recording, Systems
-from tests.simulation.faults import AtOnce, FaultyHub, FaultyWire, Killed, NeverQuietError, Weather, make_moody
+from tests.simulation.faults import (
+    AtOnce,
+    FaultyHub,
+    FaultyWire,
+    Killed,
+    NeverQuietError,
+    Reread,
+    Weather,
+    make_moody,
+)
+from tests.simulation.hub_trouble import HubTrouble, exempt, install
 from tests.simulation.people import People
 from tests.simulation.self_willed import Will
 
@@ -56,10 +70,14 @@ class Simulation:
         self._interruptions = 0
         self._overtaken = False
         self.hub = connect(hub_url)
+        exempt(self.hub)
         watch_transitions(self.hub)
         self._faulty = connect(hub_url)
         self.weather = Weather(Random(seed + 1))
         FaultyHub(self._faulty, self.weather)
+        self.trouble = HubTrouble(Random(f"hub {seed}"), hub_url)
+        self.trouble.watch(self._faulty)
+        self.reread = Reread()
         options = Options(recalculate=self.random.random() < 0.5, page_size=self.random.choice([None, 1, 3]))
         boxes = {
             name: Sandbox(name, options=options, clock=lambda: self.now, random=Random(seed + place))
@@ -90,13 +108,15 @@ class Simulation:
     cycle: Cycle
     connection: sa.Connection
     lease: Lease
+    _session: Literal["working", "wanted", "waiting"]
+    """Whether the process has its session on the hub, needs a new one, or waits for the lead."""
 
     def _wire(self, name: str, box: Sandbox) -> FaultyWire:
         def meanwhile(writing: bool) -> None:
             others = [each for each in KINDS if each != name]
             self._meanwhile(*((list(KINDS), others) if writing else (others, list(KINDS))))
 
-        return FaultyWire(Recording(box), self.weather, meanwhile, self._take_over)
+        return FaultyWire(Recording(box), self.weather, meanwhile, self._take_over, partial(self.reread.note, name))
 
     def _connector(self, name: Literal["sales", "ops"]) -> Connector:
         settings = settings_of({"kind": KINDS[name], "url": "http://localhost"})
@@ -110,6 +130,7 @@ class Simulation:
         self.connection.close()
         self.hub.dispose()
         self._faulty.dispose()
+        self.trouble.tidy()
         for connector in self.world.connectors.values():
             connector.close()
         for box in (self.systems.sales, self.systems.ops):
@@ -118,14 +139,23 @@ class Simulation:
     # the process
 
     def begin(self) -> None:
-        """Start the process: a connection of its own, and what a start does."""
+        """Start the process: a connection of its own, and what a start does. In a hub in trouble it goes on waiting."""
+        if self.trouble.copy_is_due:
+            self._leave_the_hub()
+            self.trouble.copy()
         while True:
             try:
                 self.connection = self._faulty.connect()
                 self.cycle = self._lead(self.connection)
+                self._session = "working"
                 return
             except Killed:
+                self.kills += 1
                 self._end()
+            except (DBAPIError, psycopg.Error) as problem:
+                self._meet(problem)
+                self._session = "waiting"
+                return
 
     def _lead(self, connection: sa.Connection) -> Cycle:
         """What a start does: wait for the lead, and look after what the last leader left."""
@@ -140,22 +170,73 @@ class Simulation:
 
     def _take_over(self) -> None:
         """Another process finds that nobody leads, and works until it is still, all while this one is frozen."""
-        self._overtaken = True
-        with self.weather.paused(), self._faulty.connect() as connection:
+        before = self.lease
+        with self.weather.paused(), self._other_session() as connection:
             self._lead(connection).settle()
-            connection.invalidate()  # its session ends with it
+        self._overtaken = self.lease is not before
+
+    @contextmanager
+    def _other_session(self) -> Iterator[sa.Connection]:
+        """A session of somebody else's, which ends with it; what befalls the hub may cut the work short."""
+        with self._faulty.connect() as connection:
+            try:
+                yield connection
+            except (DBAPIError, psycopg.Error) as problem:
+                self._expect(problem)
+                daemon._mend_hub(self.world)
+            finally:
+                connection.invalidate()
 
     def _end(self) -> None:
         """The process is gone: what it had not committed is undone, and its session ends."""
-        self.kills += 1
         self.weather.killed = False
-        driver = self.connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        driver.rollback()
-        self.connection.invalidate()
+        if not (self.connection.closed or self.connection.invalidated):
+            driver = self.connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            with suppress(psycopg.OperationalError):  # somebody has ended it
+                driver.rollback()
+            self.connection.invalidate()
         self.connection.close()
         for connector in self.world.connectors.values():
             connector.http._pauses.clear()  # type: ignore[attr-defined]
+
+    def restart(self, meanwhile: Callable[[], None]) -> None:
+        """Stop the process between two pieces of work, do something with the hub that nobody uses, and start again."""
+        self._end()
+        self._leave_the_hub()
+        meanwhile()
+        self.begin()
+
+    def _leave_the_hub(self) -> None:
+        """Nobody has a session on the hub any more."""
+        self.people.finish()
+        self.hub.dispose()
+        self._faulty.dispose()
+
+    def _expect(self, problem: Exception) -> None:
+        """Raise a failure of the hub's database that nothing explains which befell it."""
+        if not self.trouble.explains(problem):
+            raise problem
+
+    def _meet(self, problem: Exception) -> None:
+        """Do as a thread of the daemon does: give the session back, say what is wrong, and try again later."""
+        self._expect(problem)
+        self.problems.found.append(("hub", hub_trouble(problem)))
+        if not (self.connection.closed or self.connection.invalidated):
+            driver = self.connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            if driver.closed:
+                self.connection.invalidate()
+        self.connection.close()
+        daemon._mend_hub(self.world)
+        self._session = "wanted"
+
+    def _connect_again(self) -> None:
+        """A thread that met trouble begins anew, and who waits for the lead asks for it again."""
+        if self._session == "wanted":
+            self.connection = self._faulty.connect()
+            self.cycle = Cycle(replace(self.world, lease=self.lease), self.connection)
+            self._session = "working"
 
     def _set_clock(self, connection: sa.Connection) -> None:
         """The hub's clock is the simulation's."""
@@ -166,15 +247,23 @@ class Simulation:
 
     def run(self, work: Callable[[Cycle], object]) -> None:
         """Let the process do something; if it is killed at it, another one starts."""
+        if self._session == "waiting":
+            self.begin()
+        if self._session == "waiting":
+            return
         try:
+            self._connect_again()
             self._set_clock(self.connection)
             self._note_rests()
             work(self.cycle)
             assert not self._overtaken, "a process that had been overtaken went on to its end"
         except (Killed, LeaseLost):
+            self.kills += 1
             self._overtaken = False
             self._end()
             self.begin()
+        except (DBAPIError, psycopg.Error) as problem:
+            self._meet(problem)
         except ReplicatorError as problem:
             self.problems.found.append(("run", problem))
         finally:
@@ -202,12 +291,47 @@ class Simulation:
         for wire in self.wires.values():
             if wire.will is not None:
                 wire.will.active = True
-        for _ in range(steps):
+        self.trouble.draw(steps)
+        for step in range(steps):
+            self._befall(step)
             for _ in range(self.random.randint(0, 4)):
                 self.people.act()
             self.pass_time(self.random.choice(self.pauses))
             self._interruptions = 0
             self.run(self.random.choice(self.pieces_of_work()))
+            if self.trouble.copy_is_due:  # a process that was killed at its work has left the hub as it was then
+                self.restart(lambda: None)
+        self._befall(steps)
+
+    def _befall(self, step: int) -> None:
+        """What befalls the hub before this step of a life."""
+        trouble = self.trouble
+        trouble.copy_is_due |= step == trouble.backup.begin
+        if step == trouble.settings.begin:
+            self.people.finish()
+            trouble.set_something()
+        if step == trouble.settings.end:
+            trouble.reset()
+        if step == trouble.dropped.begin:
+            self.restart(self._drop_map)
+        if step == trouble.dropped.end:
+            self.restart(self._install)
+        if step == trouble.backup.end:
+            self.restart(self._restore)
+
+    def _drop_map(self) -> None:
+        self.world = replace(self.world, compiled=self.trouble.drop_map(self.hub, self.compiled))
+
+    def _install(self) -> None:
+        """The schema is whole again."""
+        self.world = replace(self.world, compiled=self.compiled)
+        install(self.hub, self.compiled)
+
+    def _restore(self) -> None:
+        """The backup is put back, and migrated to what is installed by now."""
+        self.trouble.restore()
+        install(self.hub, self.world.compiled)
+        self.reread.begin({(each.mapping.system, each.mapping.entity_set.name) for each in self.world.compiled.maps})
 
     def pieces_of_work(self) -> list[Callable[[Cycle], object]]:
         """What the process may be at."""
@@ -229,7 +353,7 @@ class Simulation:
 
     def _other_threads(self, to_read: Sequence[str], to_write: Sequence[str]) -> None:
         """They read, merge and deliver, unless this thread holds what they need: then they come to it later."""
-        with self.weather.paused(), self._faulty.connect() as connection:
+        with self.weather.paused(), self._other_session() as connection:
             self._set_clock(connection)
             connection.exec_driver_sql(_PATIENCE)
             connection.commit()
@@ -244,7 +368,6 @@ class Simulation:
             except OperationalError as problem:
                 if not isinstance(problem.orig, psycopg.errors.LockNotAvailable):
                     raise
-            connection.invalidate()  # and its settings with it
 
     def pass_time(self, seconds: float) -> None:
         """The clock of all goes on."""

@@ -9,6 +9,7 @@ import pytest
 from replicator.mapping.compiled import Compiled
 from tests.fixtures.postgres import database
 from tests.simulation.faults import KINDS
+from tests.simulation.hub_trouble import KINDS as OF_THE_HUB
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import EVERY_DAY, Story, live_through
 
@@ -48,7 +49,7 @@ def test_whatever_people_and_faults_do_both_systems_end_as_they_should(story: Se
 
 def test_between_them_the_everyday_seeds_meet_every_fault_and_everything_that_people_do(story: Seeded) -> None:
     stories = [story(seed) for seed in EVERY_DAY]
-    assert {kind for each in stories for kind in each.faults} >= set(KINDS)
+    assert {kind for each in stories for kind in each.faults} >= {*KINDS, *OF_THE_HUB}
     assert not [act for act in stories[0].acts if not any(each.acts[act] for each in stories)]
 
 
