@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from replicator.hub.connection import connect
 from replicator.mapping.schema import EntitySet, column_name
 from tests.fixtures.agreement import disagreements, reconciled, some_records
 from tests.fixtures.transitions import wrong_transitions
@@ -312,13 +313,17 @@ def imagined(simulation: Simulation) -> Iterator[str]:
 
 def disagreeing(simulation: Simulation) -> Iterator[str]:
     """Exit code, status, explain, reconcile and balance say the same; last, for a reconciliation reads and merges."""
-    world = replace(simulation.world, lease=simulation.lease)
-    with simulation.hub.connect() as connection:
-        pairs = some_records(connection)
-        some = Random(simulation.seed).sample(pairs, min(_EXPLAINED, len(pairs)))
-        yield from disagreements(connection, some)
-        yield from reconciled(world, connection)
-        yield from disagreements(connection, [])
+    engine = connect(simulation.trouble.url, now=simulation.now.isoformat())  # a pause is over by the world's clock
+    world = replace(simulation.world, lease=simulation.lease, engine=engine)
+    try:
+        with engine.connect() as connection:
+            pairs = some_records(connection)
+            some = Random(simulation.seed).sample(pairs, min(_EXPLAINED, len(pairs)))
+            yield from disagreements(connection, some)
+            yield from reconciled(world, connection)
+            yield from disagreements(connection, [])
+    finally:
+        engine.dispose()
 
 
 def waiting(simulation: Simulation) -> Iterator[str]:

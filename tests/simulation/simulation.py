@@ -51,6 +51,7 @@ _LEASE = 30.0
 _ROUNDS_TO_QUIET = 12
 _INTERRUPTIONS = 10
 """How often people act while one piece of work is under way: with people who never pause, ``once`` never ends."""
+_ACTS_WITHOUT_A_MAP = 12
 _SECONDS_TO_QUIET = 3600
 _PATIENCE = "set lock_timeout = '20ms'"
 _CLEAN = "select set_config('sync.now', %s, false)"
@@ -314,7 +315,10 @@ class Simulation:
             trouble.reset()
         if step == trouble.dropped.begin:
             self.restart(self._drop_map)
+            for _ in range(_ACTS_WITHOUT_A_MAP):
+                self.people.act()
         if step == trouble.dropped.end:
+            self.run(lambda cycle: (cycle.read(), cycle.settle()))  # who looks at what changed, looks past the map
             self.restart(self._install)
         if step == trouble.backup.end:
             self.restart(self._restore)
