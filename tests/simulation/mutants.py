@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from replicator import daemon
 from replicator.connectors.odata import connector
 from replicator.connectors.protocol import Applied, Outcome, Unit, Unknown
-from replicator.core import claim, diff, linking, mark
+from replicator.core import diff, linking, mark
 from replicator.core.hub_handle import Handle
 from replicator.core.mirror import remove
 from replicator.cycle import Cycle
@@ -391,18 +390,6 @@ def what_changed_without_its_map_is_not_looked_at(patching: pytest.MonkeyPatch) 
 
 
 @mutant
-def maps_that_are_gone_are_still_asked(patching: pytest.MonkeyPatch) -> None:
-    """Nobody notes that a map is not in use any more, so that what it has left waits for ever."""
-    note = generate._note_maps
-
-    def noted(connection: sa.Connection, compiled: Compiled) -> None:
-        note(connection, compiled)
-        connection.execute(sync_tables.map_.update().values(in_use=True))
-
-    patching.setattr(generate, "_note_maps", noted)
-
-
-@mutant
 def sessions_stay_as_they_began(patching: pytest.MonkeyPatch) -> None:
     """A session that fails for what was set when it began is used again."""
     patching.setattr(connection, "_renew_session", lambda failure: None)
@@ -413,12 +400,6 @@ def sessions_stay_as_they_began(patching: pytest.MonkeyPatch) -> None:
 def sessions_take_what_the_database_says(patching: pytest.MonkeyPatch) -> None:
     """Sessions set nothing that the program relies on."""
     patching.setattr(connection, "settle", lambda session: None)
-
-
-@mutant
-def a_statement_out_of_time_makes_a_record_bad(patching: pytest.MonkeyPatch) -> None:
-    """What the database did not do in time is taken for the fault of the record."""
-    patching.setattr(claim, "DataError", DBAPIError)
 
 
 def _nothing_is_read_back(patching: pytest.MonkeyPatch) -> None:

@@ -337,7 +337,11 @@ class Simulation:
         """The backup is put back, and migrated to what is installed by now."""
         self.trouble.restore()
         install(self.hub, self.world.compiled)
-        self.reread.begin({(each.mapping.system, each.mapping.entity_set.name) for each in self.world.compiled.maps})
+        with self.hub.connect() as connection:
+            has_worked = connection.execute(sa.text("select exists (select from sync.consumer)")).scalar_one()
+        if has_worked:  # who has merged nothing yet knows no place, and nothing stale
+            sets = [each.mapping.entity_set for each in self.world.compiled.maps]
+            self.reread.begin({(each.system, each.name) for each in sets})
 
     def pieces_of_work(self) -> list[Callable[[Cycle], object]]:
         """What the process may be at."""
