@@ -324,6 +324,8 @@ class Simulation:
             self.restart(self._install)
         if step == trouble.backup.end:
             self.restart(self._restore)
+            first = trouble.random.choice(list(KINDS))
+            self.run(lambda cycle: (cycle.read([first]), cycle.settle()))  # one system first, as a daemon's thread may
 
     def _drop_map(self) -> None:
         self.world = replace(self.world, compiled=self.trouble.drop_map(self.hub, self.compiled))
