@@ -260,7 +260,8 @@ class Connector(Protocol):
         """What the decoder makes of a row, as far as it depends on other things than the row: with another text, rows
         that are known by their bytes (``JsonRow``) are decoded again.
         """
-        return entity_set.model_dump_json()
+        described = {"fields": {"__all__": {"description"}}}
+        return entity_set.model_dump_json(include={"key": True, "fields": True}, exclude=described)
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """The records with these keys, in the same order; None where there is none."""

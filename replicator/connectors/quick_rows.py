@@ -13,8 +13,6 @@ from uuid import UUID
 
 import msgspec
 
-from replicator.connectors.protocol import FieldProblem
-
 Kind = Literal["text", "integer", "boolean", "number", "uuid"]
 """Of a value as it stands in the JSON; a number with its digits."""
 
@@ -39,7 +37,7 @@ _types: dict[Kind, Any] = {
     "uuid": UUID | None,
 }  # fmt: skip
 _escaped_nul = b"\\u0000"
-not_plain = (msgspec.MsgspecError, FieldProblem, InvalidOperation)
+not_plain = (msgspec.MsgspecError, ValueError, InvalidOperation)
 """What a quick decoder raises for a row that has to be read with care."""
 
 

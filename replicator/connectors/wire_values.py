@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from types import NoneType
 from typing import Any
 from uuid import UUID, SafeUUID
@@ -281,12 +282,12 @@ def row_decoder(columns: Sequence[Column], etag: str = "@odata.etag") -> Callabl
     plan = [(each.wire, each.convert) for each in columns]
     fields = {each.wire: each.field for each in columns}
     etag_of = to_text(etag)
-    quick = quick_decoder(columns, etag)
+    quick = cache(lambda: quick_decoder(columns, etag))  # made for the first row that needs it: many reads bring none
 
     def decode(row: Row) -> list[object]:
         if type(row) is JsonRow:
             try:
-                return quick(row.raw)
+                return quick()(row.raw)
             except not_plain:
                 pass  # read with care it may be good, or says what is wrong with it
         try:

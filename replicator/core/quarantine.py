@@ -43,7 +43,8 @@ class Quarantine:
         """
         if not bad:
             return
-        rows = [self._noted(found) for found in bad]
+        root_key_of = self._root_key_reader()
+        rows = [self._noted(found, root_key_of) for found in bad]
         mine = sa.and_(quarantine.c.system == self.entity_set.system, quarantine.c.entity_set == self.entity_set.name)
         earlier = sa.true() if since is None else quarantine.c.at < since
         same = quarantine.c.key == sa.any_(sa.literal([row["key"] for row in rows], sa.ARRAY(sa.Text)))
@@ -51,13 +52,13 @@ class Quarantine:
         self._mark([*before.scalars(), *(row["root_key"] for row in rows)])
         self.hub.execute(quarantine.insert().values(root_key=fold(sa.bindparam("root_key", type_=sa.Text))), rows)
 
-    def _noted(self, found: Bad) -> dict[str, str | None]:
+    def _noted(self, found: Bad, root_key_of: Callable[[Row], str | None]) -> dict[str, str | None]:
         return {
             "system": self.entity_set.system,
             "entity_set": self.entity_set.name,
             "record": record_of(self.entity_set, found.row),
             "key": key_of(self.entity_set, found.row),
-            "root_key": self._root_key_of(found.row),
+            "root_key": root_key_of(found.row),
             "field": found.problem.field,
             "reason": str(found.problem),
             "row": _as_text(found.row),
@@ -77,21 +78,26 @@ class Quarantine:
         if known:
             mark_roots(self.hub, self.entity_set, known)
 
-    def _root_key_of(self, row: Row) -> str | None:
-        """The key of the root that the row is a part of; None where it is no part, or that cannot be read either."""
+    def _root_key_reader(self) -> Callable[[Row], str | None]:
+        """From a row to the key of the root that it is a part of; None where it is no part, or that cannot be read."""
         parts = self.hub.compiled.schema.part_sets
         pointed = next((part.pointed for part in parts if part.entity_set is self.entity_set), None)
         if pointed is None:
-            return None
+            return lambda row: None
         spec = self.entity_set.spec
         fields = {own: spec.fields[own] for own, _ in pointed.fields}
-        only = spec.model_copy(update={"fields": fields, "key": tuple(fields)})
-        decode: Callable[[Row], list[object]] = self.connector.decoder(only)
-        try:
-            key = decode(row)[: len(fields)]
-        except FieldProblem:
-            return None
-        return None if any(part is None for part in key) else KEY_SEPARATOR.join(str(part).strip(" ") for part in key)
+        decode = self.connector.decoder(spec.model_copy(update={"fields": fields, "key": tuple(fields)}))
+
+        def root_key_of(row: Row) -> str | None:
+            try:
+                key = decode(row)[: len(fields)]
+            except FieldProblem:
+                return None
+            if any(part is None for part in key):
+                return None
+            return KEY_SEPARATOR.join(str(part).strip(" ") for part in key)
+
+        return root_key_of
 
 
 def record_of(entity_set: EntitySet, row: Row) -> str:
@@ -114,4 +120,5 @@ def _storable(value: object) -> str:
 
 def _as_text(row: Row) -> str:
     """JSON in ASCII: NUL characters and lone surrogates appear escaped, so that a database can hold them."""
-    return simplejson.dumps(row, use_decimal=True, default=str, ensure_ascii=True, allow_nan=True)[:_ROW_CHARACTERS]
+    text = simplejson.dumps(dict(row), use_decimal=True, default=str, ensure_ascii=True, allow_nan=True)
+    return text[:_ROW_CHARACTERS]

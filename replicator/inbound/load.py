@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from replicator.config import Budget
 from replicator.core.mirror import known, set_origin, take_turns
 from replicator.core.quarantine import Bad
-from replicator.hub.planner import MANY, analyze, prefer_whole_joins
+from replicator.hub.planner import MANY, analyze, enough_memory, prefer_whole_joins
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import proposed_delete, quarantine, snapshot
 from replicator.inbound import stage
@@ -27,7 +27,6 @@ from replicator.mapping.schema import column_name
 from replicator.mapping.tables import DIGEST, ETAG
 
 _sql = statements(__name__)
-_seen_count = sa.select(sa.func.count(SEEN.c.record_id.distinct()))
 Kind = Literal["whole", "changed"]
 
 
@@ -72,16 +71,23 @@ class MirrorLoad:
         read = self.read
         if self.kind == "changed" or read.staged or not read.seen.any:
             return False
-        held = sa.select(sa.func.count()).select_from(self.mirror).scalar_subquery()
-        waiting = [
-            sa.exists().where(each.c.system == self.entity_set.system, each.c.entity_set == self.entity_set.name)
+        unseen = sa.exists().select_from(self.mirror).where(sa.not_(self._seen()))
+        mine = [
+            sa.and_(each.c.system == self.entity_set.system, each.c.entity_set == self.entity_set.name)
             for each in (quarantine, proposed_delete)
         ]
+        undecided = proposed_delete.c.state.in_(["held", "approved", "rejected"])
+        waiting = sa.or_(sa.exists().where(mine[0]), sa.exists().where(mine[1], undecided))
         with self.hub.leading():
-            return bool(
-                self.hub.execute(sa.select(_seen_count.scalar_subquery() == held, sa.or_(*waiting))).one()
-                == (True, False)
-            )
+            self._make_room()
+            return not self.hub.execute(sa.select(sa.or_(unseen, waiting))).scalar_one()
+
+    def _make_room(self) -> None:
+        """A read of many rows is compared whole, however few of them are new."""
+        if self.read.rows >= MANY:
+            enough_memory(self.hub.connection)
+            if self.read.seen.any:
+                self.hub.execute(sa.text("analyze seen"))
 
     def load(self, budget: Budget, before: str | None) -> SnapshotResult:
         """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
@@ -98,6 +104,7 @@ class MirrorLoad:
         read = self.read
         take_turns(self.hub.connection, [self.mirror])
         set_origin(self.hub.connection, f"snapshot:{self.entity_set.system}")
+        self._make_room()
         if self.kind == "whole" and read.staged >= MANY:
             prefer_whole_joins(self.hub.connection)
         read.stage()
@@ -109,8 +116,9 @@ class MirrorLoad:
         self._leave_out_touched()
         updated = self.hub.execute(self._update()).rowcount if read.staged else 0
         inserted = self.hub.execute(self._insert()).rowcount if read.staged else 0
-        self._keep_digests()
-        self.proposed.withdraw(self._shown())
+        if self.kind == "whole" and read.staged:
+            self._keep_digests()
+        self.proposed.withdraw(sa.or_(self._staged(), self._seen()))
         analyze(self.hub.connection, inserted, self.mirror)
         held, proposed = self.proposed.propose(self._absent(), read.rows, self.kind, budget)
         return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.quarantined + same_keys)
@@ -118,11 +126,11 @@ class MirrorLoad:
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
         return same_values(left, right, [(name, name) for name in mirror_key(self.entity_set)])
 
-    def _shown(self) -> sa.ColumnElement[bool]:
-        """Whether the read shows a mirror row."""
-        staged = sa.exists().where(self._same(self.mirror, self.stage))
-        seen = sa.exists().where(SEEN.c.record_id == self.mirror.c.id)
-        return sa.or_(staged, seen) if self.read.seen.any else staged
+    def _staged(self) -> sa.ColumnElement[bool]:
+        return sa.exists().where(self._same(self.mirror, self.stage))
+
+    def _seen(self) -> sa.ColumnElement[bool]:
+        return sa.exists().where(SEEN.c.record_id == self.mirror.c.id) if self.read.seen.any else sa.false()
 
     def _keep_one_per_key(self) -> int:
         """One row for each key; how many records were quarantined, because others have their key."""
@@ -164,7 +172,10 @@ class MirrorLoad:
         return sa.update(self.mirror).values(values).where(self._same(self.mirror, self.stage), differs)
 
     def _keep_digests(self) -> None:
-        """Of rows that are as the mirror has them, in other bytes: no change of a record, so nothing for the log."""
+        """Of rows that are as the mirror has them, in other bytes: no change of a record, so nothing for the log.
+
+        After the update, which empties the digest of a row whose image differed though its bytes did not.
+        """
         set_origin(self.hub.connection, "digest")
         other = self.mirror.c[DIGEST].is_distinct_from(self.stage.c[DIGEST])
         values = {DIGEST: self.stage.c[DIGEST]}
@@ -184,14 +195,17 @@ class MirrorLoad:
             gone = known(self.hub.connection, self.mirror, self.entity_set, self.read.deleted)
             found: Iterable[int] = dict.fromkeys(row.id for row in gone if row is not None)
         else:
-            count = self.hub.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
-            staged = self.hub.execute(sa.select(sa.func.count()).select_from(self.stage)).scalar_one()
-            if count == staged + (self.hub.execute(_seen_count).scalar_one() if self.read.seen.any else 0):
+            if not self.read.seen.any and self._count(self.mirror) == self._count(self.stage):
                 return []
+            # Two questions, so that each is one join: as one they would be asked row by row.
+            absent = sa.and_(sa.not_(self._staged()), sa.not_(self._seen()))
             unread = sa.not_(self._quarantined(self.read.bad_keys))
-            found = self.hub.execute(sa.select(self.mirror.c.id).where(sa.not_(self._shown()), unread)).scalars()
+            found = self.hub.execute(sa.select(self.mirror.c.id).where(absent, unread)).scalars()
         touched = set(self.touched)
         return [record for record in found if record not in touched]
+
+    def _count(self, table: sa.FromClause) -> int:
+        return int(self.hub.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
 
     def _quarantined(self, bad_keys: list[str]) -> sa.ColumnElement[bool]:
         """Rows that were shown but could not be taken in: they are there, whatever is wrong with them."""

@@ -27,7 +27,7 @@ class Pages:
         self.seen = SeenRows(hub.connection, self.mirror)
         self.staged = 0
         """Rows that are not as they were, as far as they could be read."""
-        self._afresh, self._mark = afresh, mark_of(connector, entity_set)
+        self._connector, self._afresh = connector, afresh
         self._pages, self._is_made = 0, False
 
     def add(self, page: Page) -> None:
@@ -38,7 +38,7 @@ class Pages:
             self.token = page.token
         if not page.rows:
             return
-        found = digests(page.rows, self._mark)
+        found = digests(page.rows, mark_of(self._connector, self.entity_set))
         # Only the session's own temporary tables are written; and a COPY that freezes would hold off the next leader.
         with self.hub.connection.begin():
             new = range(len(found)) if self._afresh or not any(found) else self.seen.take(found, self._pages)

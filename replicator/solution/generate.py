@@ -192,6 +192,7 @@ def capture_values(table: sa.Table) -> dict[str, sql.Composable]:
         "function": sql.Identifier(f"capture_{name}"),
         "image": sql.Identifier(name),
         "columns": sql.SQL(", ").join(columns),
+        "is_quiet": sql.SQL("cause = 'digest'" if DIGEST in table.c else "false"),
     }
 
 
@@ -237,3 +238,4 @@ def _read_anew(connection: sa.Connection, compiled: Compiled) -> None:
         if connection.execute(anew).rowcount:
             set_origin(connection, "digest")  # the rows are known, but not what the new columns are to hold of them
             connection.execute(mirror.update().where(mirror.c[DIGEST].is_not(None)).values({DIGEST: None}))
+            set_origin(connection, "")

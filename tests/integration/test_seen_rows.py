@@ -36,6 +36,7 @@ class Counted(Wrapped):
         self.decoded = 0
         self.mood = ""
         self.change: Callable[[list[Row]], Sequence[Sequence[Row]]] = lambda rows: [rows]
+        self.before_the_last_page: Callable[[], None] = lambda: None
 
     def reading(self, entity_set: EntitySetSpec) -> str:
         return self.real.reading(entity_set) + self.mood
@@ -44,6 +45,7 @@ class Counted(Wrapped):
         for page in self.real.read(entity_set, token):
             *first, last = self.change(list(page.rows))
             yield from (replace(page, rows=rows, last=False) for rows in first)
+            self.before_the_last_page()
             yield replace(page, rows=last)
 
     def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
@@ -176,6 +178,30 @@ def test_a_record_that_is_shown_twice_does_not_hide_one_that_is_gone(reads: Read
     reads.between.change = lambda rows: [rows, [rows[0]]]
     assert reads.take()[0].deleted == 1
     assert "P-2" not in reads.names()
+
+
+def test_a_record_with_the_key_of_a_known_one_does_not_hide_one_that_is_gone(reads: Reads) -> None:
+    reads.systems.ops.delete(PRODUCTS, "usmf", "P-5")
+    reads.between.change = lambda rows: [[*rows, with_bytes(rows[1], ProductNumber="p-2 ")]]
+    taken, _ = reads.take()
+    assert (taken.quarantined, taken.deleted) == (1, 1)
+    assert list(reads.names()) == ["P-1", "P-2", "P-3", "P-4"]
+
+
+def test_a_record_that_we_deleted_while_it_was_read_does_not_hide_one_that_is_gone(reads: Reads) -> None:
+    reads.systems.ops.delete(PRODUCTS, "usmf", "P-5")
+    reads.between.change = lambda rows: [rows[:2], rows[2:]]
+    gone = "delete from ops.sellable_released_products where product_number = 'P-1'"
+    reads.between.before_the_last_page = lambda: reads.systems.run(gone)
+    assert reads.take()[0].deleted == 1
+    assert list(reads.names()) == ["P-2", "P-3", "P-4"]
+
+
+def test_the_row_that_does_not_fit_is_kept_as_it_came(reads: Reads) -> None:
+    reads.between.change = lambda rows: [[*rows, with_bytes(rows[1], ProductNumber="P-9", SalesPrice="\u2248100")]]
+    assert reads.take()[0].quarantined == 1
+    (kept,) = reads.systems.rows("select row::jsonb ->> 'SalesPrice' as price from sync.quarantine")
+    assert kept == {"price": "\u2248100"}
 
 
 def test_what_is_quarantined_is_forgotten_once_it_is_shown_no_more(reads: Reads) -> None:

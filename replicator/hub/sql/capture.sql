@@ -7,7 +7,7 @@ declare
     cause text := sync.origin(nullif(current_setting('sync.origin', true), ''));
     who text := coalesce(cause, session_user);
 begin
-    if tg_op = 'UPDATE' and cause = 'digest' then
+    if tg_op = 'UPDATE' and @{is_quiet} then
         null;  -- only a digest was written, which is nothing of the record
     elsif tg_op = 'INSERT' then
         insert into log.change (relation, record_id, operation, origin)

@@ -6,4 +6,4 @@ begin
     return new;
 end
 $$;
-comment on function sync.forget_digest is 'Empties the digest of a mirror''s row that somebody else than a read writes';
+comment on function sync.forget_digest is 'Empties the digest of a mirror''s row whose image somebody writes without one';
