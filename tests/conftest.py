@@ -29,8 +29,16 @@ pytest_plugins = [
     "tests.fixtures.roles",
 ]
 
+THOROUGH = ("acceptance", "simulation")
+"""Folders that are no part of the everyday suite; of the others the files that say so."""
 FIRST = ("acceptance", "simulation", "integration")
 """Folders whose files take long: one of them alone at the end would keep the other workers waiting."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what is no part of the everyday suite."""
+    if item.path.parent.name in THOROUGH:
+        item.add_marker(pytest.mark.thorough)
 
 
 @pytest.hookimpl(trylast=True)

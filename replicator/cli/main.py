@@ -58,7 +58,7 @@ COMMANDS: Mapping[str, Entry] = {
     "skip": Entry(
         "steward",
         "skip",
-        "Leave failed, rejected, reported, blocked or held records as they are, although they change; retry undoes it.",
+        "Leave failed, rejected, reported, blocked, held or orphaned records as they are; retry undoes it.",
     ),
     "approve": Entry("steward", "approve", "Let held deletes of an entity set, or held updates of a flow, go ahead."),
     "reject": Entry(

@@ -56,7 +56,7 @@ def typed_rows(view: DesiredView, rows: sa.Result[Any]) -> Iterator[DesiredRow]:
     of_held = [names.index(f"now_{name}") for name in held]
     either = [name for name in view.either if f"common_{name}" in names]
     of_common = [names.index(f"common_{name}") for name in either]
-    version = names.index("now_xmin")
+    version = names.index("version now")
     for row in rows:
         values: list[Any] = [row[place] for place in (*places, version)]
         for some, of_some in ((wanted, of_wanted), (held, of_held), (either, of_common)):

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB, array
 from replicator.core.bidirectional import Sides
 from replicator.core.bidirectional import sides as sides_of
 from replicator.core.claim import Claimed
+from replicator.core.mirror import version_of
 from replicator.hub.statements import built_once
 from replicator.hub.sync_tables import accepted
 from replicator.mapping.desired_views import DesiredView, TargetColumn, match_columns
@@ -106,7 +107,7 @@ def _diff(view: DesiredView, map_id: int, span: Span | None, by_root: bool) -> s
     values = [both.wanted.get(column.name, column).label(column.name) for column in v.c]
     image: list[sa.ColumnElement[Any]] = [t.c[name].label(f"now_{name}") for name in _image(view)]
     # The version of the row that the decision rests on; no column can have the name of this one.
-    image.append(sa.cast(sa.literal_column("t.xmin"), sa.Text).label("now_xmin"))
+    image.append(version_of(t, sa.literal_column("t.xmin")).label("version now"))
     decision = (*_decision(view, sa.literal(map_id), v, t, both), _holder(view, v).label("holder"))
     return sa.select(claim.c.record_id, *values, *both.told, *image, *decision).select_from(both.joined)
 

@@ -28,11 +28,20 @@ def set_origin(connection: sa.Connection, origin: str) -> None:
 
 @dataclass(frozen=True)
 class Known:
-    """What a mirror holds of a record. ``version`` is another one after every write to the row."""
+    """What a mirror holds of a record. ``version`` is another one after every new image of it (``version_of``)."""
 
     id: int
     etag: str | None
     version: str
+
+
+def version_of(table: sa.FromClause, xmin: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """By which a later image of a row is told from an earlier one: its etag, or the transaction that wrote it.
+
+    Not by that alone: a read writes the digest of what it showed as it was, and that is no new image.
+    """
+    etag = [table.c[ETAG]] if ETAG in table.c else []
+    return sa.func.coalesce(*etag, sa.cast(xmin, sa.Text), type_=sa.Text)
 
 
 def take_turns(connection: sa.Connection, mirrors: Iterable[sa.Table]) -> None:
@@ -55,7 +64,7 @@ def known(
     columns = [m.c[name] for name in mirror_key(entity_set)]
     asked = given_keys(columns, keys)
     same = [fold(column) == fold(asked.c[column.name]) for column in columns]
-    version = sa.cast(sa.literal_column("m.xmin"), sa.Text)
+    version = version_of(m, sa.literal_column("m.xmin"))
     rows = connection.execute(
         sa.select(asked.c[_PLACE], m.c.id, m.c[ETAG], version).join_from(asked, m, sa.and_(*same))
     )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from replicator.connectors.protocol import Connector, FieldProblem, Key, Row
 from replicator.core.fetch import Refusal, fetch_each
 from replicator.core.hub_handle import Handle
-from replicator.core.mirror import Seen, set_origin, store, take_turns
+from replicator.core.mirror import Seen, set_origin, store, take_turns, version_of
 from replicator.core.quarantine import Bad, Quarantine
 from replicator.mapping.key_comparison import mirror_key
 from replicator.mapping.schema import EntitySet
@@ -68,7 +68,7 @@ class PointReads:
         return gone, unsure
 
     def _mirror_rows(self, ids: Iterable[int], *more: sa.ColumnElement[Any]) -> Sequence[sa.Row[Any]]:
-        version = sa.cast(sa.column("xmin"), sa.Text).label("version")
+        version = version_of(self.mirror, sa.column("xmin")).label("version")
         wanted = sa.select(self.mirror.c.id, version, *more).where(self.mirror.c.id.in_(list(ids)))
         return self.hub.execute(wanted).all()
 

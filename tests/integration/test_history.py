@@ -80,7 +80,7 @@ class Life:
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is the hub's own."""
-    return {name: value for name, value in row.items() if name not in ("id", "etag")}
+    return {name: value for name, value in row.items() if name not in ("id", "etag", "digest")}
 
 
 @pytest.fixture(autouse=True)

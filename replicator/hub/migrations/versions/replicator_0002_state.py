@@ -31,6 +31,7 @@ TABLES = (
     "base",
     "conflict",
     "planned",
+    "orphan",
 )
 
 
