@@ -16,7 +16,7 @@ from replicator.core.mirror import known, set_origin, take_turns
 from replicator.core.quarantine import Bad
 from replicator.hub.planner import MANY, analyze, enough_memory, prefer_whole_joins
 from replicator.hub.statements import statements
-from replicator.hub.sync_tables import proposed_delete, quarantine, snapshot
+from replicator.hub.sync_tables import entity_set, proposed_delete, quarantine, snapshot
 from replicator.inbound import stage
 from replicator.inbound.duplicate_rows import contradicting_seen_rows, duplicate_rows
 from replicator.inbound.pages import Pages
@@ -74,13 +74,15 @@ class MirrorLoad:
         unseen = sa.exists().select_from(self.mirror).where(sa.not_(self._seen()))
         mine = [
             sa.and_(each.c.system == self.entity_set.system, each.c.entity_set == self.entity_set.name)
-            for each in (quarantine, proposed_delete)
+            for each in (quarantine, proposed_delete, entity_set)
         ]
         undecided = proposed_delete.c.state.in_(["held", "approved", "rejected"])
         waiting = sa.or_(sa.exists().where(mine[0]), sa.exists().where(mine[1], undecided))
+        # A set that was out of use is forgotten, though its mirror is there: that it is read again has to be noted.
+        forgotten = sa.not_(sa.exists().where(mine[2]))
         with self.hub.leading():
             self._make_room()
-            return not self.hub.execute(sa.select(sa.or_(unseen, waiting))).scalar_one()
+            return not self.hub.execute(sa.select(sa.or_(unseen, waiting, forgotten))).scalar_one()
 
     def _make_room(self) -> None:
         """A read of many rows is compared whole, however few of them are new."""

@@ -100,6 +100,13 @@ def test_a_whole_read_that_shows_nothing_new_decodes_nothing_and_counts_as_a_who
     assert after["read_at"] > before["read_at"]
 
 
+def test_a_set_that_was_out_of_use_counts_as_read_again_though_nothing_of_it_changed(reads: Reads) -> None:
+    reads.systems.run("delete from sync.entity_set where entity_set = 'SellableReleasedProducts'")
+    assert reads.take() == (SnapshotResult("whole", rows=5), 0)
+    (noted,) = reads.systems.rows("select whole_at from sync.entity_set where entity_set = 'SellableReleasedProducts'")
+    assert noted["whole_at"] is not None
+
+
 def test_of_a_whole_read_only_rows_that_changed_are_decoded(reads: Reads) -> None:
     reads.systems.product("P-3", ProductName="Changed")
     reads.systems.product("P-6")
