@@ -30,7 +30,7 @@ pytest_plugins = [
 ]
 
 THOROUGH = ("acceptance", "simulation")
-"""Folders that are no part of the everyday suite; of the others the files that say so."""
+"""Folders that are no part of the everyday suite."""
 FIRST = ("acceptance", "simulation", "integration")
 """Folders whose files take long: one of them alone at the end would keep the other workers waiting."""
 
