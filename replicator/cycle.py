@@ -54,6 +54,8 @@ class Cycle:
         self._pauses: dict[str, Throttled] = {}
         """Of systems that were left alone because of it, since the last wait."""
         self._sizes = {name: connector.limits.request_size for name, connector in world.connectors.items()}
+        self._written: set[str] = set()
+        """Systems that were written to, since the last settling began."""
         self._may_write = False
         self._connectors = {name: UntilStopping(each, world.stopping) for name, each in world.connectors.items()}
         self._deliveries = {name: self._make_deliveries(each) for name, each in self._connectors.items()}
@@ -219,7 +221,9 @@ class Cycle:
         for name in systems if systems is not None else list(self._deliveries):
             deliveries = self._deliveries[name]
             try:
-                total.add(deliveries.deliver(again=again))
+                delivered = deliveries.deliver(again=again)
+                total.add(delivered)
+                self._written |= {name} if delivered.progress else set()
             except OF_THE_LEAD:
                 raise
             except Stopping:
@@ -247,20 +251,19 @@ class Cycle:
                 if snapshots is not None:
                     snapshots.note_idle()
 
-    def settle(self) -> bool:
-        """Merge and deliver until nothing moves; whether any system was written to."""
-        written = False
+    def settle(self) -> Collection[str]:
+        """Merge and deliver until nothing moves; the systems that were written to."""
+        self._written = set()
         moved = self.merge()
         while not self.world.stopping():
             delivered = self.deliver(again=moved)
-            written |= delivered.progress
             moved = self.merge()
             if not (moved or delivered.releases or delivered.left):
-                return written
-        return written
+                break
+        return self._written
 
     def once(self, *, whole: bool = False) -> None:
-        """Read, settle, and read again as long as something was written and the reading shows more to do.
+        """Read, settle, and read what was written to again as long as that shows more to do.
 
         Where a system asks for a pause, or a record is tried again after one, it waits for that; but not for long.
         """
@@ -268,15 +271,18 @@ class Cycle:
         self.read(whole=whole)
         patience = PATIENCE
         while not self.world.stopping():
-            if self.settle():
+            if written := self.settle():
                 patience = PATIENCE
-                if not self.world.stopping() and self.read():
+                if not self.world.stopping() and self.read(only=self._sets_of(written)):
                     continue
             pause = self._pause()
             if pause is None or pause > patience or self.world.stopping() or not self._pass(pause):
                 return
             patience -= pause
             self.read(only={name for name, read in self.reads.items() if isinstance(read, Transient)})
+
+    def _sets_of(self, systems: Collection[str]) -> set[str]:
+        return {str(each) for name in systems for each in self.world.compiled.schema.reading_order(name)}
 
     def _pause(self) -> float | None:
         """Seconds until something that failed may be tried again; None where nothing will be."""

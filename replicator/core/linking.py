@@ -6,6 +6,7 @@ Where generations of a record share a key, the pair passes from the one that cou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,7 +14,7 @@ from replicator.core.claim import Claimed
 from replicator.core.diff import Span, claim, desired_of_claim, same_key, sides
 from replicator.core.hub_handle import Handle
 from replicator.hub.statements import built_once, statements
-from replicator.hub.sync_tables import base
+from replicator.hub.sync_tables import accepted, base
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.generations import Lineage, counts, precedes, rivals
@@ -80,6 +81,54 @@ def _linking(view: DesiredView, span: Span | None, by_root: bool) -> sa.Insert:
     return sa.insert(link).from_select(list(columns), only).returning(link.c.mirror_id)
 
 
+def take_over(hub: Handle, flow: CompiledMap) -> list[int]:
+    """Pass pairs of parts from records that are gone to the claimed units' new ones with their key; the mirror rows.
+
+    What was left out and is there again before its delete went out is the same part: it is not deleted and made anew.
+    """
+    rows = hub.execute(_taking_over(flow.view)).all()
+    _keep(hub, flow, accepted, rows)
+    return [row.mirror_id for row in rows]
+
+
+@built_once
+def _taking_over(view: DesiredView) -> sa.Update:
+    t, link, source, rows = view.target.alias("t"), view.link.alias("l"), view.source.alias("s"), view.view.alias("r")
+    source_side, target_side = sides(view)
+    v = sa.select(rows).where(rows.c.root_id == claim.c.record_id).offset(sa.literal_column("0")).lateral("v")
+    left_out = sa.and_(
+        link.c.root_id == claim.c.record_id,
+        link.c.ended_at.is_(None),
+        sa.not_(sa.exists().where(source.c.id == link.c[source_side])),
+    )
+    start = claim.join(link, left_out).join(t, t.c.id == link.c[target_side])
+    again = start.join(v, sa.and_(same_key(view, t, v), v.c.target_id.is_(None)))
+    heir, taken = v.c.source_id, link.c[target_side]
+    alone = [sa.func.count().over(partition_by=column).label(name) for column, name in ((heir, "of"), (taken, "by"))]
+    pairs = sa.select(heir.label("heir"), link.c[source_side].label("former"), taken.label("taken"), *alone)
+    chosen = pairs.select_from(again).subquery("chosen")
+    crosswalk = view.link
+    return (
+        sa.update(crosswalk)
+        .values({source_side: chosen.c.heir})
+        .where(crosswalk.c[target_side] == chosen.c.taken, crosswalk.c.ended_at.is_(None))
+        .where(chosen.c.of == 1, chosen.c.by == 1)
+        .returning(crosswalk.c.mirror_id, chosen.c.heir, chosen.c.former)
+    )
+
+
+def _keep(hub: Handle, flow: CompiledMap, table: sa.Table, rows: Sequence[sa.Row[Any]]) -> None:
+    """What ``table`` holds of the former records of passed pairs is their heirs' now."""
+    if not rows:
+        return
+    ids = [sa.literal([getattr(row, name) for row in rows], sa.ARRAY(sa.BigInteger)) for name in ("heir", "former")]
+    columns = sa.column("heir", sa.BigInteger()), sa.column("former", sa.BigInteger())
+    pairs = sa.func.unnest(*ids).table_valued(*columns, name="pairs").render_derived()
+    own = table.c.map_id == hub.id_of(flow)
+    hub.execute(sa.delete(table).where(own, table.c.record_id == pairs.c.heir))
+    hub.execute(sa.update(table).values(record_id=pairs.c.heir).where(own, table.c.record_id == pairs.c.former))
+
+
 def pass_on(hub: Handle, flow: CompiledMap) -> list[int]:
     """Pass pairs from records that are history, or gone, to the claimed ones that count; the mirror rows that got one.
 
@@ -90,17 +139,12 @@ def pass_on(hub: Handle, flow: CompiledMap) -> list[int]:
     for lineage in flow.view.lineages:
         rows = _pass(hub, flow.view, lineage)
         passed += [row.mirror_id for row in rows]
-        if rows and flow.view.either:
-            ids = [sa.literal(list(each), sa.ARRAY(sa.BigInteger)) for each in zip(*rows, strict=True)]
-            columns = sa.column("heir", sa.BigInteger()), sa.column("former", sa.BigInteger())
-            pairs = sa.func.unnest(*ids).table_valued(*columns, name="pairs").render_derived()
-            own = base.c.map_id == hub.id_of(flow)
-            hub.execute(sa.delete(base).where(own, base.c.record_id == pairs.c.heir))
-            hub.execute(sa.update(base).values(record_id=pairs.c.heir).where(own, base.c.record_id == pairs.c.former))
+        if flow.view.either:
+            _keep(hub, flow, base, rows)
     return passed
 
 
-def _pass(hub: Handle, view: DesiredView, lineage: Lineage) -> Sequence[sa.Row[tuple[int, int]]]:
+def _pass(hub: Handle, view: DesiredView, lineage: Lineage) -> Sequence[sa.Row[tuple[int, int, int]]]:
     """Few claimed records are looked up one by one; of many the range of the view that they span is read."""
     size = hub.execute(_sql["claimed"]).one()
     claimed = Claimed(size.records, size.first, size.last)
@@ -148,7 +192,7 @@ def _passing(view: DesiredView, lineage: Lineage, heirs: sa.FromClause, v: sa.Fr
         sa.update(crosswalk)
         .values(mirror_id=chosen.c.heir)
         .where(crosswalk.c.mirror_id == chosen.c.former, crosswalk.c.ended_at.is_(None), chosen.c.heirs == 1)
-        .returning(crosswalk.c.mirror_id, chosen.c.former)
+        .returning(crosswalk.c.mirror_id, chosen.c.heir, chosen.c.former)
     )
 
 

@@ -9,7 +9,7 @@ from replicator.core.claim import Claimed, claimed_rows
 from replicator.core.desired_row import DesiredRow, typed_rows
 from replicator.core.diff import diff
 from replicator.core.hub_handle import Handle
-from replicator.core.linking import linking
+from replicator.core.linking import linking, take_over
 from replicator.core.mark import mark_through
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
@@ -37,6 +37,8 @@ def select(hub: Handle, flow: CompiledMap, claimed: Claimed) -> list[Candidate]:
 
 def link_claimed(hub: Handle, flow: CompiledMap, claimed: Claimed) -> None:
     """Pair claimed records and their parts with records of the target that bear the same business key."""
+    for part in hub.compiled.parts(flow):
+        mark_through(hub, part.view.link, take_over(hub, part))
     for each in (flow, *hub.compiled.parts(flow)):
         linked = hub.execute(linking(each.view, claimed, by_root=each is not flow)).scalars()
         mark_through(hub, each.view.link, list(linked))

@@ -16,6 +16,8 @@ from tests.fixtures.agreement import disagreements, reconciled, some_records
 from tests.fixtures.transitions import seen_transitions, watch_transitions, wrong_transitions
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 FLOW = "account > ops.CustomersV3"
 
 

@@ -28,6 +28,8 @@ from replicator.operate.receivers import senders
 from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 MONITORING = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 
 

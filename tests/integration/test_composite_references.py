@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from tests.fixtures.folders import Folders, synchronised_folders
 from tests.fixtures.plans import explain, scans
 
+pytestmark = pytest.mark.thorough
+
 FILES = {
     "common/ware.yaml": """\
 entity: ware

@@ -27,6 +27,8 @@ from replicator.hub.session import CONSOLE
 from replicator.operate import metrics
 from tests.fixtures.operators import Browser, token_of
 
+pytestmark = pytest.mark.thorough
+
 TOKEN = "a token of some length"
 PUBLIC = "http://hub.example.com"
 """How a request for https://hub.example.com reaches the console behind its proxy."""

@@ -22,6 +22,8 @@ from replicator.errors import ConfigurationError, HubMismatch, Terminal
 from replicator.hub import embedded
 from tests.fixtures.postgres import create_database, drop_database, keep_server
 
+pytestmark = pytest.mark.thorough
+
 QUICK = {"fsync": "off", "shared_buffers": "16MB"}
 ROOT = Path(__file__).parents[2]
 

@@ -20,6 +20,8 @@ from replicator.errors import ConfigurationError, Terminal
 from replicator.hub import embedded
 from tests.fixtures.postgres import OLDEST
 
+pytestmark = pytest.mark.thorough
+
 QUICK = {"fsync": "off", "shared_buffers": "16MB"}
 ROOT = Path(__file__).parents[2]
 NOBODY = pwd.getpwnam("nobody")

@@ -16,6 +16,8 @@ from tests.fixtures.commands import Result, Workplace
 from tests.fixtures.scenarios import Scenario, Scenarios
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 AT_ONCE = 25
 """Scenarios in one hub."""
 

@@ -12,6 +12,8 @@ import simplejson
 
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 MANY = 20
 Page = dict[str, Any]
 Answer = Callable[[httpx2.Request, Page], httpx2.Response]

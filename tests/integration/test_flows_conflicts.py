@@ -21,6 +21,8 @@ from tests.fixtures.either import write_either_schema
 from tests.fixtures.hub import migrated
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS = "CustomersV3"
 IN_SALES = {"phone": "telephone1", "fax": "fax", "website": "websiteurl", "description": "description",
             "credit_limit": "creditlimit"}  # fmt: skip

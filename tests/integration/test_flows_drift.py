@@ -13,6 +13,8 @@ from replicator.mapping.compiled import Compiled, compile_folder
 from tests.fixtures.hub import SCHEMA, migrated
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS = "CustomersV3"
 MAP = "  - from: account\n"
 

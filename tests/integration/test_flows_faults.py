@@ -23,6 +23,8 @@ from replicator.outbound import acknowledge, delivery_pass, select
 from tests.fixtures.commands import until
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS, PERSONS = "CustomersV3", "CDSContactPersonsV2"
 HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
 PAIRS = "select system_key from sync.crosswalk where entity = 'account' and system = 'ops' and ended_at is null"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from replicator.cycle import Cycle
@@ -15,6 +16,8 @@ from replicator.solution.generate import create_objects, drop_objects
 from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.world import Systems
+
+pytestmark = pytest.mark.thorough
 
 LINES, PERSONS = "CDSSalesQuotationLines", "CDSContactPersonsV2"
 

@@ -142,6 +142,24 @@ def test_a_changed_draft_that_is_deleted_leaves_nothing_behind(systems: Systems,
     assert removed(systems) == []
 
 
+def test_a_line_that_only_a_deleted_draft_left_out_is_as_it_was_delivered(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    first = systems.quote("Q-1", account, ["P-1", "P-2"])
+    systems.settle()
+    draft = systems.revise(first)
+    systems.delete_line(draft, 2)
+    systems.settle()
+    systems.delete_quote(draft)
+    systems.settle()
+    assert systems.why("failed") == {}, "the closed one is as it was delivered"
+    systems.sent("ops", LINES)
+    systems.activate(systems.revise(first))
+    systems.settle()
+    assert ordered(systems, "Q-1") == [(1, "P-1", 1), (2, "P-2", 1)]
+    assert systems.sent("ops", LINES) == [], "it is neither deleted nor made again"
+
+
 def test_an_active_revision_that_is_deleted_is_told_until_there_is_another(
     systems: Systems, account: Mapping[str, Any]
 ) -> None:

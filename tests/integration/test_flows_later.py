@@ -21,6 +21,8 @@ from tests.fixtures.schema_files import SchemaFiles
 from tests.fixtures.staff import Staff
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 STUCK = "a title that is too long"
 
 

@@ -18,6 +18,8 @@ from replicator.mapping.literals import beginning, length_of
 from tests.fixtures.hub import SCHEMA, migrated
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 TWO = "places: 2}"
 CHANGES = {
     "ops/CustomersV3.yaml": [

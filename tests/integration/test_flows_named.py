@@ -11,6 +11,8 @@ import pytest
 
 from tests.fixtures.world import NOW, Systems
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS = "CustomersV3"
 HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
 DAY = datetime.timedelta(days=1)

@@ -9,6 +9,8 @@ import pytest
 
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS, PERSONS, HEADERS = "CustomersV3", "CDSContactPersonsV2", "CDSSalesQuotationHeaders"
 
 

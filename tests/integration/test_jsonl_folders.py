@@ -22,6 +22,8 @@ from replicator.operate.planning.rehearse import make_plan
 from tests.fixtures.commands import until
 from tests.fixtures.folders import Folders, synchronised_folders
 
+pytestmark = pytest.mark.thorough
+
 FILES = {
     "common/maker.yaml": """\
 entity: maker

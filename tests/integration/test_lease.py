@@ -23,6 +23,8 @@ from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SOLUTION
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 SECONDS = 30.0
 HELD = """
 select (select count(*) from log.change) as changes, (select count(*) from sync.delivery) as deliveries,

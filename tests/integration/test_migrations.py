@@ -29,6 +29,8 @@ from tests.fixtures.hub import SCHEMA, SOLUTION
 from tests.fixtures.load import Filling, Size
 from tests.fixtures.postgres import OLDEST, database
 
+pytestmark = pytest.mark.thorough
+
 SCHEMAS = ("common", "desired", "log", "ops", "sales", "sync")
 OBJECTS = """
 select 'view ' || c.oid::regclass || pg_get_viewdef(c.oid) from pg_class c

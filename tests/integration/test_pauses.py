@@ -18,6 +18,8 @@ from replicator.operate import hub_queries
 from replicator.outbound.acknowledge import Acknowledged
 from tests.fixtures.world import Problems, Systems, configuration
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS, FLOW, INBOUND = "CustomersV3", "account > ops.CustomersV3", "sales.accounts > account"
 HOW = """
 select state::text as state, operation, reason from sync.delivery d join sync.map m on m.id = map_id

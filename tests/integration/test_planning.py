@@ -23,6 +23,8 @@ from replicator.operate.planning.rehearse import Plan, make_plan
 from replicator.operate.planning.saved_plans import Gate, Guarded, Ran, run_plan, save
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 Said = list[tuple[str, str | None]]
 Apply = Callable[[Sequence[Unit]], list[list[Outcome]]]
 Weather = Callable[[Apply, Sequence[Unit]], list[list[Outcome]]]

@@ -18,6 +18,8 @@ from tests.fixtures.hub import SCHEMA
 from tests.fixtures.load import claim_all
 from tests.fixtures.plans import MANY, explain, scans
 
+pytestmark = pytest.mark.thorough
+
 FEW = 10
 _compiled = compile_folder(SCHEMA)
 MAPS = [found.name for found in _compiled.maps]

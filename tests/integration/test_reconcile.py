@@ -15,6 +15,8 @@ from replicator.operate.reconciliation import ReconcileResult, Reconciliation, c
 from tests.fixtures.planted import double, keys, silently, vanish
 from tests.fixtures.world import Systems
 
+pytestmark = pytest.mark.thorough
+
 UNIT = "00000000-0000-4000-8000-0000000000bb"
 
 

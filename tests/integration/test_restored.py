@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from replicator.operate import hub_queries
 from replicator.operate.planning.rehearse import make_plan
 from replicator.operate.reconciliation import Reconciliation
 from tests.fixtures.world import Systems
+
+pytestmark = pytest.mark.thorough
 
 LATER = {"name": "Changed after the backup"}
 

@@ -19,6 +19,8 @@ from replicator.solution.migrate import MigrationTarget, alembic_config, migrate
 from replicator.solution.revise import revise
 from replicator.solution.table_comparison import unmade
 
+pytestmark = pytest.mark.thorough
+
 NUMBER = "  number: {length: 20, required: true"
 TELEPHONE = "  telephone3: {length: 50}\n"
 PHONE_3 = "  phone_3: {length: 50,"

@@ -22,6 +22,8 @@ from tests.fixtures.postgres import database, name_of
 from tests.fixtures.release import IN_STEP, RELEASES, refill, restore
 from tests.fixtures.world import Systems, two_systems
 
+pytestmark = pytest.mark.thorough
+
 TABLES = sa.text("""
     select oid::regclass::text from pg_class
     where relnamespace::regnamespace::text = any(:schemas) and relkind in ('r', 'p') and not relispartition
