@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any, cast
 
 from replicator.connectors import exact_json, finops_metadata, wire_values
+from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.odata.addresses import literal, query, record_path, symbol_literal
 from replicator.connectors.odata.answers import Complaint, complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
@@ -173,10 +174,12 @@ class FinOps(ODataConnector):
 
     def found(self, body: Row, entity_set: EntitySetSpec, key: Key) -> Row | None:
         """The record of this key in an answer; a filter gives a list, and takes some characters for wildcards."""
+        if isinstance(body, JsonRow) and b'"value"' not in body.raw:
+            return body  # most need not be decoded to know
         rows = body.get("value")
         if not isinstance(rows, list):
             return body
-        decode = self.decoder(entity_set)
+        decode = self._decode(entity_set)
         places = [list(entity_set.fields).index(name) for name in entity_set.key]
         for row in rows:
             values = decode(row)

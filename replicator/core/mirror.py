@@ -112,4 +112,7 @@ def _storing(mirror: sa.Table, keys: tuple[str, ...]) -> sa.Insert:
 
 def remove(connection: sa.Connection, mirror: sa.Table, ids: Sequence[int]) -> None:
     """Delete mirror rows: the system does not hold the records any more."""
-    connection.execute(mirror.delete().where(mirror.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.BigInteger)))))
+    if ids:
+        connection.execute(
+            mirror.delete().where(mirror.c.id == sa.any_(sa.literal(list(ids), sa.ARRAY(sa.BigInteger))))
+        )

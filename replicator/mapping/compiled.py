@@ -37,7 +37,7 @@ class CompiledMap:
     def mapping(self) -> Map:
         return self.view.mapping
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.mapping.name
 

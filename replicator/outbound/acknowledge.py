@@ -303,11 +303,15 @@ def _is_noted(flow: CompiledMap, column: TargetColumn, sent: object, stored: obj
 def _with_assigned_keys(delivery: Delivery, outcomes: Sequence[Outcome]) -> Delivery:
     """The delivery, its creates under the keys that the system gave them."""
     keys = [each.key if isinstance(each, Applied) else None for each in outcomes]
+    if not any(keys):
+        return delivery
     return replace(delivery, writes=[_under(planned, key) for planned, key in zip(delivery.writes, keys, strict=True)])
 
 
 def _under(planned: Planned, key: Key | None) -> Planned:
-    return planned if key is None else replace(planned, write=replace(planned.write, key=key))
+    if key is None or key == planned.write.key:
+        return planned
+    return replace(planned, write=replace(planned.write, key=key))
 
 
 def _became(delivery: Delivery, outcome: str, code: object = None) -> Iterator[WriteOutcome]:

@@ -264,8 +264,8 @@ def _told(planned: Planned, given: GivenKey, history: History) -> Planned:
     if planned.write.operation != "create":
         return planned
     write = planned.write if planned.flow.root is None else under_root(planned.write, given)
-    created = history.created(planned.flow.name, planned.record_id, fingerprint(write))
-    return replace(planned, write=write, created=created)
+    created = history.created(planned.flow.name, planned.record_id, write)
+    return planned if write is planned.write and not created else replace(planned, write=write, created=created)
 
 
 def _in_vain(row: DesiredRow, planned: Planned) -> Shown:

@@ -41,8 +41,8 @@ from replicator.outbound.send import Delivered, Sender, Sending
 from replicator.outbound.unknown_outcomes import UnknownOutcomes
 
 _sql = statements(__name__)
-_BATCH = 500
-_BATCHES = 10
+_BATCH = 2000
+_BATCHES = 5
 """Of one map in one pass."""
 _ATTEMPTS_AT_ONCE = 4
 Decided = tuple[list[Delivery], Delivered]
@@ -169,12 +169,14 @@ class Deliveries:
     def _deliver_map(self, flow: CompiledMap, states: Sequence[State], *, after: int = 0) -> Delivered:
         """A slice of a map's records in these states."""
         total = Delivered()
+        analyzed = 0
         self.deferred.begin(flow)
         for _ in range(_BATCHES):
             counts, place = self._deliver_batch(flow, states, after)
             total.add(counts)
-            if total.applied // MANY > (total.applied - counts.applied) // MANY:
-                self._analyze(flow, total.applied)
+            if total.applied >= 2 * analyzed + MANY:
+                analyzed = total.applied
+                self._analyze(flow, analyzed)
             if place is None:
                 return total
             after = place

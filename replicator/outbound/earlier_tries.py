@@ -40,9 +40,11 @@ class History:
 
         return key
 
-    def created(self, flow: str, record_id: int, values: str) -> int:
-        """How often the target said that it created a record with these values (by ``fingerprint``)."""
-        wanted = (flow, record_id, values)
+    def created(self, flow: str, record_id: int, write: Write) -> int:
+        """How often the target said that it created a record with the values of this write."""
+        if not self.identity:
+            return 0
+        wanted = (flow, record_id, fingerprint(write))
         tries = (
             each["created"] for each in self.identity if (each["map"], each["record_id"], each.get("values")) == wanted
         )

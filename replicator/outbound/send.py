@@ -1,4 +1,4 @@
-"""Send: groups of deliveries in parallel requests, each acknowledged as its answer comes.
+"""Send: groups of deliveries in parallel requests, acknowledged as their answers come.
 
 Requests run in worker threads; the database is touched by the calling thread alone, and no transaction is open
 meanwhile. A request that the system refuses as such is halved until the bad record stands alone.
@@ -23,6 +23,7 @@ from replicator.outbound.earlier_tries import KeyFor
 from replicator.outbound.pause_and_observe import put_back, put_back_if_paused
 
 Group = list[Delivery]
+Answered = tuple[Group, list[list[Outcome]]]
 _REFUSALS = 3
 """After so many records in a row that are refused one by one it is not the record: nothing more is sent."""
 
@@ -96,50 +97,62 @@ class Sender:
 
 
 class _Round:
-    """The groups of one ``send``: those that wait and those under way."""
+    """The groups of one ``send``: those that wait, those under way, and those whose answers have arrived."""
 
     def __init__(self, sender: Sender, flow: CompiledMap, counts: Delivered) -> None:
         self.sender, self.flow, self.counts = sender, flow, counts
         self.waiting: deque[Group] = deque()
         self.under_way: dict[Future[list[list[Outcome]]], Group] = {}
+        self.arrived: list[Answered] = []
         self.refusals = 0
 
     def run(self, groups: Iterator[Group]) -> None:
         self.waiting.extend(groups)
-        parallel = self.sender.connector.limits.parallel_requests
         try:
-            while self.waiting or self.under_way:
-                if self.waiting and len(self.under_way) < parallel:
-                    self._submit(self.waiting.popleft())
-                else:
-                    self._collect()
+            while self.waiting or self.under_way or self.arrived:
+                self._submit()  # first, so that the system has something to do meanwhile
+                self._acknowledge()
+                self._collect()
         except Exception:
             self._drain()
             raise
 
-    def _submit(self, group: Group) -> None:
+    def _submit(self) -> None:
+        """Send as many groups as may be under way at once."""
         sender = self.sender
         if sender.halted:
-            self._acknowledge(group, _not_sent(group, sender.halted))
-            return
+            self.arrived += [(group, _not_sent(group, sender.halted)) for group in self.waiting]
+            self.waiting.clear()
+        free = sender.connector.limits.parallel_requests - len(self.under_way)
+        groups = [self.waiting.popleft() for _ in range(min(free, len(self.waiting)))]
+        if groups and self._may_go([delivery for group in groups for delivery in group]):
+            for group in groups:
+                request = sender.sending.workers.submit(sender.connector.apply, [each.unit for each in group])
+                self.under_way[request] = group
+
+    def _may_go(self, deliveries: Sequence[Delivery]) -> bool:
+        """Whether these may be sent now; if not, they are as if they had not been claimed."""
+        sender = self.sender
         map_id = sender.hub.id_of(self.flow)
         with sender.hub.leading():
-            if put_back_if_paused(sender.hub.connection, map_id, group):
-                return
+            if put_back_if_paused(sender.hub.connection, map_id, deliveries):
+                return False
             if sender.sending.stopping():
-                put_back(sender.hub.connection, map_id, group)
-                return
-        self.under_way[sender.sending.workers.submit(sender.connector.apply, [each.unit for each in group])] = group
+                put_back(sender.hub.connection, map_id, deliveries)
+                return False
+        return True
 
     def _drain(self) -> None:
         """Acknowledge what is still under way, as far as that can be done: an answer that came is not given away."""
-        while self.under_way:
+        while self.under_way or self.arrived:
             with suppress(Exception):  # the first problem is the one that is raised
+                self._acknowledge()
                 self._collect()
 
     def _collect(self) -> None:
+        """Wait for an answer; with it come all that are there by then."""
         done, _ = wait(self.under_way, return_when=FIRST_COMPLETED)
-        for future in done:
+        for future in [each for each in self.under_way if each in done]:
             group = self.under_way.pop(future)
             try:
                 outcomes = future.result()
@@ -150,7 +163,7 @@ class _Round:
                 self.sender.halted = problem
                 outcomes = _not_sent(group, problem)
             if outcomes:
-                self._acknowledge(group, outcomes)
+                self.arrived.append((group, outcomes))
 
     def _refused(self, group: Group, problem: RequestRefused) -> list[list[Outcome]]:
         """The system refuses the request as such: nothing of it was done, and which record it minds is not said.
@@ -167,12 +180,38 @@ class _Round:
         self.refusals += 1
         return _not_sent(group, problem)
 
-    def _acknowledge(self, group: Group, outcomes: list[list[Outcome]]) -> None:
+    def _acknowledge(self) -> None:
+        """Everything that has arrived, in one transaction: of many small answers most would be its costs.
+
+        If that fails, each alone: what could be written of the others is not given away.
+        """
+        arrived, self.arrived = self.arrived, []
+        try:
+            self._write(arrived)
+        except Exception as problem:
+            if len(arrived) == 1:
+                raise
+            problems = [failure for each in arrived if (failure := self._failure(each)) is not None]
+            if problems:
+                raise problems[0] from problem
+
+    def _failure(self, answered: Answered) -> Exception | None:
+        """Why one answer cannot be acknowledged; None where it was."""
+        try:
+            self._write([answered])
+        except Exception as problem:
+            return problem
+        return None
+
+    def _write(self, arrived: Sequence[Answered]) -> None:
+        if not arrived:
+            return
         sender = self.sender
+        deliveries = [delivery for group, _ in arrived for delivery in group]
+        outcomes = [each for _, some in arrived for each in some]
         with sender.hub.leading():
-            pause = sender.sending.pause
-            acknowledgement = Acknowledgement(sender.hub, self.flow, pause)
-            result = acknowledgement.write(group, outcomes)
+            acknowledgement = Acknowledgement(sender.hub, self.flow, sender.sending.pause)
+            result = acknowledgement.write(deliveries, outcomes)
         self.counts.add(result)
         self.counts.unknown += len(result.stale) + result.unconfirmed
         sender.sending.on_batch(self.flow, result)

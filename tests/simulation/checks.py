@@ -21,8 +21,9 @@ from tests.simulation.simulation import Simulation
 Record = Mapping[str, Any]
 _DESERVED = ("'Atlantis'", "Inventory dimension Site is mandatory")
 """A country that is in no value map; a quotation for a customer that was in ops before, without a site."""
-_OF_A_WILL = ("shows no such record", "Dependent")
-"""Of a system that numbers by itself: it never shows what it made; lines that nobody knows keep their quotation."""
+_OF_A_WILL = ("shows no such record", "Dependent", "An unexpected error occurred.")
+"""Of a system that numbers by itself: it never shows what it made, also where it said no and made it all the same;
+lines that nobody knows keep their quotation."""
 _EXPLAINED = 3
 """Of so many records explain is asked in each world."""
 _A_CENT = Decimal("0.01")

@@ -18,6 +18,9 @@ from replicator.errors import UnexpectedAnswer
 
 line_end = b"\r\n"
 broken = (CloseBoundaryNotFoundDefect, MultipartInvariantViolationDefect, StartBoundaryNotFoundDefect)
+_boundary = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
+is_change_set = re.compile(rb"^content-type: *multipart/mixed", re.IGNORECASE | re.MULTILINE)
+part_id = re.compile(rb"^content-id: *([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 status_line = re.compile(rb"HTTP/[0-9](?:\.[0-9])? ([1-5][0-9]{2})(?:[ \t].*)?")
 
 
@@ -101,6 +104,9 @@ def parse(content_type: str, body: bytes, items: Sequence[Item]) -> list[ItemAns
         return json_batch.parse(body, content_ids(items))
     if media_type != "multipart/mixed":
         raise UnexpectedAnswer(f"{media_type or 'no content type'}, not multipart/mixed")
+    plain = _plain_items(_boundary.search(content_type.encode("ascii", "replace")), body)
+    if plain is not None:
+        return plain
     try:
         head = b"MIME-Version: 1.0\r\nContent-Type: " + content_type.encode("ascii") + line_end * 2
         # The older policy reads the same parts as policy.HTTP, in a twelfth of the time: it leaves headers as they are.
@@ -110,6 +116,43 @@ def parse(content_type: str, body: bytes, items: Sequence[Item]) -> list[ItemAns
         raise
     except Exception as error:  # the email package raises whatever its header parser stumbles over
         raise UnexpectedAnswer(f"the answer to a batch is not multipart/mixed ({type(error).__name__})") from error
+
+
+def _plain_items(boundary: re.Match[bytes] | None, body: bytes) -> list[ItemAnswer] | None:
+    """The same for an answer as the vendors write it, in less time; None where it has to be read with care."""
+    found: list[ItemAnswer] = []
+    for head, content in _sections(boundary, body) or [(b"", b"")]:
+        if is_change_set.search(head):
+            inner = [_plain_answer(*each) for each in _sections(_boundary.search(head), content) or [(b"", b"")]]
+            answers = tuple(each for each in inner if each is not None)
+            if len(answers) < len(inner):
+                return None
+            found.append(ChangeSetAnswer(answers))
+        else:
+            answer = _plain_answer(head, content)
+            if answer is None:
+                return None
+            found.append(answer)
+    return found
+
+
+def _sections(boundary: re.Match[bytes] | None, body: bytes) -> list[tuple[bytes, bytes]] | None:
+    """Head and content of each part, from the first boundary to the last; None where not all of it is there."""
+    if boundary is None:
+        return None
+    parts = (line_end + body).split(line_end + b"--" + (boundary[1] or boundary[2]))[1:]
+    if not (parts and parts.pop().startswith(b"--") and all(part.startswith(line_end) for part in parts)):
+        return None
+    split = [part.partition(line_end * 2) for part in parts]
+    return [(head, content) for head, _, content in split]
+
+
+def _plain_answer(head: bytes, content: bytes) -> PartAnswer | None:
+    said = head.lower()
+    if b"application/http" not in said or b"base64" in said or b"quoted" in said or not content.startswith(b"HTTP/"):
+        return None
+    content_id = part_id.search(head)
+    return _http_answer(content, None if content_id is None else content_id[1].decode("latin-1"))
 
 
 def _parts(message: Message) -> list[Message]:
@@ -135,14 +178,20 @@ def _answer(part: Message) -> PartAnswer:
     raw = part.get_payload(decode=True)
     if not isinstance(raw, bytes):
         raise UnexpectedAnswer("a part of the answer to a batch has no content")
-    head, _, body = _split(raw.lstrip())
+    content_id = part.get("Content-ID")
+    return _http_answer(raw.lstrip(), None if content_id is None else str(content_id))
+
+
+def _http_answer(raw: bytes, content_id: str | None) -> PartAnswer:
+    """An answer as it stands in its part, whose Content-ID counts where the answer bears none itself."""
+    head, _, body = _split(raw)
     first, *lines = head.split(b"\n")
     status = status_line.fullmatch(first.strip())
     if status is None:
         raise UnexpectedAnswer("a part of the answer to a batch has no status line")
     headers = dict(_header(line) for line in lines if line.strip())
-    content_id = headers.get("content-id") or part.get("Content-ID")
-    return PartAnswer(int(status[1]), headers, body, None if content_id is None else str(content_id).strip("<> "))
+    content_id = headers.get("content-id") or content_id
+    return PartAnswer(int(status[1]), headers, body, None if content_id is None else content_id.strip("<> "))
 
 
 def _split(raw: bytes) -> tuple[bytes, bytes, bytes]:

@@ -12,6 +12,7 @@ from typing import ClassVar
 import httpx2
 
 from replicator.connectors import exact_json
+from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.odata import batch, batch_outcomes
 from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, longest_message
 from replicator.connectors.odata.auth import Clock
@@ -78,6 +79,7 @@ class ODataConnector(Connector):
     ) -> None:
         self.name = name
         self.sizes = BatchSizes(self.most_operations)
+        self._decoders: dict[str, tuple[EntitySetSpec, Decode]] = {}
         self.limits = replace(settings.limits, request_size=self.most_operations)
         self.http = Http(name, settings, self.service, transport=transport, clock=clock)
 
@@ -256,14 +258,22 @@ class ODataConnector(Connector):
         if not isinstance(part, PartAnswer) or part.status not in (200, 201):
             return Applied(None, None)
         try:
-            row = self.found(exact_json.loads(part.body, self.name), write.entity_set, write.key)
+            row = self.found(JsonRow(part.body, self.name), write.entity_set, write.key)
             if row is None:
                 return Applied(None, None)
-            *values, etag = self.decoder(write.entity_set)(row)
+            *values, etag = self._decode(write.entity_set)(row)
         except (FieldProblem, UnexpectedAnswer):
             return Applied(None, None)
         image: Image = dict(zip(write.entity_set.fields, values, strict=True))
         return Applied(image, etag if isinstance(etag, str) else part.headers.get("etag"))
+
+    def _decode(self, entity_set: EntitySetSpec) -> Decode:
+        """The decoder of an entity set, made for its first answer."""
+        made_for, decode = self._decoders.get(entity_set.entity_set, (None, None))
+        if decode is None or made_for is not entity_set:
+            decode = self.decoder(entity_set)
+            self._decoders[entity_set.entity_set] = entity_set, decode
+        return decode
 
     def _judge(self, write: Write, part: PartAnswer) -> Outcome:
         words = complaint(part.body, self.http.hide)
