@@ -1,4 +1,4 @@
-"""A system that takes every write and answers at once, in a process of its own: ``$batch`` of a Dataverse without rules.
+"""A system that takes every write and answers at once: a Dataverse's ``$batch`` without rules, in a process of its own.
 
 It prints the port that it listens on, and ends with its parent.
 """
