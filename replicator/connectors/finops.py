@@ -218,7 +218,7 @@ class FinOps(ODataConnector):
         if write.operation == "update" and status == 404 and not is_unknown_set(words):
             return with_message(Stale("the record is gone"), words)
         if write.operation == "create" and (duplicate_exception in words.types or exists.search(words.message)):
-            return Stale(words.message)
+            return with_message(Stale(words.message), words)
         sent = [*write.entity_set.key, *write.values]
         return rejection(status, words, named_field(words.message, write.entity_set, sent))
 

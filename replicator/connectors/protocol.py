@@ -137,6 +137,7 @@ class Stale:
     """The record is not as it was known: changed since (412), already there on create, or gone on update (404)."""
 
     message: str
+    code: str = ""
 
 
 Outcome: TypeAlias = Applied | Rejected | Postponed | Unknown | Stale

@@ -169,7 +169,8 @@ def test_dataverse_outcomes(write: Write, part: Part, kind: type[Outcome]) -> No
 def test_a_refused_create_is_looked_up() -> None:
     duplicate = multipart((412, error("A record with matching key values already exists.", "0x80040237")))
     assert isinstance(dataverse(thing("create"), duplicate, multipart((200, STORED))), Stale)
-    assert isinstance(dataverse(thing("create"), duplicate, multipart((404, GONE))), Rejected)
+    refused = dataverse(thing("create"), duplicate, multipart((404, GONE)))
+    assert refused == Rejected("A record with matching key values already exists.", "0x80040237")
     assert isinstance(dataverse(thing("create"), duplicate, httpx2.Response(503)), Stale)
 
 

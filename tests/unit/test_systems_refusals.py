@@ -101,7 +101,7 @@ def test_a_part_whose_session_was_lost_is_tried_again() -> None:
 def test_a_key_that_another_record_has_rejects_an_update_and_a_create(status: int, code: str, message: str) -> None:
     refused = multipart((status, error(message, code)))
     assert dataverse(thing(), refused) == Rejected(message, code)
-    assert dataverse(thing("create"), refused, multipart((404, GONE))) == Rejected(message)
+    assert dataverse(thing("create"), refused, multipart((404, GONE))) == Rejected(message, code)
 
 
 def test_another_version_makes_an_update_look_again_whatever_status_it_has() -> None:

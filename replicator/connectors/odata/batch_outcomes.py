@@ -115,7 +115,7 @@ def looked_up(unit: Unit, found: list[Outcome], there: Mapping[int, bool]) -> li
     for place, is_there in there.items():
         outcome = found[place]
         if isinstance(outcome, Stale) and not is_there:
-            return not_done(unit, place, Rejected(outcome.message))
+            return not_done(unit, place, Rejected(outcome.message, outcome.code))
         if isinstance(outcome, Rejected) and is_there:
             said = next((each.message for each in found if isinstance(each, Rejected) and each.message), "")
             return not_done(unit, place, Stale(f"refused, and yet it is there: {said}"))
@@ -155,5 +155,5 @@ def _names(entity_set: EntitySetSpec) -> dict[str, str]:
 
 
 def with_message(outcome: Stale, words: Complaint) -> Stale:
-    """A stale outcome with the system's words where it has some."""
-    return replace(outcome, message=words.message) if words.message else outcome
+    """A stale outcome with the system's words and code where it has some."""
+    return replace(outcome, message=words.message or outcome.message, code=words.code)
