@@ -19,6 +19,7 @@ from replicator.connectors.kinds import settings_of
 from replicator.connectors.protocol import Connector
 from replicator.cycle import Cycle
 from replicator.hub.sync_tables import entity_set
+from replicator.startup import look_for_garbage_seldom
 from replicator.world import World
 
 _MOST = 20_000
@@ -29,6 +30,7 @@ _CHANGED = "select count(*) from bench2.articles where description like '%genera
 def measure(server_url: str, records: int) -> list[Line]:
     """CPU of this process for each record, and records per second, from the marks to the last acknowledgement."""
     records = min(records, _MOST)
+    look_for_garbage_seldom()
     with ExitStack() as stack:
         engine = stack.enter_context(hub(server_url, "deliver", model := compiled("bench", "bench2")))
         source = Source(records)
