@@ -77,12 +77,16 @@ class Cycle:
         return Deliveries(self.hub, connector, sending)
 
     def prepare(self) -> None:
-        """After a start: the log's partitions, the configuration's own records, changed maps, requests cut off."""
+        """After a start: what a read needs, the configuration's own records, changed maps, requests cut off."""
+        self.prepare_to_read()
+        self.take_in_configuration()
+        self.recover(list(self._deliveries))
+
+    def prepare_to_read(self) -> None:
+        """The log's partitions; and if the hub was restored, everything is read whole."""
         self.maintain()
         notice_restore(self.connection, CONSUMER)
         self._may_write = False
-        self.take_in_configuration()
-        self.recover(list(self._deliveries))
 
     def take_in_configuration(self) -> None:
         """Write the configuration's own records, and mark the records of changed maps."""
@@ -212,10 +216,13 @@ class Cycle:
         self.world.watcher.problem("merge", spinning)
         return False
 
-    def deliver(self, systems: Sequence[str] | None = None, *, again: bool) -> Delivered:
-        """One pass of deliveries to each system; what stops one does not stop the other."""
+    def deliver(self, systems: Sequence[str] | None = None, *, again: bool, merged: bool = False) -> Delivered:
+        """One pass of deliveries to each system; what stops one does not stop the other.
+
+        ``merged``: all that was read has just been merged.
+        """
         total = Delivered()
-        self._may_write = self._may_write or may_write(self.connection, CONSUMER)
+        self._may_write = self._may_write or may_write(self.connection, CONSUMER, merged=merged)
         if not self._may_write:
             return total
         for name in systems if systems is not None else list(self._deliveries):
@@ -256,7 +263,7 @@ class Cycle:
         self._written = set()
         moved = self.merge()
         while not self.world.stopping():
-            delivered = self.deliver(again=moved)
+            delivered = self.deliver(again=moved, merged=True)
             moved = self.merge()
             if not (moved or delivered.releases or delivered.left):
                 break

@@ -125,7 +125,7 @@ def _refresh(world: World) -> str | None:
         try:
             with command_lead(connection, world.configuration, world.made_from) as lead:
                 cycle = Cycle(replace(world, lease=lead.lease), connection)
-                cycle.maintain()
+                cycle.prepare_to_read()
                 cycle.read()
         except LeaseLost:
             return leader(connection) or "another replicator"

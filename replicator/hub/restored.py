@@ -26,18 +26,21 @@ def notice_restore(connection: sa.Connection, consumer: str) -> bool:
         return is_restored
 
 
-def catch_up(connection: sa.Connection, consumer: str) -> None:
-    """If a restored hub has read and merged all that it missed, note what it found beside and work as always."""
+def catch_up(connection: sa.Connection, consumer: str, *, merged: bool = False) -> None:
+    """If a restored hub has read and merged all that it missed, note what it found beside and work as always.
+
+    ``merged``: whoever asks has just merged until nothing moved, be it in a rehearsal, whose changes nobody else sees.
+    """
     with leading(connection):
-        since = connection.execute(_sql["is_caught_up"], {"name": consumer}).scalar()
+        since = connection.execute(_sql["is_caught_up"], {"name": consumer, "merged": merged}).scalar()
         if since is not None:
             prefer_whole_joins(connection)
             connection.execute(_sql["orphans"], {"since": since})
             connection.execute(_sql["caught_up"], {"name": consumer})
 
 
-def may_write(connection: sa.Connection, consumer: str) -> bool:
+def may_write(connection: sa.Connection, consumer: str, *, merged: bool) -> bool:
     """Whether the systems may be written to: not before what a restored hub missed was read and merged."""
-    catch_up(connection, consumer)
+    catch_up(connection, consumer, merged=merged)
     with leading(connection):
         return bool(connection.execute(_sql["may_write"], {"name": consumer}).scalar_one())

@@ -18,7 +18,7 @@ where k.name = :name and k.reread_since is not null
     select from sync.map m left join sync.entity_set e on e.system = m.system and e.entity_set = m.entity_set
     where m.in_use and e.whole_at is null
   )
-  and not exists (select from sync.under_way u where u.what = 'change')
+  and (cast(:merged as boolean) or not exists (select from sync.under_way u where u.what = 'change'))
   and not exists (
     select from sync.delivery d join sync.map m on m.id = d.map_id
     where m.in_use and m.direction = 'in' and d.state = 'pending'

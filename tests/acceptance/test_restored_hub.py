@@ -49,6 +49,9 @@ def test_what_a_hub_wrote_after_its_backup_and_has_no_source_is_shown_until_some
     systems.delete("sales", f"accounts({gone['accountid']})")
     workplace.environment["HUB_URL"] = backup
 
+    planned = workplace.tell("plan")
+    assert planned.code == 3, planned.told
+    assert "orphaned" in planned.out, "a plan reads everything too, and sees it"
     done = workplace.tell("once")
     assert done.code == 3, done.told
     assert "orphaned: 1 record of ops.CustomersV3" in done.out
