@@ -42,6 +42,7 @@ from replicator.outbound.unknown_outcomes import UnknownOutcomes
 
 _sql = statements(__name__)
 _BATCH = 2000
+"""Records that are claimed, decided and sent together: as many as keep a few large requests under way at once."""
 _BATCHES = 5
 """Of one map in one pass."""
 _ATTEMPTS_AT_ONCE = 4
