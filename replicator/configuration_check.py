@@ -27,8 +27,8 @@ def check_names_and_records(configuration: Configuration, compiled: Compiled) ->
     ]
     problems += records_problems(compiled, configuration.records)
     if problems:
-        told = [configuration.problem(message, at).message for at, message in problems]
-        raise ConfigurationError("\n".join(told), hint="correct the configuration; docs/configuration.md says how")
+        messages = [configuration.problem(message, at).message for at, message in problems]
+        raise ConfigurationError("\n".join(messages), hint="correct the configuration; docs/configuration.md says how")
 
 
 def check_systems(configuration: Configuration, compiled: Compiled) -> None:

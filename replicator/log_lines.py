@@ -66,5 +66,5 @@ class LogWatcher(Watcher):
 
 def _ids(flow: CompiledMap, became: WriteOutcome) -> dict[str, object]:
     """What the log says of a write; the flow only where it is that of a part."""
-    told = {name: value for name, value in vars(became).items() if value}
-    return {name: value for name, value in told.items() if (name, value) != ("flow", flow.name)}
+    known = {name: value for name, value in vars(became).items() if value}
+    return {name: value for name, value in known.items() if (name, value) != ("flow", flow.name)}

@@ -44,11 +44,11 @@ def check(config_path: Path | None, as_json: bool) -> None:
             lambda: datetime.datetime.now(datetime.UTC),
         )
     if as_json:
-        told = {
+        data = {
             name: [asdict(note) for note in getattr(notes, name)]
             for name in ("findings", "errors", "untold", "information")
         }
-        say_json(told)
+        say_json(data)
     else:
         for line in lines(notes):
             say(line)

@@ -35,7 +35,7 @@ def exit_code(problem: ReplicatorError) -> int:
 
 
 @contextmanager
-def told_errors() -> Iterator[None]:
+def errors_in_words() -> Iterator[None]:
     """Errors raised on purpose become one message and an exit code; anything else is a defect and shows itself."""
     try:
         yield
@@ -52,7 +52,7 @@ def told_errors() -> Iterator[None]:
     except (click.ClickException, click.Abort, click.exceptions.Exit):
         raise
     except Exception as problem:
-        code = _told_of_the_hub(problem)
+        code = _code_of_hub_trouble(problem)
         if code is None:
             raise
         sys.exit(code)
@@ -64,7 +64,7 @@ def _say(text: str, *, keep: str = "") -> None:
     say(text, err=True, keep=keep)
 
 
-def _told_of_the_hub(problem: Exception) -> int | None:
+def _code_of_hub_trouble(problem: Exception) -> int | None:
     """Tell what the hub's database says, and the exit code for it; None where it is not the hub that failed."""
     import psycopg
     from sqlalchemy.exc import DBAPIError

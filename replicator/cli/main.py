@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import click
 
 from replicator import __version__
-from replicator.cli.exit_codes import EXIT_CODES, told_errors
+from replicator.cli.exit_codes import EXIT_CODES, errors_in_words
 
 
 class Entry(NamedTuple):
@@ -154,7 +154,7 @@ class Group(click.Group):
             )
 
     def invoke(self, ctx: click.Context) -> Any:
-        with told_errors():
+        with errors_in_words():
             return super().invoke(ctx)
 
 

@@ -22,8 +22,8 @@ from replicator.startup import hub_of
 def init(folder: Path, force: bool, as_json: bool) -> None:
     """Write a complete solution to FOLDER: configuration, schema, migrations. It is yours; no upgrade touches it."""
     file = shipped.write(folder, force=force)
-    told = f"wrote {folder}: fill in the addresses of both systems in {file}, then run 'replicator migrate' there"
-    answer(told, as_json, written=str(folder))
+    words = f"wrote {folder}: fill in the addresses of both systems in {file}, then run 'replicator migrate' there"
+    answer(words, as_json, written=str(folder))
 
 
 @click.command("migrate")

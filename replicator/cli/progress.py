@@ -101,9 +101,9 @@ class TerminalWatcher(Watcher):
         """One line per flow for all its requests."""
         with self._lock:
             flows, self._flows = self._flows, {}
-        told: dict[str, list[str]] = {}
+        parts_of: dict[str, list[str]] = {}
         for key, count in flows.items():
             flow, name = key.split("\n")
-            told.setdefault(flow, []).append(f"{count} {name}")
-        for flow, parts in told.items():
+            parts_of.setdefault(flow, []).append(f"{count} {name}")
+        for flow, parts in parts_of.items():
             print_line(self.console, f"sent     {flow}: {', '.join(parts)}")

@@ -65,12 +65,12 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
     if as_json:
         say_json(asdict(found) | {"in_step": found.in_step, "settled": found.settled})
     else:
-        for line in told(found):
+        for line in lines(found):
             Console().print(line, highlight=False, soft_wrap=True, markup=False)
     sys.exit(4 if found.transient else 0 if found.settled else 3)
 
 
-def told(found: ReconcileResult) -> Iterator[str]:
+def lines(found: ReconcileResult) -> Iterator[str]:
     """The report for people."""
     yield from _read(found)
     total = sum(found.differences.values())

@@ -65,5 +65,5 @@ def _load_again(host: Host, folders: tuple[Path, ...]) -> None:
         except (ReplicatorError, OSError) as problem:
             say(f"error: {problem}", err=True)
         else:
-            told = (f"{name} {many(sum(counts.values()), 'record')}" for name, counts in systems.items())
-            say(f"{folder} loaded again: {', '.join(told)}", err=True)
+            counted = (f"{name} {many(sum(counts.values()), 'record')}" for name, counts in systems.items())
+            say(f"{folder} loaded again: {', '.join(counted)}", err=True)

@@ -27,8 +27,8 @@ def _decide(config_path: Path | None, function: str, *of: object) -> int:
         try:
             count = hub_queries.value(connection, function, *of)
         except _REFUSED as problem:
-            told = problem.diag
-            raise Terminal(told.message_primary or str(problem), hint=told.message_hint or "") from problem
+            refusal = problem.diag
+            raise Terminal(refusal.message_primary or str(problem), hint=refusal.message_hint or "") from problem
         notify(connection)
         return int(count)
 
@@ -191,8 +191,8 @@ def resync(config_path: Path | None, kind: str, key: str | None, reason: str | N
     """
     count = _decide(config_path, "resync", kind, key, reason)
     if key is None:
-        told = f"{kind} will be read whole at the next read; {_records(count, 'will be looked at again')}"
+        words = f"{kind} will be read whole at the next read; {_records(count, 'will be looked at again')}"
     else:
-        told = _records(count, "will be read again")
-        told += "" if count else f": the hub knows no {kind} '{key}'"
-    answer(told, as_json, action="resync", records=count)
+        words = _records(count, "will be read again")
+        words += "" if count else f": the hub knows no {kind} '{key}'"
+    answer(words, as_json, action="resync", records=count)

@@ -92,7 +92,7 @@ class Access(SecureCookieSessionInterface):
         """Say in ``g`` who is there; nobody, who has not logged in. Raises Forbidden where a proxy should say who."""
         person: str = session.get("person", "")
         if self.token is None:
-            person = self._told(self.settings.identity_header) if self.settings.identity_header else NOBODY_SAID
+            person = self._from_proxy(self.settings.identity_header) if self.settings.identity_header else NOBODY_SAID
         if session.get("person") != person:
             self.begin(person)
         g.person = person
@@ -125,7 +125,7 @@ class Access(SecureCookieSessionInterface):
         """Whether the browser came by TLS: a proxy says so, or it came by a name that is reached by TLS only."""
         return request.scheme == "https" or _own("https") in self.settings.urls
 
-    def _told(self, header: str) -> str:
+    def _from_proxy(self, header: str) -> str:
         """Whom the proxy named."""
         address = request.environ.get(FROM_PROXY, request.environ).get("REMOTE_ADDR")
         if not _is_in(address, self.settings.believed):

@@ -79,7 +79,7 @@ class Side:
     record_id: int | None
     key: str | None
     image: Row
-    told: list[tuple[str, str, str | None]] = field(default_factory=list)
+    events: list[tuple[str, str, str | None]] = field(default_factory=list)
     """By map: what is to be done there, and why."""
 
     @property
@@ -217,7 +217,7 @@ def _mark(
         for each in (each for each in maps if each["place"] == side.name):
             inbound = each["direction"] == "in"
             for row in look.rows(_difference(each), number=side.record_id if inbound else found.common_id):
-                side.told.append((each["name"], _ACTIONS.get(row["action"]) or str(row["action"]), row["reason"]))
+                side.events.append((each["name"], _ACTIONS.get(row["action"]) or str(row["action"]), row["reason"]))
                 wanted = {name: pair[1] for name, pair in row["fields"].items()}
                 _wanted(look, own if inbound else cells, each["system"] if inbound else "the hub", wanted)
         for row in amended:

@@ -29,7 +29,7 @@ class Sides:
     """Inbound: the merged value."""
     unmerged: Mapping[str, sa.ColumnElement[bool]] = field(default_factory=dict)
     """Outbound: the system holds a change that common has not taken in, which no write may go over."""
-    told: tuple[Column, ...] = ()
+    shown: tuple[Column, ...] = ()
     """More columns of the diff's rows, for those who apply it."""
 
 
@@ -63,15 +63,15 @@ def _agreed(map_id: Column, record_id: Column, common_id: Column, name: str, sid
 def _inbound(view: DesiredView, map_id: Column, joined: sa.FromClause, v: sa.FromClause, t: sa.FromClause) -> Sides:
     """Three-way merge. The outcome is worked out once for each field, in a row of its own beside the record's."""
     wanted: dict[str, Column] = {}
-    told: list[Column] = []
+    shown: list[Column] = []
     outcomes = {name: _outcome(map_id, name, v, t).label(f"outcome_{name}") for name in view.either}
     row = sa.select(*outcomes.values()).offset(sa.literal_column("0")).correlate(v, t).lateral("merged")
     for name, winner in view.either.items():
         outcome = row.c[f"outcome_{name}"]
         takes = ("new", "taken", "conflict") if winner == view.mapping.system else ("new", "taken")
         wanted[name] = sa.case((outcome.in_(takes), v.c[name]), else_=t.c[name])
-        told += [outcome, v.c[name].label(f"side_{name}"), t.c[name].label(f"common_{name}")]
-    return Sides(joined.join(row, sa.true()), wanted, told=tuple(told))
+        shown += [outcome, v.c[name].label(f"side_{name}"), t.c[name].label(f"common_{name}")]
+    return Sides(joined.join(row, sa.true()), wanted, shown=tuple(shown))
 
 
 def _outcome(map_id: Column, name: str, v: sa.FromClause, t: sa.FromClause) -> sa.ColumnElement[str]:
@@ -118,5 +118,5 @@ def _outbound(view: DesiredView, joined: sa.FromClause, v: sa.FromClause, t: sa.
     return Sides(
         joined.outerjoin(common, common.c.id == v.c.source_id).outerjoin(there, sa.true()),
         unmerged={c.name: sa.or_(*(waits[name] for name in c.either)) for c in view.columns if c.either},
-        told=tuple(as_text(common.c[name]).label(f"common_{name}") for name in view.either),
+        shown=tuple(as_text(common.c[name]).label(f"common_{name}") for name in view.either),
     )

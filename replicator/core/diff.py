@@ -109,7 +109,7 @@ def _diff(view: DesiredView, map_id: int, span: Span | None, by_root: bool) -> s
     # The version of the row that the decision rests on; no column can have the name of this one.
     image.append(version_of(t, sa.literal_column("t.xmin")).label("version now"))
     decision = (*_decision(view, sa.literal(map_id), v, t, both), _holder(view, v).label("holder"))
-    return sa.select(claim.c.record_id, *values, *both.told, *image, *decision).select_from(both.joined)
+    return sa.select(claim.c.record_id, *values, *both.shown, *image, *decision).select_from(both.joined)
 
 
 def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredView | None) -> sa.Select[Any]:

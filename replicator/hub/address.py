@@ -46,17 +46,17 @@ def load_hub(path: Path | None = None, environment: Mapping[str, str] = os.envir
     base = file.resolve().parent if file is not None else Path.cwd()
     if url := environment.get("HUB_URL"):
         return HubAddress(url, base / FOLDER)
-    told = _told(file) if file is not None else {}
-    return HubAddress(told.get("url"), base / told.get("folder", FOLDER))
+    settings = _hub_settings(file) if file is not None else {}
+    return HubAddress(settings.get("url"), base / settings.get("folder", FOLDER))
 
 
-def _told(file: Path) -> dict[str, str]:
+def _hub_settings(file: Path) -> dict[str, str]:
     """What the file says below ``hub:``, checked."""
     found = _part(file)
     if isinstance(found, dict) and set(found) <= {"url", "folder"}:
-        told = {name: value for name, value in found.items() if not (name == "url" and value is None)}
-        if all(isinstance(value, str) for value in told.values()):
-            return told
+        settings = {name: value for name, value in found.items() if not (name == "url" and value is None)}
+        if all(isinstance(value, str) for value in settings.values()):
+            return settings
     return _explained(file)
 
 

@@ -74,12 +74,12 @@ def rehearsal(engine: sa.Engine) -> Iterator[sa.Connection]:
         with own.connect() as connection:
             yield connection
     except OperationalError as problem:
-        raise _told(problem) from problem
+        raise _in_words(problem) from problem
     finally:
         driver.close()
 
 
-def _told(problem: OperationalError) -> Exception:
+def _in_words(problem: OperationalError) -> Exception:
     """What a person is told of a failure."""
     if isinstance(problem.orig, _BUSY):
         return Transient(

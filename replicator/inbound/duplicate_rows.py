@@ -98,8 +98,8 @@ def duplicate_rows(
     known = sa.exists().where(*(mirror.c[name] == stage.c[name] for name in names))
     columns = [stage.c[column_name(name)] for name in entity_set.spec.fields]
     place = sa.cast(stage.c.ctid, sa.Text).label("place")
-    told = (stage.c.ctid.label("read"), place, group.label("key_group"), many.label("many"), known.label("known"))
-    counted = sa.select(*columns, *told).subquery("counted")
+    marks = (stage.c.ctid.label("read"), place, group.label("key_group"), many.label("many"), known.label("known"))
+    counted = sa.select(*columns, *marks).subquery("counted")
     rows = connection.execute(
         sa.select(*(column for column in counted.c if column.name != "read"))
         .where(counted.c.many > 1)

@@ -30,7 +30,7 @@ _MERGED = ("create", "update", "none")
 _PARTED = ("delete", "set", "unlink", "gone")
 
 
-def told_columns(view: DesiredView) -> Iterator[sa.ColumnClause[Any]]:
+def shown_columns(view: DesiredView) -> Iterator[sa.ColumnClause[Any]]:
     """The columns that the diff adds for such fields."""
     for name in view.either:
         kind = view.target.c[name].type

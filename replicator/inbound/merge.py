@@ -24,7 +24,7 @@ from replicator.core.unread_parts import part_to_be_read
 from replicator.core.why_not_written import shown
 from replicator.hub.planner import analyze, enough_memory, prefer_whole_joins, thought_small
 from replicator.hub.statements import built_once
-from replicator.inbound.field_conflicts import Conflicts, told_columns
+from replicator.inbound.field_conflicts import Conflicts, shown_columns
 from replicator.inbound.key_conflicts import blocking, key_conflicts, moves_keys, parking, refused
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
@@ -161,7 +161,7 @@ def _work(view: DesiredView) -> sa.TableClause:
                                                "record", "reason", "verdict")),
         sa.column("waits_for", sa.ARRAY(sa.Text)), sa.column("later", sa.ARRAY(sa.Text)),
         *(sa.column(name, view.target.c[name].type) for name in names),
-        *told_columns(view),
+        *shown_columns(view),
     )  # fmt: skip
 
 

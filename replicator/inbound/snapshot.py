@@ -76,8 +76,8 @@ class Snapshots:
 
     def not_read(self, entity_set: EntitySet, problem: Exception) -> None:
         """The set was not read, and why, for people; what was read before stays as it is."""
-        told = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"
-        values = {"system": entity_set.system, "entity_set": entity_set.name, "problem": str(told)}
+        words = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"
+        values = {"system": entity_set.system, "entity_set": entity_set.name, "problem": str(words)}
         with self.hub.leading():
             self.note_idle()  # before the problem: what such a read notes is that there is none
             self.hub.execute(_sql["keep_problem"], values)

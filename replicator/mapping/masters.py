@@ -18,7 +18,7 @@ class _Writer:
 
     def problem(self, field: str, message: str) -> str:
         document = self.entity_set.document
-        return document.told(message, ("maps", self.index, "fields", field))
+        return document.complaint(message, ("maps", self.index, "fields", field))
 
 
 def masters(schema: Schema, entity: CommonEntity) -> Iterator[str]:
@@ -54,11 +54,11 @@ def _either(schema: Schema, entity: CommonEntity, field: str, writers: list[_Wri
     systems = sorted({writer.entity_set.system for writer in writers})
     winner = entity.fields[field].either
     if field in entity.key:
-        yield document.told("a field of the key has one master", at)
+        yield document.complaint("a field of the key has one master", at)
     elif len(systems) < 2:
-        yield document.told("needs maps of two systems that write the field 'always'", at)
+        yield document.complaint("needs maps of two systems that write the field 'always'", at)
     elif winner != "ask" and winner not in systems:
-        yield document.told(f"'{winner}' is neither 'ask' nor one of {', '.join(systems)}", at)
+        yield document.complaint(f"'{winner}' is neither 'ask' nor one of {', '.join(systems)}", at)
     for writer in writers:
         if not any(_sends(mapping, entity, field) for mapping in writer.entity_set.spec.maps):
             yield writer.problem(

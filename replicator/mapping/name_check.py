@@ -25,17 +25,17 @@ def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:
     document = schema.documents[f"common.{entity.entity}"]
     for name in (*entity.key, *([entity.part_of] if entity.part_of else []), *([entity.label] if entity.label else [])):
         if name not in entity.fields:
-            yield document.told(f"'{name}' is not among the fields{hint(name, entity.fields)}", ("key",))
+            yield document.complaint(f"'{name}' is not among the fields{hint(name, entity.fields)}", ("key",))
     for name, field in entity.fields.items():
         if field.reference and field.reference not in schema.entities:
             unknown = f"there is no entity '{field.reference}'{hint(field.reference, schema.entities)}"
-            yield document.told(unknown, ("fields", name, "reference"))
+            yield document.complaint(unknown, ("fields", name, "reference"))
         if field.default is not None and (words := misfit(field.default, name, field, types[field.type])):
-            yield document.told(words, ("fields", name, "default"))
+            yield document.complaint(words, ("fields", name, "default"))
         if name != name.lower():
-            yield document.told("names of common fields are lower case", ("fields", name))
+            yield document.complaint("names of common fields are lower case", ("fields", name))
     if entity.part_of in entity.fields and not entity.fields[entity.part_of].required:
-        yield document.told("a part needs its whole: make the field required", ("fields", entity.part_of or ""))
+        yield document.complaint("a part needs its whole: make the field required", ("fields", entity.part_of or ""))
 
 
 def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
@@ -43,10 +43,12 @@ def _entity_set(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
     for where, names in (("key", spec.key), ("business_key", spec.business_key)):
         for name in names:
             if name not in spec.fields:
-                yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,))
+                yield document.complaint(f"'{name}' is not among the fields{hint(name, spec.fields)}", (where,))
     for place, (name, _) in enumerate(spec.order_of_generations):
         if name not in spec.fields:
-            yield document.told(f"'{name}' is not among the fields{hint(name, spec.fields)}", ("generations", place))
+            yield document.complaint(
+                f"'{name}' is not among the fields{hint(name, spec.fields)}", ("generations", place)
+            )
     yield from _fields(schema, entity_set)
     for index, mapping in enumerate(spec.maps):
         yield from _map(schema, entity_set, index, mapping)
@@ -59,19 +61,19 @@ def _fields(schema: Schema, entity_set: EntitySet) -> Iterator[str]:
     for name, field in spec.fields.items():
         twin = columns.setdefault(column_name(name), name)
         if twin != name:
-            yield document.told(f"reads as the same column as '{twin}'", ("fields", name))
+            yield document.complaint(f"reads as the same column as '{twin}'", ("fields", name))
         if field.empty is not None and (words := misfit(field.empty, name, field, types[field.holds])):
-            yield document.told(words, ("fields", name, "empty"))
+            yield document.complaint(words, ("fields", name, "empty"))
         yield from _keys_pointed_at(schema, entity_set, name, field)
         for target in field.targets:
             if target not in known:
-                yield document.told(_no_set(entity_set, target, known), ("fields", name))
+                yield document.complaint(_no_set(entity_set, target, known), ("fields", name))
     for name, reference in spec.references.items():
         if column_name(name) in columns:
             words = f"'{columns[column_name(name)]}' is a field, too: give the reference another name"
-            yield document.told(words, ("references", name))
+            yield document.complaint(words, ("references", name))
         if reference.to not in known:
-            yield document.told(_no_set(entity_set, reference.to, known), ("references", name, "to"))
+            yield document.complaint(_no_set(entity_set, reference.to, known), ("references", name, "to"))
         else:
             yield from _joined(entity_set, name, reference, schema.entity_sets[entity_set.system, reference.to].spec)
 
@@ -85,17 +87,17 @@ def _joined(entity_set: EntitySet, name: str, reference: ReferenceSpec, other: E
     document, fields, at = entity_set.document, entity_set.spec.fields, ("references", name, "by")
     for own, repeated in reference.by.items():
         if own not in fields:
-            yield document.told(f"'{own}' is not among the fields{hint(own, fields)}", (*at, own))
+            yield document.complaint(f"'{own}' is not among the fields{hint(own, fields)}", (*at, own))
         elif repeated not in other.fields:
             words = f"{other.entity_set} has no field '{repeated}'{hint(repeated, other.fields)}"
-            yield document.told(words, (*at, own))
+            yield document.complaint(words, (*at, own))
         elif fields[own].holds != other.fields[repeated].holds:
             words = f"{repeated} of {other.entity_set} is {other.fields[repeated].holds}, not {fields[own].holds}"
-            yield document.told(words, (*at, own))
+            yield document.complaint(words, (*at, own))
     keys = [key for key in (other.key, other.business_key) if key]
     if not any(sorted(reference.by.values()) == sorted(key) for key in keys):
         words = " or ".join(", ".join(key) for key in dict.fromkeys(keys))
-        yield document.told(f"what points at {other.entity_set} holds all of its key: {words}", at)
+        yield document.complaint(f"what points at {other.entity_set} holds all of its key: {words}", at)
 
 
 def _keys_pointed_at(schema: Schema, entity_set: EntitySet, name: str, field: SystemField) -> Iterator[str]:
@@ -107,22 +109,22 @@ def _keys_pointed_at(schema: Schema, entity_set: EntitySet, name: str, field: Sy
             continue
         if len(other.spec.key) > 1:
             words = f"the key of {target} is {', '.join(other.spec.key)}: plain fields point at it, by 'references'"
-            yield entity_set.document.told(words, at)
+            yield entity_set.document.complaint(words, at)
         elif (key := other.spec.fields.get(other.spec.key[0])) is not None and key.type != field.holds:
-            yield entity_set.document.told(f"the key of {target} is {key.type}, not {field.holds}", at)
+            yield entity_set.document.complaint(f"the key of {target} is {key.type}, not {field.holds}", at)
 
 
 def _map(schema: Schema, entity_set: EntitySet, index: int, mapping: MapSpec) -> Iterator[str]:
     name = mapping.to or mapping.from_ or ""
     at = ("maps", index, "to" if mapping.to else "from")
     if name not in schema.entities:
-        yield entity_set.document.told(f"there is no entity '{name}'{hint(name, schema.entities)}", at)
+        yield entity_set.document.complaint(f"there is no entity '{name}'{hint(name, schema.entities)}", at)
     twins = [other for other in entity_set.spec.maps[:index] if (other.to, other.from_) == (mapping.to, mapping.from_)]
     if twins:
-        yield entity_set.document.told(f"a second map for '{name}' in the same direction", at)
+        yield entity_set.document.complaint(f"a second map for '{name}' in the same direction", at)
     if mapping.on_key_change == "recreate" and _parts(schema, name):
         words = f"{name} has parts, which could not come anew with it: {', '.join(_parts(schema, name))}"
-        yield entity_set.document.told(words, ("maps", index, "on_key_change"))
+        yield entity_set.document.complaint(words, ("maps", index, "on_key_change"))
 
 
 def _parts(schema: Schema, whole: str) -> list[str]:

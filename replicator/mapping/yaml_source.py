@@ -88,9 +88,9 @@ class Document:
 
     def problem(self, message: str, at: Location = (), *, line: int | None = None) -> ReplicatorError:
         """An error about the value at ``at``."""
-        return self.error(self.told(message, at, line=line))
+        return self.error(self.complaint(message, at, line=line))
 
-    def told(self, message: str, at: Location = (), *, line: int | None = None) -> str:
+    def complaint(self, message: str, at: Location = (), *, line: int | None = None) -> str:
         """What is wrong with the value at ``at``, as one line that names file, line and field."""
         where = ".".join(str(part) for part in at)
         return visible(f"{self.path}:{line or self.line(at)}: {where + ': ' if where else ''}{message}")
@@ -101,7 +101,7 @@ class Document:
             return model.model_validate(self.data, context={"base": self.path.resolve().parent})
         except ValidationError as invalid:
             complaints = in_plain_words(invalid, model, self._known)
-            raise self.error("\n".join(self.told(words, at) for at, words in complaints.items())) from None
+            raise self.error("\n".join(self.complaint(words, at) for at, words in complaints.items())) from None
 
     def _known(self, at: Location) -> Location:
         """``at`` without the branches of unions that pydantic adds; an unknown last part (a missing key) stays."""

@@ -159,7 +159,7 @@ class Acknowledgement:
         confirmed: list[tuple[Planned, Image, str | None]] = []
         keys: list[tuple[Planned, Image]] = []
         kept = [
-            (_under(planned, _told_key(planned, outcome)), outcome)
+            (_under(planned, _key_as_stored(planned, outcome)), outcome)
             for planned, outcome in written
             if planned.write.operation != "delete"
         ]
@@ -171,7 +171,7 @@ class Acknowledgement:
                 continue
             if outcome.image is None or _is_older(planned, outcome, row):
                 left.unconfirmed.append(planned)
-                if planned.write.operation == "create" and _told_key(planned, outcome) is not None:
+                if planned.write.operation == "create" and _key_as_stored(planned, outcome) is not None:
                     keys.append((planned, planned.write.named_key))
             else:
                 confirmed.append((planned, outcome.image, outcome.etag))
@@ -286,7 +286,7 @@ class Acknowledgement:
         assert_never(worst)
 
 
-def _told_key(planned: Planned, outcome: Applied) -> Key | None:
+def _key_as_stored(planned: Planned, outcome: Applied) -> Key | None:
     """The key under which the system says that it holds what was created; None where it is that of the write."""
     if planned.write.operation != "create" or outcome.image is None:
         return outcome.key

@@ -202,7 +202,7 @@ def decide(flow: CompiledMap, candidate: Candidate, deferred: Deferred, new_key:
         elif each.action not in (*SETTLED, INCOMPLETE, "unlink"):
             delivery.writes.extend(_planned(own, each, action, key_of, asked=asked) for action in _actions(own, each))
     given = given_key(flow, row)
-    delivery.writes = _in_order([_told(planned, given, candidate.history) for planned in delivery.writes])
+    delivery.writes = _in_order([_as_tried(planned, given, candidate.history) for planned in delivery.writes])
     vain = next((each for each in delivery.writes if each.created >= CREATED_AT_MOST), None)
     if vain is not None and not asked:
         return Delivery(row.record_id, row.record, candidate.marked, shown=_in_vain(row, vain))
@@ -249,8 +249,8 @@ def _first_trouble(row: DesiredRow, parts: Sequence[tuple[CompiledMap, DesiredRo
         if trouble is not None:
             named = named_part(flow, part.record, trouble.reason or "").rstrip(": ")
             waits = [named_part(flow, part.record, each) for each in trouble.waits_for or ()]
-            told = trouble.code, trouble.field
-            return Shown(row.record_id, trouble.state, row.record, named, waits or None, None, *told)
+            refusal = trouble.code, trouble.field
+            return Shown(row.record_id, trouble.state, row.record, named, waits or None, None, *refusal)
     return None
 
 
@@ -259,7 +259,7 @@ def named_part(flow: CompiledMap, record: str | None, words: str) -> str:
     return f"{flow.mapping.entity.entity} {record}: {words}"
 
 
-def _told(planned: Planned, given: GivenKey, history: History) -> Planned:
+def _as_tried(planned: Planned, given: GivenKey, history: History) -> Planned:
     """A create as far as the answers to earlier ones matter to it."""
     if planned.write.operation != "create":
         return planned

@@ -27,11 +27,11 @@ def given_key(flow: CompiledMap, root: DesiredRow) -> GivenKey:
 def under_root(write: Write, given: GivenKey) -> Write:
     """The create of a part, with the key of its root as the target holds it."""
 
-    def told(name: str, value: object) -> object:
+    def as_held(name: str, value: object) -> object:
         wanted, held = given.get(name, (None, None))
         return held if wanted is not None and value == wanted else value
 
     if not given:
         return write
-    key = tuple(told(name, value) for name, value in write.named_key.items())
-    return replace(write, key=key, values={name: told(name, value) for name, value in write.values.items()})
+    key = tuple(as_held(name, value) for name, value in write.named_key.items())
+    return replace(write, key=key, values={name: as_held(name, value) for name, value in write.values.items()})

@@ -174,8 +174,8 @@ class UnknownOutcomes:
     def _tell(self, flow: CompiledMap, looked: Looked) -> None:
         values: dict[str, object] = {"map_id": self.hub.id_of(flow)}
         if looked.troubles:
-            told = simplejson.dumps(list(looked.troubles.values()))
-            self.hub.execute(_outcomes["not_applied"], values | {"outcomes": told})
+            payload = simplejson.dumps(list(looked.troubles.values()))
+            self.hub.execute(_outcomes["not_applied"], values | {"outcomes": payload})
         done = [record for record in looked.attempts if record not in looked.troubles]
         self.hub.execute(_sql["looked_up"], values | {"ids": done})
 

@@ -46,11 +46,11 @@ def _annotations(description: SystemDescription, entity_set: SimulatedSet, name:
     """What one of the systems says of a property in terms of its own: there is no length among them."""
     if description.system != "ops":
         return ""
-    told = {"IsRequired": "true"} if _is_left_to_callers(spec) else {}
+    rights = {"IsRequired": "true"} if _is_left_to_callers(spec) else {}
     if name in entity_set.key:
-        told["AllowEdit"] = "false"
+        rights["AllowEdit"] = "false"
     return "".join(
-        f'<Annotation Term="Microsoft.Dynamics.OData.Core.V1.{term}" Bool="{value}"/>' for term, value in told.items()
+        f'<Annotation Term="Microsoft.Dynamics.OData.Core.V1.{term}" Bool="{value}"/>' for term, value in rights.items()
     )
 
 

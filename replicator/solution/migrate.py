@@ -141,8 +141,10 @@ def in_the_way(engine: sa.Engine) -> str:
     """The sessions that hold locks in the hub, in words."""
     with engine.connect() as connection:
         rows = connection.execute(_IN_THE_WAY).all()
-    told = (f"process {row.pid} of {row.usename} ({row.application_name or 'no name'}, {row.state})" for row in rows)
-    return "; ".join(told) or "a session that has ended by now"
+    sessions = (
+        f"process {row.pid} of {row.usename} ({row.application_name or 'no name'}, {row.state})" for row in rows
+    )
+    return "; ".join(sessions) or "a session that has ended by now"
 
 
 def owner_of(engine: sa.Engine) -> str:

@@ -154,10 +154,10 @@ def _retyped(connection: sa.Connection, operation: ops.AlterColumnOp) -> ops.Mig
     kind = connection.execute(_CAST, {"source": source, "target": target}).scalar()
     if kind == "i" or target == "TEXT":
         return operation
-    told = f"{operation.schema}.{operation.table_name}.{operation.column_name} from {source} to {target}"
+    change = f"{operation.schema}.{operation.table_name}.{operation.column_name} from {source} to {target}"
     if kind == "a":
-        return MarkedOperation(operation, f"{told}, by which values may lose what does not fit")
+        return MarkedOperation(operation, f"{change}, by which values may lose what does not fit")
     column = connection.dialect.identifier_preparer.quote(operation.column_name)
     text = f"nullif(btrim({column}), '')" if source == "TEXT" else column if kind == "e" else f"{column}::text"
-    why = f"{told}, which PostgreSQL does not do by itself; a value that the cast does not take stops the migration"
+    why = f"{change}, which PostgreSQL does not do by itself; a value that the cast does not take stops the migration"
     return MarkedOperation(operation, why, using=f"{text}::{target.lower()}")

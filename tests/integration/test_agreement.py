@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from replicator.cli.reconcile import told
+from replicator.cli.reconcile import lines
 from replicator.hub.lease import acquire
 from replicator.hub.states import BY_NAME, NAMES
 from replicator.operate import hub_queries
@@ -118,7 +118,7 @@ def test_what_waits_for_somebody_is_said_in_every_way_of_asking(
     assert [*reconciled(settled.cycle.world, settled.connection)] == []
     found = Reconciliation(settled.cycle.world, settled.connection).run(repair=False, limit=5)
     assert not found.settled
-    assert "no differences" not in [*told(found)]
+    assert "no differences" not in [*lines(found)]
     assert wrong(settled) == []
 
 

@@ -77,14 +77,14 @@ def _blame(unit: Unit, named: int, failed: PartAnswer, judge: Judge) -> tuple[in
     judged = [judge(write, failed) for write in unit]
     found = [place for place, one in enumerate(judged) if isinstance(one, Rejected) and one.field is not None]
     sent = [place for place in found if _field(judged[place]) in {*unit[place].values, *unit[place].key}]
-    told = [place for place in sent if _is_told(unit[place], judged[place])]
-    groups = (told, sent, found)
+    repeated = [place for place in sent if _is_repeated(unit[place], judged[place])]
+    groups = (repeated, sent, found)
     place = next((place for group in groups for place in ([named] if named in group else group)), named)
     return place, judged[place]
 
 
-def _is_told(write: Write, outcome: Outcome) -> bool:
-    """Whether a rejection tells the text that the write sends in the field it names."""
+def _is_repeated(write: Write, outcome: Outcome) -> bool:
+    """Whether a rejection repeats the text that the write sends in the field it names."""
     value = write.values.get(_field(outcome) or "")
     return (
         isinstance(value, str) and bool(value) and isinstance(outcome, Rejected) and visible(value) in outcome.message

@@ -47,10 +47,10 @@ def describe(delivery: Delivery) -> list[PlannedWrite]:
     root = _root(delivery.writes)
     writes = [_describe(planned, root, delivery.record) for planned in delivery.writes]
     certain = [_certain(*both) for both in zip(delivery.writes, writes, strict=True)]
-    told = _canonical(
+    text = _canonical(
         [[each.flow, each.operation, each.key, fields] for each, fields in zip(writes, certain, strict=True)]
     )
-    return [replace(each, fingerprint=_digest(f"{number} {told}")) for number, each in enumerate(writes)]
+    return [replace(each, fingerprint=_digest(f"{number} {text}")) for number, each in enumerate(writes)]
 
 
 def _certain(planned: Planned, write: PlannedWrite) -> Fields:

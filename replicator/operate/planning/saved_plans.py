@@ -41,8 +41,8 @@ def save(connection: sa.Connection, plan: Plan, entity: str | None, made_from: s
         number: int = connection.execute(_sql["save"], {"entity": entity, "stays": plan.stays}).scalar_one()
         for first in range(0, len(plan.writes), _AT_ONCE):
             rows = [vars(each) for each in plan.writes[first : first + _AT_ONCE]]
-            told = simplejson.dumps(rows, use_decimal=True)
-            connection.execute(_sql["save_writes"], {"plan": number, "writes": told})
+            payload = simplejson.dumps(rows, use_decimal=True)
+            connection.execute(_sql["save_writes"], {"plan": number, "writes": payload})
         return number
 
 
@@ -66,9 +66,9 @@ def _write(compiled: Compiled, row: Any) -> PlannedWrite:
     if flow is None:
         raise Terminal(f"the plan writes by '{row.flow}', which schema/ has no more", hint="make a new plan")
     fields = simplejson.loads(row.fields, use_decimal=True)
-    told = {name: [plain(value) for value in pair] for name, pair in fields.items()}
+    values = {name: [plain(value) for value in pair] for name, pair in fields.items()}
     return PlannedWrite(
-        flow.mapping.system, row.flow, compiled.marked(flow).name, row.operation, row.record, row.key, told,
+        flow.mapping.system, row.flow, compiled.marked(flow).name, row.operation, row.record, row.key, values,
         row.fingerprint, row.place, row.request,
     )  # fmt: skip
 
@@ -227,9 +227,9 @@ def _due_in(connection: sa.Connection, gate: Gate) -> float | None:
 
 
 def _keep(connection: sa.Connection, number: int, ran: Ran) -> None:
-    told = [{"place": write.place, "outcome": outcome} for write, outcome in ran.writes]
+    outcomes = [{"place": write.place, "outcome": outcome} for write, outcome in ran.writes]
     with leading(connection):
-        connection.execute(_sql["outcomes"], {"plan": number, "outcomes": simplejson.dumps(told)})
+        connection.execute(_sql["outcomes"], {"plan": number, "outcomes": simplejson.dumps(outcomes)})
 
 
 def _outcome(connection: sa.Connection, gate: Gate, write: PlannedWrite) -> str:

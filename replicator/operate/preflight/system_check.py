@@ -15,8 +15,8 @@ from replicator.operate.preflight.findings import Report
 def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
     """Look at one system."""
     sets = compiled.schema.sets_of(connector.name)
-    for told, next_ in _abilities(compiled, connector):
-        notes.found(connector.name, told, next_)
+    for what, next_ in _abilities(compiled, connector):
+        notes.found(connector.name, what, next_)
     if not connector.capabilities.conditional_writes:
         notes.tell(connector.name, "it takes a write to a record that was changed meanwhile: who writes last wins")
     described: list[Description | None] = []

@@ -159,9 +159,9 @@ def _compare(compiled: Compiled, flow: CompiledMap) -> sa.Insert:
     map_id = sa.select(map_.c.id).where(map_.c.name == shown_under).scalar_subquery()
     state = sa.cast(x.c.state, sa.Text)
     by_itself = d.c.action.in_([constant(each) for each in _TELLING])
-    told = sa.or_(sa.func.coalesce(state, constant("pending")) != constant("pending"), by_itself)
+    has_reason = sa.or_(sa.func.coalesce(state, constant("pending")) != constant("pending"), by_itself)
     wanted = sa.exists().where(a.c.map_id == map_id, a.c.record_id == d.c.record_id, a.c.differs)
-    explained = sa.and_(told, sa.not_(wanted))
+    explained = sa.and_(has_reason, sa.not_(wanted))
     standing = sa.case(
         (state.in_([constant("in_flight"), constant("unknown")]), constant("in flight")),
         (state != constant("pending"), sa.func.replace(state, constant("_"), constant(" "))),
