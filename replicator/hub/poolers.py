@@ -22,16 +22,31 @@ def check_sessions_are_kept(session: Session, another: Callable[[], AbstractCont
     A pooler names itself by the process it gives as the server's. Only then ``another`` session is opened, and has
     the first one's server, if it may be had.
     """
-    begun = _served_by(session)
-    if begun == session.info.backend_pid:
-        return
-    with another() as second, second.transaction():
-        if _served_by(second) == begun or _served_by(session) != begun:
-            raise HubMismatch(
-                "the hub is reached through a pooler that gives each transaction another session (pool_mode = "
-                "transaction, or statement), and the replicator keeps things in its sessions",
-                hint="name the server itself in HUB_URL or hub.url, or a pool whose pool_mode is session",
-            )
+    try:
+        begun = _served_by(session)
+        if begun == session.info.backend_pid:
+            return
+        with another() as second, second.transaction():
+            if _served_by(second) == begun or _served_by(session) != begun:
+                raise sessions_are_not_kept()
+    except psycopg.Error as problem:
+        if speaks_of_pooling(problem):
+            raise sessions_are_not_kept() from problem
+        raise
+
+
+def speaks_of_pooling(problem: BaseException | None) -> bool:
+    """Whether a pooler refuses what takes more than one statement."""
+    return "statement pooling" in str(problem)
+
+
+def sessions_are_not_kept() -> HubMismatch:
+    """What is wrong with the way to the server."""
+    return HubMismatch(
+        "the hub is reached through a pooler that gives each transaction another session (pool_mode = "
+        "transaction, or statement), and the replicator keeps things in its sessions",
+        hint="name the server itself in HUB_URL or hub.url, or a pool whose pool_mode is session",
+    )
 
 
 def _served_by(session: Session) -> int:

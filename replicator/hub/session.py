@@ -20,7 +20,7 @@ from replicator import __version__
 from replicator.errors import HubMismatch, HubUnavailable
 from replicator.hub import embedded_hub
 from replicator.hub.address import libpq_parameters
-from replicator.hub.poolers import check_sessions_are_kept
+from replicator.hub.poolers import check_sessions_are_kept, sessions_are_not_kept, speaks_of_pooling
 from replicator.hub.product_sql import product_hash
 from replicator.hub.server_version import check_server
 
@@ -36,7 +36,8 @@ OPTIONS = "-c random_page_cost=1.1 -c jit=off -c temp_buffers=64MB"
 _RELIED_ON = {
     "client_encoding": "UTF8", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC",
     "standard_conforming_strings": "on", "bytea_output": "hex", "extra_float_digits": "1", "search_path": "public",
-    "transform_null_equals": "off", "default_transaction_isolation": "read committed",
+    "transform_null_equals": "off", "default_transaction_isolation": "read committed", "array_nulls": "on",
+    "quote_all_identifiers": "off",
 }  # fmt: skip
 """What texts and statements mean by: set by each session for itself, whatever server, database, login or environment
 say. What is somebody's wish (``statement_timeout``, read-only) stays as it is.
@@ -141,8 +142,10 @@ def check_product(connection: Session) -> None:
         )
 
 
-def unreachable(where: str, problem: BaseException | None) -> HubUnavailable:
-    """The driver's own words about a hub that cannot be reached."""
+def unreachable(where: str, problem: BaseException | None) -> HubUnavailable | HubMismatch:
+    """The driver's own words about a hub that cannot be reached; or that a pooler before it is none for this program."""
+    if speaks_of_pooling(problem):
+        return sessions_are_not_kept()
     return HubUnavailable(
         f"the hub at {where} cannot be reached: {str(problem).strip()}",
         hint="check HUB_URL or hub.url, and that the server is up",

@@ -23,7 +23,7 @@ from tests.fixtures.postgres import name_of
 STRANGE = {
     "datestyle": "German", "intervalstyle": "iso_8601", "timezone": "Asia/Tokyo", "search_path": "log",
     "standard_conforming_strings": "off", "bytea_output": "escape", "default_transaction_isolation": "serializable",
-    "transform_null_equals": "on", "extra_float_digits": "-5",
+    "transform_null_equals": "on", "extra_float_digits": "-5", "quote_all_identifiers": "on", "array_nulls": "off",
 }  # fmt: skip
 ASKED = "select date '2026-12-31', interval '1 day 2 hours', decode('615c62', 'hex'), now()"
 

@@ -31,6 +31,10 @@ def ax(message: str, **inner: Any) -> dict[str, Any]:
     [
         ax(CONFLICT),
         ax("Cannot select a record in Wares (Ware). Deadlock, where one or more users have locked the whole table."),
+        ax("Cannot create a record in Wares (Ware).\nDeadlock, where one or more users have locked the table."),
+        ax("The ware of O'Neil. An update conflict occurred due to another user's process."),
+        ax("The record has been locked by user Admin."),
+        ax("Cannot obtain exclusive lock on the table."),
         ax(f"[SQL Server]{VICTIM}"),
         ax("Lock request time out period exceeded."),
         ax("The record is locked by another user."),
@@ -57,6 +61,7 @@ def test_a_refusal_that_speaks_of_the_moment_is_tried_again(body: dict[str, Any]
     "message",
     [
         "The field 'Deadlock Ltd, locked by another user' is too long.",
+        "The ware 'O'Neil's deadlock' in field Colour is not found in the related table.",
         "The value 'update conflict' in field Colour is not found in the related table.",
         "Number sequence for quotations has not been set up.",
         "Validation failed. Correct the value and try again.",

@@ -61,7 +61,8 @@ class Answer:
 class Complaint:
     """The error object of an OData answer: the code and the words, and the classes of the inner errors.
 
-    ``everything`` holds the words of the inner errors too, which may tell what the message itself does not.
+    ``everything`` holds the words of the inner errors too, which may tell what the message itself does not; as they
+    came, for nobody is shown them.
     """
 
     code: str = ""
@@ -79,12 +80,13 @@ def complaint(body: bytes, hide: Hide) -> Complaint:
     if not isinstance(error, dict):
         return Complaint()
     inner = list(_inner_errors(error))
-    said = [_words(each.get("message"), hide) for each in (error, *inner)]
+    messages = [_message(each) for each in (error, *inner)]
+    said = [_text(each, hide) for each in messages]
     return Complaint(
         code=_text(error.get("code"), hide),
         message=(said[1] if inner else "") or said[0],
         types=" ".join(_text(each.get("type"), hide) for each in inner),
-        everything="\n".join(filter(None, said)),
+        everything="\n".join(hide(each[:longest_looked_at]) for each in messages if isinstance(each, str)),
     )
 
 
@@ -98,9 +100,10 @@ def _inner_errors(error: Mapping[str, object]) -> Iterator[Mapping[str, object]]
         error = inner
 
 
-def _words(value: object, hide: Hide) -> str:
+def _message(error: Mapping[str, object]) -> object:
     # OData 3 and some gateways wrap the message: {"lang": ..., "value": ...}.
-    return _text(value.get("value") if isinstance(value, dict) else value, hide)
+    value = error.get("message")
+    return value.get("value") if isinstance(value, dict) else value
 
 
 def _text(value: object, hide: Hide) -> str:

@@ -13,8 +13,8 @@ import re
 
 from replicator.connectors.odata.answers import Complaint
 
-_quoted = re.compile(r"'[^']*'|\"[^\"]*\"")
-"""What stands in quotes is the record's own text, and may hold any word."""
+_quoted = re.compile(r"(?<!\w)'(?:[^']|'(?=\w))*'(?!\w)|\"[^\"]*\"")
+"""What stands in quotes is the record's own text, and may hold any word. An apostrophe within a word is no quote."""
 _exceptions = re.compile(r"\b\w*(?:UpdateConflict|Deadlock|TransientSqlConnection|Timeout)\w*(?:Exception)?\b")
 _sql_numbers = frozenset({-2, 64, 233, 1204, 1205, 1222, 3960, 10053, 10054, 10060, 10928, 10929})
 """Timeouts, locks, deadlocks and lost connections; 40000 and up are those of the hosted database, and pass as well."""
@@ -27,6 +27,7 @@ _words = re.compile(
     | \block\ request\ time-?\ ?out\b
     | \btime-?\ ?out\ (?:period\ )?(?:expired|elapsed)\b | \btimeout\ has\ occurred\b
     | \b(?:locked|in\ use|used|held|edited|changed|modified)\ by\ (?:an)?other\ (?:\w+\ )?(?:user|process|session)
+    | \b(?:locked|in\ use|held)\ by\ user\b | \b(?:cannot|could\ not)\ obtain\ (?:an?\ )?(?:exclusive\ )?lock\b
     | \banother\ (?:user|process|session)\ (?:has|is|was)\b
     | \bnumber\ seq\w+\b.{0,120}\b(?:lock|locked|busy|in\ use)\b | \block(?:ed)?\b.{0,120}\bnumber\ seq\w+\b
     | \bsession\b.{0,60}\b(?:lost|ended|expired|closed|terminated|no\ longer|not\ valid|invalid|timed\ out)\b
@@ -37,7 +38,7 @@ _words = re.compile(
     | \b(?:try|retry)(?:\ the\ \w+)?(?:\ again)?\ later\b
     | \bmaintenance\ mode\b
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
 
