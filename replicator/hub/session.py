@@ -143,7 +143,7 @@ def check_product(connection: Session) -> None:
 
 
 def unreachable(where: str, problem: BaseException | None) -> HubUnavailable | HubMismatch:
-    """The driver's own words about a hub that cannot be reached; or that a pooler before it is none for this program."""
+    """The driver's own words about a hub that cannot be reached; or that a pooler before it is none for this."""
     if speaks_of_pooling(problem):
         return sessions_are_not_kept()
     return HubUnavailable(
