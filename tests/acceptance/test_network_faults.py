@@ -240,7 +240,10 @@ def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not
     assert daemon.logged("stop")["clean"] is True
     left = "select distinct state::text from sync.delivery where state <> 'not_eligible'"
     unknown = "select row_to_json(d)::text from sync.delivery d where state = 'unknown'"
-    assert in_hub(trade.place, left) == ["pending"], [*in_hub(trade.place, unknown), *daemon.err]
+    # What waits for a record that was not sent may have been looked at by then, and is blocked.
+    assert {"pending"} <= set(in_hub(trade.place, left)) <= {"pending", "blocked"}, [
+        *in_hub(trade.place, unknown), *daemon.err
+    ]  # fmt: skip
     assert in_hub(trade.place, "select fresh from sync.leader") == [False], "the next one leads at once"
     trade.proxies["ops"].heal()
     assert trade.once_more() > 40
