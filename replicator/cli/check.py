@@ -62,6 +62,7 @@ def lines(notes: Report) -> Iterator[str]:
             yield f"{title:<14} {note.where}: {note.what}" + (f"; next: {note.next}" if note.next else "")
     for note in notes.information:
         yield f"{'':<14} {note.where}: {note.what}"
-    words = f"{len(notes.findings)} problems found" if notes.findings else "no problem found"
-    words += f"; {len(notes.errors)} could not be looked at" if notes.errors else ""
+    here = " in what could be looked at" if notes.errors else ""
+    words = (f"{len(notes.findings)} problems found" if notes.findings else "no problem found") + here
+    words += f"; {len(notes.errors)} could not be" if notes.errors else ""
     yield words + (f"; {len(notes.untold)} not told by the systems" if notes.untold else "")

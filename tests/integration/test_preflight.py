@@ -11,7 +11,7 @@ from replicator.cli import check as check_command
 from replicator.config import Configuration
 from replicator.connectors.protocol import Connector, Description, Page, Property
 from replicator.connectors.wrapped import Wrapped
-from replicator.errors import AccessDenied, SystemUnavailable
+from replicator.errors import AccessDenied, HubUnavailable, SystemUnavailable
 from replicator.mapping.language import EntitySetSpec, FieldType
 from replicator.operate.preflight import Report, data_check, organization_check
 from replicator.operate.preflight import system_check as preflight_systems
@@ -137,6 +137,13 @@ def test_what_a_system_does_not_tell_is_said_to_be_open(systems: Systems) -> Non
         ("ops", "how long its texts may be: one that is too long is known when it is refused"),
     ]
     assert list(check_command.lines(told))[-1] == "no problem found; 2 not told by the systems"
+
+
+def test_what_could_not_be_looked_at_is_not_said_to_be_well() -> None:
+    report = Report()
+    with report.looking("hub"):
+        raise HubUnavailable("the hub is away")
+    assert list(check_command.lines(report))[-1] == "no problem found in what could be looked at; 1 could not be"
 
 
 def test_a_company_that_ops_does_not_have_is_found(systems: Systems) -> None:
