@@ -19,12 +19,11 @@ _etags = itertools.count(1)
 _records: dict[bytes, dict[str, object]] = {}
 
 _PART = re.compile(
-    rb"Content-ID: (\d+)\r\n\r\n(\w+) \S+?/(\w+)\(([0-9a-f-]+)\)\?\$select=(\S+) HTTP/1\.1\r\n.*?\r\n\r\n"
+    rb"Content-ID: (\d+)\r\n\r\n\w+ \S+?/\w+\(([0-9a-f-]+)\)\?\$select=(\S+) HTTP/1\.1\r\n.*?\r\n\r\n"
     rb"(\{[^\r]*\})?",
     re.DOTALL,
 )
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_ITEM = re.compile(rb"\r\n--changeset_[^\r]+--")
 _PART_HEAD = b"--%b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: %b\r\n\r\n"
 
 
@@ -77,7 +76,7 @@ def _items(body: bytes) -> list[bytes]:
 
 def _done(part: re.Match[bytes]) -> tuple[bytes, bytes]:
     """What the record is now."""
-    content_id, _, _, key, select, sent = part.groups()
+    content_id, key, select, sent = part.groups()
     names = select.decode().split(",")
     record = _records.setdefault(key, dict.fromkeys(names) | {names[0]: key.decode()})
     record |= msgspec.json.decode(sent or b"{}")
