@@ -175,7 +175,9 @@ class Simulation:
         """Another process finds that nobody leads, and works until it is still, all while this one is frozen."""
         before = self.lease
         with self.weather.paused(), self._other_session() as connection:
-            self._lead(connection).settle()
+            cycle = self._lead(connection)
+            self._note_rests()  # meanwhile a pause may have ended
+            cycle.settle()
         self._overtaken = self.lease is not before
 
     @contextmanager
