@@ -329,12 +329,16 @@ def disagreeing(simulation: Simulation) -> Iterator[str]:
 
 def waiting(simulation: Simulation) -> Iterator[str]:
     """Who is said to wait is held up by something indeed."""
-    query = """
-        select m.name as map, d.record, d.waits_for from sync.delivery d join sync.map m on m.id = d.map_id
-        where d.state = 'blocked' and d.code is null and not exists (
-            select from sync.differences x where x.flow = m.name and x.record_id = d.record_id
-            and x.action not in ('create', 'update', 'delete', 'set'))
+    waiting = """
+        select m.name as map, d.record_id, d.record, d.waits_for from sync.delivery d join sync.map m on m.id = d.map_id
+        where d.state = 'blocked' and d.code is null
+    """
+    held_up = """
+        select flow, record_id from sync.differences where action not in ('create', 'update', 'delete', 'set')
     """
     with simulation.hub.connect() as connection:
-        for row in connection.execute(sa.text(query)):
-            yield f"{row.map} {row.record} waits for {row.waits_for}, and nothing holds it up"
+        if rows := connection.execute(sa.text(waiting)).all():
+            known = {tuple(row) for row in connection.execute(sa.text(held_up))}
+            for row in rows:
+                if (row.map, row.record_id) not in known:
+                    yield f"{row.map} {row.record} waits for {row.waits_for}, and nothing holds it up"
