@@ -104,9 +104,7 @@ def causes(config_path: Path | None, cause: str | None, limit: int, as_json: boo
     them with 'retry --cause ID', 'skip --cause ID', or, if they are held, 'approve' or 'reject'.
     """
     with connected(config_path) as connection:
-        found = (
-            hub_queries.rows(connection, "causes") if cause is None else hub_queries.behind(connection, cause, limit)
-        )
+        found = hub_queries.causes(connection) if cause is None else hub_queries.behind(connection, cause, limit)
     if cause is not None and not found:
         raise Terminal(f"there is no cause '{cause}'", hint="'replicator causes' lists them")
     if as_json:

@@ -117,7 +117,8 @@ def print_causes(console: Output, found: Rows) -> None:
     for row in sorted(found, key=lambda row: (-row["records"], row["cause"])):
         of = " ".join(str(row[name]) for name in ("state", "code", "field") if row[name])
         print_line(console, f"{row['cause']}  {row['records']:>6}  {row['flow']}  {of}  since {_time(row['since'])}")
-        print_line(console, f"          for example {row['record'] or '(unknown)'}: {row['reason']}")
+        why = f"; {row['root_cause']}" if row["root_cause"] else ""
+        print_line(console, f"          for example {row['record'] or '(unknown)'}: {row['reason']}{why}")
     if found:
         print_line(console, "the records behind one: replicator causes ID; decide: replicator retry|skip --cause ID")
 

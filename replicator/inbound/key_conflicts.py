@@ -52,12 +52,8 @@ def moves_keys(view: DesiredView) -> bool:
 def _among_themselves(
     view: DesiredView, work: sa.TableClause, keys: list[sa.ColumnElement[Any]], create: sa.ColumnElement[bool]
 ) -> sa.Update:
-    """Several new records with one key: none of them is created, for any choice would be a guess.
-
-    Most often one name is theirs too, so each is called by its system's key besides.
-    """
-    own = sa.select(view.paths.key_of(view.source, view.mapping.entity_set)).where(view.source.c.id == work.c.source_id)
-    called = work.c.record + " (" + own.scalar_subquery() + ")"
+    """Several new records with one key: none of them is created, for any choice would be a guess."""
+    called = _called(view, work)
     named = {f"key_{place}": key for place, key in enumerate(keys)}
     doubled = sa.select(*keys).where(create).group_by(*keys).having(sa.func.count() > 1)
     sharing = (  # the names are put together for those few only
@@ -74,6 +70,23 @@ def _among_themselves(
     return blocking(work, sa.and_(create, same), words, KEY_CONFLICT).values(record=called)
 
 
+def _called(view: DesiredView, work: sa.TableClause) -> sa.ColumnElement[str]:
+    """A record under way, by its system's key besides: whoever is in its way has the same name."""
+    source = view.source.alias("own")
+    key = sa.select(view.paths.key_of(source, view.mapping.entity_set)).where(source.c.id == work.c.source_id)
+    return sa.func.concat(work.c.record, " (", key.scalar_subquery(), ")")
+
+
+def _holders(view: DesiredView) -> sa.ColumnElement[str]:
+    """The system's records that are paired with a common record, by their keys; empty where there is none."""
+    holder, link = view.source.alias("holder"), view.link.alias("held")
+    key = view.paths.key_of(holder, view.mapping.entity_set)
+    words = sa.func.concat(f", for {view.mapping.entity_set} ", sa.func.string_agg(key, sa.literal(", ")))
+    paired = sa.and_(link.c.common_id == view.target.c.id, link.c.ended_at.is_(None))
+    found = sa.select(words).select_from(link.join(holder, holder.c.id == link.c.mirror_id)).where(paired)
+    return sa.func.coalesce(found.having(sa.func.count() > 0).correlate(view.target).scalar_subquery(), "")
+
+
 def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElement[bool]) -> sa.Update:
     """A record whose key a common record has that belongs to another record."""
     target = view.target
@@ -88,7 +101,9 @@ def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElemen
     entity = view.mapping.entity.entity
     other = sa.func.concat(f"a key of its own: {target.fullname} ", target.c.id, f" is {entity} ", label, " already")
     before = sa.literal("; this one was ") + view.paths.label_of(entity, work.c.target_id)
-    return blocking(work, sa.and_(which, same, sa.not_(freed)), sa.func.concat(other, before), KEY_CONFLICT)
+    words = sa.func.concat(other, _holders(view), before)
+    blocked = blocking(work, sa.and_(which, same, sa.not_(freed)), words, KEY_CONFLICT)
+    return blocked.values(record=_called(view, work))
 
 
 @built_once

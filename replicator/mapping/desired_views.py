@@ -224,6 +224,7 @@ class _Builder:
             self.crosswalk.c[self.target_side].label("target_id"),
             (row.alias.c[self.root_column] if self.root_column else sa.cast(sa.null(), sa.BigInteger)).label("root_id"),
             self._record().label("record"),
+            self._record_in_trouble().label("named"),
             self.history.holds.label("history"),
             self.history.passed.label("passed"),
             eligible.label("eligible"),
@@ -242,8 +243,10 @@ class _Builder:
             else_="present",
         )
         reason = sa.case((sa.not_(d.c.eligible), d.c.left_out), else_=d.c.problem)
+        troubled = sa.or_(d.c.problem.is_not(None), d.c.waits_for.is_not(None))
+        record = sa.case((troubled, d.c.named), else_=d.c.record)  # who has a namesake is searched for those only
         fixed = {
-            "source_id": d.c.source_id, "target_id": d.c.target_id, "root_id": d.c.root_id, "record": d.c.record,
+            "source_id": d.c.source_id, "target_id": d.c.target_id, "root_id": d.c.root_id, "record": record,
             "eligible": d.c.eligible, "verdict": verdict, "reason": reason, "waits_for": d.c.waits_for,
             "later": d.c.later,
         }  # fmt: skip
@@ -263,6 +266,17 @@ class _Builder:
             key = self.paths.key_of(self.paths.row.alias, kind)
             return sa.func.concat_ws(" ", *(self._called(path, key) for path in kind.spec.label))
         return self.paths.label(self.paths.row.alias, kind)
+
+    def _record_in_trouble(self) -> sa.ColumnElement[str]:
+        """What the record is called where something is wrong with it: by what tells it from all others."""
+        kind = self.paths.kind
+        if not isinstance(kind, EntitySet):
+            return self._record()
+        above = [self.paths.end(path)[:2] for path in kind.spec.label if "." in path]
+        shared = [
+            each for step, of in above if isinstance(of, EntitySet) for each in self.paths.has_namesake(step.clause, of)
+        ]
+        return self.paths.told_apart(self.paths.row.alias, kind, self._record(), *shared)
 
     def _called(self, path: str, key: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
         """A part of the name; where the record has no such name of its own, its key."""

@@ -248,7 +248,7 @@ class Values:
             self.paths.soft_links.update(link.table for _, (_, link) in ends)
         expression = _coalesce([link.clause.c.common_id for _, (_, link) in ends])
         sources = [self.paths.row[own] for own, _ in pointed[0].columns]
-        labels = [self.paths.label(mirror.clause, target) for target, (mirror, _) in ends]
+        labels = [self.paths.named(mirror.clause, target) for target, (mirror, _) in ends]
         label = join_text(f"{field.reference} ", _coalesce([*labels, in_one_text(sources, ",")]))
         missing = when(sa.and_(*(source.is_not(None) for source in sources), expression.is_(None)), label)
         points_at = PointedTable(self.paths.tables.common[field.reference], ((f"{name}_id", "id"),))

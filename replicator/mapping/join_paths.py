@@ -280,6 +280,29 @@ class Paths:
         name = label_field(kind)
         return sa.cast(source.c["id" if kind.fields[name].reference else name], sa.Text)
 
+    def named(self, source: sa.FromClause, kind: EntitySet) -> sa.ColumnElement[str]:
+        """What a message about another record calls the record of this row: by what tells it from all others."""
+        return self.told_apart(source, kind, self.label(source, kind))
+
+    def told_apart(
+        self, source: sa.FromClause, kind: EntitySet, label: sa.ColumnElement[str], *above: sa.ColumnElement[bool]
+    ) -> sa.ColumnElement[str]:
+        """``label`` with the system's own key behind it, where another row bears the same name.
+
+        ``above``: whether the name of something that it is part of is borne by another one.
+        """
+        shared, key = sa.or_(sa.false(), *above, *self.has_namesake(source, kind)), self.key_of(source, kind)
+        return sa.case((sa.and_(label != key, shared), sa.func.concat(label, " (", key, ")")), else_=label)
+
+    def has_namesake(self, source: sa.FromClause, kind: EntitySet) -> Iterator[sa.ColumnElement[bool]]:
+        """Whether another row of the set has what people know this one by; nothing where that is the system's key."""
+        first_steps = dict.fromkeys(path.partition(".")[0] for path in kind.spec.label)
+        names = kind.spec.business_key or tuple(first_steps)
+        if names:
+            other = self.tables.mirror(kind).alias()
+            same = same_values(source, other, [(column_name(name), column_name(name)) for name in names])
+            yield sa.exists().where(same, other.c.id != source.c.id).correlate_except(other)
+
     @staticmethod
     def key_of(source: sa.FromClause, kind: EntitySet) -> sa.ColumnElement[str]:
         """The system's own key, which tells apart what people call alike, or by no name. Null without a row."""

@@ -65,7 +65,7 @@ def _unmerged(tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[s
     row, joined, own = _of_whole(tables, paths, part)
     parts, link = tables.mirror(part.entity_set).alias("p"), tables.link_of(part.mapping).alias("pl")
     merged = sa.exists().where(link.c.mirror_id == parts.c.id, link.c.ended_at.is_(None))
-    label = paths.label(parts, part.entity_set)
+    label = paths.named(parts, part.entity_set)
     return (
         sa.select(join_text(f"{part.mapping.entity.entity} ", label, " to be merged"))
         .select_from(joined.join(parts, same_values(parts, row, part.pointed.columns)))

@@ -102,11 +102,19 @@ def details(connection: Asked, limit: int) -> dict[str, Rows]:
     return found | {"blocked": list(_with_root_causes(connection, found["blocked"]))}
 
 
+def causes(connection: Asked) -> Rows:
+    """The failures by cause; where records wait, also what their example waits for in the end."""
+    found = rows(connection, "causes")
+    blocked = [row for row in found if row["state"] == "blocked"]
+    ends = {row["cause"]: row["root_cause"] for row in _with_root_causes(connection, blocked)}
+    return [{**row, "root_cause": ends.get(row["cause"])} for row in found]
+
+
 def _with_root_causes(connection: Asked, blocked: Rows) -> Iterator[Row]:
     """Each with the cause at the end of its chain; of those that wait for the same it is looked for once."""
     known: dict[tuple[Any, ...], str | None] = {}
     for row in blocked:
-        waits = (row["flow"], *(row["waits_for"] or ()))
+        waits = (row["flow"], *(row.get("waits_for") or (row.get("reason"),)))
         if waits not in known and len(known) < _CHAINS:
             known[waits] = value(connection, "why_blocked", row["flow"], row["record_id"])
         yield {**row, "root_cause": known.get(waits)}

@@ -270,13 +270,21 @@ def _as_tried(planned: Planned, given: GivenKey, history: History) -> Planned:
 
 def _in_vain(row: DesiredRow, planned: Planned) -> Shown:
     """A create that the target has done often enough."""
-    flow, key = planned.flow, ",".join(map(str, planned.write.key))
+    flow = planned.flow
     words = (
-        f"{flow.mapping.system} said {planned.created} times that it created {key}, and shows no such record; "
+        f"{flow.mapping.system} said {planned.created} times that it created {_named(planned.write)}, "
+        "and shows no such record; "
         "look for it there under another key, give it this one or remove it, then 'replicator retry'"
     )
     named = words if flow.root is None else named_part(flow, planned.record, words)
     return Shown(row.record_id, "rejected", row.record, named, None, "create", STORED_ELSEWHERE)
+
+
+def _named(write: Write) -> str:
+    """A record that is created: by its key, or by its business key where the key is the target's to assign."""
+    given = {**write.named_key, **write.values}
+    names = write.entity_set.business_key if None in write.key else write.entity_set.key
+    return ",".join(str(value) for value in in_text({name: given.get(name) for name in names}).values())
 
 
 def _in_order(writes: Sequence[Planned]) -> list[Planned]:

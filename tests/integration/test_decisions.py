@@ -268,14 +268,15 @@ def test_records_that_wait_for_one_kind_of_parent_have_one_cause(systems: System
 
 
 def test_records_with_one_business_key_say_so_with_code_and_field(systems: Systems) -> None:
-    systems.account("A-1", name="One")
+    first = systems.account("A-1", name="One")
     systems.settle()
-    systems.account(" a-1", name="Two")
+    second = systems.account(" a-1", name="Two")
     systems.once()
-    (found,) = systems.rows("select flow, state, code, field, reason from sync.causes")
+    (found,) = systems.rows("select flow, state, code, field, reason, record from sync.causes")
     assert found == {
         "flow": INBOUND, "state": "blocked", "code": "key conflict", "field": "organization_id, number",
-        "reason": "a key of its own: common.account 1 is account A-1 already",
+        "reason": f"a key of its own: common.account 1 is account A-1 already, for sales.accounts {first['accountid']}",
+        "record": f"a-1 ({second['accountid']})",
     }  # fmt: skip
 
 

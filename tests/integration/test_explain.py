@@ -162,6 +162,23 @@ def test_a_line_waits_for_its_quote_and_that_for_an_account_that_ops_refuses(sys
     ]  # fmt: skip
 
 
+def test_records_of_one_name_are_told_apart_wherever_they_are_named(systems: Systems) -> None:
+    account = systems.account("A-1")
+    quotes = [systems.quote(number, account, ["P-1"])["quoteid"] for number in ("Q-1", " Q-1")]
+    systems.once()
+    waiting = {row["record"]: row for row in systems.rows("select * from sync.blocked where code is not null")}
+    assert waiting.keys() == {f"Q-1 ({quote})" for quote in quotes}, "a key conflict of two"
+    for quote in quotes:
+        (line,) = systems.held("sales", "quotedetails", _quoteid_value=quote)
+        (row,) = systems.rows("select * from sync.blocked where record like :name", name=f"%({line['quotedetailid']})")
+        assert row["record"] == f"Q-1 1 ({line['quotedetailid']})"
+        assert row["waits_for"] == [f"quote Q-1 ({quote})"]
+        (why,) = systems.rows("select sync.why_blocked(:flow, :id) as why", flow=row["flow"], id=row["record_id"])
+        assert why["why"].startswith(f"Q-1 ({quote}): a key of its own"), "the reason of the parent"
+    seen = [" ".join(row["record"].split()) for row in chain(systems, "quote", "Q-1") if row["topic"] == "seen"]
+    assert seen == [f"sales.quotes Q-1 ({quote})" for quote in quotes]
+
+
 def test_a_line_waits_for_a_quote_that_waits_for_an_account_that_waits_for_a_currency(systems: Systems) -> None:
     currency = systems.sales.put("transactioncurrencies", {"isocurrencycode": "ABC", "currencyname": "bad\0"})
     account = systems.account("A-1", _transactioncurrencyid_value=currency["transactioncurrencyid"])

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from replicator.config import Configuration
-from replicator.connectors.protocol import Applied, Capabilities, Connector, Key, Outcome, Page, Unit, Unknown
+from replicator.connectors.protocol import Applied, Capabilities, Connector, Key, Outcome, Page, Unit, Unknown, Write
 from replicator.connectors.wrapped import Wrapped
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon
@@ -340,3 +340,48 @@ def test_the_deleted_entries_of_a_read_of_changes_carry_keys_of_several_parts(fo
     Cycle(replace(world, connectors={**world.connectors, "shop": telling}), folders.cycle.connection).once()
     assert folders.problems.found == []
     assert [each["area"] for each in folders.held("books/Items")] == ["north"]
+
+
+class Forgetful(Wrapped):
+    """A system that does what it is told, but for the code, which it forgets."""
+
+    def __init__(self, real: Connector, answer: Outcome | None) -> None:
+        super().__init__(real)
+        self.answer = answer
+        self.writes = 0
+
+    def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
+        self.writes += sum(map(len, units))
+        assert self.writes < 20, "this never ends"
+        outcomes = self.real.apply([tuple(self._without_code(each) for each in unit) for unit in units])
+        return outcomes if self.answer is None else [[self.answer] * len(unit) for unit in units]
+
+    @staticmethod
+    def _without_code(write: Write) -> Write:
+        return replace(write, values={name: value for name, value in write.values.items() if name != "code"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "writes"),
+    [(None, 1), (Applied(None, None), 2), (Unknown("no answer"), 3)],
+    ids=["told", "silent", "lost"],
+)
+def test_a_system_that_forgets_the_business_key_is_not_written_to_for_ever(
+    folders: Folders, answer: Outcome | None, writes: int
+) -> None:
+    """Of its answers it depends how soon that shows; where none comes, a try an hour is all that there is."""
+    folders.put("shop/Makers", ACME)
+    world = folders.cycle.world
+    forgetful = Forgetful(world.connectors["books"], answer)
+    cycle = Cycle(replace(world, connectors={**world.connectors, "books": forgetful}), folders.cycle.connection)
+    for hour in range(1, 4):
+        cycle.once()
+        folders.rows(f"select set_config('sync.now', cast(now() + interval '{hour} hours' as text), false)")
+    assert forgetful.writes == writes
+    if answer is None:
+        assert folders.rows("select field, sent, stored from sync.amended") == [("code", "ACME", None)]
+    elif isinstance(answer, Applied):
+        ((state, reason),) = folders.rows("select state, reason from sync.delivery")
+        assert (state, reason.partition(";")[0]) == (
+            "rejected", "books said 2 times that it created ACME, and shows no such record",
+        )  # fmt: skip

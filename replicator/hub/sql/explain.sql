@@ -227,7 +227,7 @@ create function sync.why_blocked(of_flow text, of_record bigint) returns text la
     select concat_ws(': ', e.record, e.said)
     from sync.map m cross join lateral sync.explain_flow(m, of_record, 0, '{}') with ordinality as e(
         depth, topic, record, state, at, said, next, cause, place)
-    where m.name = of_flow and e.cause and e.topic <> 'waits' order by e.place limit 1
+    where m.name = of_flow and e.cause and (e.topic <> 'waits' or e.depth > 1) order by e.place limit 1
 $$;
 comment on function sync.why_blocked is 'The root cause of a blocked record in words; null where it is what the record says itself';
 

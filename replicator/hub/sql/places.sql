@@ -79,11 +79,15 @@ begin
                     where f.entity = s.entity and f.id = s.common_id
                        or f.system = s.system and f.entity_set = s.entity_set and f.id = s.mirror_id limit 1) as called
             from found f
+        ), told_apart as (
+            select n.*, case when count(*) over (partition by n.place, sync.fold(coalesce(n.called, n.here))) > 1
+                             then ' (' || sync.key_of(n.relation, n.id) || ')' end as its_key
+            from named n
         )
         select n.place, n.system, n.entity_set, n.entity, n.relation, n.image, n.id,
-               coalesce(n.called, n.here, places.key), case when n.here is null then 'deleted' else 'here' end,
+               concat(coalesce(n.called, n.here, places.key), n.its_key), case when n.here is null then 'deleted' else 'here' end,
                null::text, null::timestamptz
-        from named n
+        from told_apart n
         order by case when n.entity is not null then 2
                       when exists (select from sync.map m where m.in_use and m.direction = 'in' and m.source = n.relation) then 1
                       else 3 end, n.place, n.id;

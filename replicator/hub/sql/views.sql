@@ -113,7 +113,8 @@ comment on column sync.trouble.operation is
 create view sync.causes as
 select cause, min(system) as system, min(flow) as flow, min(state) as state, min(code) as code, min(field) as field,
        (array_agg(reason order by since, record_id))[1] as reason, count(*) as records, min(since) as since,
-       max(tried_at) as last_tried, (array_agg(record order by since, record_id))[1] as record
+       max(tried_at) as last_tried, (array_agg(record order by since, record_id))[1] as record,
+       (array_agg(record_id order by since, record_id))[1] as record_id
 from sync.trouble where state <> 'skipped'
 group by cause;
 comment on view sync.causes is
@@ -124,6 +125,7 @@ comment on column sync.causes.reason is 'In words; of one of the records';
 comment on column sync.causes.since is 'When the first of its records was marked';
 comment on column sync.causes.last_tried is 'When one of them was last decided or sent';
 comment on column sync.causes.record is 'One of the records';
+comment on column sync.causes.record_id is 'Its id in the source of the flow; null for a row that could not be taken in';
 
 create view sync.leader as
 select l.holder, l.epoch, l.expires_at, l.expires_at > sync.now() as fresh, l.goes_on
