@@ -19,10 +19,14 @@ from replicator.inbound.temporary_tables import driver
 from replicator.mapping.schema import EntitySet
 from replicator.mapping.tables import DIGEST
 
+_SIZE = 16
+"""Bytes of a digest."""
+_UNKNOWN = bytes(_SIZE)
 _MAKE = sql.SQL("create temporary table if not exists seen (record_id bigint, page int); truncate seen")
 _TAKE = sql.SQL("""
 with asked as materialized (
-    select digest, place - 1 as place from unnest(%(digests)s::bytea[]) with ordinality d(digest, place)
+    select substring(%(digests)b::bytea from place * {size} + 1 for {size}) as digest, place
+    from generate_series(0, length(%(digests)b::bytea) / {size} - 1) as place
 ), known as materialized (
     select a.place, m.id from asked a join {mirror} m on m.{digest} = a.digest
 ), noted as (
@@ -39,8 +43,10 @@ def mark_of(connector: Connector, entity_set: EntitySet) -> bytes:
 
 
 def digests(rows: Sequence[Row], mark: bytes) -> list[bytes | None]:
-    """A digest of 16 bytes for each row; None for rows that did not keep their bytes."""
-    return [blake2b(row.raw, digest_size=16, salt=mark).digest() if isinstance(row, JsonRow) else None for row in rows]
+    """A digest for each row; None for rows that did not keep their bytes."""
+    return [
+        blake2b(row.raw, digest_size=_SIZE, salt=mark).digest() if isinstance(row, JsonRow) else None for row in rows
+    ]
 
 
 class SeenRows:
@@ -57,8 +63,9 @@ class SeenRows:
         if not self._made:
             driver(self._connection).execute(_MAKE)
             self._made = True
-        values: dict[str, Any] = {"digests": list(found), "page": page}
-        statement = _TAKE.format(mirror=self._mirror, digest=sql.Identifier(DIGEST))
+        # In one piece: as an array of many it would take longer to write and read than to look for.
+        values: dict[str, Any] = {"digests": b"".join(digest or _UNKNOWN for digest in found), "page": page}
+        statement = _TAKE.format(mirror=self._mirror, digest=sql.Identifier(DIGEST), size=sql.Literal(_SIZE))
         row = driver(self._connection).execute(statement, values).fetchone()
         assert row is not None
         new = list(row[0])  # type: ignore[index]
