@@ -11,6 +11,7 @@ from replicator.core.why_not_written import KEY_CONFLICT
 from replicator.hub.statements import built_once
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.key_comparison import fold
+from replicator.mapping.schema import EntitySet
 
 
 def blocking(
@@ -79,12 +80,21 @@ def _called(view: DesiredView, work: sa.TableClause) -> sa.ColumnElement[str]:
 
 def _holders(view: DesiredView) -> sa.ColumnElement[str]:
     """The system's records that are paired with a common record, by their keys; empty where there is none."""
-    holder, link = view.source.alias("holder"), view.link.alias("held")
-    key = view.paths.key_of(holder, view.mapping.entity_set)
-    words = sa.func.concat(f", for {view.mapping.entity_set} ", sa.func.string_agg(key, sa.literal(", ")))
-    paired = sa.and_(link.c.common_id == view.target.c.id, link.c.ended_at.is_(None))
-    found = sa.select(words).select_from(link.join(holder, holder.c.id == link.c.mirror_id)).where(paired)
-    return sa.func.coalesce(found.having(sa.func.count() > 0).correlate(view.target).scalar_subquery(), "")
+    paths, entity = view.paths, view.mapping.entity.entity
+    links = {name: link for (system, name, of), link in paths.tables.links.items()
+             if (system, of) == (view.mapping.system, entity)}  # fmt: skip
+    held = (_held(view, paths.schema.entity_sets[view.mapping.system, name], link) for name, link in links.items())
+    return sa.func.concat(*held)
+
+
+def _held(view: DesiredView, entity_set: EntitySet, link: sa.Table) -> sa.ColumnElement[str]:
+    """The records of one entity set that are paired with a common record."""
+    holder, pair = view.paths.tables.mirror(entity_set).alias("holder"), link.alias("held")
+    keys = sa.func.string_agg(view.paths.key_of(holder, entity_set), sa.literal(", "))
+    paired = sa.and_(pair.c.common_id == view.target.c.id, pair.c.ended_at.is_(None))
+    words = sa.literal(f", for {entity_set} ").concat(keys)  # null where there is none
+    found = sa.select(words).select_from(pair.join(holder, holder.c.id == pair.c.mirror_id)).where(paired)
+    return found.correlate(view.target).scalar_subquery()
 
 
 def _with_common(view: DesiredView, work: sa.TableClause, which: sa.ColumnElement[bool]) -> sa.Update:

@@ -194,12 +194,15 @@ def test_two_accounts_with_one_number_never_overwrite_each_other(systems: System
 
 
 def test_a_second_account_with_a_delivered_number_waits_and_changes_nothing(systems: Systems) -> None:
-    systems.account("A-1", name="First")
+    first = systems.account("A-1", name="First")["accountid"]
     systems.settle()
     second = systems.account(" a-1", name="Second")
     systems.settle()
     assert customer(systems)["OrganizationName"] == "First"
-    assert systems.why("blocked") == {"a-1": "a key of its own: common.account 1 is account A-1 already"}
+    assert systems.why("blocked") == {
+        f"a-1 ({second['accountid']})":
+            f"a key of its own: common.account 1 is account A-1 already, for sales.accounts {first}"
+    }  # fmt: skip
     systems.sales.put("accounts", {"accountid": second["accountid"], "accountnumber": "A-2"})
     systems.settle()
     assert customer(systems, "A-2")["OrganizationName"] == "Second"
@@ -207,11 +210,13 @@ def test_a_second_account_with_a_delivered_number_waits_and_changes_nothing(syst
 
 
 def test_an_account_and_a_person_with_one_number_never_overwrite_each_other(systems: Systems) -> None:
-    systems.account("X-1", name="Company")
-    systems.contact("X-1", None, msdynce_isactivecustomer=True)
+    company = systems.account("X-1", name="Company")["accountid"]
+    person = systems.contact("X-1", None, msdynce_isactivecustomer=True)["contactid"]
     systems.settle()
     assert [row["PartyType"] for row in systems.ops.records(CUSTOMERS)] == ["Organization"]
-    assert systems.why("blocked") == {"X-1": "a key of its own: common.account 1 is account X-1 already"}
+    assert systems.why("blocked") == {
+        f"X-1 ({person})": f"a key of its own: common.account 1 is account X-1 already, for sales.accounts {company}"
+    }
 
 
 def test_a_new_record_waits_while_the_target_still_gives_its_number_to_another(systems: Systems) -> None:
@@ -228,13 +233,12 @@ def test_a_new_record_waits_while_the_target_still_gives_its_number_to_another(s
 
 
 def test_an_account_that_takes_the_number_of_another_says_which_it_was(systems: Systems) -> None:
-    systems.account("A-1")
-    second = systems.account("A-2")
+    first, second = systems.account("A-1")["accountid"], systems.account("A-2")["accountid"]
     systems.settle()
-    systems.sales.put("accounts", {"accountid": second["accountid"], "accountnumber": " a-1"})
+    systems.sales.put("accounts", {"accountid": second, "accountnumber": " a-1"})
     systems.settle()
-    words = "a key of its own: common.account 1 is account A-1 already; this one was A-2"
-    assert systems.why("blocked") == {"a-1": words}
+    words = f"a key of its own: common.account 1 is account A-1 already, for sales.accounts {first}; this one was A-2"
+    assert systems.why("blocked") == {f"a-1 ({second})": words}
     (said,) = systems.rows("select said, next from sync.explain('sales.accounts', ' a-1') where topic = 'waits'")
     assert said == {"said": words, "next": "never by itself: give one of the records another key, or delete it"}
 

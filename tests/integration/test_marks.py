@@ -169,9 +169,13 @@ def desired(filling: Filling) -> Rows:
 
 
 def _whole(flow: CompiledMap) -> sa.TextClause:
-    """What waits is tested again in every cycle, marked or not, so present and blocked are one here."""
-    contents = """cast(jsonb_set(to_jsonb(v) - 'waits_for' - 'later', '{verdict}',
-                       case v.verdict when 'blocked' then '"present"' else to_jsonb(v.verdict) end) as text)"""
+    """What waits is tested again in every cycle, marked or not, so present and blocked are one here.
+
+    Nor is a record looked at again because another one has its name now, so the key that tells them apart is left out.
+    """
+    contents = r"""cast(to_jsonb(v) - 'waits_for' - 'later' || jsonb_build_object(
+        'verdict', case v.verdict when 'blocked' then 'present' else v.verdict end,
+        'record', regexp_replace(v.record, ' \([^()]*\)$', '')) as text)"""
     name = flow.mapping.view_name
     return sa.text(f'select v.source_id, v.root_id, {contents} as contents from desired."{name}" v')
 
