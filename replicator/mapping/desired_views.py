@@ -229,7 +229,9 @@ class _Builder:
             self.history.passed.label("passed"),
             eligible.label("eligible"),
             (sa.case(*not_eligible) if not_eligible else _NO_TEXT).label("left_out"),
+            self._any(problems).label("misfits"),
             (sa.func.nullif(sa.func.concat_ws("; ", *problems), "") if problems else _NO_TEXT).label("problem"),
+            self._any(missing).label("waits"),
             self._list(missing).label("waits_for"),
             self._list(later).label("later"),
             *(sa.cast(made[column.field].expression, column.type).label(column.name) for column in columns),
@@ -238,13 +240,13 @@ class _Builder:
         verdict = sa.case(
             *self._verdicts_of_history(d),
             (sa.not_(d.c.eligible), "not eligible"),
-            (d.c.problem.is_not(None), "invalid"),
-            (d.c.waits_for.is_not(None), "blocked"),
+            (d.c.misfits, "invalid"),
+            (d.c.waits, "blocked"),
             else_="present",
         )
-        reason = sa.case((sa.not_(d.c.eligible), d.c.left_out), else_=d.c.problem)
-        troubled = sa.or_(d.c.problem.is_not(None), d.c.waits_for.is_not(None))
-        record = sa.case((troubled, d.c.named), else_=d.c.record)  # who has a namesake is searched for those only
+        # Words, and who has a namesake, are looked for where something is wrong; of most records nothing is.
+        reason = sa.case((sa.not_(d.c.eligible), d.c.left_out), (d.c.misfits, d.c.problem))
+        record = sa.case((sa.or_(d.c.misfits, d.c.waits), d.c.named), else_=d.c.record)
         fixed = {
             "source_id": d.c.source_id, "target_id": d.c.target_id, "root_id": d.c.root_id, "record": record,
             "eligible": d.c.eligible, "verdict": verdict, "reason": reason, "waits_for": d.c.waits_for,
@@ -294,11 +296,14 @@ class _Builder:
         return self.paths.join(start)
 
     @staticmethod
-    def _list(texts: list[sa.ColumnElement[str]]) -> sa.ColumnElement[Any]:
+    def _any(texts: list[sa.ColumnElement[str]]) -> sa.ColumnElement[bool]:
+        return sa.func.coalesce(*texts).is_not(None) if texts else sa.false()
+
+    @classmethod
+    def _list(cls, texts: list[sa.ColumnElement[str]]) -> sa.ColumnElement[Any]:
         if not texts:
             return sa.cast(sa.null(), sa.ARRAY(sa.Text))
-        some = sa.func.coalesce(*texts).is_not(None)
-        return sa.case((some, sa.func.array_remove(sa.cast(array(texts), sa.ARRAY(sa.Text)), sa.null())))
+        return sa.case((cls._any(texts), sa.func.array_remove(sa.cast(array(texts), sa.ARRAY(sa.Text)), sa.null())))
 
     def _gone(self, columns: tuple[TargetColumn, ...]) -> sa.Select[Any]:
         """The pairs whose source is gone; for a part, also those whose record belongs to another whole now."""

@@ -295,12 +295,17 @@ class Paths:
         return sa.case((sa.and_(label != key, shared), sa.func.concat(label, " (", key, ")")), else_=label)
 
     def has_namesake(self, source: sa.FromClause, kind: EntitySet) -> Iterator[sa.ColumnElement[bool]]:
-        """Whether another row of the set has what people know this one by; nothing where that is the system's key."""
-        first_steps = dict.fromkeys(path.partition(".")[0] for path in kind.spec.label)
-        names = kind.spec.business_key or tuple(first_steps)
+        """Whether another row of the set, or of the same whole, has what people know this one by.
+
+        Names are the business key and, of parts, the label: they are looked for by an index.
+        """
+        wholes = [own for part in self.schema.part_sets if part.entity_set == kind for own, _ in part.pointed.columns]
+        named = [field for path in kind.spec.label for field in kind.spec.behind(path.partition(".")[0])]
+        names = kind.spec.business_key or (named if wholes else ())
         if names:
+            columns = dict.fromkeys([*wholes, *map(column_name, names)])
             other = self.tables.mirror(kind).alias()
-            same = same_values(source, other, [(column_name(name), column_name(name)) for name in names])
+            same = same_values(source, other, [(column, column) for column in columns])
             yield sa.exists().where(same, other.c.id != source.c.id).correlate_except(other)
 
     @staticmethod
