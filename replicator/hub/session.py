@@ -37,10 +37,11 @@ _RELIED_ON = {
     "client_encoding": "UTF8", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC",
     "standard_conforming_strings": "on", "bytea_output": "hex", "extra_float_digits": "1", "search_path": "public",
     "transform_null_equals": "off", "default_transaction_isolation": "read committed", "array_nulls": "on",
-    "quote_all_identifiers": "off",
+    "quote_all_identifiers": "off", "lock_timeout": "0", "idle_session_timeout": "0", "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
 }  # fmt: skip
-"""What texts and statements mean by: set by each session for itself, whatever server, database, login or environment
-say. What is somebody's wish (``statement_timeout``, read-only) stays as it is.
+"""What texts and statements mean by, and that nobody ends a session: set by each for itself, whatever server, database,
+login or environment say. What is somebody's wish (``statement_timeout``, read-only) stays as it is.
 """
 exact_dumps = partial(simplejson.dumps, use_decimal=True)
 exact_loads = partial(simplejson.loads, use_decimal=True)
@@ -95,7 +96,10 @@ def shown(parameters: Mapping[str, Any]) -> str:
 
 def settle(session: Session) -> None:
     """Set what the program relies on; after the start of the session, for then the environment has had its say."""
-    query = "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as s(name, value)"
+    query = (
+        "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as s(name, value) "
+        "where current_setting(name, true) is not null"  # not every server knows all of them
+    )
     session.execute(query, (list(_RELIED_ON), list(_RELIED_ON.values())))
 
 

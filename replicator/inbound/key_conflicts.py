@@ -7,8 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
+from replicator.core.claim import Claimed, claim_more
+from replicator.core.diff import claim
+from replicator.core.hub_handle import Handle
 from replicator.core.why_not_written import KEY_CONFLICT
 from replicator.hub.statements import built_once
+from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.key_comparison import fold
 from replicator.mapping.schema import EntitySet
@@ -22,6 +26,26 @@ def blocking(
     return sa.update(work).where(which).values(action=action, waits_for=sa.func.array_append(nothing, why))
 
 
+def claim_rivals(hub: Handle, flow: CompiledMap, claimed: Claimed) -> Claimed:
+    """Claim also who bears the name of a claimed record and is not in common either: whichever comes first, none goes.
+
+    They are looked at together, so that it is no matter which of them was touched, or came last.
+    """
+    for rivals in _rivals(flow.view):
+        claimed = claim_more(hub.connection, hub.id_of(flow), rivals, claimed)
+    return claimed
+
+
+@built_once
+def _rivals(view: DesiredView) -> list[sa.Select[Any]]:
+    own, other = view.source.alias("own"), view.source.alias("other")
+    claimed = claim.join(own, own.c.id == claim.c.record_id)
+    return [
+        sa.select(other.c.id).select_from(claimed.join(other, same))
+        for same in view.paths.namesakes(own, other, view.mapping.entity_set)
+    ]
+
+
 @built_once
 def key_conflicts(view: DesiredView, work: sa.TableClause) -> list[sa.Update]:
     """Statements that block records under way whose business key another record has, before anything is written.
@@ -32,7 +56,7 @@ def key_conflicts(view: DesiredView, work: sa.TableClause) -> list[sa.Update]:
     names = [column.name for column in view.columns if column.is_key]
     rename = sa.and_(work.c.action == "update", sa.type_coerce(work.c.changed, ARRAY(sa.Text)).overlap(names))
     return [
-        _among_themselves(view, work, [fold(work.c[name]) for name in names], work.c.action == "create"),
+        _among_themselves(view, work, [fold(work.c[name]) for name in names]),
         _with_common(view, work, sa.and_(rename, view.target.c.id != work.c.target_id)),
     ]
 
@@ -50,19 +74,23 @@ def moves_keys(view: DesiredView) -> bool:
     return all(column.write == "always" for column in view.columns if column.is_key)
 
 
-def _among_themselves(
-    view: DesiredView, work: sa.TableClause, keys: list[sa.ColumnElement[Any]], create: sa.ColumnElement[bool]
-) -> sa.Update:
-    """Several new records with one key: none of them is created, for any choice would be a guess."""
+def _among_themselves(view: DesiredView, work: sa.TableClause, keys: list[sa.ColumnElement[Any]]) -> sa.Update:
+    """Several new records with one key: none of them is created, for any choice would be a guess.
+
+    Those that wait for something else, or do not fit, are among them: they may come later.
+    """
+    create = work.c.action == "create"
+    new = sa.and_(work.c.target_id.is_(None), work.c.action.in_(["create", "blocked", "invalid"]))
     called = _called(view, work)
+    listed = sa.case((create, called), else_=work.c.record)  # who is in trouble anyhow is called so already
     named = {f"key_{place}": key for place, key in enumerate(keys)}
-    doubled = sa.select(*keys).where(create).group_by(*keys).having(sa.func.count() > 1)
+    doubled = sa.select(*keys).where(new).group_by(*keys).having(sa.func.count() > 1)
     sharing = (  # the names are put together for those few only
         sa.select(
             *(key.label(name) for name, key in named.items()),
-            sa.func.string_agg(called, aggregate_order_by(sa.literal(", "), work.c.source_id)).label("records"),
+            sa.func.string_agg(listed, aggregate_order_by(sa.literal(", "), work.c.source_id)).label("records"),
         )
-        .where(create, sa.tuple_(*keys).in_(doubled))
+        .where(new, sa.tuple_(*keys).in_(doubled))
         .group_by(*keys)
         .subquery("sharing")
     )

@@ -24,8 +24,9 @@ from replicator.core.unread_parts import part_to_be_read
 from replicator.core.why_not_written import shown
 from replicator.hub.planner import analyze, enough_memory, prefer_whole_joins, thought_small
 from replicator.hub.statements import built_once
+from replicator.hub.sync_tables import delivery
 from replicator.inbound.field_conflicts import Conflicts, shown_columns
-from replicator.inbound.key_conflicts import blocking, key_conflicts, moves_keys, parking, refused
+from replicator.inbound.key_conflicts import blocking, claim_rivals, key_conflicts, moves_keys, parking, refused
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 
@@ -128,11 +129,12 @@ class Merges:
             claimed = claim_records(self.hub.connection, map_id, [state], after=after, limit=_BATCH)
             if not claimed.records:
                 return MergeResult(), None
+            place = claimed.last if claimed.records == _BATCH else None
             set_origin(self.hub.connection, f"merge:{flow.mapping.system}")
-            merged = self._merge_claimed(flow, claimed)
+            merged = self._merge_claimed(flow, claim_rivals(self.hub, flow, claimed))
             if merged.progress:
                 note_success(self.hub.connection, map_id)
-            return merged, claimed.last if claimed.records == _BATCH else None
+            return merged, place
 
     def _parts_to_be_read(self, flow: CompiledMap) -> bool:
         """Parts of a new generation take the place of those of the former one, so they have to be read by then."""
@@ -198,6 +200,9 @@ class _MapMerge:
         linked = list(self.hub.execute(linking(self.view, self.claimed)).scalars())
         self.conflicts.prepare()
         actions = self._make_work()
+        if "recreate" in actions and self._part_lost():
+            self.hub.execute(sa.text("drop table work"))
+            actions = self._make_work()
         if actions & {"create", "update"}:
             for statement in key_conflicts(self.view, self.work):
                 self.hub.execute(statement)
@@ -219,6 +224,14 @@ class _MapMerge:
         self.hub.connection.exec_driver_sql(into_work(query))
         self.hub.execute(sa.text("analyze work (record_id, source_id, target_id, action)"))
         return set(self.hub.execute(sa.text("select distinct action from work")).scalars())
+
+    def _part_lost(self) -> bool:
+        """Pairs whose common record is gone end where a person asked for the record: it is made anew then."""
+        work, link = self.work, self.view.link
+        mine = sa.and_(delivery.c.map_id == self.hub.id_of(self.flow), delivery.c.record_id == work.c.record_id)
+        lost = sa.select(work.c.source_id).where(work.c.action == "recreate", sa.exists().where(mine, delivery.c.asked))
+        over = sa.update(link).values(ended_at=sa.func.sync.now())
+        return bool(self.hub.execute(over.where(link.c.mirror_id.in_(lost), link.c.ended_at.is_(None))).rowcount)
 
     def _remove(self, actions: set[str]) -> MergeResult:
         """Delete what is to go, or what stands for it here."""

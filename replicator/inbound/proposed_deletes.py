@@ -19,7 +19,7 @@ from replicator.hub.statements import statements
 from replicator.hub.sync_tables import proposed_delete
 from replicator.inbound.delete_budget import over_budget
 from replicator.inbound.point_reads import PointReads, slices
-from replicator.mapping.schema import EntitySet, column_name
+from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
 
@@ -44,7 +44,7 @@ class ProposedDeletes:
         held = self._held_already(absent)
         fresh = [record for record in absent if record not in held]
         state = "held" if reason else "proposed"
-        label = sa.cast(self.mirror.c[column_name(self.entity_set.business_key[-1])], sa.Text)
+        label = sa.cast(self.mirror.c[self.entity_set.label_column], sa.Text)
         values = sa.select(
             *(sa.literal(value) for value in (self.entity_set.system, self.entity_set.name, state, reason)),
             self.mirror.c.id, label, sa.func.sync.now(),

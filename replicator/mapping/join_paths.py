@@ -295,7 +295,15 @@ class Paths:
         return sa.case((sa.and_(label != key, shared), sa.func.concat(label, " (", key, ")")), else_=label)
 
     def has_namesake(self, source: sa.FromClause, kind: EntitySet) -> Iterator[sa.ColumnElement[bool]]:
-        """Whether another row of the set, or of the same whole, has what people know this one by.
+        """Whether another row of the set, or of the same whole, has what people know this one by."""
+        other = self.tables.mirror(kind).alias()
+        for same in self.namesakes(source, other, kind):
+            yield sa.exists().where(same).correlate_except(other)
+
+    def namesakes(
+        self, source: sa.FromClause, other: sa.FromClause, kind: EntitySet
+    ) -> Iterator[sa.ColumnElement[bool]]:
+        """That ``other`` is another row with the name of ``source``; nothing where names are the system's keys.
 
         Names are the business key and, of parts, the label: they are looked for by an index.
         """
@@ -304,9 +312,7 @@ class Paths:
         names = kind.spec.business_key or (named if wholes else ())
         if names:
             columns = dict.fromkeys([*wholes, *map(column_name, names)])
-            other = self.tables.mirror(kind).alias()
-            same = same_values(source, other, [(column, column) for column in columns])
-            yield sa.exists().where(same, other.c.id != source.c.id).correlate_except(other)
+            yield sa.and_(same_values(source, other, [(each, each) for each in columns]), other.c.id != source.c.id)
 
     @staticmethod
     def key_of(source: sa.FromClause, kind: EntitySet) -> sa.ColumnElement[str]:

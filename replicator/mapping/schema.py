@@ -51,6 +51,12 @@ class EntitySet:
         """The fields people know a record by."""
         return self.spec.business_key or self.spec.key
 
+    @property
+    def label_column(self) -> str:
+        """The column with what people call a record: its label, where that is a field, or the last field of its key."""
+        is_field = len(self.spec.label) == 1 and self.spec.label[0] in self.spec.fields
+        return column_name(self.spec.label[0] if is_field else self.business_key[-1])
+
     def __str__(self) -> str:
         return f"{self.system}.{self.name}"
 

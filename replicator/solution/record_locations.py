@@ -14,7 +14,6 @@ from replicator.mapping.dependency_paths import REGCLASS
 from replicator.mapping.key_comparison import KEY_SEPARATOR, in_one_text, same_values
 from replicator.mapping.language import CommonEntity
 from replicator.mapping.missing_parts import awaited_parts
-from replicator.mapping.schema import column_name
 from replicator.solution.record_names import find, shown_parts
 
 FIND_GONE = sql.SQL(
@@ -31,7 +30,7 @@ def captured(compiled: Compiled) -> sa.CompoundSelect[Any]:
         for name, entity in compiled.schema.entities.items()
     ]
     for (system, name), table in compiled.tables.mirrors.items():
-        label = column_name(compiled.schema.entity_sets[system, name].business_key[-1])
+        label = compiled.schema.entity_sets[system, name].label_column
         rows.append((f"{system}.{name}", system, name, None, table.fullname, compiled.tables.image(table).name, label))
     names = ("place", "system", "entity_set", "entity", "relation", "image", "label")
     return sa.union_all(

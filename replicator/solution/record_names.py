@@ -119,8 +119,7 @@ def _mirror(compiled: Compiled, entity_set: EntitySet, rows: Rows) -> Iterator[s
     """A system's records by its own key, by their business key, and by that of the entity they become."""
     table = rows(compiled.tables.mirror(entity_set), "m", leads=True)
     spec = entity_set.spec
-    label = table.c[column_name(entity_set.business_key[-1])]
-    row = _row(None, sa.null(), entity_set, table.c.id, label)
+    row = _row(None, sa.null(), entity_set, table.c.id, table.c[entity_set.label_column])
     own = [table.c[column_name(name)] for name in spec.key]
     texts = [sa.func.split_part(_key, ",", place) for place in range(1, len(own) + 1)] if len(own) > 1 else [_key]
     by_own = [_equals(column, text) for column, text in zip(own, texts, strict=True)]
@@ -129,7 +128,8 @@ def _mirror(compiled: Compiled, entity_set: EntitySet, rows: Rows) -> Iterator[s
     entities = sorted({each.entity.entity for each in inbound})
     if len(entity_set.business_key) == 1 and entity_set.business_key != spec.key:
         kinds = [sa.literal(each) for each in (str(entity_set), *entities)]
-        yield sa.select(*row).where(_kind.in_(kinds), _equals(label, _key))
+        business = table.c[column_name(entity_set.business_key[0])]
+        yield sa.select(*row).where(_kind.in_(kinds), _equals(business, _key))
 
 
 def crosswalk(compiled: Compiled) -> sa.CompoundSelect[Any]:

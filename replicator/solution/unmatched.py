@@ -52,7 +52,7 @@ def _unlinked(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
         sa.literal(entity_set.system).label("system"),
         sa.literal(entity_set.name).label("entity_set"),
         t.c.id.label("mirror_id"),
-        _text(t, entity_set.business_key[-1]).label("record"),
+        _record(t, entity_set),
         _joined(t, entity_set.spec.key).label("system_key"),
         parted.c.parted_at,
     )
@@ -111,7 +111,7 @@ def orphans(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
 def _orphans(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
     t = compiled.tables.mirror(entity_set).alias("t")
     columns = (
-        orphan.c.system, orphan.c.entity_set, orphan.c.record_id, _text(t, entity_set.business_key[-1]).label("record"),
+        orphan.c.system, orphan.c.entity_set, orphan.c.record_id, _record(t, entity_set),
         _joined(t, entity_set.spec.key).label("system_key"), orphan.c.since, orphan.c.decided_at, orphan.c.decided_by,
     )  # fmt: skip
     own = (orphan.c.system == constant(entity_set.system), orphan.c.entity_set == constant(entity_set.name))
@@ -156,12 +156,16 @@ def _duplicates(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
     shown: tuple[sa.ColumnElement[Any], ...] = (
         sa.literal(entity_set.system).label("system"),
         sa.literal(entity_set.name).label("entity_set"),
-        _text(first, entity_set.business_key[-1]).label("record"),
+        _record(first, entity_set),
         _joined(first, entity_set.business_key).label("key"),
         several.c.mirror_ids,
         sa.func.array(pairs.scalar_subquery(), type_=_ids).label("linked"),
     )
     return sa.select(*shown).join_from(several, first, first.c.id == several.c.mirror_ids[1])
+
+
+def _record(table: sa.FromClause, entity_set: EntitySet) -> sa.Label[str]:
+    return sa.cast(table.c[entity_set.label_column], sa.Text).label("record")
 
 
 def _text(table: sa.FromClause, field: str) -> sa.ColumnElement[str]:

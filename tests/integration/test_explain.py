@@ -177,6 +177,8 @@ def test_records_of_one_name_are_told_apart_wherever_they_are_named(systems: Sys
         assert why["why"].startswith(f"Q-1 ({quote}): a key of its own"), "the reason of the parent"
     seen = [" ".join(row["record"].split()) for row in chain(systems, "quote", "Q-1") if row["topic"] == "seen"]
     assert seen == [f"sales.quotes Q-1 ({quote})" for quote in quotes]
+    for kind in ("quote", "sales.quotes"):  # a record is found by what it is called
+        assert causes(systems, kind, f"Q-1 ({quotes[0]})") == causes(systems, "sales.quotes", quotes[0])
 
 
 def test_a_line_waits_for_a_quote_that_waits_for_an_account_that_waits_for_a_currency(systems: Systems) -> None:

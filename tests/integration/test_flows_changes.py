@@ -219,6 +219,42 @@ def test_an_account_and_a_person_with_one_number_never_overwrite_each_other(syst
     }
 
 
+def test_none_of_several_records_with_one_number_is_chosen_because_it_was_touched_or_came_last(
+    systems: Systems,
+) -> None:
+    keys = [systems.account(number, name=f"Twin {number}")["accountid"] for number in ("A-1", " A-1")]
+    systems.once()
+    systems.sales.put("accounts", {"accountid": keys[1], "telephone1": "555"})
+    systems.once()
+    keys.append(systems.account("  A-1", name="Third", description="x\0")["accountid"])
+    systems.once()
+    keys.append(systems.account("   A-1", name="Fourth")["accountid"])
+    systems.once()
+    assert systems.ops.records(CUSTOMERS) == []
+    why = systems.why("blocked")
+    assert why.keys() >= {f"A-1 ({key})" for key in (keys[0], keys[1], keys[3])}
+    assert all(key in words for words in why.values() for key in (keys[0], keys[1], keys[3]))
+    for key in (keys[0], keys[2], keys[3]):
+        systems.sales.delete("accounts", key)
+    systems.settle()
+    assert customer(systems)["OrganizationName"] == "Twin  A-1"
+
+
+def test_a_common_record_that_a_person_deleted_is_made_again_when_it_is_tried_again(systems: Systems) -> None:
+    systems.account("A-1", name="First")
+    systems.settle()
+    systems.run("delete from common.account where number = 'A-1'")
+    systems.once()
+    ((state, reason),) = [
+        (row["state"], row["reason"]) for row in systems.rows("select state, reason from sync.failed")
+    ]
+    assert (state, "retry creates it again" in reason) == ("reported", True)
+    systems.run("select sync.retry(of_record => 'A-1')")
+    systems.settle()
+    assert systems.rows("select name from common.account") == [{"name": "First"}]
+    assert [row["CustomerAccount"] for row in systems.ops.records(CUSTOMERS)] == ["A-1"]
+
+
 def test_a_new_record_waits_while_the_target_still_gives_its_number_to_another(systems: Systems) -> None:
     first = systems.account("A-1", name="First")
     systems.settle()

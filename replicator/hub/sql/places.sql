@@ -43,6 +43,13 @@ declare
     meant jsonb;
 begin
     select jsonb_agg(to_jsonb(f)) into meant from sync.find(places.kind, places.key) f;
+    if meant is null then  -- as a record is shown that has a namesake: by its key in brackets
+        select jsonb_agg(to_jsonb(f)) into meant
+        from (select places.kind union
+              select m.system || '.' || m.entity_set from sync.map m
+              where m.in_use and m.direction = 'in' and m.entity = places.kind) k (kind),
+             sync.find(k.kind, substring(places.key from ' \(([^()]+)\)$')) f;
+    end if;
     if meant is null or places.past then
         select coalesce(meant, '[]') || coalesce(jsonb_agg(to_jsonb(f)), '[]') into meant
         from sync.find_gone(places.kind, places.key) f;
