@@ -140,7 +140,8 @@ def test_a_plan_calls_held_updates_updates_and_held_deletes_deletes(settled: Sys
     deletes_that_are_held(settled)
     (standing,) = make_plan(settled.cycle.world).standing
     assert (standing.flow, standing.state, standing.records) == ("sales.accounts", "held", 2)
-    assert standing.reason.startswith("2 deletes: ")
+    assert standing.reason.startswith("delete: ")
+    assert len(standing.some) == 2, "by name"
 
 
 def test_a_plan_says_which_entity_sets_could_not_be_looked_at(settled: Systems) -> None:

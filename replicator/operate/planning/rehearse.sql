@@ -7,11 +7,13 @@ from sync.delivery d join sync.map m on m.id = d.map_id
 where m.in_use
 group by 1, 2, 3
 union all
-select flow, 'held', records || ' deletes: ' || coalesce(reason, ''), records, cast('{}' as text[])
-from sync.held where operation = 'delete'
+select p.system || '.' || p.entity_set, 'held', 'delete: ' || coalesce(p.reason, ''), count(*),
+       (array_agg(coalesce(p.record, '') order by p.record))[1:5]
+from sync.proposed_delete p where p.state = 'held' group by 1, 3
 union all
-select system || '.' || entity_set, 'quarantined', coalesce(reason, ''), records, cast('{}' as text[])
-from sync.quarantined
+select q.system || '.' || q.entity_set, 'quarantined', coalesce(q.reason, ''), count(*),
+       (array_agg(coalesce(q.record, '') order by q.record))[1:5]
+from sync.quarantine q group by 1, 3
 union all
 select o.system || '.' || o.entity_set, 'orphaned', sync.orphaned_because(), count(*),
        (array_agg(coalesce(o.record, '') order by o.record))[1:5]
