@@ -86,6 +86,10 @@ def trees(waiting: Sequence[Row], edges: Sequence[Row]) -> list[Node]:
     above: Mapping[Place, list[Node]] = _parents(nodes, edges, tops)
     for row in waiting:
         place = (row["flow"], row["record_id"])
+        if row["code"] is not None and not above[place]:
+            nodes[place].reason = "; ".join((nodes[place].reason or "", row["next"]))
+            tops[place] = nodes[place]  # what holds it up is its own
+            continue
         for parent in above[place] or list(_named(row, tops)):
             if nodes[place] not in parent.waiting:
                 parent.waiting.append(nodes[place])
@@ -119,7 +123,7 @@ def _named(row: Row, tops: dict[object, Node]) -> Iterator[Node]:
 
 def _rings(nodes: Mapping[Place, Node], tops: Mapping[object, Node]) -> Iterator[Node]:
     """Records that wait for each other and for nobody else: one of each ring stands for it."""
-    reached = {each for top in tops.values() for each in top.below()}
+    reached = {each for top in tops.values() for each in (id(top), *top.below())}
     for node in nodes.values():
         if id(node) not in reached:
             reached |= {id(node)} | node.below()

@@ -4,7 +4,8 @@ select count(*) from sync.delivery where state = 'blocked';
 
 -- name: waiting
 -- The records that wait longest, and what each of them says it waits for.
-select m.name as flow, m.system, m.source as "table", d.record_id, d.record, d.waits_for, d.since
+select m.name as flow, m.system, m.source as "table", d.record_id, d.record, d.waits_for, d.since, d.code,
+       sync.explain_next(d, m) as next
 from sync.delivery d join sync.map m on m.id = d.map_id
 where d.state = 'blocked'
 order by d.since, d.map_id, d.record_id limit :limit;

@@ -9,9 +9,9 @@ from replicator.console.blocked import Line, Node, line, trees
 FLOW = "a > b"
 
 
-def waiting(number: int, *waits_for: str) -> dict[str, Any]:
+def waiting(number: int, *waits_for: str, code: str | None = None) -> dict[str, Any]:
     return {"flow": FLOW, "system": "s", "table": "s.a", "record_id": number, "record": f"R{number}",
-            "waits_for": list(waits_for)}  # fmt: skip
+            "waits_for": list(waits_for), "code": code, "next": "never by itself"}  # fmt: skip
 
 
 def edge(number: int, parent: int, state: str | None = "blocked") -> dict[str, Any]:
@@ -33,6 +33,13 @@ def test_a_chain_hangs_below_the_record_that_failed() -> None:
 def test_what_the_hub_has_never_seen_is_a_root_of_its_own() -> None:
     [root] = trees([waiting(1, "account X"), waiting(2, "account X")], [edge(1, 9, None)])
     assert (root.title, root.state, len(root.waiting)) == ("account X", "missing", 2)
+
+
+def test_a_record_whose_key_another_one_has_is_itself_what_holds_others_up() -> None:
+    rows = [waiting(1, "a key of its own: that of R2", code="key conflict"), waiting(3, "R1")]
+    [root] = trees(rows, [edge(3, 1)])
+    assert shape(root) == ["R1", "  R3"]
+    assert (root.state, root.reason) == ("blocked", "a key of its own: that of R2; never by itself")
 
 
 def test_a_record_that_waits_for_two_stands_below_both() -> None:
