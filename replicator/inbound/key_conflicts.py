@@ -12,6 +12,7 @@ from replicator.core.diff import claim
 from replicator.core.hub_handle import Handle
 from replicator.core.why_not_written import KEY_CONFLICT
 from replicator.hub.statements import built_once
+from replicator.hub.sync_tables import delivery
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.key_comparison import fold
@@ -27,23 +28,32 @@ def blocking(
 
 
 def claim_rivals(hub: Handle, flow: CompiledMap, claimed: Claimed) -> Claimed:
-    """Claim also who bears the name of a claimed record and is not in common either: whichever comes first, none goes.
+    """Claim also who bears the name of a claimed record and is not in common either.
 
-    They are looked at together, so that it is no matter which of them was touched, or came last.
+    They are looked at together, so that it is no matter which of them was touched, or came last: none goes. Beside many
+    these are all that are known to be in each other's way; to look for the namesakes of each would cost as much as a
+    merge. So of twins that a first read of very many brings, the first may go, and the other one says so.
     """
-    for rivals in _rivals(flow.view):
-        claimed = claim_more(hub.connection, hub.id_of(flow), rivals, claimed)
+    map_id = hub.id_of(flow)
+    for rivals in _namesakes(flow.view) if claimed.few else [_in_conflict(map_id)]:
+        claimed = claim_more(hub.connection, map_id, rivals, claimed)
     return claimed
 
 
+def _in_conflict(map_id: int) -> sa.Select[Any]:
+    mine = delivery.c.map_id == map_id, delivery.c.state == sa.literal_column("'blocked'")
+    return sa.select(delivery.c.record_id).where(*mine, delivery.c.code == KEY_CONFLICT)
+
+
 @built_once
-def _rivals(view: DesiredView) -> list[sa.Select[Any]]:
+def _namesakes(view: DesiredView) -> list[sa.Select[Any]]:
     own, other = view.source.alias("own"), view.source.alias("other")
     claimed = claim.join(own, own.c.id == claim.c.record_id)
-    return [
-        sa.select(other.c.id).select_from(claimed.join(other, same))
+    found = [
+        sa.select(other.c.id).where(same).offset(sa.literal_column("0")).lateral("found")  # by the index, one by one
         for same in view.paths.namesakes(own, other, view.mapping.entity_set)
     ]
+    return [sa.select(each.c.id).select_from(claimed.join(each, sa.true())) for each in found]
 
 
 @built_once
