@@ -16,7 +16,7 @@ ENDS = {
     "sales.contacts > account": {"mirrored": 15, "in_step": 3},  # the others are contacts in common
     "account > ops.CustomersV3": {"mirrored": 15, "in_step": 15, "rejected": 1},  # AC-0091
     "sales.contacts > contact": {"mirrored": 15, "in_step": 12},
-    "contact > ops.CDSContactPersonsV2": {"mirrored": 13, "in_step": 12},  # and AC-0008, not linked any more
+    "contact > ops.CDSContactPersonsV2": {"mirrored": 13, "in_step": 12},  # and CO-0001 at AC-0008, not linked any more
     "sales.quotes > quote": {"mirrored": 15, "in_step": 15},
     "sales.quotedetails > quote_line": {"mirrored": 40, "in_step": 40},
     "quote > ops.CDSSalesQuotationHeaders": {"mirrored": 13, "in_step": 13, "not_eligible": 2},  # QU-0014, QU-0015
@@ -27,7 +27,7 @@ LEFT_OVER = (
     "not eligible  quote > ops.CDSSalesQuotationHeaders  QU-0014",
     "not eligible  quote > ops.CDSSalesQuotationHeaders  QU-0015",
     "not linked    sales.products  OWN-0001",
-    "not linked    ops.CDSContactPersonsV2  AC-0008",
+    "not linked    ops.CDSContactPersonsV2  CO-0001",
 )
 
 
