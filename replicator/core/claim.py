@@ -38,7 +38,7 @@ FEW = 1000
 """Up to so many claimed records are looked up one by one; more are joined with the whole view."""
 
 
-_MAY_STAND_BESIDE: tuple[State, ...] = ("pending", "blocked", "rejected")
+_WAITING: tuple[State, ...] = ("pending", "blocked")
 SCATTERED = 20
 """Claimed records that are fewer than one in so many of the range they span are looked up one by one, too."""
 
@@ -131,8 +131,8 @@ def claim_selected(connection: sa.Connection, records: sa.Select[Any]) -> Claime
 
 
 def claim_more(connection: sa.Connection, map_id: int, records: sa.Select[Any], claimed: Claimed) -> Claimed:
-    """Claim those of ``records``, a selection of ids, that wait or were refused, beside the records under way."""
-    waiting = delivery.c.state.in_([sa.cast(sa.literal(state), delivery_state) for state in _MAY_STAND_BESIDE])
+    """Claim those of ``records``, a selection of ids, that wait, beside the records under way."""
+    waiting = delivery.c.state.in_([sa.cast(sa.literal(state), delivery_state) for state in _WAITING])
     here = sa.exists().where(_claim.c.record_id == delivery.c.record_id)
     wanted = sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state).where(
         delivery.c.map_id == map_id, delivery.c.record_id.in_(records), waiting, sa.not_(here)

@@ -87,10 +87,10 @@ def moves_keys(view: DesiredView) -> bool:
 def _among_themselves(view: DesiredView, work: sa.TableClause, keys: list[sa.ColumnElement[Any]]) -> sa.Update:
     """Several new records with one key: none of them is created, for any choice would be a guess.
 
-    Those that wait for something else, or do not fit, are among them: they may come later.
+    Those that wait for something else are among them, for they come later; those that were rejected are not.
     """
     create = work.c.action == "create"
-    new = sa.and_(work.c.target_id.is_(None), work.c.action.in_(["create", "blocked", "invalid"]))
+    new = sa.and_(work.c.target_id.is_(None), work.c.action.in_(["create", "blocked"]))
     called = _called(view, work)
     listed = sa.case((create, called), else_=work.c.record)  # who is in trouble anyhow is called so already
     named = {f"key_{place}": key for place, key in enumerate(keys)}
