@@ -242,13 +242,13 @@ def test_values_that_no_map_knows_are_counted_by_map_and_field(systems: Systems)
 
 def test_keys_that_two_records_bear_are_found_as_keys_are_compared(systems: Systems) -> None:
     systems.reference_data()
-    systems.account("A-1")
-    systems.contact(" a-1", msdynce_isactivecustomer=True)
+    account = systems.account("A-1")["accountid"]
+    person = systems.contact(" a-1", msdynce_isactivecustomer=True)["contactid"]
     systems.once()
     ((where, what),) = told_of(systems, configuration())
     assert where == "sales > account"
     assert what.startswith("records bear one key: ")
-    assert sorted(what.partition(": ")[2].split(", ")) == ["accounts A-1", "contacts a-1"]
+    assert sorted(what.partition(": ")[2].split(", ")) == [f"accounts A-1 ({account})", f"contacts a-1 ({person})"]
     with systems.connection.begin():
         assert systems.connection.execute(sa.text("select count(*) from common.account")).scalar_one() <= 1
 

@@ -127,11 +127,13 @@ def _key_conflicts(connection: sa.Connection, compiled: Compiled, entity: str, n
 
 
 def _wanted(flow: CompiledMap, key: Sequence[str]) -> sa.Select[Any]:
-    """The keys that a map wants, as keys are compared."""
-    v = flow.view.view.alias("v")
+    """The keys that a map wants, as keys are compared, and the records by their systems' keys besides."""
+    v, s = flow.view.view.alias("v"), flow.view.source.alias("s")
     columns: list[sa.ColumnElement[Any]] = [fold(v.c[name]).label(f"key_{place}") for place, name in enumerate(key)]
-    named = sa.literal(f"{flow.mapping.entity_set.name} ") + v.c.record
-    return sa.select(named.label("record"), *columns).where(v.c.verdict == "present")
+    own = flow.view.paths.key_of(s, flow.mapping.entity_set)
+    named = sa.func.concat(f"{flow.mapping.entity_set.name} ", v.c.record, " (", own, ")")
+    both = v.join(s, s.c.id == v.c.source_id)
+    return sa.select(named.label("record"), *columns).select_from(both).where(v.c.verdict == "present")
 
 
 def _doubles(connection: sa.Connection, notes: Report) -> None:
