@@ -31,8 +31,8 @@ def claim_rivals(hub: Handle, flow: CompiledMap, claimed: Claimed) -> Claimed:
     """Claim also who bears the name of a claimed record and is not in common either.
 
     They are looked at together, so that it is no matter which of them was touched, or came last: none goes. Beside many
-    these are all that are known to be in each other's way; to look for the namesakes of each would cost as much as a
-    merge. So of twins that a first read of very many brings, the first may go, and the other one says so.
+    these are all that are known to be in each other's way; to look for the namesakes of each would take as long as a
+    merge. So of several that a first read of very many brings, the first may go, and the others say so.
     """
     map_id = hub.id_of(flow)
     for rivals in _namesakes(flow.view) if claimed.few else [_in_conflict(map_id)]:
