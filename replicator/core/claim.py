@@ -38,9 +38,10 @@ FEW = 1000
 """Up to so many claimed records are looked up one by one; more are joined with the whole view."""
 
 
-_WAITING: tuple[State, ...] = ("pending", "blocked")
 SCATTERED = 20
 """Claimed records that are fewer than one in so many of the range they span are looked up one by one, too."""
+_WAITING: tuple[State, ...] = ("pending", "blocked")
+"""States that a record leaves by itself, before anything of it is sent."""
 
 
 @dataclass(frozen=True)
