@@ -181,7 +181,7 @@ def test_a_storm_that_wants_a_day_is_told_and_slows_neither_the_other_direction_
     daemon = trade.daemon()
     until(lambda: of(other, trade.held) == of(other, calm.held), what=f"{other} as after the calm run")
     until(lambda: told(daemon, "asks for a pause of 86400 s, which is cut to 900 s"), what="a line about the storm")
-    assert daemon.end(signal.SIGTERM, patience=10) == 0
+    assert daemon.end(signal.SIGTERM, patience=30) == 0
     assert trade.proxies[stormy].count(writing) <= 2, "while the pause lasts, nothing is asked for"
     status = trade.place.tell("status", "--details")
     assert status.code == 3
@@ -212,7 +212,7 @@ def test_sigterm_ends_it_within_seconds_while_an_answer_does_not_come(trade: Tra
     trade.proxies["ops"].disturb(held_up, only=writing)
     daemon = trade.daemon()
     held_up.wait()
-    assert daemon.end(signal.SIGTERM, patience=20) == 0
+    assert daemon.end(signal.SIGTERM, patience=30) == 0
     held_up.let_go()
     ends_as(trade, calm)
 
@@ -223,7 +223,7 @@ def test_once_says_that_it_waits_for_a_system_and_a_signal_ends_that(trade: Trad
     trade.proxies["ops"].disturb(refuse(429, "50"), times=EVER, only=writing)
     once = trade.place.start("once")
     until(lambda: once.line().startswith("waiting  "), what="a line that it waits")
-    once.end(number, patience=20)
+    once.end(number, patience=30)
 
 
 def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not_sent_pending(trade: Trade) -> None:
@@ -233,7 +233,7 @@ def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not
     daemon = trade.daemon()
     until(lambda: trade.proxies["ops"].count(writing) >= 4, what="four requests under way")
     begun = {name: len(proxy.requests) for name, proxy in trade.proxies.items()}
-    assert daemon.end(signal.SIGTERM, patience=20) == 0
+    assert daemon.end(signal.SIGTERM, patience=30) == 0
     later = [request for name, proxy in trade.proxies.items() for request in proxy.requests[begun[name] :]]
     assert len(later) <= 4, "what began while the signal was on its way: no more than may be under way at once"
     assert not any(looking_up(request) for request in later)

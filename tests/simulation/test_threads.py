@@ -51,7 +51,7 @@ def work_beside_each_other(simulation: Simulation, heard: Heard) -> None:
                 time.sleep(simulation.random.random() / 25)
             simulation.people.finish()
             with simulation.hub.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                until(lambda: _rests(connection), what="that nothing is under way any more", patience=60)
+                until(lambda: _rests(connection), what="that nothing is under way any more")
         finally:
             daemon.stop()
             thread.join(20)
