@@ -18,6 +18,7 @@ from replicator.mapping.desired_views import DesiredView, build_view
 from replicator.mapping.name_check import check
 from replicator.mapping.schema import Map, Schema, load
 from replicator.mapping.tables import Tables, build
+from replicator.mapping.value_maps import named_json
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class CompiledMap:
 
     @cached_property
     def hash(self) -> str:
-        """Changes when the compiled view changes, or who decides the conflicts of a field."""
-        policies = ",".join(sum(self.view.either.items(), ()))
-        return hashlib.sha256((view_text(self.view) + policies).encode()).hexdigest()[:16]
+        """Changes when the compiled view changes, a value map that it asks, or who decides the conflicts of a field."""
+        paths, policies = self.view.paths, ",".join(sum(self.view.either.items(), ()))
+        asked = [named_json(paths.schema.value_maps[name], self.mapping.direction) for name in sorted(paths.value_maps)]
+        return hashlib.sha256("".join([view_text(self.view), policies, *asked]).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

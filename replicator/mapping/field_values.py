@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
 from replicator.mapping.join_paths import Kind, Paths, PointedTable, Step
 from replicator.mapping.key_comparison import fold, in_one_text, said
 from replicator.mapping.language import CommonEntity, CommonField, FieldMap, Scalar, SystemField, TodayPlusDays
-from replicator.mapping.literals import as_text, beginning, equals, folded, word
+from replicator.mapping.literals import beginning, equals, word
 from replicator.mapping.schema import EntitySet, Map, column_name
 from replicator.mapping.suggestions import hint
 from replicator.mapping.value_limits import cut, misfits, rounded
+from replicator.mapping.value_maps import Translations, dictionary, named_dictionary, translations
 
 Expression = sa.ColumnElement[Any]
 
@@ -184,19 +182,16 @@ class Values:
         target = self._type(name)
         text = sa.cast(source, sa.Text)
         sought = sa.func.sync.fold(text, type_=sa.Text) if ignore_case else text
-        table = {folded(as_text(key)) if ignore_case else as_text(key): value for key, value in values.items()}
-        dictionary = sa.cast(
-            sa.literal(json.dumps({k: None if v is None else as_text(v) for k, v in table.items()})), JSONB
-        )
-        found: Expression = dictionary.op("->>", return_type=sa.Text())(sought)
-        known = dictionary.op("?", return_type=sa.Boolean())(sought)
+        known_values = named_dictionary(spec.using, self.mapping.direction) if spec.using else dictionary(values)
+        found: Expression = known_values.op("->>", return_type=sa.Text())(sought)
+        known = known_values.op("?", return_type=sa.Boolean())(sought)
         problem = when(
             sa.and_(source.is_not(None), sa.not_(known)),
             join_text(f"{name}: no value for '", source, f"' of {path} in the value map; add it to the map"),
         )
         return Value(found if isinstance(target, sa.Text) else sa.cast(found, target), problem)
 
-    def _check_translations(self, name: str, spec: FieldMap, path: str, values: Mapping[Scalar, Scalar | None]) -> None:
+    def _check_translations(self, name: str, spec: FieldMap, path: str, values: Translations) -> None:
         _, kind, field = self.paths.end(path)
         looked_at: set[Scalar] = set()
         for source, target in values.items():
@@ -207,23 +202,17 @@ class Values:
                 self._check(name, spec, target, *at)
                 looked_at.add(target)
 
-    def translations(self, name: str, spec: FieldMap) -> tuple[dict[Scalar, Scalar | None], bool]:
-        """Source value to target value in the direction of this map, and whether case matters."""
-        values, ignore_case = dict(spec.values), False
-        if spec.using is not None:
-            named = self.paths.schema.value_maps.get(spec.using)
-            if named is None:
-                self.paths.where = ("fields", name, "using")
-                more = hint(spec.using, self.paths.schema.value_maps)
-                raise self.paths.problem(f"there is no value map '{spec.using}'{more}")
-            values, ignore_case = dict(named.values), named.ignore_case
-        if self.mapping.direction == "out":
-            turned: dict[Scalar, Scalar | None] = {}
-            for system_value, common_value in values.items():
-                if common_value is not None:
-                    turned.setdefault(common_value, system_value)
-            values = turned
-        return values, ignore_case
+    def translations(self, name: str, spec: FieldMap) -> tuple[Translations, bool]:
+        """Source value to target value in the direction of this map, and whether case is ignored."""
+        if spec.using is None:
+            return translations(spec.values, self.mapping.direction), False
+        named = self.paths.schema.value_maps.get(spec.using)
+        if named is None:
+            self.paths.where = ("fields", name, "using")
+            more = hint(spec.using, self.paths.schema.value_maps)
+            raise self.paths.problem(f"there is no value map '{spec.using}'{more}")
+        self.paths.value_maps.add(spec.using)
+        return translations(named.values, self.mapping.direction), named.ignore_case
 
     def _reference(self, name: str, spec: FieldMap, field: CommonField | SystemField) -> Value:
         path = cast(str, spec.reference)

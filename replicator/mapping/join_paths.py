@@ -76,6 +76,9 @@ class Paths:
         self.expressions: list[tuple[tuple[str | int, ...], PlainSql]] = []
         """The plain SQL, and where it stands in the map."""
 
+        self.value_maps: set[str] = set()
+        """The named value maps that are asked."""
+
     def problem(self, message: str, *at: str | int) -> ReplicatorError:
         """An error that names file, line and field; ``at`` is a place within what is being compiled."""
         return self.mapping.problem(message, *self.where, *at)

@@ -16,6 +16,7 @@ from replicator.hub import product_sql, states
 from replicator.hub.sync_tables import entity_set, hub, map_
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.tables import DIGEST, OF_THE_MIRROR
+from replicator.mapping.value_maps import DIRECTIONS, function_name, named_json
 from replicator.solution import difference_views, record_fields, record_locations, record_names, unmatched
 from replicator.solution.expression_check import check_expressions
 from replicator.solution.flow_status import status
@@ -79,6 +80,7 @@ def _digest(texts: Sequence[sql.Composable]) -> str:
 def _base_texts(compiled: Compiled) -> Iterator[sql.Composable]:
     """The SQL of what the views are made on, in order: schema, functions and triggers."""
     yield sql.SQL("create schema desired")
+    yield from _value_maps(compiled)
     for name in (
         "who",
         "clock",
@@ -147,6 +149,16 @@ def _explaining(compiled: Compiled) -> Iterator[sql.Composable]:
 
 def _sync_view(name: str, definition: sa.Select[Any] | sa.CompoundSelect[Any]) -> sql.Composed:
     return create_view(sql.Identifier("sync", name), definition)
+
+
+def _value_maps(compiled: Compiled) -> Iterator[sql.Composable]:
+    """A function for each named value map in each direction."""
+    for name, spec in compiled.schema.value_maps.items():
+        for direction in DIRECTIONS:
+            function = sql.Identifier("desired", function_name(name, direction))
+            gives = sql.SQL("begin return {}::jsonb; end").format(named_json(spec, direction)).as_string()
+            yield fill("value_map", {"function": function, "body": sql.Literal(gives)})
+            yield comment("function", function, spec.description)
 
 
 def _text(name: str) -> sql.Composed:
