@@ -104,12 +104,13 @@ def _diff(view: DesiredView, map_id: int, span: Span | None, by_root: bool) -> s
     t = view.target.alias("t")
     joined, v = desired_of_claim(view, span, by_root=by_root, outer=not by_root)
     both = sides_of(view, sa.literal(map_id), joined.outerjoin(t, t.c.id == v.c.target_id), v, t)
+    rows, notes = _with_notes(view, sa.literal(map_id), both.joined, v)
     values = [both.wanted.get(column.name, column).label(column.name) for column in v.c]
     image: list[sa.ColumnElement[Any]] = [t.c[name].label(f"now_{name}") for name in _image(view)]
     # The version of the row that the decision rests on; no column can have the name of this one.
     image.append(version_of(t, sa.literal_column("t.xmin")).label("version now"))
-    decision = (*_decision(view, sa.literal(map_id), v, t, both), _holder(view, v).label("holder"))
-    return sa.select(claim.c.record_id, *values, *both.shown, *image, *decision).select_from(both.joined)
+    decision = (*_decision(view, notes, v, t, both), _holder(view, v).label("holder"))
+    return sa.select(claim.c.record_id, *values, *both.shown, *image, *decision).select_from(rows)
 
 
 def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredView | None) -> sa.Select[Any]:
@@ -120,11 +121,12 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredV
     """
     v, t = view.view.alias("v"), view.target.alias("t")
     both = sides_of(view, map_id, v.outerjoin(t, t.c.id == v.c.target_id), v, t)
-    action = _decision(view, map_id, v, t, both)[0]
+    joined, notes = _with_notes(view, map_id, both.joined, v)
+    action = _decision(view, notes, v, t, both)[0]
     rows = sa.select(
         _record(view, v).label("record_id"), v.c.record, action, v.c.source_id, v.c.target_id,
-        _fields(view, map_id, v, t, both).label("fields"), v.c.reason, v.c.waits_for,
-    ).select_from(both.joined)  # fmt: skip
+        _fields(view, notes, v, t, both).label("fields"), v.c.reason, v.c.waits_for,
+    ).select_from(joined)  # fmt: skip
     if root is not None:
         w = root.view.alias("w")
         left = w.c.verdict == sa.literal_column("'not eligible'")
@@ -135,12 +137,12 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredV
 
 
 def _fields(
-    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause, both: Sides
+    view: DesiredView, notes: sa.ColumnElement[Any], v: sa.FromClause, t: sa.FromClause, both: Sides
 ) -> sa.ColumnElement[Any]:
     """By field of the target: what it holds and what it should hold, where the two differ."""
-    differ = {column.name: _differs(view, map_id, column, v, t, both) for column in compared(view)}
+    differ = {column.name: _differs(view, notes, column, v, t, both) for column in compared(view)}
     parts = [
-        sa.case((sa.or_(*_shown(view, map_id, column, v, t, differ)), _pair(column, v, t, both)), else_=_nothing)
+        sa.case((sa.or_(*_shown(view, notes, column, v, t, differ)), _pair(column, v, t, both)), else_=_nothing)
         for column in view.columns
     ]
     return functools.reduce(lambda all_, more: all_.op("||", return_type=JSONB())(more), parts, _nothing)
@@ -148,7 +150,7 @@ def _fields(
 
 def _shown(
     view: DesiredView,
-    map_id: sa.ColumnElement[int],
+    notes: sa.ColumnElement[Any],
     column: TargetColumn,
     v: sa.FromClause,
     t: sa.FromClause,
@@ -160,7 +162,7 @@ def _shown(
     if column.name in differ:
         yield sa.and_(there, differ[column.name])
     elif column.is_key and view.mapping.direction == "out":
-        yield sa.and_(there, _key_differs(map_id, column.name, v, t))
+        yield sa.and_(there, _key_differs(notes, column.name, v, t))
 
 
 def _pair(column: TargetColumn, v: sa.FromClause, t: sa.FromClause, both: Sides) -> sa.ColumnElement[Any]:
@@ -176,14 +178,14 @@ def _record(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[int]:
 
 
 def _decision(
-    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause, both: Sides
+    view: DesiredView, notes: sa.ColumnElement[Any], v: sa.FromClause, t: sa.FromClause, both: Sides
 ) -> list[sa.ColumnElement[Any]]:
     """What is to be done, and because of which columns: ``action``, ``changed``, ``drifted``."""
-    differ = {column.name: _differs(view, map_id, column, v, t, both) for column in compared(view)}
+    differ = {column.name: _differs(view, notes, column, v, t, both) for column in compared(view)}
     reported = reports_drift(view)
     mastered = (each for each in compared(view) if reported and not each.either and not follows_create(each))
-    drifts = {column.name: _drifted(view, map_id, column, v, t) for column in mastered}
-    action = _action(view, map_id, v, t, sa.or_(sa.false(), *differ.values()), sa.or_(sa.false(), *drifts.values()))
+    drifts = {column.name: _drifted(view, notes, column, v, t) for column in mastered}
+    action = _action(view, notes, v, t, sa.or_(sa.false(), *differ.values()), sa.or_(sa.false(), *drifts.values()))
     return [action.label("action"), _changed(differ).label("changed"), _changed(drifts).label("drifted")]
 
 
@@ -196,7 +198,7 @@ def _image(view: DesiredView) -> list[str]:
 
 def _differs(
     view: DesiredView,
-    map_id: sa.ColumnElement[int],
+    notes: sa.ColumnElement[Any],
     column: TargetColumn,
     v: sa.FromClause,
     t: sa.FromClause,
@@ -206,36 +208,63 @@ def _differs(
     if view.mapping.direction == "in":
         return wanted.is_distinct_from(held)
     if follows_create(column):
-        due = _noted(map_id, column.name, v).where(accepted.c.sent.is_(None), accepted.c.stored.is_(None))
+        empty = sa.and_(_sent(notes, column.name).is_(None), _stored(notes, column.name).is_(None))
+        due = sa.and_(_noted(notes, column.name), empty)
         return sa.and_(wanted.is_not(None), wanted.is_distinct_from(held), due)
-    settled = _sent_before(map_id, column.name, v, wanted)
+    settled = _sent_before(notes, column.name, wanted)
     if column.either or not reports_drift(view):
-        settled = settled.where(accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)))
+        settled = sa.and_(settled, _stored_as(notes, column.name, held))
     free = sa.not_(both.unmerged.get(column.name, sa.false()))
     return sa.and_(wanted.is_distinct_from(held), sa.not_(settled), free)
 
 
 def _drifted(
-    view: DesiredView, map_id: sa.ColumnElement[int], column: TargetColumn, v: sa.FromClause, t: sa.FromClause
+    view: DesiredView, notes: sa.ColumnElement[Any], column: TargetColumn, v: sa.FromClause, t: sa.FromClause
 ) -> sa.ColumnElement[bool]:
     """The target holds something else than it stored when exactly this value was sent: somebody changed it there."""
     wanted, held = v.c[column.name], t.c[column.name]
-    sent = _sent_before(map_id, column.name, v, wanted)
-    moved = sent.where(accepted.c.stored.is_distinct_from(sa.cast(held, sa.Text)))
+    moved = sa.and_(_sent_before(notes, column.name, wanted), sa.not_(_stored_as(notes, column.name, held)))
     return sa.and_(wanted.is_distinct_from(held), moved)
 
 
-def _sent_before(
-    map_id: sa.ColumnElement[int], name: str, v: sa.FromClause, wanted: sa.ColumnElement[Any]
-) -> sa.Exists:
-    return _noted(map_id, name, v).where(accepted.c.sent.is_not_distinct_from(sa.cast(wanted, sa.Text)))
+def _with_notes(
+    view: DesiredView, map_id: sa.ColumnElement[int], joined: sa.FromClause, v: sa.FromClause
+) -> tuple[sa.FromClause, sa.ColumnElement[Any]]:
+    """Outbound beside each row what is noted of the record's last write: by column what was sent and what was stored.
+
+    Looked up once for a row, however many columns ask for it.
+    """
+    if view.mapping.direction == "in":
+        return joined, _nothing
+    both = sa.func.jsonb_build_array(accepted.c.sent, accepted.c.stored, type_=JSONB)
+    mine = sa.and_(accepted.c.map_id == map_id, accepted.c.record_id == v.c.source_id)
+    noted = sa.select(sa.func.jsonb_object_agg(accepted.c.field, both, type_=JSONB).label("notes")).where(mine)
+    n = noted.lateral("n")
+    return joined.join(n, sa.true()), n.c.notes
 
 
-def _noted(map_id: sa.ColumnElement[int], name: str, v: sa.FromClause) -> sa.Exists:
-    """What is noted of the record's last write of this column."""
-    return sa.exists().where(
-        accepted.c.map_id == map_id, accepted.c.record_id == v.c.source_id, accepted.c.field == name
-    )
+def _sent(notes: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[str]:
+    text: sa.ColumnElement[str] = notes[name][0].astext
+    return text
+
+
+def _stored(notes: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[str]:
+    text: sa.ColumnElement[str] = notes[name][1].astext
+    return text
+
+
+def _stored_as(notes: sa.ColumnElement[Any], name: str, held: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return _stored(notes, name).is_not_distinct_from(sa.cast(held, sa.Text))
+
+
+def _sent_before(notes: sa.ColumnElement[Any], name: str, wanted: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether the record's last write of this column is noted, and sent exactly this value."""
+    same = _sent(notes, name).is_not_distinct_from(sa.cast(wanted, sa.Text))
+    return sa.and_(_noted(notes, name), same)
+
+
+def _noted(notes: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    return sa.func.coalesce(notes.has_key(name), sa.false())
 
 
 def reports_drift(view: DesiredView) -> bool:
@@ -252,7 +281,7 @@ def _changed(differences: dict[str, sa.ColumnElement[bool]]) -> sa.ColumnElement
 
 def _action(
     view: DesiredView,
-    map_id: sa.ColumnElement[int],
+    notes: sa.ColumnElement[Any],
     v: sa.FromClause,
     t: sa.FromClause,
     differs: sa.ColumnElement[bool],
@@ -275,7 +304,7 @@ def _action(
         *((taken, "taken") for taken in _taken(view, v)),
         (v.c.target_id.is_(None), "create"),
         (sa.not_(there), "recreate"),
-        *((rekeyed, "rekey") for rekeyed in _rekeyed(view, map_id, v, t)),
+        *((rekeyed, "rekey") for rekeyed in _rekeyed(view, notes, v, t)),
         (differs, "update"),
         (drifted, "drift"),
         (v.c.later.is_not(None), INCOMPLETE),
@@ -317,20 +346,18 @@ def set_columns(view: DesiredView) -> dict[str, sa.ColumnElement[Any]]:
 
 
 def _rekeyed(
-    view: DesiredView, map_id: sa.ColumnElement[int], v: sa.FromClause, t: sa.FromClause
+    view: DesiredView, notes: sa.ColumnElement[Any], v: sa.FromClause, t: sa.FromClause
 ) -> Iterator[sa.ColumnElement[bool]]:
     """Outbound: the desired key is another than the target's, and a target's key cannot change."""
     keys = [column.name for column in view.columns if column.is_key]
     if view.mapping.direction == "out" and keys:
-        yield sa.or_(*(_key_differs(map_id, name, v, t) for name in keys))
+        yield sa.or_(*(_key_differs(notes, name, v, t) for name in keys))
 
 
-def _key_differs(
-    map_id: sa.ColumnElement[int], name: str, v: sa.FromClause, t: sa.FromClause
-) -> sa.ColumnElement[bool]:
+def _key_differs(notes: sa.ColumnElement[Any], name: str, v: sa.FromClause, t: sa.FromClause) -> sa.ColumnElement[bool]:
     """A part of the key is another one, and not what the target made of exactly this one when it was created."""
     wanted, held = v.c[name], t.c[name]
-    given = _sent_before(map_id, name, v, wanted).where(accepted.c.stored.is_not_distinct_from(sa.cast(held, sa.Text)))
+    given = sa.and_(_sent_before(notes, name, wanted), _stored_as(notes, name, held))
     return sa.and_(fold(wanted).is_distinct_from(fold(held)), sa.not_(given))
 
 
