@@ -58,6 +58,13 @@ def paired_with_others(connection: sa.Connection, flow: CompiledMap, pairs: Sequ
     return {common: held[target][1] for common, target, _ in pairs if target in held and held[target][0] != common}
 
 
+def paired(connection: sa.Connection, flow: CompiledMap, mirror_ids: Sequence[int]) -> set[int]:
+    """Those of these mirror rows that are the counterpart of a common record."""
+    crosswalk = flow.view.link
+    asked = sa.select(crosswalk.c.mirror_id).where(crosswalk.c.mirror_id == sa.any_(_ids(mirror_ids)))
+    return set(connection.execute(asked.where(crosswalk.c.ended_at.is_(None))).scalars())
+
+
 def part_links(connection: sa.Connection, flow: CompiledMap, mirror_ids: Sequence[int]) -> None:
     """End the pairs of these mirror rows: one of the two records is gone."""
     if mirror_ids:

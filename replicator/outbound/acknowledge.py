@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 import simplejson
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from replicator.connectors.protocol import Applied, Image, Key, Operation, Outcome, Postponed, Rejected, Stale, Unknown
 from replicator.core.crosswalk import link, paired_with_others, part_links
@@ -20,10 +18,10 @@ from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
 from replicator.core.why_not_written import STORED_ELSEWHERE
 from replicator.hub.statements import statements
-from replicator.hub.sync_tables import accepted
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import TargetColumn
 from replicator.mapping.key_comparison import comparable
+from replicator.outbound.accepted_values import Stored, note_stored
 from replicator.outbound.decide import Delivery, Planned, named_part
 
 _sql = statements(__name__)
@@ -221,28 +219,17 @@ class Acknowledgement:
 
     def _accept(self, flow: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
         """Note where the target stored something else than was sent."""
-        rows = []
+        noted: list[Stored] = []
         amended: set[int] = set()
         fields = {column.name: column for column in flow.view.columns}
         for planned, image in written:
             for name, sent in planned.sent.items():
                 stored = image.get(fields[name].field)
                 if fields[name].field in image and _is_noted(flow, fields[name], sent, stored):
-                    kind = fields[name].type
                     amended |= {planned.record_id} if sent != stored else set()
-                    rows.append(
-                        {
-                            "map_id": self.hub.id_of(flow), "record_id": planned.record_id, "field": name,
-                            "sent": sa.cast(sa.cast(sa.literal(sent, kind), kind), sa.Text),
-                            "stored": sa.cast(sa.cast(sa.literal(stored, kind), kind), sa.Text),
-                        }
-                    )  # fmt: skip
+                    noted.append((planned.record_id, fields[name], sent, stored))
         self._forget(flow, written)
-        if rows:
-            statement = insert(accepted).values(rows)
-            both = {name: statement.excluded[name] for name in ("sent", "stored")}
-            keys = ["map_id", "record_id", "field"]
-            self.hub.execute(statement.on_conflict_do_update(index_elements=keys, set_=both))
+        note_stored(self.hub, flow, noted)
         self.result.amended += len(amended)
 
     def _forget(self, flow: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:

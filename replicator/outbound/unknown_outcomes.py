@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import simplejson
 import sqlalchemy as sa
 
-from replicator.connectors.protocol import Connector, FieldProblem, Image, Key
-from replicator.core.crosswalk import Pair, link, part_from_others
+from replicator.connectors.protocol import Connector, FieldProblem, Image, Key, Row
+from replicator.core.crosswalk import Pair, link, paired, part_from_others
 from replicator.core.fetch import Found, fetch_each
 from replicator.core.hub_handle import Handle
 from replicator.core.merge_base import agree
@@ -32,9 +33,12 @@ from replicator.errors import (
 )
 from replicator.hub.statements import statements
 from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.key_comparison import comparable
 from replicator.mapping.language import EntitySetSpec
 from replicator.mapping.literals import from_text
 from replicator.mapping.schema import EntitySet
+from replicator.outbound.accepted_values import Stored, note_stored
+from replicator.outbound.renumbered_parts import key_of_root, matched
 
 _sql = statements(__name__)
 _outcomes = statements(__name__, "acknowledge")
@@ -56,6 +60,8 @@ class Resolved:
     etag: str | None = None
     mirror_id: int | None = None
     gone: bool = False
+    renumbered: bool = False
+    """The system holds it under another key than it was sent with: ``key`` is that one."""
 
     @property
     def operation(self) -> str:
@@ -65,6 +71,11 @@ class Resolved:
     def there(self) -> bool:
         """Whether the system holds it."""
         return self.answer is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was to be created, and the system holds nothing under the key that it was sent with."""
+        return self.operation == "create" and self.answer is None
 
     @property
     def pair(self) -> Pair:
@@ -139,6 +150,8 @@ class UnknownOutcomes:
                 for each, answer in zip(by_key, answers, strict=True):
                     each.answer = answer
                 self._find(spec, [each for each in some if None in each.key])
+            for name, some in looked.asked.items():
+                self._find_renumbered(name, [each for each in some if each.is_lost], looked)
         except Stopping:
             raise  # they stay as they are
         except (Transient, CredentialsRefused) as problem:
@@ -163,6 +176,53 @@ class UnknownOutcomes:
             if len(rows) > 1:
                 words = ", ".join(map(str, each.identity["by"].values()))
                 each.answer = RequestRefused(f"{len(rows)} records of {spec.entity_set} bear the business key {words}")
+
+    def _find_renumbered(self, name: str, lost: Sequence[Resolved], looked: Looked) -> None:
+        """Parts that the system holds under numbers of its own are looked up by those."""
+        flow = self.hub.compiled.map(name)
+        names, entity_set = key_of_root(flow), flow.mapping.entity_set
+        units: dict[int, list[Resolved]] = defaultdict(list)
+        for each in lost if names else ():
+            units[each.delivery].append(each)
+        if not units:
+            return
+        roots = [typed(entity_set.spec, names, some[0].identity["key"]) for some in units.values()]
+        stored = self.connector.find(entity_set.spec, names, roots)
+        found: list[Resolved] = []
+        for (delivery, some), rows in zip(units.items(), stored, strict=True):
+            others = list(looked.of(delivery))
+            images = self._of_nobody(flow, rows, [each.key for each in others if each.there])
+            sent = [_sent(entity_set.spec, each.identity) for each in some]
+            done = any(each.identity.get("applied") or (each.operation == "create" and each.there) for each in others)
+            for each, place in zip(some, matched(sent, images, done=done), strict=True):
+                if place is not None:
+                    each.key = tuple(images[place][part] for part in entity_set.spec.key)
+                    each.renumbered = True
+                    found.append(each)
+        with self.hub.leading():
+            for each, before in zip(found, self._known(name, found), strict=True):
+                each.before = before
+        answers = fetch_each(self.connector, entity_set.spec, [each.key for each in found])
+        for each, answer in zip(found, answers, strict=True):
+            each.answer = answer
+
+    def _of_nobody(self, flow: CompiledMap, rows: Sequence[Row], told: Sequence[Key]) -> list[Image]:
+        """What these records hold, by key, of those that are the counterpart of no record and were not asked for."""
+        entity_set = flow.mapping.entity_set
+        decode, images = self.connector.decoder(entity_set.spec), list[Image]()
+        for row in rows:
+            with suppress(FieldProblem):  # a read puts it into quarantine
+                images.append(dict(zip(entity_set.spec.fields, decode(row), strict=False)))
+        keys = [tuple(image[part] for part in entity_set.spec.key) for image in images]
+        with self.hub.leading():
+            held = known(self.hub.connection, flow.view.target, entity_set, keys)
+            taken = paired(self.hub.connection, flow, [row.id for row in held if row is not None])
+        free = [
+            (key, image)
+            for key, image, row in zip(keys, images, held, strict=True)
+            if key not in told and (row is None or row.id not in taken)
+        ]
+        return [image for _, image in sorted(free, key=lambda each: each[0])]
 
     def _later(self, looked: Looked, record: int, problem: Exception) -> dict[str, object]:
         """The record stays unknown, and is looked up after a pause."""
@@ -193,6 +253,7 @@ class UnknownOutcomes:
             created = [each for each in some if each.operation == "create" and each.mirror_id is not None]
             part_from_others(self.hub.connection, flow, [each.pair for each in created if each.delivery in whole])
             link(self.hub, flow, [each.pair for each in created])
+            self._note_numbers(flow, [each for each in created if each.renumbered])
             for certain in (True, False):
                 agreed = [
                     (each.identity["record_id"], each.identity.get("agreed", {}))
@@ -200,6 +261,17 @@ class UnknownOutcomes:
                     if each.mirror_id is not None and each.identity.get("applied", False) == certain
                 ]
                 agree(self.hub.connection, flow.view, agreed, certain=certain)
+
+    def _note_numbers(self, flow: CompiledMap, renumbered: Sequence[Resolved]) -> None:
+        """What the system made of the keys that it was sent is in step as long as both stay as they are."""
+        columns = {column.field: column for column in flow.view.columns if column.is_key}
+        noted: list[Stored] = []
+        for each in renumbered:
+            sent = typed_key(flow.mapping.entity_set, each.identity["key"])
+            for name, one, other in zip(flow.mapping.entity_set.spec.key, sent, each.key, strict=True):
+                if name in columns and comparable((one,)) != comparable((other,)):
+                    noted.append((each.identity["record_id"], columns[name], one, other))
+        note_stored(self.hub, flow, noted)
 
     def _sort_out(self, name: str, some: Sequence[Resolved], looked: Looked) -> None:
         """Decode what was found; note what was refused, cannot be read, or is older than what a read has shown."""
@@ -251,6 +323,12 @@ def _was_done(unit: Sequence[Resolved]) -> bool:
 def _rejection(each: Resolved, problem: FieldProblem) -> dict[str, object]:
     reason = f"what the system holds of it cannot be read: {problem}"
     return {"record_id": each.delivery, "state": "rejected", "reason": reason, "field": problem.field}
+
+
+def _sent(spec: EntitySetSpec, identity: Mapping[str, Any]) -> dict[str, object]:
+    """The values that a part was sent with."""
+    given: Mapping[str, str | None] = identity.get("sent", {})
+    return dict(zip(given, typed(spec, list(given), given), strict=True))
 
 
 def typed_key(entity_set: EntitySet, key: Mapping[str, str | None]) -> Key:

@@ -51,6 +51,12 @@ def renames(systems: Systems, monkeypatch: pytest.MonkeyPatch, change: Asked) ->
     before_ops(systems, monkeypatch, act)
 
 
+def an_hour_later(systems: Systems) -> None:
+    """All pauses are over."""
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    systems.run("select set_config('sync.now', :now, false)", now=later.isoformat())
+
+
 class Numbering:
     """Ops gives each new line the next number, whatever it was sent."""
 
@@ -105,6 +111,92 @@ def test_lines_that_ops_numbers_by_itself_are_made_once_and_followed_under_their
     systems.settle()
     assert quantities(systems) == {2: 20, 4: 3}
     assert numbering.lines == 4
+
+
+def loses_answers(systems: Systems, monkeypatch: pytest.MonkeyPatch, numbering: Asked, having: bytes) -> list[bytes]:
+    """Ops numbers lines by itself; the batch of which the answer is lost, the first that has this in it."""
+    lost: list[bytes] = []
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        batch = request.read()
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+        answer = send(httpx2.Request(request.method, request.url, headers=headers, content=numbering(batch)))
+        if not lost and having in batch and b"POST " in batch:
+            lost.append(batch)
+            raise httpx2.ReadError("cut", request=request)
+        return answer
+
+    before_ops(systems, monkeypatch, act)
+    return lost
+
+
+def test_lines_that_ops_numbered_by_itself_are_found_when_the_answer_to_their_quote_is_lost(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quote = quote_of_three(systems, systems.account("A-1"))
+    numbering = Numbering()
+    lost = loses_answers(systems, monkeypatch, numbering, b"Q-1")
+    systems.once()
+    assert lost
+    an_hour_later(systems)
+    systems.settle()
+    assert quantities(systems) == {1: 1, 2: 2, 3: 3}
+    systems.change_line(quote, 2000, quantity=20)
+    systems.settle()
+    assert quantities(systems) == {1: 1, 2: 20, 3: 3}
+    assert numbering.lines == 3
+
+
+def test_lines_of_one_content_that_ops_changed_as_it_numbered_them_are_found_in_their_order(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), [])
+    for place in (1, 2, 3):
+        systems.line(quote, 1000 * place, "P-1", quantity=5)
+    numbering = Numbering()
+
+    def doubled(batch: bytes) -> bytes:
+        return re.sub(rb'("RequestedSalesQuantity": ?)5', rb"\g<1>6", numbering(batch))
+
+    lost = loses_answers(systems, monkeypatch, doubled, b"Q-1")
+    systems.once()
+    assert lost
+    an_hour_later(systems)
+    systems.once()
+    assert sorted(quantities(systems)) == [1, 2, 3]
+
+
+def test_a_line_that_is_added_and_numbered_by_ops_is_found_beside_one_of_a_person_when_its_answer_is_lost(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
+    systems.settle()
+    (own,) = systems.ops.records(LINES)
+    numbering = Numbering()
+    numbering.lines = 10
+    lost = loses_answers(systems, monkeypatch, numbering, b"P-2")
+    with systems.revising(quote) as draft:
+        systems.add_line(draft, 2, "P-2", quantity=7)
+    theirs = {name: value for name, value in own.items() if not name.startswith("@")}
+    systems.ops.put(
+        LINES, theirs | {"LineCreationSequenceNumber": 5, "ProductNumber": "P-2", "RequestedSalesQuantity": 70}
+    )
+    systems.once()
+    assert lost
+    an_hour_later(systems)
+    systems.settle()
+    assert quantities(systems) == {1: 1, 5: 70, 11: 7}
+    assert numbering.lines == 11
+
+
+def test_lines_that_ops_numbers_without_a_word_are_made_once(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
+    ops: Any = systems.cycle.world.connectors["ops"]
+    monkeypatch.setattr(ops, "_applied", lambda *_: Applied(None, None))
+    quote_of_three(systems, systems.account("A-1"))
+    numbering = Numbering()
+    renames(systems, monkeypatch, numbering)
+    systems.settle()
+    assert quantities(systems) == {1: 1, 2: 2, 3: 3}
 
 
 def test_a_customer_that_ops_numbers_by_itself_is_made_once_and_what_points_at_it_follows(
@@ -343,8 +435,7 @@ def test_a_parent_that_is_found_by_a_look_up_releases_its_children_in_the_same_c
     systems.once()
     assert lost
     assert set(systems.why("blocked")) == {"K-1", "Q-1"}
-    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-    systems.run("select set_config('sync.now', :now, false)", now=later.isoformat())
+    an_hour_later(systems)
     systems.cycle.settle()
     assert systems.why("blocked") == {}
     assert [row["ContactPersonPartyNumber"] for row in systems.ops.records(PERSONS)] == ["K-1"]

@@ -2,7 +2,7 @@
 -- A login becomes a daemon, reader or steward by membership: grant replicator_steward to anna.
 
 -- Closed first, whatever follows: as it is made, a function is open to everybody.
-revoke execute on all functions in schema log, sync from public;
+revoke execute on all functions in schema log, sync, desired from public;
 -- The indexes of common call this one as whoever writes, and that may be anybody whom an administrator lets.
 grant execute on function sync.fold(text) to public;
 
@@ -72,14 +72,14 @@ begin
     -- Functions that only read are for everybody who may look. Of those that write, decisions are the steward's and the
     -- daemon's, upkeep the daemon's, and the others (triggers, and parts of these) nobody's but the owner's.
     for item in
-        select case when p.provolatile <> 'v' and n.nspname = 'sync'
+        select case when p.provolatile <> 'v' and n.nspname in ('sync', 'desired')
                     then format('grant execute on function %s to replicator_daemon, replicator_reader, replicator_steward',
                                 p.oid::regprocedure)
                     when n.nspname = 'sync' and p.proname = any (decisions)
                     then format('grant execute on function %s to replicator_daemon, replicator_steward', p.oid::regprocedure)
                     when n.nspname || '.' || p.proname = any (upkeep)
                     then format('grant execute on function %s to replicator_daemon', p.oid::regprocedure) end
-        from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('log', 'sync')
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname in ('log', 'sync', 'desired')
         union all
         select format('alter function %s security definer set search_path = pg_catalog, pg_temp', p.oid::regprocedure)
         from pg_proc p join pg_namespace n on n.oid = p.pronamespace

@@ -1,0 +1,63 @@
+"""Parts that a target stored under numbers of its own, and no answer told which: found among those of their root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from replicator.connectors.protocol import Image, Write
+from replicator.mapping.compiled import CompiledMap
+from replicator.mapping.key_comparison import comparable
+from replicator.outbound.earlier_tries import in_text
+
+Values = Mapping[str, object]
+"""By field."""
+
+
+def key_of_root(flow: CompiledMap) -> list[str]:
+    """The fields of a part's key that repeat its root's; none where it has no number beside them."""
+    spec, names = flow.mapping.spec, flow.mapping.entity_set.spec.key
+    root = f"{flow.mapping.entity.part_of}."
+
+    def repeats(name: str) -> bool:
+        field = spec.fields.get(name)
+        source = None if field is None else field.copy_
+        return field is not None and (
+            field.constant is not None or (isinstance(source, str) and source.startswith(root))
+        )
+
+    repeated = [name for name in names if repeats(name)]
+    return repeated if flow.root is not None and len(repeated) < len(names) else []
+
+
+def content(flow: CompiledMap, write: Write) -> dict[str, object]:
+    """What is kept of a create to know the part by: its values, the key aside; nothing where its key is sure."""
+    if write.operation != "create" or not key_of_root(flow):
+        return {}
+    return {"sent": in_text({name: each for name, each in write.values.items() if name not in write.entity_set.key})}
+
+
+def matched(sought: Sequence[Values], stored: Sequence[Image], *, done: bool) -> list[int | None]:
+    """For each of the creates, as they were sent, the place of the record in ``stored`` that came of it.
+
+    First those that hold what was sent. Where it is certain that all was ``done``, the others are taken in their order:
+    a target that numbers by itself numbers what comes first first, and the diff writes what it made of the values.
+    """
+    free = list(range(len(stored)))
+    found: list[int | None] = [None] * len(sought)
+    for place, values in enumerate(sought):
+        found[place] = _taken(free, (other for other in free if _holds(stored[other], values)))
+    if done:
+        for place, other in enumerate(found):
+            found[place] = _taken(free, iter(free)) if other is None else other
+    return found
+
+
+def _taken(free: list[int], choices: Iterator[int]) -> int | None:
+    choice = next(choices, None)
+    if choice is not None:
+        free.remove(choice)
+    return choice
+
+
+def _holds(image: Image, values: Values) -> bool:
+    return all(comparable((image.get(name),)) == comparable((value,)) for name, value in values.items())
