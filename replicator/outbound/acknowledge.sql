@@ -18,7 +18,8 @@ from jsonb_to_recordset(cast(:deliveries as jsonb)) as o(record_id bigint, ident
 where d.map_id = :map_id and d.record_id = o.record_id;
 
 -- name: not_applied
--- What went wrong with each record, and when it is tried again (never by itself where next_at is null).
+-- What went wrong with each record, and when it is tried again (never by itself where next_at is null). What has been
+-- decided otherwise meanwhile stays so.
 update sync.delivery d
 set state = case when d.marked is distinct from d.claimed and o.state = 'rejected' then 'pending'
                  else cast(o.state as sync.delivery_state) end,
@@ -26,7 +27,7 @@ set state = case when d.marked is distinct from d.claimed and o.state = 'rejecte
     next_at = case when o.pause is null then null else sync.now() + make_interval(secs => o.pause) end
 from jsonb_to_recordset(cast(:outcomes as jsonb))
      as o(record_id bigint, state text, reason text, code text, field text, pause double precision)
-where d.map_id = :map_id and d.record_id = o.record_id;
+where d.map_id = :map_id and d.record_id = o.record_id and d.state in ('in_flight', 'unknown');
 
 -- name: keep_identity
 -- How often a record has been created so far goes with it.

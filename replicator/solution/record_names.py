@@ -14,7 +14,7 @@ from replicator.mapping.join_paths import Paths
 from replicator.mapping.key_comparison import fold, same_values
 from replicator.mapping.language import CommonEntity, FieldMap
 from replicator.mapping.missing_parts import awaited_parts
-from replicator.mapping.schema import EntitySet, PartSet, column_name
+from replicator.mapping.schema import EntitySet, Map, PartSet, column_name
 from replicator.mapping.tables import common_column
 from replicator.solution.union import union_all
 
@@ -130,6 +130,30 @@ def _mirror(compiled: Compiled, entity_set: EntitySet, rows: Rows) -> Iterator[s
         kinds = [sa.literal(each) for each in (str(entity_set), *entities)]
         business = table.c[column_name(entity_set.business_key[0])]
         yield sa.select(*row).where(_kind.in_(kinds), _equals(business, _key))
+    for each in compiled.schema.maps:
+        if each.direction == "in" and each.entity_set == entity_set and len(spec.key) > 1:
+            yield from _by_key_to_be(compiled, each, table, row, rows)
+
+
+def _by_key_to_be(
+    compiled: Compiled, mapping: Map, table: _Source, row: list[sa.ColumnElement[Any]], rows: Rows
+) -> Iterator[sa.Select[Any]]:
+    """By the key of the entity that they become, where that is made of their own: before they are in common."""
+    entity, wanted, made_of, place = mapping.entity, list[sa.ColumnElement[bool]](), list[str](), 1
+    for name in entity.key:
+        field = mapping.spec.fields[name]
+        if isinstance(field.copy_, str) and field.copy_ in mapping.entity_set.spec.key:
+            wanted.append(_equals(table.c[column_name(field.copy_)], _part(place, compiled, entity)))
+            made_of.append(field.copy_)
+            place += 1
+        elif field.lookup is not None:  # a few of them lead the unique index: any will do
+            few = compiled.tables.common[field.lookup].alias(f"any_{name}")
+            own = {few.c[common]: table.c[column_name(source)] for common, source in field.match.items()}
+            made_of += field.match.values()
+            if rows is _live:
+                wanted += [fold(column).in_(sa.select(fold(common))) for common, column in own.items()]
+    if sorted(made_of) == sorted(mapping.entity_set.spec.key):
+        yield sa.select(*row).where(_kind == entity.entity, *wanted)
 
 
 def crosswalk(compiled: Compiled) -> sa.CompoundSelect[Any]:

@@ -205,6 +205,18 @@ def test_a_quarantined_row_is_found_by_its_key_though_it_was_never_taken_in(syst
         assert "correct it in sales" in found["next"]
 
 
+def test_a_record_that_is_not_in_common_yet_is_found_by_the_key_that_it_will_have(systems: Systems) -> None:
+    """Ops has two parts in the key of a product; people say its number."""
+    systems.product("P-2", SalesUnitSymbol="none")
+    systems.cycle.read()
+    systems.cycle.merge()
+    assert any(row["record"].endswith("P-2") for row in chain(systems, "product", "p-2"))
+    assert [record for record, _, _ in causes(systems, "product", "P-2")] == ["P-2"]
+    systems.run("set enable_seqscan = off")
+    plan = [row["QUERY PLAN"] for row in systems.rows("explain select * from sync.find('product', 'P-2')")]
+    assert not [line for line in plan if "Seq Scan" in line and "any_organization" not in line]
+
+
 def test_what_a_map_leaves_out_says_why(systems: Systems) -> None:
     systems.quote("Q-1", systems.account("A-1"), ["P-1"], statecode=0, statuscode=1)
     systems.once()

@@ -300,6 +300,36 @@ def test_lines_that_move_up_and_whose_request_never_arrived_are_sent_again(
 # Late answers
 
 
+def test_what_was_decided_while_it_was_looked_up_stays_so(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, later: Callable[[], None]
+) -> None:
+    """Meanwhile the record is read, so that what the look-up says of it is too old to count."""
+    cut: list[bool] = []
+    looking: list[bool] = []
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        answer = send(request)
+        if not cut and b"A-1" in body(request):
+            cut.append(True)
+            raise httpx2.ReadError("cut", request=request)
+        if looking and looking.pop():
+            with systems.cycle.world.engine.connect() as connection:
+                Cycle(systems.cycle.world, connection).read(["ops"])
+                connection.execute(sa.text("update sync.delivery set state = 'reported', reason = 'decided'"))
+                connection.commit()
+        return answer
+
+    systems.account("A-1")
+    between(systems, "ops", monkeypatch, act)
+    systems.once()
+    assert cut
+    later()
+    looking.append(True)
+    systems.cycle.deliver(again=False)
+    (row,) = systems.rows("select state, reason from sync.delivery")
+    assert (row["state"], row["reason"]) == ("reported", "decided")
+
+
 def test_what_a_read_has_shown_is_not_replaced_by_an_older_answer(
     systems: Systems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
