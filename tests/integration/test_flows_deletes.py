@@ -122,7 +122,9 @@ def test_a_product_deleted_in_ops_stays_in_sales_unmaintained_and_keeps_new_quot
     assert product["msdynce_ismaintainedexternally"] is False
     systems.quote("Q-1", systems.account("A-1"), ["P-1", "P-2"])
     systems.settle()
-    assert systems.why("not_eligible") == {"Q-1": "line 2: product P-2 is not maintained in ops"}
+    assert systems.why("not_eligible") == {
+        "Q-1": "line 2: product P-2 is not maintained in ops, or has not come from there yet"
+    }
 
 
 def test_a_delivered_quote_says_why_a_new_line_of_a_product_that_is_gone_from_ops_does_not_go_out(
@@ -137,7 +139,9 @@ def test_a_delivered_quote_says_why_a_new_line_of_a_product_that_is_gone_from_op
         systems.add_line(draft, 2, "P-2")
     systems.settle()
     assert len(systems.ops.records("CDSSalesQuotationLines")) == 1
-    assert systems.why("failed")["Q-1"].endswith(": line 2: product P-2 is not maintained in ops")
+    assert systems.why("failed")["Q-1"].endswith(
+        ": line 2: product P-2 is not maintained in ops, or has not come from there yet"
+    )
     systems.product("P-2")
     systems.settle()
     assert len(systems.ops.records("CDSSalesQuotationLines")) == 2
@@ -153,7 +157,9 @@ def test_a_waiting_quote_is_not_eligible_once_its_product_is_gone_from_ops(syste
     assert systems.why("blocked") == {"Q-1": "account A-1 in ops"}
     systems.ops.delete("SellableReleasedProducts", "P-2")
     systems.settle()
-    assert systems.why("not_eligible") == {"Q-1": "line 1: product P-2 is not maintained in ops"}
+    assert systems.why("not_eligible") == {
+        "Q-1": "line 1: product P-2 is not maintained in ops, or has not come from there yet"
+    }
 
 
 def test_a_product_released_again_is_maintained_again(systems: Systems) -> None:

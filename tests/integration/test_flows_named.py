@@ -117,6 +117,15 @@ def test_a_second_key_that_differs_in_form_alone_overwrites_nobody(systems: Syst
     assert named(systems) == {"A-\u00c9": "First", "A-2": "Second"}
 
 
+@pytest.mark.parametrize("blank", [" \t", "\u00a0", "\u200b"], ids=["tab", "no-break", "zero width"])
+def test_a_number_of_which_nothing_shows_is_no_key_and_no_part_of_one(systems: Systems, blank: str) -> None:
+    systems.account(blank, name="Nobody")
+    systems.account(f"{blank}A-1{blank}", name="First")
+    systems.settle()
+    assert named(systems) == {"A-1": "First"}
+    assert [said for said in systems.why("not_eligible").values() if "without an account number" in said]
+
+
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_customer_whose_key_differs_in_form_alone_is_the_account_s_customer(systems: Systems, form: str) -> None:
     systems.ops.put(CUSTOMERS, {

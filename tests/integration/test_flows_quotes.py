@@ -50,6 +50,9 @@ def group_of(systems: Systems) -> str:
     return str(group["uomscheduleid"])
 
 
+UNKNOWN_TO_OPS = "is not maintained in ops, or has not come from there yet"
+
+
 def numbers(systems: Systems) -> list[str]:
     """The quotations that ops holds."""
     return sorted(header["SalesQuotationNumber"] for header in systems.ops.records(HEADERS))
@@ -70,7 +73,7 @@ def test_an_unmaintained_product_keeps_its_quote_back_and_the_reason_names_line_
     systems.quote("Q-1", account, ["P-1", "P-9"])
     systems.settle()
     assert numbers(systems) == []
-    assert systems.why("not_eligible") == {"Q-1": "line 2: product P-9 is not maintained in ops"}
+    assert systems.why("not_eligible") == {"Q-1": f"line 2: product P-9 {UNKNOWN_TO_OPS}"}
 
 
 def test_a_product_of_another_company_keeps_its_quote_back(systems: Systems, account: Mapping[str, Any]) -> None:
@@ -89,7 +92,7 @@ def test_every_unmaintained_line_is_named(systems: Systems, account: Mapping[str
     systems.quote("Q-1", account, ["P-8", "P-1", "P-9"])
     systems.settle()
     assert systems.why("not_eligible") == {
-        "Q-1": "line 1: product P-8 is not maintained in ops; line 3: product P-9 is not maintained in ops"
+        "Q-1": f"line 1: product P-8 {UNKNOWN_TO_OPS}; line 3: product P-9 {UNKNOWN_TO_OPS}"
     }
 
 
