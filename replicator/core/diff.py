@@ -128,12 +128,23 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredV
         _fields(view, notes, v, t, both).label("fields"), v.c.reason, v.c.waits_for,
     ).select_from(joined)  # fmt: skip
     if root is not None:
-        w = root.view.alias("w")
-        left = w.c.verdict == sa.literal_column("'not eligible'")
-        rows = rows.where(sa.not_(sa.exists().where(w.c.source_id == _record(view, v), left)))
+        rows = rows.add_columns(_root_is_left(root, _record(view, v)).label("root_left"))
     decided = rows.subquery("decided")
     settled: list[sa.ColumnElement[str]] = [constant(each) for each in (*SETTLED, HISTORY)]
-    return sa.select(*decided.c).where(decided.c.action.not_in(settled))
+    if root is None:
+        return sa.select(*decided.c).where(decided.c.action.not_in(settled))
+    behind = sa.case((decided.c.root_left.is_(None), decided.c.action), else_=LEFT_BEHIND).label("action")
+    columns = [behind if each is decided.c.action else each for each in decided.c if each is not decided.c.root_left]
+    shown = decided.c.root_left.is_distinct_from(sa.false())
+    return sa.select(*columns).where(decided.c.action.not_in(settled), shown)
+
+
+def _root_is_left(root: DesiredView, record: sa.ColumnElement[int]) -> sa.ScalarSelect[bool]:
+    """Whether the root of a part was delivered, is left out now and says why; null where it is not left out."""
+    w = root.view.alias("w")
+    says_why = sa.and_(w.c.reason.is_not(None), w.c.target_id.is_not(None))
+    left = sa.select(says_why).where(w.c.source_id == record, w.c.verdict == constant("not eligible"))
+    return left.limit(sa.literal_column("1")).scalar_subquery()
 
 
 def _fields(

@@ -44,7 +44,10 @@ def in_one_text(values: Sequence[sa.ColumnElement[Any]], separator: str) -> sa.C
     return texts[0] if len(texts) == 1 else sa.func.concat_ws(separator, *texts, type_=sa.Text)
 
 
-BLANKS = " \t\n\r\f\v\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+BLANKS = (
+    " \t\n\r\f\v\u00a0\u1680\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d"
+)
 """What shows nothing at the ends of a text: blanks of any width, also of none."""
 
 

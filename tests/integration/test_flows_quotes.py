@@ -170,9 +170,13 @@ def test_a_change_of_a_line_that_is_left_behind_is_shown(systems: Systems, accou
     systems.settle()
     assert systems.why("failed") == {"Q-1": LEFT_BEHIND}
     assert lines(systems, "Q-1") == [(1, "P-1", 1), (5, "P-2", 1)]
+    (differs,) = systems.rows("select record, action, fields from sync.differences")
+    assert (differs["record"], differs["action"]) == ("5", "left behind")
+    assert set(differs["fields"]) == {"RequestedSalesQuantity"}
     systems.edit_line(draft, 5, quantity=1)
     systems.settle()
     assert systems.why("failed") == {}
+    assert systems.rows("select record from sync.differences") == []
 
 
 def test_header_and_lines_travel_in_one_change_set_header_first(systems: Systems, account: Mapping[str, Any]) -> None:
