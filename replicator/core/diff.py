@@ -16,9 +16,9 @@ from sqlalchemy.dialects.postgresql import JSONB, array
 from replicator.core.bidirectional import Sides
 from replicator.core.bidirectional import sides as sides_of
 from replicator.core.claim import Claimed
+from replicator.core.last_writes import is_noted, sent, sent_before, stored, stored_as, with_notes
 from replicator.core.mirror import version_of
 from replicator.hub.statements import built_once
-from replicator.hub.sync_tables import accepted
 from replicator.mapping.desired_views import DesiredView, TargetColumn, match_columns
 from replicator.mapping.generations import counts
 from replicator.mapping.key_comparison import fold, key_expressions
@@ -104,7 +104,7 @@ def _diff(view: DesiredView, map_id: int, span: Span | None, by_root: bool) -> s
     t = view.target.alias("t")
     joined, v = desired_of_claim(view, span, by_root=by_root, outer=not by_root)
     both = sides_of(view, sa.literal(map_id), joined.outerjoin(t, t.c.id == v.c.target_id), v, t)
-    rows, notes = _with_notes(view, sa.literal(map_id), both.joined, v)
+    rows, notes = with_notes(view, sa.literal(map_id), both.joined, v)
     values = [both.wanted.get(column.name, column).label(column.name) for column in v.c]
     image: list[sa.ColumnElement[Any]] = [t.c[name].label(f"now_{name}") for name in _image(view)]
     # The version of the row that the decision rests on; no column can have the name of this one.
@@ -121,7 +121,7 @@ def differences(view: DesiredView, map_id: sa.ColumnElement[int], root: DesiredV
     """
     v, t = view.view.alias("v"), view.target.alias("t")
     both = sides_of(view, map_id, v.outerjoin(t, t.c.id == v.c.target_id), v, t)
-    joined, notes = _with_notes(view, map_id, both.joined, v)
+    joined, notes = with_notes(view, map_id, both.joined, v)
     action = _decision(view, notes, v, t, both)[0]
     rows = sa.select(
         _record(view, v).label("record_id"), v.c.record, action, v.c.source_id, v.c.target_id,
@@ -219,12 +219,12 @@ def _differs(
     if view.mapping.direction == "in":
         return wanted.is_distinct_from(held)
     if follows_create(column):
-        empty = sa.and_(_sent(notes, column.name).is_(None), _stored(notes, column.name).is_(None))
-        due = sa.and_(_noted(notes, column.name), empty)
+        empty = sa.and_(sent(notes, column.name).is_(None), stored(notes, column.name).is_(None))
+        due = sa.and_(is_noted(notes, column.name), empty)
         return sa.and_(wanted.is_not(None), wanted.is_distinct_from(held), due)
-    settled = _sent_before(notes, column.name, wanted)
+    settled = sent_before(notes, column.name, wanted)
     if column.either or not reports_drift(view):
-        settled = sa.and_(settled, _stored_as(notes, column.name, held))
+        settled = sa.and_(settled, stored_as(notes, column.name, held))
     free = sa.not_(both.unmerged.get(column.name, sa.false()))
     return sa.and_(wanted.is_distinct_from(held), sa.not_(settled), free)
 
@@ -234,48 +234,8 @@ def _drifted(
 ) -> sa.ColumnElement[bool]:
     """The target holds something else than it stored when exactly this value was sent: somebody changed it there."""
     wanted, held = v.c[column.name], t.c[column.name]
-    moved = sa.and_(_sent_before(notes, column.name, wanted), sa.not_(_stored_as(notes, column.name, held)))
+    moved = sa.and_(sent_before(notes, column.name, wanted), sa.not_(stored_as(notes, column.name, held)))
     return sa.and_(wanted.is_distinct_from(held), moved)
-
-
-def _with_notes(
-    view: DesiredView, map_id: sa.ColumnElement[int], joined: sa.FromClause, v: sa.FromClause
-) -> tuple[sa.FromClause, sa.ColumnElement[Any]]:
-    """Outbound beside each row what is noted of the record's last write: by column what was sent and what was stored.
-
-    Looked up once for a row, however many columns ask for it.
-    """
-    if view.mapping.direction == "in":
-        return joined, _nothing
-    both = sa.func.jsonb_build_array(accepted.c.sent, accepted.c.stored, type_=JSONB)
-    mine = sa.and_(accepted.c.map_id == map_id, accepted.c.record_id == v.c.source_id)
-    noted = sa.select(sa.func.jsonb_object_agg(accepted.c.field, both, type_=JSONB).label("notes")).where(mine)
-    n = noted.lateral("n")
-    return joined.join(n, sa.true()), n.c.notes
-
-
-def _sent(notes: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[str]:
-    text: sa.ColumnElement[str] = notes[name][0].astext
-    return text
-
-
-def _stored(notes: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[str]:
-    text: sa.ColumnElement[str] = notes[name][1].astext
-    return text
-
-
-def _stored_as(notes: sa.ColumnElement[Any], name: str, held: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    return _stored(notes, name).is_not_distinct_from(sa.cast(held, sa.Text))
-
-
-def _sent_before(notes: sa.ColumnElement[Any], name: str, wanted: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """Whether the record's last write of this column is noted, and sent exactly this value."""
-    same = _sent(notes, name).is_not_distinct_from(sa.cast(wanted, sa.Text))
-    return sa.and_(_noted(notes, name), same)
-
-
-def _noted(notes: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
-    return sa.func.coalesce(notes.has_key(name), sa.false())
 
 
 def reports_drift(view: DesiredView) -> bool:
@@ -368,7 +328,7 @@ def _rekeyed(
 def _key_differs(notes: sa.ColumnElement[Any], name: str, v: sa.FromClause, t: sa.FromClause) -> sa.ColumnElement[bool]:
     """A part of the key is another one, and not what the target made of exactly this one when it was created."""
     wanted, held = v.c[name], t.c[name]
-    given = sa.and_(_sent_before(notes, name, wanted), _stored_as(notes, name, held))
+    given = sa.and_(sent_before(notes, name, wanted), stored_as(notes, name, held))
     return sa.and_(fold(wanted).is_distinct_from(fold(held)), sa.not_(given))
 
 
