@@ -51,6 +51,18 @@ def _renewing(view: DesiredView, span: Span | None, by_root: bool) -> sa.Update:
 
 
 @built_once
+def shows_unpaired(view: DesiredView) -> sa.Select[tuple[bool]]:
+    """Whether the target holds any record that is nobody's counterpart: where it holds none, nothing can be linked."""
+    t = view.target.alias("t")
+    return sa.select(sa.exists(sa.select(t.c.id).where(sa.not_(_paired(view, t)))))
+
+
+def _paired(view: DesiredView, t: sa.FromClause) -> sa.ColumnElement[bool]:
+    side = sides(view)[1]
+    return sa.or_(*(sa.exists().where(each.c[side] == t.c.id, each.c.ended_at.is_(None)) for each in view.target_links))
+
+
+@built_once
 def _linking_of_few(view: DesiredView, by_root: bool) -> sa.Insert:
     return _linking(view, None, by_root)
 
@@ -61,12 +73,7 @@ def _linking(view: DesiredView, span: Span | None, by_root: bool) -> sa.Insert:
     link = view.link
     source_side, target_side = sides(view)
     ambiguous = sa.exists().where(same_key(view, other, v), other.c.id != t.c.id)
-    paired = sa.or_(
-        *(
-            sa.exists().where(other_link.c[target_side] == t.c.id, other_link.c.ended_at.is_(None))
-            for other_link in view.target_links
-        )
-    )
+    paired = _paired(view, t)
     columns = {source_side: v.c.source_id, target_side: t.c.id}
     if view.root_column:
         columns["root_id"] = v.c.root_id

@@ -17,7 +17,7 @@ from replicator.core.desired_row import DesiredRow
 from replicator.core.diff import INCOMPLETE, SETTLED, diff, is_to_go, set_columns
 from replicator.core.flows import note_success
 from replicator.core.hub_handle import Handle
-from replicator.core.linking import linking, pass_on
+from replicator.core.linking import linking, pass_on, shows_unpaired
 from replicator.core.mark import mark_through
 from replicator.core.mirror import set_origin
 from replicator.core.unread_parts import part_to_be_read
@@ -68,6 +68,8 @@ class Merges:
         self._places: dict[str, int] = {}
         """By map: up to which record the pending ones have been merged, where they did not fit into a pass."""
         self._sweeps = Counter[str]()
+        self._may_link: dict[str, bool] = {}
+        """By map: whether common held a record without a counterpart when the sweep over it began."""
         self._again = False
 
     @property
@@ -131,6 +133,8 @@ class Merges:
                 return MergeResult(), None
             place = claimed.last if claimed.records == _BATCH else None
             set_origin(self.hub.connection, f"merge:{flow.mapping.system}")
+            if not after:
+                self._may_link[flow.name] = claimed.few or self.hub.execute(shows_unpaired(flow.view)).scalar_one()
             merged = self._merge_claimed(flow, claim_rivals(self.hub, flow, claimed))
             if merged.progress:
                 note_success(self.hub.connection, map_id)
@@ -144,7 +148,7 @@ class Merges:
 
     def _merge_claimed(self, flow: CompiledMap, claimed: Claimed) -> MergeResult:
         def work(some: Claimed) -> MergeResult:
-            return _MapMerge(self.hub, flow, some).run()
+            return _MapMerge(self.hub, flow, some, may_link=some.few or self._may_link[flow.name]).run()
 
         total = MergeResult()
         for merged in each_half(
@@ -183,8 +187,10 @@ class _MapMerge:
         hub: Handle,
         flow: CompiledMap,
         claimed: Claimed,
+        *,
+        may_link: bool,
     ) -> None:
-        self.hub, self.flow = hub, flow
+        self.hub, self.flow, self.may_link = hub, flow, may_link
         self.view: DesiredView = flow.view
         self.claimed = claimed
         self.work = _work(self.view)
@@ -197,7 +203,7 @@ class _MapMerge:
             if thought_small(self.hub.connection, self.view.target.fullname, self.claimed.records):
                 prefer_whole_joins(self.hub.connection)
         passed = pass_on(self.hub, self.flow)
-        linked = list(self.hub.execute(linking(self.view, self.claimed)).scalars())
+        linked = list(self.hub.execute(linking(self.view, self.claimed)).scalars()) if self.may_link else []
         self.conflicts.prepare()
         actions = self._make_work()
         if "recreate" in actions and self._part_lost():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from replicator.core import claim
 from replicator.core.mark import mark_window
 from replicator.inbound import merge as merge_module
 from replicator.inbound.merge import MergeResult, Merges
@@ -164,6 +165,33 @@ def test_any_number_of_records_is_merged_slice_by_slice_to_its_end(filled: Filli
     passes(filled, Merges(filled.hub))
     assert sum(name == "Slice" for name in names(filled).values()) == number
     assert count(filled, "sync.delivery d join sync.map m on m.id = d.map_id where m.direction = 'in'") == 0
+
+
+UNPAIR = f"""
+update sync.link_sales_accounts__account set ended_at = now();
+insert into sync.delivery (map_id, record_id)
+select m.id, a.id from sync.map m, sales.accounts a where m.name = '{ACCOUNTS}' on conflict do nothing
+"""
+PAIRED = "sync.link_sales_accounts__account where ended_at is null"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("first", [0, 1], ids=["before all slices", "between two of them"])
+def test_many_records_are_paired_with_those_of_common_that_lost_their_pairs(
+    filled: Filling, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """Whether there are any is asked once for many; a pair that is lost after that is found all the same."""
+    monkeypatch.setattr(claim, "FEW", 0)
+    merges = Merges(filled.hub)
+    new_accounts(filled, 5)
+    mark_window(filled.hub)
+    for _ in range(first):
+        merges.merge(again=True)
+    run(filled, UNPAIR)
+    passes(filled, merges)
+    assert count(filled, PAIRED) == 15
+    assert count(filled, "common.account where kind = 'Organization'") == 15
+    assert failed(filled) == []
 
 
 @pytest.mark.usefixtures("small")
