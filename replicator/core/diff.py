@@ -351,7 +351,28 @@ def _holder(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[str | None]
     pairs = other.join(link, sa.and_(link.c.mirror_id == other.c.id, link.c.ended_at.is_(None)))
     names = sa.select(sa.func.string_agg(label, sa.literal(", ")))
     held = names.select_from(pairs.join(source, source.c.id == link.c.common_id)).where(same_key(view, other, v))
-    return sa.case((v.c.target_id.is_(None), held.correlate(v).scalar_subquery()))
+    named = [held.correlate(v).scalar_subquery(), *_another_kind(view, v)]
+    return sa.case((v.c.target_id.is_(None), sa.func.coalesce(*named) if len(named) > 1 else named[0]))
+
+
+def _another_kind(view: DesiredView, v: sa.FromClause) -> Iterator[sa.ColumnElement[str]]:
+    """What a record of the target is called that bears the key, and is told apart by something else."""
+    fields = ", ".join(column.field for column in view.columns if column.tells_apart)
+    if fields:
+        other = view.target.alias("other_kind")
+        there = sa.exists().where(same_key(view, other, v), sa.not_(_agrees(view, other, v)))
+        yield sa.case((there, sa.literal(f"a record with another {fields}")))
+
+
+def is_counterpart(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:
+    """A target's record bears the business key that ``v`` wants, and nothing tells the two apart."""
+    return sa.and_(same_key(view, table, v), _agrees(view, table, v))
+
+
+def _agrees(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:
+    apart = [column.name for column in view.columns if column.tells_apart]
+    same = (sa.or_(table.c[each].is_(None), v.c[each].is_(None), table.c[each] == v.c[each]) for each in apart)
+    return sa.and_(sa.true(), *same)
 
 
 def same_key(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:

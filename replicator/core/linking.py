@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from replicator.core.claim import Claimed
-from replicator.core.diff import Span, claim, desired_of_claim, same_key, sides
+from replicator.core.diff import Span, claim, desired_of_claim, is_counterpart, same_key, sides
 from replicator.core.hub_handle import Handle
 from replicator.hub.statements import built_once, statements
 from replicator.hub.sync_tables import accepted, base
@@ -45,7 +45,7 @@ def _renewing(view: DesiredView, span: Span | None, by_root: bool) -> sa.Update:
     t, lost = view.target.alias("t"), view.target.alias("lost")
     joined, v = desired_of_claim(view, span, by_root=by_root, outer=False)
     gone = sa.not_(sa.exists().where(lost.c.id == v.c.target_id))
-    again = sa.select(v.c.target_id).select_from(joined.join(t, same_key(view, t, v))).where(v.c.eligible, gone)
+    again = sa.select(v.c.target_id).select_from(joined.join(t, is_counterpart(view, t, v))).where(v.c.eligible, gone)
     link, target = view.link, view.link.c[sides(view)[1]]
     return sa.update(link).values(ended_at=sa.func.sync.now()).where(link.c.ended_at.is_(None), target.in_(again))
 
@@ -79,7 +79,7 @@ def _linking(view: DesiredView, span: Span | None, by_root: bool) -> sa.Insert:
         columns["root_id"] = v.c.root_id
     chosen = (
         sa.select(*columns.values())
-        .select_from(joined.join(t, same_key(view, t, v)))
+        .select_from(joined.join(t, is_counterpart(view, t, v)))
         .where(v.c.target_id.is_(None), v.c.eligible, sa.not_(paired), sa.not_(ambiguous))
     )
     rivals = sa.func.count().over(partition_by=list(columns.values())[1])

@@ -40,6 +40,8 @@ class TargetColumn:
     """A create does not take it: it follows in a second write."""
     either: tuple[str, ...] = ()
     """The common fields behind it that either side may change: inbound itself, outbound those that it is made from."""
+    tells_apart: bool = False
+    """A record of the target that holds another value here is another record, whatever its key."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class _Builder:
                 raise self.mapping.problem(f"a field cannot be called '{name}'", "fields", name)
             either = tuple(sorted(self._either(name, field_map)))
             kind = self.target.c[column].type
-            yield TargetColumn(column, name, field_map.write, name in spec.key, kind, self._withheld(name), either)
+            key, withheld = name in spec.key, self._withheld(name)
+            yield TargetColumn(column, name, field_map.write, key, kind, withheld, either, field_map.tells_apart)
 
     def _withheld(self, name: str) -> bool:
         spec = self.mapping.entity_set.spec
@@ -314,10 +317,9 @@ class _Builder:
         kind = self.mapping.entity if self.inbound else self.mapping.entity_set
         fixed: dict[str, sa.ColumnElement[Any]] = {
             "source_id": link.c[self.source_side], "target_id": link.c[self.target_side],
-            "root_id": link.c.root_id if self.root_column else sa.null(),
+            "root_id": sa.cast(link.c.root_id if self.root_column else sa.null(), sa.BigInteger),
             "record": self.paths.label(target, kind), "eligible": sa.false(), "verdict": sa.literal("absent"),
         }  # fmt: skip
-        fixed["root_id"] = sa.cast(fixed["root_id"], sa.BigInteger)
         fixed["waits_for"] = fixed["later"] = sa.cast(sa.null(), sa.ARRAY(sa.Text))
         return (
             sa.select(

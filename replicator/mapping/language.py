@@ -220,6 +220,9 @@ class FieldMap(Spec):
         default=None, ge=0, le=30, description="Round a number to this many decimal places, halves away from zero"
     )
     write: Write = Field(default="always", description="When the field is written")
+    tells_apart: bool = Field(
+        default=False, description="Outbound, on create: a record of the target with another value is another record"
+    )
     note: str = Field(default="", description="Why it is mapped so, where the sources are silent or disagree")
 
     @model_validator(mode="after")
@@ -235,6 +238,8 @@ class FieldMap(Spec):
             raise ValueError("'match', 'where' and 'order_by' belong to 'lookup'")
         if self.lookup is not None and not (self.match or self.where):
             raise ValueError("'lookup' needs 'match' or 'where'")
+        if self.tells_apart and self.write != "on create":
+            raise ValueError("'tells_apart' is for what is written on create and stays: add 'write: on create'")
         return self
 
     @property
@@ -272,6 +277,9 @@ class MapSpec(Spec):
     def _has_one_direction(self) -> MapSpec:
         if (self.to is None) == (self.from_ is None):
             raise ValueError("a map has either 'to' (inbound) or 'from' (outbound)")
+        apart = [name for name, field in self.fields.items() if field.tells_apart]
+        if self.to is not None and apart:
+            raise ValueError(f"'tells_apart' belongs to maps with 'from', not to '{apart[0]}' here")
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from replicator.operate.reconciliation.reconciler import Reconciliation
 from tests.fixtures.world import Systems
 
 pytestmark = pytest.mark.thorough
@@ -46,6 +47,25 @@ def test_a_contact_that_is_an_active_customer_becomes_a_customer_of_type_person(
     assert (customer["PersonFirstName"], customer["PersonLastName"]) == ("Grace", "Hopper")
     assert persons(systems) == []
     assert systems.why("not_eligible") == {}
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["in one read", "later"])
+def test_a_person_does_not_take_over_the_customer_of_a_company(systems: Systems, later: bool) -> None:
+    """The company of its number is gone, and its customer is on hold."""
+    company = systems.account("A-1", name="Company")
+    systems.settle()
+    systems.ask_sales("DELETE", f"accounts({company['accountid']})")
+    if later:
+        systems.settle()
+    systems.contact("A-1", None, msdynce_isactivecustomer=True, firstname="Ada", lastname="Byron")
+    systems.once()
+    (customer,) = systems.ops.records(CUSTOMERS)
+    assert (customer["PartyType"], customer["OrganizationName"]) == ("Organization", "Company")
+    assert customer["OnHoldStatus"] == "All"
+    taken = "a key of its own in the target: there it is that of a record with another PartyType"
+    assert systems.why("blocked") == {"A-1": taken}
+    found = Reconciliation(systems.cycle.world, systems.connection).run(repair=False, limit=5)
+    assert found.explained == {"blocked": 1}
 
 
 def test_a_contact_of_an_account_becomes_a_contact_person_of_its_customer(systems: Systems) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.dialects.postgresql import JSONB
 
-from replicator.core.diff import same_key
+from replicator.core.diff import is_counterpart, same_key
 from replicator.hub.planner import prefer_whole_joins
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables import delivery, map_
@@ -232,10 +232,12 @@ def _key_fields(flow: CompiledMap) -> list[str]:
 
 def _sort_rivals(flow: CompiledMap) -> sa.Update:
     """One free record that bears the key is no rival: the two are paired before anything is sent."""
-    d = _difference
+    view, d = flow.view, _difference
     first = d.c.others[1]
     paired = [
         sa.exists().where(link.c.mirror_id == first, link.c.ended_at.is_(None)) for link in flow.view.target_links
     ]
-    free = sa.and_(sa.func.cardinality(d.c.others) == 1, *(sa.not_(each) for each in paired))
+    v, other = view.view.alias("v"), view.target.alias("other")
+    same = sa.exists().where(v.c.source_id == d.c.source_id, other.c.id == first, is_counterpart(view, other, v))
+    free = sa.and_(sa.func.cardinality(d.c.others) == 1, same, *(sa.not_(each) for each in paired))
     return sa.update(d).values(kind="unpaired").where(d.c.map == flow.name, d.c.action == "taken", free)
