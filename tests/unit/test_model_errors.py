@@ -46,6 +46,21 @@ FAULTS = [
         "- that: {number: {not: null}}\n        sql: 'true'",
         ("either 'that' or 'sql'",),
     ),
+    Fault(
+        "what tells records apart and may change",
+        MARKET,
+        "Organic: organic",
+        "Organic: {copy: organic, tells_apart: true}",
+        ("'tells_apart' is for what is written on create",),
+    ),
+    Fault(
+        "what tells records of common apart",
+        FARMS,
+        "code: code",
+        "code: {copy: code, write: on create, tells_apart: true}",
+        ("'tells_apart' belongs to maps with 'from', not to 'code'",),
+        -2,
+    ),
     Fault("a value map of nothing", FARMS, "land, using: land", "land", ("needs either 'values' or 'using'",)),
     Fault("values of no value map", FARMS, "code: code", "code: {copy: code, using: land}", ("belong to 'value_map'",)),
     Fault(
