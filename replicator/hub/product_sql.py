@@ -12,6 +12,7 @@ from replicator.hub import states
 BRANCH = "replicator"
 """The branch of the program's own revisions; a solution's are on one beside it."""
 _SQL = files("replicator.hub") / "sql"
+_MAKERS = ("replicator.core", "replicator.hub", "replicator.mapping", "replicator.solution")
 _REVISIONS = files("replicator.hub") / "migrations" / "versions"
 
 
@@ -29,6 +30,17 @@ def product_hash() -> str:
     for name, text in [*texts, *said_of_states, (newest_revision(), b"")]:
         digest.update(b"%d %s %s" % (len(text), name.encode(), text))
     return digest.hexdigest()[:16]
+
+
+@cache
+def makers_hash() -> str:
+    """Of the modules and the SQL that the generated objects of a hub are made by."""
+    digest = hashlib.sha256(__version__.encode())
+    for package in _MAKERS:
+        for each in sorted(files(package).iterdir(), key=lambda each: each.name):
+            if each.name.endswith(".py"):
+                digest.update(each.name.encode() + each.read_bytes())
+    return digest.hexdigest() + product_hash()
 
 
 def newest_revision() -> str:

@@ -357,7 +357,7 @@ hub = sa.Table(
         "schema_hash",
         sa.Text,
         primary_key=True,
-        comment="Of the text of all generated objects; a program that would make others refuses to work",
+        comment="Of all that the generated objects are made from; a program that would make others refuses to work",
     ),
     sa.Column("version", sa.Text, nullable=False, comment="The program that made the generated objects"),
     sa.Column(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,27 +54,29 @@ def drop_objects(connection: sa.Connection) -> None:
 
 def create_objects(connection: sa.Connection, compiled: Compiled) -> None:
     """Make every generated object, note the maps, and note what the hub was compiled from and by."""
-    base, views = list(_base_texts(compiled)), list(_view_texts(compiled))
-    for text in base:
+    for text in _base_texts(compiled):
         execute(connection, text)
     check_expressions(connection, compiled)
-    for text in views:
+    for text in _view_texts(compiled):
         execute(connection, text)
     _note_maps(connection, compiled)
     _read_anew(connection, compiled)
-    digest = _digest([*base, *views])
     connection.execute(hub.delete())
-    row = {"schema_hash": digest, "version": __version__, "product_hash": product_sql.product_hash()}
+    row = {"schema_hash": schema_hash(compiled), "version": __version__, "product_hash": product_sql.product_hash()}
     connection.execute(hub.insert().values(row))
 
 
 def schema_hash(compiled: Compiled) -> str:
-    """What a hub made from this schema notes in ``sync.hub``."""
-    return _digest([*_base_texts(compiled), *_view_texts(compiled)])
+    """What a hub made from this schema by this program notes in ``sync.hub``: of all that its objects are made from.
 
-
-def _digest(texts: Sequence[sql.Composable]) -> str:
-    return hashlib.sha256(b"\n".join(text.as_bytes() for text in texts)).hexdigest()[:16]
+    Of their text it would say the same, and each start would take a second to make that.
+    """
+    schema = compiled.schema
+    sets = (each.spec for each in schema.entity_sets.values())
+    digest = hashlib.sha256(f"{product_sql.makers_hash()} {list(schema.entity_sets)}".encode())
+    for spec in (*schema.entities.values(), *sets, *schema.value_maps.values()):
+        digest.update(spec.model_dump_json().encode())
+    return digest.hexdigest()[:16]
 
 
 def _base_texts(compiled: Compiled) -> Iterator[sql.Composable]:

@@ -122,7 +122,7 @@ def upgrade() -> None:
     comment='How far each entity set has been read'
     )
     op.create_table('hub',
-    sa.Column('schema_hash', sa.Text(), nullable=False, comment='Of the text of all generated objects; a program that would make others refuses to work'),
+    sa.Column('schema_hash', sa.Text(), nullable=False, comment='Of all that the generated objects are made from; a program that would make others refuses to work'),
     sa.Column('version', sa.Text(), nullable=False, comment='The program that made the generated objects'),
     sa.Column('product_hash', sa.Text(), nullable=False, comment="Of the program's own SQL and revisions, whatever schema/ says"),
     sa.Column('at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False, comment='When they were made'),
