@@ -262,18 +262,7 @@ def a_pause_ends_with_the_process(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def a_look_up_releases_nobody(patching: pytest.MonkeyPatch) -> None:
     """What waits for a record whose answer was lost goes on waiting when it is found."""
-
-    def settle(self: Cycle) -> bool:
-        written = False
-        while not self.world.stopping():
-            delivered = self.deliver(again=self.merge())
-            written |= delivered.progress
-            if not (delivered.progress or delivered.left or self.merge()):
-                return written
-        return written
-
     patching.setattr(send.Delivered, "releases", send.Delivered.progress)
-    patching.setattr(Cycle, "settle", settle)
 
 
 @mutant
