@@ -189,8 +189,9 @@ def quotations(simulation: Simulation) -> Iterator[str]:
 
 
 def _lines_in_ops(simulation: Simulation, number: str) -> Counter[tuple[str, object]]:
-    """The lines of a quotation; without those that ops numbered by itself and whose answer never came."""
-    lost = {row["LineCreationSequenceNumber"] for row in _unpaired_lines(simulation) if _numbers(simulation)}
+    """The lines of a quotation; without those that ops numbered by itself, and said that it had refused them."""
+    refused = simulation.wires["ops"].struck["saved and refused"] and _numbers(simulation)
+    lost = {row["LineCreationSequenceNumber"] for row in _unpaired_lines(simulation)} if refused else set()
     return Counter(
         (line["ProductNumber"], line["RequestedSalesQuantity"])
         for line in simulation.systems.ops.records("CDSSalesQuotationLines")
