@@ -50,8 +50,8 @@ def function_name(name: str, direction: Direction) -> str:
 
 def named_dictionary(name: str, direction: Direction) -> sa.ColumnElement[Any]:
     """A call of that function, which PostgreSQL makes once for a plan."""
-    function: sa.ColumnElement[Any] = getattr(sa.func.desired, function_name(name, direction))(type_=JSONB)
-    return function
+    called = sa.quoted_name(function_name(name, direction), quote=True)
+    return sa.Function(called, packagenames=("desired",), type_=JSONB)
 
 
 def dictionary(values: Translations) -> sa.ColumnElement[Any]:
