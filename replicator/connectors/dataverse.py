@@ -11,7 +11,7 @@ from uuid import UUID
 
 from replicator.connectors import dataverse_metadata, exact_json, wire_values
 from replicator.connectors.json_rows import JsonRow
-from replicator.connectors.odata.addresses import literal, query, record_path
+from replicator.connectors.odata.addresses import filtered, literal, query, record_path
 from replicator.connectors.odata.answers import Complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
@@ -110,6 +110,12 @@ class Dataverse(ODataConnector):
         literals = {_key_name(entity_set, name): literal(name, value) for name, value in key.items()}
         path = record_path(entity_set.entity_set, literals)
         return self.http.url(path + query(selected(entity_set)) if select else path)
+
+    def filter_url(self, entity_set: EntitySetSpec, given: Mapping[str, object]) -> str:
+        """The address of the records that hold these values."""
+        fields = entity_set.fields
+        asked = filtered({wire_name(name, fields[name]): literal(name, value) for name, value in given.items()})
+        return self.http.url(entity_set.entity_set + query(selected(entity_set), asked))
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         """As for every OData system; a service that takes no ``$select`` in a write is asked without, from then on."""

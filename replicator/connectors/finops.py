@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from replicator.connectors import exact_json, finops_metadata, wire_values
 from replicator.connectors.json_rows import JsonRow
-from replicator.connectors.odata.addresses import literal, query, record_path, symbol_literal
+from replicator.connectors.odata.addresses import filtered, literal, query, record_path, symbol_literal
 from replicator.connectors.odata.answers import Complaint, complaint
 from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
@@ -125,6 +125,11 @@ class FinOps(ODataConnector):
         path = record_path(entity_set.entity_set, literals)
         return self.http.url(path + (query(list(entity_set.fields), every_company) if select else f"?{every_company}"))
 
+    def filter_url(self, entity_set: EntitySetSpec, given: Mapping[str, object]) -> str:
+        """The address of the records that hold these values, of all companies."""
+        asked = filtered({name: _key_literal(entity_set, name, value, "") for name, value in given.items()})
+        return self.http.url(entity_set.entity_set + query(list(entity_set.fields), every_company, asked))
+
     def prepare(self, unit: Unit) -> Prepared:
         """A change set, then a read of each written record: an update is answered without what was stored.
 
@@ -200,9 +205,7 @@ class FinOps(ODataConnector):
         given = named(entity_set, key)
         if not unusual(given):
             return super()._get(entity_set, key)
-        tests = [f"{name}%20eq%20{_key_literal(entity_set, name, value, '')}" for name, value in given.items()]
-        asked = query(list(entity_set.fields), every_company, f"$filter={'%20and%20'.join(tests)}")
-        return Part("GET", self.http.url(entity_set.entity_set + asked), {"Accept": "application/json"})
+        return Part("GET", self.filter_url(entity_set, given), {"Accept": "application/json"})
 
     def _judge(self, write: Write, part: PartAnswer) -> Outcome:
         if write.operation != "create" and unusual(write.named_key) and part.status in (400, 404):

@@ -10,6 +10,8 @@ from replicator.errors import AccessDenied, CredentialsRefused, RequestRefused
 from replicator.mapping.language import EntitySetSpec
 
 Refusal: TypeAlias = AccessDenied | RequestRefused | FieldProblem
+REFUSALS = (AccessDenied, RequestRefused, FieldProblem)
+"""What the system does not say of one record, and may say of others."""
 Found: TypeAlias = Row | Refusal | None
 Keys: TypeAlias = Sequence[Key]
 _REFUSALS = 3
@@ -31,7 +33,7 @@ def fetch_each(connector: Connector, entity_set: EntitySetSpec, keys: Keys) -> l
             return list(connector.fetch(entity_set, some))
         except CredentialsRefused:
             raise  # it is no key's fault
-        except (AccessDenied, RequestRefused, FieldProblem) as problem:
+        except REFUSALS as problem:
             if len(some) == 1:
                 refused.append(problem)
                 return [problem]

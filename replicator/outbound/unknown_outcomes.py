@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Image, Key, Row
 from replicator.core.crosswalk import Pair, link, paired, part_from_others
-from replicator.core.fetch import Found, fetch_each
+from replicator.core.fetch import REFUSALS, Found, fetch_each
 from replicator.core.hub_handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
@@ -168,10 +168,13 @@ class UnknownOutcomes:
 
     def _find(self, spec: EntitySetSpec, created: Sequence[Resolved]) -> None:
         """What the system was to assign a key to is looked up by its business key."""
-        if not created:
-            return
-        keys = [typed(spec, spec.business_key, each.identity["by"]) for each in created]
-        for each, rows in zip(created, self.connector.find(spec, spec.business_key, keys), strict=True):
+        for each in created:
+            key = typed(spec, spec.business_key, each.identity["by"])
+            try:
+                (rows,) = self.connector.find(spec, spec.business_key, [key])
+            except REFUSALS as problem:
+                each.answer = problem
+                continue
             each.answer = rows[0] if rows else None
             if len(rows) > 1:
                 words = ", ".join(map(str, each.identity["by"].values()))
@@ -180,31 +183,37 @@ class UnknownOutcomes:
     def _find_renumbered(self, name: str, lost: Sequence[Resolved], looked: Looked) -> None:
         """Parts that the system holds under numbers of its own are looked up by those."""
         flow = self.hub.compiled.map(name)
-        names, entity_set = key_of_root(flow), flow.mapping.entity_set
         units: dict[int, list[Resolved]] = defaultdict(list)
-        for each in lost if names else ():
+        for each in lost if key_of_root(flow) else ():
             units[each.delivery].append(each)
-        if not units:
-            return
-        roots = [typed(entity_set.spec, names, some[0].identity["key"]) for some in units.values()]
-        stored = self.connector.find(entity_set.spec, names, roots)
         found: list[Resolved] = []
-        for (delivery, some), rows in zip(units.items(), stored, strict=True):
-            others = list(looked.of(delivery))
-            images = self._of_nobody(flow, rows, [each.key for each in others if each.there])
-            sent = [_sent(entity_set.spec, each.identity) for each in some]
-            done = any(each.identity.get("applied") or (each.operation == "create" and each.there) for each in others)
-            for each, place in zip(some, matched(sent, images, done=done), strict=True):
-                if place is not None:
-                    each.key = tuple(images[place][part] for part in entity_set.spec.key)
-                    each.renumbered = True
-                    found.append(each)
+        for delivery, some in units.items():
+            try:
+                found += self._under_other_keys(flow, some, list(looked.of(delivery)))
+            except REFUSALS as problem:
+                looked.troubles[delivery] = self._later(looked, delivery, problem)
+        if not found:
+            return
         with self.hub.leading():
             for each, before in zip(found, self._known(name, found), strict=True):
                 each.before = before
-        answers = fetch_each(self.connector, entity_set.spec, [each.key for each in found])
+        answers = fetch_each(self.connector, flow.mapping.entity_set.spec, [each.key for each in found])
         for each, answer in zip(found, answers, strict=True):
             each.answer = answer
+
+    def _under_other_keys(
+        self, flow: CompiledMap, lost: Sequence[Resolved], unit: Sequence[Resolved]
+    ) -> Iterator[Resolved]:
+        """Those of one unit that the system holds all the same; ``key`` is the one that it gave them."""
+        spec, names = flow.mapping.entity_set.spec, key_of_root(flow)
+        (rows,) = self.connector.find(spec, names, [typed(spec, names, lost[0].identity["key"])])
+        images = self._of_nobody(flow, rows, [each.key for each in unit if each.there])
+        done = any(each.identity.get("applied") or (each.operation == "create" and each.there) for each in unit)
+        places = matched([_sent(spec, each.identity) for each in lost], images, done=done)
+        for each, place in zip(lost, places, strict=True):
+            if place is not None:
+                each.key, each.renumbered = tuple(images[place][part] for part in spec.key), True
+                yield each
 
     def _of_nobody(self, flow: CompiledMap, rows: Sequence[Row], told: Sequence[Key]) -> list[Image]:
         """What these records hold, by key, of those that are the counterpart of no record and were not asked for."""

@@ -139,6 +139,16 @@ def test_lines_that_ops_numbered_by_itself_are_found_when_the_answer_to_their_qu
     systems.once()
     assert lost
     an_hour_later(systems)
+    asked: list[str] = []
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        asked.append(str(request.url))
+        return send(request)
+
+    before_ops(systems, monkeypatch, act)
+    systems.cycle.deliver(again=False)
+    (look,) = [url for url in asked if LINES in url]
+    assert "$filter=dataAreaId%20eq%20'usmf'%20and%20SalesQuotationNumber%20eq%20'Q-1'" in look
     systems.settle()
     assert quantities(systems) == {1: 1, 2: 2, 3: 3}
     systems.change_line(quote, 2000, quantity=20)

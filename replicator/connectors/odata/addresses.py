@@ -59,6 +59,11 @@ def _is_guid(text: str) -> bool:
     return len(text) == 36 and text.count("-") == 4
 
 
+def filtered(given: Mapping[str, str]) -> str:
+    """The part of a query that asks for the records with these values, which are literals by name."""
+    return f"$filter={'%20and%20'.join(f'{name}%20eq%20{value}' for name, value in given.items())}"
+
+
 def query(select: Sequence[str], *others: str) -> str:
     """The query of an address: ``?$select=a,b&...``."""
     return "?" + "&".join([*others, f"$select={','.join(select)}"])

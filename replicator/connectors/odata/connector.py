@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import ClassVar
@@ -20,6 +21,7 @@ from replicator.connectors.odata.batch import ChangeSet, Item, Part
 from replicator.connectors.odata.batch_sizes import BatchSizes, operations
 from replicator.connectors.odata.http import Http, utc_now
 from replicator.connectors.odata.odata_settings import ODataSettings
+from replicator.connectors.odata.paging import sheets
 from replicator.connectors.odata.part_answers import ChangeSetAnswer, ItemAnswer, PartAnswer
 from replicator.connectors.odata.passing_refusals import is_passing
 from replicator.connectors.protocol import (
@@ -104,6 +106,10 @@ class ODataConnector(Connector):
         """The address of one record, with the declared fields selected. Raises FieldProblem for an impossible key."""
 
     @abstractmethod
+    def filter_url(self, entity_set: EntitySetSpec, given: Mapping[str, object]) -> str:
+        """The address of the records that hold these values. Raises FieldProblem for one that cannot stand in it."""
+
+    @abstractmethod
     def prepare(self, unit: Unit) -> Prepared:
         """The requests of a unit. Raises FieldProblem for a value that the system cannot be sent."""
 
@@ -136,6 +142,22 @@ class ODataConnector(Connector):
             answers = self._batch([self._get(entity_set, key) for key in some])
             rows.extend(self._row(answer, what, entity_set, key) for answer, key in zip(answers, some, strict=True))
         return rows
+
+    def find(self, entity_set: EntitySetSpec, by: Sequence[str], values: Sequence[Key]) -> list[list[Row]]:
+        """One filter for each of the values. What it finds is compared here: some characters are wildcards in one."""
+        return [list(self._found(entity_set, by, each)) for each in values]
+
+    def _found(self, entity_set: EntitySetSpec, by: Sequence[str], value: Key) -> Iterator[Row]:
+        decode = self._decode(entity_set)
+        places = [list(entity_set.fields).index(name) for name in by]
+        url = self.filter_url(entity_set, dict(zip(by, value, strict=True)))
+        headers = {**common_headers, "Prefer": f"odata.maxpagesize={self.limits.records_per_read}"}
+        for sheet in sheets(self.http, url, headers, entity_set.entity_set):
+            for row in sheet.entries:
+                with suppress(FieldProblem):
+                    image = decode(row)
+                    if comparable(tuple(image[place] for place in places)) == comparable(value):
+                        yield row
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         """Send units in one request; for each unit the outcomes of its writes, in order.
