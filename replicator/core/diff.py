@@ -339,7 +339,7 @@ def _taken(view: DesiredView, v: sa.FromClause) -> Iterator[sa.ColumnElement[boo
     """
     if view.mapping.direction == "out" and view.root_column is None:
         other = view.target.alias("taken")
-        yield sa.and_(v.c.target_id.is_(None), sa.exists().where(same_key(view, other, v)))
+        yield sa.and_(v.c.target_id.is_(None), sa.exists().select_from(other).where(same_key(view, other, v)))
 
 
 def _holder(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[str | None]:
@@ -360,7 +360,7 @@ def _another_kind(view: DesiredView, v: sa.FromClause) -> Iterator[sa.ColumnElem
     fields = ", ".join(column.field for column in view.columns if column.tells_apart)
     if fields:
         other = view.target.alias("other_kind")
-        there = sa.exists().where(same_key(view, other, v), sa.not_(_agrees(view, other, v)))
+        there = sa.exists().select_from(other).where(same_key(view, other, v), sa.not_(_agrees(view, other, v)))
         yield sa.case((there, sa.literal(f"a record with another {fields}")))
 
 
@@ -376,8 +376,10 @@ def _agrees(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.Col
 
 
 def same_key(view: DesiredView, table: sa.FromClause, v: sa.FromClause) -> sa.ColumnElement[bool]:
-    """A target's record bears the business key that ``v`` wants."""
+    """A target's record bears the business key that ``v`` wants; none does where the map gives no such key."""
     names = [name for name in match_columns(view.mapping) if name in {column.name for column in view.columns}]
+    if not names:
+        return sa.false()
     pairs = zip(key_expressions(table, names), (fold(v.c[name]) for name in names), strict=True)
     out = view.mapping.direction == "out"
     counting = counts(table, view.target, view.mapping.entity_set) if out else sa.true()

@@ -71,7 +71,7 @@ def _unaccounted(compiled: Compiled, entity_set: EntitySet) -> sa.Select[Any]:
     views = [flow.view for flow in compiled.maps
              if flow.mapping.direction == "out" and flow.mapping.entity_set is entity_set]  # fmt: skip
     wanted = (view.view.alias(f"v{place}") for place, view in enumerate(views))
-    known = [sa.exists().where(same_key(view, t, v)) for view, v in zip(views, wanted, strict=True)]
+    known = [sa.exists().select_from(v).where(same_key(view, t, v)) for view, v in zip(views, wanted, strict=True)]
     ours = sa.or_(*(sa.and_(*_as_given(compiled, view, t)) for view in views))
     columns = (sa.literal(entity_set.system).label("system"), sa.literal(entity_set.name).label("entity_set"))
     found = sa.select(*columns, t.c.id.label("record_id"))
