@@ -18,12 +18,13 @@ from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakSet
 
 import psycopg
+import pytest
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from replicator.mapping.compiled import Compiled, compile_folder
-from replicator.solution.generate import create_objects, drop_objects
+from replicator.solution import generate
 from tests.fixtures.hub import SCHEMA
 from tests.fixtures.postgres import create_database, drop_database, name_of
 
@@ -47,6 +48,7 @@ _DROPPED: tuple[tuple[tuple[str, ...], bool], ...] = (
 )
 """Files that are missing together, and whether as a whole; of the others only their maps are. Only two, for what a
 schema is compiled to takes longer to make than to use."""
+_views: dict[int, tuple[Compiled, list[sql.Composable]]] = {}
 _compiled: dict[tuple[int, tuple[tuple[str, ...], bool]], tuple[Compiled, Compiled]] = {}
 
 
@@ -183,10 +185,13 @@ def _as_ever(connection: Any, _: object) -> None:
 
 
 def install(hub: sa.Engine, compiled: Compiled) -> None:
-    """Make the hub's objects anew from this schema."""
-    with hub.begin() as connection:
-        drop_objects(connection)
-        create_objects(connection, compiled)
+    """Make the hub's objects anew from this schema; the text of its views takes a second, and is made once."""
+    if id(compiled) not in _views:
+        _views[id(compiled)] = (compiled, list(generate._view_texts(compiled)))
+    with hub.begin() as connection, pytest.MonkeyPatch.context() as patching:
+        patching.setattr(generate, "_view_texts", lambda compiled: _views[id(compiled)][1])
+        generate.drop_objects(connection)
+        generate.create_objects(connection, compiled)
 
 
 def _without(compiled: Compiled, dropped: tuple[tuple[str, ...], bool]) -> Compiled:
