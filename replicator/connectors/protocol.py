@@ -115,6 +115,8 @@ class Rejected:
     message: str
     code: str = ""
     field: str | None = None
+    unsure: bool = False
+    """A create that the system may have done all the same: under its key there is none, so under one of its own."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from replicator.mapping.desired_views import TargetColumn
 from replicator.mapping.key_comparison import comparable
 from replicator.outbound.accepted_values import Stored, note_stored
 from replicator.outbound.decide import Delivery, Planned, named_part
+from replicator.outbound.renumbered_parts import key_of_root
 
 _sql = statements(__name__)
 _WEIGHTS: Mapping[type, int] = {Unknown: 0, Stale: 1, Postponed: 2, Rejected: 3, Applied: 4}
@@ -251,6 +252,13 @@ class Acknowledgement:
             self.result.writes += _became(delivery, str(row["state"]), row.get("code"))
         self.hub.execute(_sql["not_applied"], {"map_id": map_id, "outcomes": simplejson.dumps(rows)})
 
+    def _look_after_all(self, delivery: Delivery, refusal: Mapping[str, object]) -> None:
+        """What was refused is looked for; ``refusal`` counts where nothing is found."""
+        first, *others = delivery.identity
+        row = {"record_id": delivery.record_id, "identity": [first | {"refused": refusal}, *others]}
+        values = {"map_id": self.hub.id_of(self.flow), "outcomes": simplejson.dumps([row])}
+        self.hub.execute(_sql["keep_identity"], values)
+
     def _row(self, delivery: Delivery, outcomes: Sequence[Outcome], attempts: int) -> dict[str, object]:
         worst = worst_of(outcomes)
         planned = delivery.writes[outcomes.index(worst)]
@@ -259,8 +267,13 @@ class Acknowledgement:
             words = named_part(planned.flow, planned.record, words)
         row: dict[str, object] = {"record_id": delivery.record_id, "reason": words}
         if isinstance(worst, Rejected):
+            refusal = {"reason": words, "code": worst.code, "field": worst.field}
+            if worst.unsure and any(map(_may_be_renumbered, delivery.writes)):
+                self.result.unknown += 1
+                self._look_after_all(delivery, refusal)
+                return row | {"state": "unknown", "pause": 0}
             self.result.rejected += 1
-            return row | {"state": "rejected", "code": worst.code, "field": worst.field}
+            return row | refusal | {"state": "rejected"}
         if isinstance(worst, Postponed):
             self.result.postponed += 1
             return row | {"state": "failed", "pause": worst.retry_after or self.pause(attempts)}
@@ -271,6 +284,11 @@ class Acknowledgement:
             self.result.stale.append(delivery)
             return row | {"state": "unknown", "pause": 0 if attempts < 3 else self.pause(attempts)}
         assert_never(worst)
+
+
+def _may_be_renumbered(planned: Planned) -> bool:
+    """Whether it is a new part that the system may have stored under a number of its own."""
+    return planned.write.operation == "create" and bool(key_of_root(planned.flow))
 
 
 def _key_as_stored(planned: Planned, outcome: Applied) -> Key | None:

@@ -30,10 +30,20 @@ def key_of_root(flow: CompiledMap) -> list[str]:
 
 
 def content(flow: CompiledMap, write: Write) -> dict[str, object]:
-    """What is kept of a create to know the part by: its values, the key aside; nothing where its key is sure."""
-    if write.operation != "create" or not key_of_root(flow):
+    """What is kept of a create's values to know it by: all but the key of a part that its target may number, and of
+    others what tells it apart from a record with its key."""
+    if write.operation != "create":
         return {}
-    return {"sent": in_text({name: each for name, each in write.values.items() if name not in write.entity_set.key})}
+    apart = {column.field for column in flow.view.columns if column.tells_apart}
+    names = set(write.values) - set(write.entity_set.key) if key_of_root(flow) else apart
+    return {"sent": in_text({name: each for name, each in write.values.items() if name in names})} if names else {}
+
+
+def is_another(flow: CompiledMap, image: Image, sent: Values) -> bool:
+    """Whether a record that bears the key of a create is told apart from it."""
+    apart = (column.field for column in flow.view.columns if column.tells_apart)
+    both = ((image.get(name), sent.get(name)) for name in apart)
+    return any(None not in each and comparable(each[:1]) != comparable(each[1:]) for each in both)
 
 
 def matched(sought: Sequence[Values], stored: Sequence[Image], *, done: bool) -> list[int | None]:

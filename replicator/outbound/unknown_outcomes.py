@@ -38,7 +38,7 @@ from replicator.mapping.language import EntitySetSpec
 from replicator.mapping.literals import from_text
 from replicator.mapping.schema import EntitySet
 from replicator.outbound.accepted_values import Stored, note_stored
-from replicator.outbound.renumbered_parts import key_of_root, matched
+from replicator.outbound.renumbered_parts import is_another, key_of_root, matched
 
 _sql = statements(__name__)
 _outcomes = statements(__name__, "acknowledge")
@@ -60,6 +60,8 @@ class Resolved:
     etag: str | None = None
     mirror_id: int | None = None
     gone: bool = False
+    is_another: bool = False
+    """What bears its key is told apart from it: somebody else's."""
     renumbered: bool = False
     """The system holds it under another key than it was sent with: ``key`` is that one."""
 
@@ -161,6 +163,7 @@ class UnknownOutcomes:
             set_origin(self.hub.connection, f"deliver:{self.connector.name}")
             if not looked.troubles:
                 self._take_in(looked)
+                looked.troubles.update(_refused(looked))
             self._tell(flow, looked)
         if of_the_system is not None:
             raise of_the_system
@@ -259,15 +262,16 @@ class UnknownOutcomes:
         whole = {record for record in looked.attempts if _was_done(list(looked.of(record)))}
         for name, some in looked.asked.items():
             flow = self.hub.compiled.map(name)
-            created = [each for each in some if each.operation == "create" and each.mirror_id is not None]
+            ours = [each for each in some if each.mirror_id is not None and not each.is_another]
+            created = [each for each in ours if each.operation == "create"]
             part_from_others(self.hub.connection, flow, [each.pair for each in created if each.delivery in whole])
             link(self.hub, flow, [each.pair for each in created])
             self._note_numbers(flow, [each for each in created if each.renumbered])
             for certain in (True, False):
                 agreed = [
                     (each.identity["record_id"], each.identity.get("agreed", {}))
-                    for each in some
-                    if each.mirror_id is not None and each.identity.get("applied", False) == certain
+                    for each in ours
+                    if each.identity.get("applied", False) == certain
                 ]
                 agree(self.hub.connection, flow.view, agreed, certain=certain)
 
@@ -284,7 +288,8 @@ class UnknownOutcomes:
 
     def _sort_out(self, name: str, some: Sequence[Resolved], looked: Looked) -> None:
         """Decode what was found; note what was refused, cannot be read, or is older than what a read has shown."""
-        entity_set = self.hub.compiled.map(name).mapping.entity_set
+        flow = self.hub.compiled.map(name)
+        entity_set = flow.mapping.entity_set
         decode = self.connector.decoder(entity_set.spec)
         bad: list[Bad] = []
         for each, now in zip(some, self._known(name, some), strict=True):
@@ -304,6 +309,8 @@ class UnknownOutcomes:
                     continue
                 each.image = dict(zip(entity_set.spec.fields, values, strict=True))
                 each.etag = None if etag is None else str(etag)
+                sent = _sent(entity_set.spec, each.identity)
+                each.is_another = each.operation == "create" and is_another(flow, each.image, sent)
         Quarantine(self.hub, entity_set, self.connector).put(bad)
 
     def _store(self, name: str, there: Sequence[Resolved]) -> None:
@@ -324,9 +331,18 @@ class UnknownOutcomes:
 def _was_done(unit: Sequence[Resolved]) -> bool:
     """Whether the unit has happened: all that it creates is there, and nothing that it only deletes."""
     keys = {(each.identity["map"], *each.key) for each in unit if each.operation == "create"}
-    created = all(each.there for each in unit if each.operation == "create")
+    created = all(each.there and not each.is_another for each in unit if each.operation == "create")
     kept = (each for each in unit if each.operation == "delete" and each.there)
     return created and all((each.identity["map"], *each.key) in keys for each in kept)
+
+
+def _refused(looked: Looked) -> Iterator[tuple[int, dict[str, object]]]:
+    """Units that were refused, and of which the system holds nothing under other keys either: it meant what it said."""
+    for record in looked.attempts.keys() - looked.troubles.keys():
+        unit = list(looked.of(record))
+        refusal = next((each.identity["refused"] for each in unit if "refused" in each.identity), None)
+        if refusal is not None and not any(each.renumbered for each in unit):
+            yield record, {"record_id": record, "state": "rejected", **refusal}
 
 
 def _rejection(each: Resolved, problem: FieldProblem) -> dict[str, object]:

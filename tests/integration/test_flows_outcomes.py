@@ -397,6 +397,70 @@ def test_a_line_that_was_refused_and_saved_is_paired_as_soon_as_it_is_seen(
     assert quantities(systems) == {1: 1, 2: 5}
 
 
+@pytest.mark.parametrize("saved", [True, False], ids=["saved", "not saved"])
+def test_added_lines_that_ops_refused_and_saved_under_numbers_of_its_own_are_found(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), ["P-1"])
+    systems.settle()
+    numbering, sent = Numbering(), list[bytes]()
+    numbering.lines = 10
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        batch = request.read()
+        if b"POST http" not in batch or b"P-2" not in batch:
+            return send(request)
+        sent.append(batch)
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+        lines = systems.ops.records(LINES)
+        answer = send(httpx2.Request(request.method, request.url, headers=headers, content=numbering(batch)))
+        for line in systems.ops.records(LINES) if not saved else ():
+            if line not in lines:
+                systems.ops.delete(LINES, line["LineCreationSequenceNumber"], "Q-1")
+        text = re.sub(rb"HTTP/1.1 201 Created.*?(?=\r\n--)", _refusal, b"".join(answer.stream), flags=re.DOTALL)  # type: ignore[arg-type]
+        return httpx2.Response(answer.status_code, headers=_without_length(answer), content=text)
+
+    before_ops(systems, monkeypatch, act)
+    with systems.revising(quote) as draft:
+        systems.add_line(draft, 2, "P-2", quantity=5)
+        systems.add_line(draft, 3, "P-2", quantity=6)
+    systems.once()
+    systems.once()
+    assert len(sent) == 1
+    assert quantities(systems) == ({1: 1, 11: 5, 12: 6} if saved else {1: 1})
+    assert ("Q-1" in systems.why("failed")) != saved
+    if not saved:
+        assert "Object reference not set" in systems.why("failed")["Q-1"]
+
+
+def test_a_customer_of_another_kind_that_comes_before_our_create_is_not_taken_over(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub has not read it when it sends: the create is refused, and the look after it finds somebody else's."""
+    come: list[bytes] = []
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        if not come and b"A-1" in request.read() and b"POST http" in request.read():
+            come.append(request.read())
+            systems.ops.put(CUSTOMERS, {
+                "dataAreaId": "usmf", "CustomerAccount": "A-1", "PartyType": "Person", "PersonFirstName": "Ada",
+                "PersonLastName": "Byron", "CustomerGroupId": "10", "SalesCurrencyCode": "USD",
+            })  # fmt: skip
+        return send(request)
+
+    before_ops(systems, monkeypatch, act)
+    systems.account("A-1", name="Company")
+    systems.once()
+    assert come
+    (customer,) = systems.ops.records(CUSTOMERS)
+    assert (customer["PartyType"], customer["PersonLastName"], customer["OrganizationName"] or "") == (
+        "Person",
+        "Byron",
+        "",
+    )
+    assert "a record with another PartyType" in systems.why("blocked")["A-1"]
+
+
 def test_what_was_refused_and_does_not_show_is_not_sent_again_because_something_else_shows(systems: Systems) -> None:
     systems.account("A-1", address1_country="Atlantis")
     systems.account("A-2")

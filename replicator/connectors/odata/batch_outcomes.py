@@ -110,13 +110,15 @@ def looked_up(unit: Unit, found: list[Outcome], there: Mapping[int, bool]) -> li
 
     A create can be refused because the record is there already, or because another record has the same business
     key. The first is Stale, the second is a rejection: trying again would never end. A rejected create whose record is
-    there was saved all the same.
+    there was saved all the same; one whose record is not there may have been, under another key.
     """
     for place, is_there in there.items():
         outcome = found[place]
         if isinstance(outcome, Stale) and not is_there:
             return not_done(unit, place, Rejected(outcome.message, outcome.code))
-        if isinstance(outcome, Rejected) and is_there:
+        if isinstance(outcome, Rejected) and not is_there:
+            return [replace(each, unsure=True) if isinstance(each, Rejected) else each for each in found]
+        if isinstance(outcome, Rejected):
             said = next((each.message for each in found if isinstance(each, Rejected) and each.message), "")
             return not_done(unit, place, Stale(f"refused, and yet it is there: {said}"))
     return found
