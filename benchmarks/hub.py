@@ -36,7 +36,8 @@ GRANT SET ON PARAMETER commit_delay, commit_siblings TO hub
 """What is done to measure, and not by the product."""
 _FOLD = """
 create function sync.fold(value text) returns text language sql immutable strict parallel safe
-return lower(normalize(btrim(value), NFC))
+return lower(normalize(btrim(value, ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)
+    || chr(160) || chr(8203) || chr(8288) || chr(12288) || chr(65279)), NFC))
 """
 
 

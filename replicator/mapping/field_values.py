@@ -185,8 +185,9 @@ class Values:
         known_values = named_dictionary(spec.using, self.mapping.direction) if spec.using else dictionary(values)
         found: Expression = known_values.op("->>", return_type=sa.Text())(sought)
         known = known_values.op("?", return_type=sa.Boolean())(sought)
+        there = said(source) if isinstance(source.type, sa.Text) else source
         problem = when(
-            sa.and_(source.is_not(None), sa.not_(known)),
+            sa.and_(there.is_not(None), sa.not_(known)),
             join_text(f"{name}: no value for '", source, f"' of {path} in the value map; add it to the map"),
         )
         return Value(found if isinstance(target, sa.Text) else sa.cast(found, target), problem)

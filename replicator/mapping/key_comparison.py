@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 KEY_SEPARATOR = "\x1f"
 """Stands between the parts of a key that is kept as one text."""
+BLANKS = " \t\n\r\f\v\u00a0\u200b\u2060\u3000\ufeff"
+"""What shows nothing at the ends of a text, and does not count there: blanks, of no width too; as in ``sync.fold``."""
 Columns = Sequence[tuple[str, str]]
 """By which rows point at others: own column, the column of the other."""
 
@@ -44,13 +46,6 @@ def in_one_text(values: Sequence[sa.ColumnElement[Any]], separator: str) -> sa.C
     return texts[0] if len(texts) == 1 else sa.func.concat_ws(separator, *texts, type_=sa.Text)
 
 
-BLANKS = (
-    " \t\n\r\f\v\u00a0\u1680\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
-    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d"
-)
-"""What shows nothing at the ends of a text: blanks of any width, also of none."""
-
-
 def said(name: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     """What people call something by; null where it is empty, or blanks only."""
     import sqlalchemy as sa  # here, as above
@@ -66,5 +61,5 @@ def mirror_key(entity_set: EntitySet) -> list[str]:
 def comparable(key: tuple[object, ...]) -> tuple[object, ...]:
     """A key as keys are compared: texts normalised, without outer blanks and case."""
     return tuple(
-        unicodedata.normalize("NFC", part).strip().casefold() if isinstance(part, str) else part for part in key
+        unicodedata.normalize("NFC", part).strip(BLANKS).casefold() if isinstance(part, str) else part for part in key
     )

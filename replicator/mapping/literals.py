@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from replicator.mapping.key_comparison import fold
+from replicator.mapping.key_comparison import BLANKS, fold
 from replicator.mapping.language import CommonField, FieldType, SystemField
 
 _WORDS: dict[type, str] = {
@@ -110,7 +110,7 @@ _readers: Mapping[str, Callable[[str], object]] = {
 
 def folded(text: str) -> str:
     """A text as ``sync.fold`` makes it in the hub: normalised, without outer blanks, in lower case."""
-    return "".join(each.lower()[0] for each in unicodedata.normalize("NFC", text.strip(" ")))
+    return "".join(each.lower()[0] for each in unicodedata.normalize("NFC", text.strip(BLANKS)))
 
 
 def equals(column: sa.ColumnElement[Any], value: object) -> sa.ColumnElement[bool]:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from replicator.mapping.language import CommonEntity, EntitySetSpec, MapSpec, ReferenceSpec, SystemField
-from replicator.mapping.literals import misfit, types
+from replicator.mapping.language import (
+    CommonEntity,
+    EntitySetSpec,
+    MapSpec,
+    ReferenceSpec,
+    Scalar,
+    SystemField,
+    ValueMapSpec,
+)
+from replicator.mapping.literals import as_text, folded, misfit, types
 from replicator.mapping.masters import masters
 from replicator.mapping.schema import EntitySet, Schema, column_name
 from replicator.mapping.suggestions import hint
@@ -19,6 +27,18 @@ def check(schema: Schema) -> Iterator[str]:
         yield from _entity_set(schema, entity_set)
     for entity in schema.entities.values():
         yield from masters(schema, entity)
+    for value_map in schema.value_maps.values():
+        yield from _value_map(schema, value_map)
+
+
+def _value_map(schema: Schema, spec: ValueMapSpec) -> Iterator[str]:
+    """Spellings that are one where case does not count have to mean one thing."""
+    document, first = schema.documents[f"values.{spec.value_map}"], dict[str, Scalar]()
+    for key, value in spec.values.items() if spec.ignore_case else ():
+        other = first.setdefault(folded(as_text(key)), key)
+        if spec.values[other] != value:
+            words = f"'{key}' is '{other}' in another case, and gives another value: {value}, not {spec.values[other]}"
+            yield document.complaint(words, ("values", str(key)))
 
 
 def _entity(schema: Schema, entity: CommonEntity) -> Iterator[str]:

@@ -41,6 +41,18 @@ def person(systems: Systems) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\u200b"], ids=["blank", "tab", "no-break", "zero width"])
+def test_outer_blanks_of_any_kind_count_neither_in_value_maps_nor_in_look_ups(systems: Systems, blank: str) -> None:
+    systems.product("P-2", SalesUnitSymbol=f"ea{blank}")
+    systems.account("A-1", address1_country=f"{blank}Germany{blank}")
+    systems.account("A-2", address1_country=blank)
+    systems.settle()
+    assert systems.why("blocked") == systems.why("failed") == {}
+    found = {row["CustomerAccount"]: row["AddressCountryRegionISOCode"] for row in systems.ops.records("CustomersV3")}
+    assert found == {"A-1": "DE", "A-2": "US"}
+    assert [row["productnumber"] for row in systems.held("sales", "products", productnumber="P-2")] == ["P-2"]
+
+
 def test_a_country_that_the_value_map_does_not_know_is_rejected_by_name_and_heals(systems: Systems) -> None:
     account = systems.account("A-1", address1_country="Atlantis")
     systems.settle()

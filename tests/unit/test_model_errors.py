@@ -47,6 +47,14 @@ FAULTS = [
         ("either 'that' or 'sql'",),
     ),
     Fault(
+        "two spellings of a value map that are one, and contradict each other",
+        "values/land.yaml",
+        "  Norway: NO",
+        "  Norway: NO\n  ' NORWAY': DK",
+        ("' NORWAY' is 'Norway' in another case, and gives another value: DK, not NO",),
+        1,
+    ),
+    Fault(
         "what tells records apart and may change",
         MARKET,
         "Organic: organic",

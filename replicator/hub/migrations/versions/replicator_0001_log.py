@@ -16,10 +16,12 @@ SCHEMAS = {
     "log": "What changed: written by triggers only",
     "sync": "How the replicator stands: its own state, and views for people",
 }
-# Keys are compared normalised, without outer blanks and case, as the ERP does; indexes are built on it.
+# Keys are compared normalised, without outer blanks (BLANKS, by their codes: a dump must not hold bare line ends) and case,
+# as the ERP does; indexes are built on it.
 FOLD = """
 create function sync.fold(value text) returns text language sql immutable strict parallel safe
-return lower(normalize(btrim(value), NFC))
+return lower(normalize(btrim(value, ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)
+    || chr(160) || chr(8203) || chr(8288) || chr(12288) || chr(65279)), NFC))
 """
 
 
