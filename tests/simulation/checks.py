@@ -15,7 +15,6 @@ from replicator.hub.connection import connect
 from replicator.mapping.schema import EntitySet, column_name
 from tests.fixtures.agreement import disagreements, reconciled, some_records
 from tests.fixtures.transitions import wrong_transitions
-from tests.simulation.self_willed import FIRST_OWN_NUMBER
 from tests.simulation.simulation import Simulation
 
 Record = Mapping[str, Any]
@@ -189,25 +188,12 @@ def quotations(simulation: Simulation) -> Iterator[str]:
 
 
 def _lines_in_ops(simulation: Simulation, number: str) -> Counter[tuple[str, object]]:
-    """The lines of a quotation; without those that ops numbered by itself, and said that it had refused them."""
-    refused = simulation.wires["ops"].struck["saved and refused"] and _numbers(simulation)
-    lost = {row["LineCreationSequenceNumber"] for row in _unpaired_lines(simulation)} if refused else set()
+    """The lines of a quotation."""
     return Counter(
         (line["ProductNumber"], line["RequestedSalesQuantity"])
         for line in simulation.systems.ops.records("CDSSalesQuotationLines")
-        if _fold(line["SalesQuotationNumber"]) == number and line["LineCreationSequenceNumber"] not in lost
+        if _fold(line["SalesQuotationNumber"]) == number
     )
-
-
-def _unpaired_lines(simulation: Simulation) -> list[dict[str, Any]]:
-    query = """
-        select m.line_creation_sequence_number as "LineCreationSequenceNumber" from ops.cds_sales_quotation_lines m
-        where m.line_creation_sequence_number >= :first and not exists (
-            select from sync.link_ops_cds_sales_quotation_lines__quote_line l
-            where l.mirror_id = m.id and l.ended_at is null)
-    """
-    with simulation.hub.connect() as connection:
-        return [dict(row) for row in connection.execute(sa.text(query), {"first": FIRST_OWN_NUMBER}).mappings()]
 
 
 def _numbers(simulation: Simulation) -> bool:
