@@ -185,7 +185,7 @@ def _pair(column: TargetColumn, v: sa.FromClause, t: sa.FromClause, both: Sides)
 
 def _record(view: DesiredView, v: sa.FromClause) -> sa.ColumnElement[int]:
     """The record that is marked and claimed: for a part its root."""
-    return sa.func.coalesce(v.c.root_id, v.c.source_id) if view.root_column else v.c.source_id
+    return v.c.root_id if view.root_column else v.c.source_id
 
 
 def _decision(

@@ -173,6 +173,11 @@ def test_a_change_of_a_line_that_is_left_behind_is_shown(systems: Systems, accou
     (differs,) = systems.rows("select record, action, fields from sync.differences")
     assert (differs["record"], differs["action"]) == ("5", "left behind")
     assert set(differs["fields"]) == {"RequestedSalesQuantity"}
+    told = systems.rows("select record, said from sync.explain('quote', 'Q-1') where topic = 'difference'")
+    assert told == [{"record": "quote_line 5", "said": "RequestedSalesQuantity: 1 -> 7"}]
+    systems.run("set enable_seqscan = off")
+    plan = "explain select record from desired.ops_cds_sales_quotation_lines__quote_line_diff where record_id = 1"
+    assert not [row for row in systems.rows(plan) if "Seq Scan" in row["QUERY PLAN"]]
     systems.edit_line(draft, 5, quantity=1)
     systems.settle()
     assert systems.why("failed") == {}

@@ -133,8 +133,11 @@ comment on function sync.explain_quiet is 'A record of a flow without a delivery
 create function sync.explain_difference(m sync.map, of_record bigint, called text)
     returns table (depth integer, topic text, record text, state text, at timestamptz, said text, next text, cause boolean)
     language plpgsql stable set jit = off as $$
+#variable_conflict use_column
 declare
     fields jsonb;
+    part sync.map;
+    line record;
 begin
     execute format('select fields from desired.%I where source_id = $1 limit 1', m.view_name || '_diff')
         into fields using of_record;
@@ -142,9 +145,18 @@ begin
         return query select 1, 'difference'::text, called, 'differs'::text, null::timestamptz,
             sync.explain_fields(fields), null::text, false;
     end if;
+    for part in select p.* from sync.map p where p.root = m.name and p.in_use order by p.rank, p.id loop
+        for line in execute format('select record, fields from desired.%I where record_id = $1 order by source_id limit 20',
+                                   part.view_name || '_diff') using of_record loop
+            if line.fields <> '{}' then
+                return query select 1, 'difference'::text, format('%s %s', part.entity, line.record), 'differs'::text,
+                    null::timestamptz, sync.explain_fields(line.fields), null::text, false;
+            end if;
+        end loop;
+    end loop;
 end
 $$;
-comment on function sync.explain_difference is 'What a map would change in the record''s counterpart, field by field';
+comment on function sync.explain_difference is 'What a map would change in the record''s counterpart and in its parts, field by field';
 
 create function sync.explain_flow(m sync.map, of_record bigint, level integer, above text[])
     returns table (depth integer, topic text, record text, state text, at timestamptz, said text, next text, cause boolean)
