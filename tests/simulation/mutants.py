@@ -24,7 +24,7 @@ from replicator.hub.lease import Lease
 from replicator.inbound import load, merge, pages, proposed_deletes
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
-from replicator.outbound import acknowledge, decide, delivery_pass, send
+from replicator.outbound import acknowledge, decide, delivery_pass, send, unknown_outcomes
 from replicator.solution import generate
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -233,6 +233,13 @@ def keys_that_a_target_gives_are_not_kept(patching: pytest.MonkeyPatch) -> None:
     patching.setattr(
         acknowledge, "_is_noted", lambda flow, column, *both: not column.is_key and noted(flow, column, *both)
     )
+
+
+@mutant
+def parts_under_other_numbers_are_not_looked_for(patching: pytest.MonkeyPatch) -> None:
+    """Lines that ops numbers by itself, and whose answer was lost, are created once more."""
+    for module in (acknowledge, unknown_outcomes):
+        patching.setattr(module, "key_of_root", lambda flow: [])
 
 
 @mutant
