@@ -289,7 +289,7 @@ def test_blame_goes_to_the_write_that_has_the_field() -> None:
     words["error"]["innererror"]["type"] = "AxODataWriteException"
     refused, gone = multipart((500, words, {"Content-ID": "1"})), multipart((404, error("gone")))
     ((first, second),) = connector(FinOps, refused, gone).apply([(ware("create"), line())])
-    assert first == Rejected("", unsure=True)
+    assert first == Rejected("")
     assert second == Rejected("Warning: validateField failed on field 'LineEntity.Amount'.", "", "Amount", unsure=True)
 
 

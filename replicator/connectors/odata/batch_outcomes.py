@@ -117,7 +117,7 @@ def looked_up(unit: Unit, found: list[Outcome], there: Mapping[int, bool]) -> li
         if isinstance(outcome, Stale) and not is_there:
             return not_done(unit, place, Rejected(outcome.message, outcome.code))
         if isinstance(outcome, Rejected) and not is_there:
-            return [replace(each, unsure=True) if isinstance(each, Rejected) else each for each in found]
+            return [replace(each, unsure=bool(each.message)) if isinstance(each, Rejected) else each for each in found]
         if isinstance(outcome, Rejected):
             said = next((each.message for each in found if isinstance(each, Rejected) and each.message), "")
             return not_done(unit, place, Stale(f"refused, and yet it is there: {said}"))
