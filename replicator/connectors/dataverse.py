@@ -12,7 +12,7 @@ from uuid import UUID
 from replicator.connectors import dataverse_metadata, exact_json, wire_values
 from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.odata.addresses import filtered, literal, query, record_path
-from replicator.connectors.odata.answers import Complaint
+from replicator.connectors.odata.answers import Complaint, is_unknown_set
 from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
 from replicator.connectors.odata.connector import (
@@ -20,7 +20,6 @@ from replicator.connectors.odata.connector import (
     ODataConnector,
     Prepared,
     common_headers,
-    is_unknown_set,
     safe_etag,
 )
 from replicator.connectors.odata.odata_settings import DataverseSettings

@@ -35,6 +35,10 @@ where l.granted and a.datname = current_database() and a.pid <> pg_backend_pid()
       where n.nspname not in ('pg_catalog', 'information_schema')))
 order by a.pid
 """)
+_CHANGED_ROWS = sa.text("""
+select exists (select from pg_stat_xact_user_tables t
+               where t.schemaname || '.' || t.relname = any(:tables) and t.n_tup_ins + t.n_tup_upd + t.n_tup_del > 0)
+""")
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,14 @@ class MigrationTarget:
         from replicator.solution.table_comparison import check_tables
 
         check_tables(connection, self.compiled)
+        self._look_at_changed_rows(connection)
         create_objects(connection, self.compiled)
+
+    def _look_at_changed_rows(self, connection: sa.Connection) -> None:
+        """No capture sees what a revision does to rows, so where one did, all records of all maps are looked at."""
+        captured = [table.fullname for table in self.compiled.tables.captured]
+        if connection.execute(_CHANGED_ROWS, {"tables": captured}).scalar_one():
+            connection.execute(sync_tables.map_.update().values(marked_hash=None))
 
     def _at_head(self, connection: sa.Connection) -> bool:
         """Whether the tables are this program's; after a downgrade they are older, and the objects do not fit them."""

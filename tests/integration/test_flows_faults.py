@@ -412,9 +412,11 @@ def test_a_batch_that_is_refused_as_such_is_halved_and_rejects_no_record(
     assert "A-3" in customers(systems)
 
 
+@pytest.mark.parametrize("status", [400, 500], ids=["a refusal", "an outage by its status"])
 def test_a_system_that_takes_few_operations_at_once_gets_few_and_whoever_watches_hears_it_once(
-    systems: Systems, monkeypatch: pytest.MonkeyPatch
+    systems: Systems, monkeypatch: pytest.MonkeyPatch, later: Callable[[], None], status: int
 ) -> None:
+    """Who calls it an outage is not believed to have done nothing: what was written is looked up, in small requests."""
     told: list[tuple[str, int]] = []
     monkeypatch.setattr(systems.problems, "smaller_requests", lambda system, size: told.append((system, size)))
     for number in range(12):
@@ -423,10 +425,12 @@ def test_a_system_that_takes_few_operations_at_once_gets_few_and_whoever_watches
     def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
         if len(re.findall(rb"^(?:GET|POST|PATCH|DELETE) ", body(request), re.MULTILINE)) > 5:
             words = "The current batch message contains too many parts, a maximum number of '5' is allowed."
-            return httpx2.Response(400, json={"error": {"code": "", "message": words}})
+            return httpx2.Response(status, json={"error": {"code": "", "message": words}})
         return send(request)
 
     between(systems, "ops", monkeypatch, act)
+    systems.once()
+    later()
     systems.settle()
     assert len(customers(systems)) == 12
     assert told == [("ops", 5)]

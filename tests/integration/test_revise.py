@@ -130,6 +130,27 @@ def test_other_lengths_and_values_replace_the_constraints(own: Own) -> None:
     assert own.unmade() == []
 
 
+def test_what_a_revision_does_to_rows_is_looked_at(own: Own) -> None:
+    """No capture sees it; a revision that leaves them alone is not followed by a look at everything."""
+    own.run("insert into sales.accounts (accountid, accountnumber, name) values (gen_random_uuid(), 'A-1', 'One')")
+    own.run("update sync.map set marked_hash = hash")
+    own.edit("common/account.yaml", PHONE_3, "  phone_3: {length: 60,")
+    own.revise()
+    migrate(own.target)
+    assert own.rows("select count(*) from sync.map where in_use and marked_hash is null") == [0]
+    own.edit("common/account.yaml", "  phone_3: {length: 60,", PHONE_3)
+    assert revise(own.target, "Cut") is not None
+    (written,) = [path for path in (own.folder / "migrations/versions").glob("*.py") if "cut" in path.name.lower()]
+    text = written.read_text("utf-8")
+    head = "def upgrade() -> None:\n"
+    assert head in text
+    written.write_text(
+        text.replace(head, head + "    op.execute(\"update sales.accounts set name = 'Two'\")\n", 1), "utf-8"
+    )
+    migrate(own.target)
+    assert own.rows("select count(*) from sync.map where in_use and marked_hash is not null") == [0]
+
+
 def test_a_text_that_becomes_a_number_is_cast_and_marked(own: Own) -> None:
     """The length was a constraint in common: it goes before the column changes."""
     own.run("insert into sales.accounts (accountid, accountnumber, telephone3) "

@@ -166,3 +166,9 @@ def json_object(answer: Answer, what: str) -> dict[str, object]:
     if answer.media_type != "application/json":
         raise UnexpectedAnswer(f"{what}: {_instead_of_json(answer)}")
     return exact_json.loads(answer.body, what)
+
+
+def is_unknown_set(words: Complaint) -> bool:
+    """Whether a 404 is about the entity set, not about the record: then nothing follows for the record."""
+    said = words.message.lower()
+    return "not found for the segment" in said or "no http resource" in said

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from replicator.connectors.odata.batch import ChangeSet, Item
-from replicator.errors import RequestRefused
+from replicator.errors import ReplicatorError
 
 _too_many = re.compile(
     r": 413\b|\btoo many (?:parts|operations|requests)\b|\btoo large\b|\btoo big\b"
@@ -50,7 +50,7 @@ class BatchSizes:
         most = self.together if len(items) == 1 and isinstance(items[0], ChangeSet) else self.most
         return most is None or count <= most
 
-    def learn(self, refused: RequestRefused, items: Sequence[Item]) -> bool:
+    def learn(self, refused: ReplicatorError, items: Sequence[Item]) -> bool:
         """Whether a refusal is about the number of these items, and they can be sent in smaller requests."""
         count = operations(items)
         if _too_many.search(refused.message) is None:

@@ -15,7 +15,7 @@ import httpx2
 from replicator.connectors import exact_json
 from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.odata import batch, batch_outcomes
-from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, longest_message
+from replicator.connectors.odata.answers import Answer, Complaint, complaint, error_of, is_unknown_set, longest_message
 from replicator.connectors.odata.auth import Clock
 from replicator.connectors.odata.batch import ChangeSet, Item, Part
 from replicator.connectors.odata.batch_sizes import BatchSizes, operations
@@ -194,6 +194,8 @@ class ODataConnector(Connector):
         except NotSent as error:
             return [batch_outcomes.same(one.unit, Postponed(str(error))) for one in prepared]
         except (SystemUnavailable, UnexpectedAnswer) as error:
+            with suppress(type(error)):
+                self._learn(error, items)
             return [batch_outcomes.same(one.unit, Unknown(str(error))) for one in prepared]
         pairs = iter(zip(answers, batch.content_ids(items), strict=True))
         return [self._outcomes(one, list(islice(pairs, len(one.items)))) for one in prepared]
@@ -227,6 +229,8 @@ class ODataConnector(Connector):
             except (SystemUnavailable, UnexpectedAnswer, Throttled) as error:
                 if not done and isinstance(error, Throttled):
                     raise
+                with suppress(type(error)):
+                    self._learn(error, [piece])
                 is_undone = isinstance(error, NotSent) and not done
                 return batch_outcomes.same(one.unit, Postponed(str(error)) if is_undone else Unknown(str(error)))
             (ids,) = batch.content_ids([piece])
@@ -245,7 +249,7 @@ class ODataConnector(Connector):
         except ReplicatorError:
             return [None] * len(reads)  # the writes are done, and what they stored is read later
 
-    def _learn(self, refused: RequestRefused, items: Sequence[Item]) -> None:
+    def _learn(self, refused: ReplicatorError, items: Sequence[Item]) -> None:
         """Send less from now on, where a refusal is about the number of these items. Raises it where it is not."""
         is_learnt = self.sizes.learn(refused, items)
         self.limits = replace(self.limits, request_size=self.sizes.most)
@@ -365,7 +369,7 @@ class ODataConnector(Connector):
             group = waiting.popleft()
             try:
                 found += self._request(group)
-            except RequestRefused as refused:
+            except (RequestRefused, SystemUnavailable) as refused:
                 self._learn(refused, group)
                 waiting.extendleft(reversed([*self.sizes.requests(group)]))
         return found
@@ -385,12 +389,6 @@ class ODataConnector(Connector):
         if len(found) > len(items):
             raise UnexpectedAnswer(f"{self.name}: {what}: {len(found)} answers came")
         return [*found, *[None] * (len(items) - len(found))]
-
-
-def is_unknown_set(words: Complaint) -> bool:
-    """Whether a 404 is about the entity set, not about the record: then nothing follows for the record."""
-    said = words.message.lower()
-    return "not found for the segment" in said or "no http resource" in said
 
 
 def safe_etag(etag: str) -> str:
