@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from replicator.config import Configuration
 from replicator.errors import LeaseLost
 from replicator.hub.lease import Lease, acquire, holder
+from replicator.signals import cleaning_up
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def command_lead(connection: sa.Connection, configuration: Configuration, known:
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
     try:
-        yield lead
+        with cleaning_up():
+            yield lead
         if lead.lost.is_set():
             with connection.begin():
                 lease.check(connection)

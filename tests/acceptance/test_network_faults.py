@@ -223,7 +223,8 @@ def test_once_says_that_it_waits_for_a_system_and_a_signal_ends_that(trade: Trad
     trade.proxies["ops"].disturb(refuse(429, "50"), times=EVER, only=writing)
     once = trade.place.start("once")
     until(lambda: once.line().startswith("waiting  "), what="a line that it waits")
-    once.end(number, patience=30)
+    assert once.end(number, patience=30) == {signal.SIGINT: 1, signal.SIGTERM: 143}[number]
+    assert in_hub(trade.place, "select count(*) from sync.lease where expires_at > now()") == [0], "the next may work"
 
 
 def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not_sent_pending(trade: Trade) -> None:
