@@ -30,8 +30,10 @@ def key_of_root(flow: CompiledMap) -> list[str]:
 
 
 def content(flow: CompiledMap, write: Write) -> dict[str, object]:
-    """What is kept of a create's values to know it by: all but the key of a part that its target may number, and of
-    others what tells it apart from a record with its key."""
+    """What is kept of a create's values to know it by.
+
+    Of a part that its target may number, all but the key; of others what tells them apart from a record with their key.
+    """
     if write.operation != "create":
         return {}
     apart = {column.field for column in flow.view.columns if column.tells_apart}

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from replicator.connectors.protocol import Connector, FieldProblem, Image, Key, Row
 from replicator.core.crosswalk import Pair, link, paired, part_from_others
-from replicator.core.fetch import REFUSALS, Found, fetch_each
+from replicator.core.fetch import Found, fetch_each, find_each
 from replicator.core.hub_handle import Handle
 from replicator.core.merge_base import agree
 from replicator.core.mirror import Known, Seen, known, remove, set_origin, store, take_turns
@@ -171,12 +171,10 @@ class UnknownOutcomes:
 
     def _find(self, spec: EntitySetSpec, created: Sequence[Resolved]) -> None:
         """What the system was to assign a key to is looked up by its business key."""
-        for each in created:
-            key = typed(spec, spec.business_key, each.identity["by"])
-            try:
-                (rows,) = self.connector.find(spec, spec.business_key, [key])
-            except REFUSALS as problem:
-                each.answer = problem
+        keys = [typed(spec, spec.business_key, each.identity["by"]) for each in created]
+        for each, rows in zip(created, find_each(self.connector, spec, spec.business_key, keys), strict=True):
+            if isinstance(rows, Exception):
+                each.answer = rows
                 continue
             each.answer = rows[0] if rows else None
             if len(rows) > 1:
@@ -189,12 +187,15 @@ class UnknownOutcomes:
         units: dict[int, list[Resolved]] = defaultdict(list)
         for each in lost if key_of_root(flow) else ():
             units[each.delivery].append(each)
+        spec, names = flow.mapping.entity_set.spec, key_of_root(flow)
+        roots = [typed(spec, names, some[0].identity["key"]) for some in units.values()]
         found: list[Resolved] = []
-        for delivery, some in units.items():
-            try:
-                found += self._under_other_keys(flow, some, list(looked.of(delivery)))
-            except REFUSALS as problem:
-                looked.troubles[delivery] = self._later(looked, delivery, problem)
+        for some, rows in zip(units.values(), find_each(self.connector, spec, names, roots), strict=True):
+            if isinstance(rows, Exception):
+                for each in some:
+                    each.answer = rows
+            else:
+                found += self._under_other_keys(flow, rows, some, list(looked.of(some[0].delivery)))
         if not found:
             return
         with self.hub.leading():
@@ -205,13 +206,13 @@ class UnknownOutcomes:
             each.answer = answer
 
     def _under_other_keys(
-        self, flow: CompiledMap, lost: Sequence[Resolved], unit: Sequence[Resolved]
+        self, flow: CompiledMap, rows: Sequence[Row], lost: Sequence[Resolved], unit: Sequence[Resolved]
     ) -> Iterator[Resolved]:
-        """Those of one unit that the system holds all the same; ``key`` is the one that it gave them."""
-        spec, names = flow.mapping.entity_set.spec, key_of_root(flow)
-        (rows,) = self.connector.find(spec, names, [typed(spec, names, lost[0].identity["key"])])
-        images = self._of_nobody(flow, rows, [each.key for each in unit if each.there])
-        done = any(each.identity.get("applied") or (each.operation == "create" and each.there) for each in unit)
+        """Those of one unit that are among ``rows``, all parts of its root; ``key`` is the one they got."""
+        spec = flow.mapping.entity_set.spec
+        shown = [each for each in unit if each.there and not isinstance(each.answer, Exception)]
+        images = self._of_nobody(flow, rows, [each.key for each in shown])
+        done = any(each.identity.get("applied") for each in unit) or any(each.operation == "create" for each in shown)
         places = matched([_sent(spec, each.identity) for each in lost], images, done=done)
         for each, place in zip(lost, places, strict=True):
             if place is not None:
@@ -232,7 +233,7 @@ class UnknownOutcomes:
         free = [
             (key, image)
             for key, image, row in zip(keys, images, held, strict=True)
-            if key not in told and (row is None or row.id not in taken)
+            if comparable(key) not in map(comparable, told) and (row is None or row.id not in taken)
         ]
         return [image for _, image in sorted(free, key=lambda each: each[0])]
 
@@ -351,7 +352,7 @@ def _rejection(each: Resolved, problem: FieldProblem) -> dict[str, object]:
 
 
 def _sent(spec: EntitySetSpec, identity: Mapping[str, Any]) -> dict[str, object]:
-    """The values that a part was sent with."""
+    """What is kept of the values that a create was sent with."""
     given: Mapping[str, str | None] = identity.get("sent", {})
     return dict(zip(given, typed(spec, list(given), given), strict=True))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -140,20 +140,26 @@ def _by_key_to_be(
 ) -> Iterator[sa.Select[Any]]:
     """By the key of the entity that they become, where that is made of their own: before they are in common."""
     entity, wanted, made_of, place = mapping.entity, list[sa.ColumnElement[bool]](), list[str](), 1
+    key = mapping.entity_set.spec.key
     for name in entity.key:
         field = mapping.spec.fields[name]
-        if isinstance(field.copy_, str) and field.copy_ in mapping.entity_set.spec.key:
+        if isinstance(field.copy_, str) and field.copy_ in key:
             wanted.append(_equals(table.c[column_name(field.copy_)], _part(place, compiled, entity)))
             made_of.append(field.copy_)
             place += 1
-        elif field.lookup is not None:  # a few of them lead the unique index: any will do
-            few = compiled.tables.common[field.lookup].alias(f"any_{name}")
+        elif field.lookup is not None and _is_plain(compiled.schema.entities[field.lookup], field, key):
+            few = compiled.tables.common[field.lookup].alias(f"any_{name}")  # they lead the unique index: any will do
             own = {few.c[common]: table.c[column_name(source)] for common, source in field.match.items()}
             made_of += field.match.values()
             if rows is _live:
                 wanted += [fold(column).in_(sa.select(fold(common))) for common, column in own.items()]
-    if sorted(made_of) == sorted(mapping.entity_set.spec.key):
+    if sorted(made_of) == sorted(key):
         yield sa.select(*row).where(_kind == entity.entity, *wanted)
+
+
+def _is_plain(looked_up: CommonEntity, field: FieldMap, key: Sequence[str]) -> bool:
+    """Whether a look-up goes by fields of the key itself, and by none that refers to another record."""
+    return all(source in key and not looked_up.fields[name].reference for name, source in field.match.items())
 
 
 def crosswalk(compiled: Compiled) -> sa.CompoundSelect[Any]:

@@ -41,12 +41,17 @@ def before_ops(
     monkeypatch.setattr(wire, "handle_request", lambda request: act(request, send))
 
 
+def with_body(request: httpx2.Request, content: bytes) -> httpx2.Request:
+    """The request with another body."""
+    headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+    return httpx2.Request(request.method, request.url, headers=headers, content=content)
+
+
 def renames(systems: Systems, monkeypatch: pytest.MonkeyPatch, change: Asked) -> None:
     """Ops makes something else of what a batch says."""
 
     def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
-        return send(httpx2.Request(request.method, request.url, headers=headers, content=change(request.read())))
+        return send(with_body(request, change(request.read())))
 
     before_ops(systems, monkeypatch, act)
 
@@ -119,8 +124,7 @@ def loses_answers(systems: Systems, monkeypatch: pytest.MonkeyPatch, numbering: 
 
     def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
         batch = request.read()
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
-        answer = send(httpx2.Request(request.method, request.url, headers=headers, content=numbering(batch)))
+        answer = send(with_body(request, numbering(batch)))
         if not lost and having in batch and b"POST " in batch:
             lost.append(batch)
             raise httpx2.ReadError("cut", request=request)
@@ -199,6 +203,47 @@ def test_a_line_that_is_added_and_numbered_by_ops_is_found_beside_one_of_a_perso
     assert numbering.lines == 11
 
 
+def test_a_quotation_whose_lines_ops_does_not_show_keeps_no_other_from_being_found(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers of both are lost; they are looked up together."""
+    account = systems.account("A-1")
+    for number in ("Q-1", "Q-2"):
+        systems.quote(number, account, ["P-1", "P-2"])
+    numbering, lost = Numbering(), list[bytes]()
+    numbering.lines = 10
+
+    def lose(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        batch = request.read()
+        answer = send(with_body(request, numbering(batch)))
+        if LINES.encode() in batch and b"POST " in batch:
+            lost.append(batch)
+            raise httpx2.ReadError("cut", request=request)
+        return answer
+
+    with monkeypatch.context() as losing:
+        before_ops(systems, losing, lose)
+        systems.once()
+    assert lost
+    an_hour_later(systems)
+
+    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
+        if "$filter" in str(request.url) and "'Q-1'" in str(request.url):
+            return httpx2.Response(400, json={"error": {"code": "", "message": "No such filter"}})
+        return send(request)
+
+    with monkeypatch.context() as refusing:
+        before_ops(systems, refusing, act)
+        systems.once()
+    (left,) = systems.rows("select record, state, reason from sync.delivery")
+    assert (left["record"], left["state"]) == ("Q-1", "unknown")
+    assert "No such filter" in left["reason"]
+    assert len(systems.ops.records(LINES)) == 4
+    systems.run("select set_config('sync.now', (now() + interval '3 hours')::text, false)")
+    systems.settle()
+    assert len(systems.ops.records(LINES)) == 4
+
+
 def test_lines_that_ops_numbers_without_a_word_are_made_once(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
     ops: Any = systems.cycle.world.connectors["ops"]
     monkeypatch.setattr(ops, "_applied", lambda *_: Applied(None, None))
@@ -261,8 +306,7 @@ def test_a_create_that_ops_answers_with_the_record_of_another_is_told_and_not_re
             CUSTOMERS, {**{n: first[n] for n in ("dataAreaId", "CustomerAccount")}, "OrganizationName": "Two"}
         )
         renamed = batch.replace(b"A-2", b"B-2")
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
-        answer = send(httpx2.Request(request.method, request.url, headers=headers, content=renamed))
+        answer = send(with_body(request, renamed))
         systems.ops.delete(CUSTOMERS, "usmf", "B-2")
         text = b"".join(answer.stream).replace(b"B-2", b"A-1")  # type: ignore[arg-type]
         return httpx2.Response(answer.status_code, headers=_without_length(answer), content=text)
@@ -411,9 +455,8 @@ def test_added_lines_that_ops_refused_and_saved_under_numbers_of_its_own_are_fou
         if b"POST http" not in batch or b"P-2" not in batch:
             return send(request)
         sent.append(batch)
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
         lines = systems.ops.records(LINES)
-        answer = send(httpx2.Request(request.method, request.url, headers=headers, content=numbering(batch)))
+        answer = send(with_body(request, numbering(batch)))
         for line in systems.ops.records(LINES) if not saved else ():
             if line not in lines:
                 systems.ops.delete(LINES, line["LineCreationSequenceNumber"], "Q-1")

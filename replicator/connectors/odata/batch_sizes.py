@@ -51,7 +51,10 @@ class BatchSizes:
         return most is None or count <= most
 
     def learn(self, refused: ReplicatorError, items: Sequence[Item]) -> bool:
-        """Whether a refusal is about the number of these items, and they can be sent in smaller requests."""
+        """Whether a refusal is about the number of these items, and they can be sent in smaller requests.
+
+        By its words, whatever the status: the vendors document 400 and 413, and that one may come as 500 is assumed.
+        """
         count = operations(items)
         if _too_many.search(refused.message) is None:
             return False
