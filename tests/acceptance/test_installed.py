@@ -117,7 +117,7 @@ def test_a_field_of_ones_own_reaches_the_other_system_from_the_wheel(
         replace(sales, "      ticker: tick", "      alias: primarytwitterid\n      ticker: tick")
         ops = schema / "ops/CustomersV3.yaml"
         replace(ops, "  PartyType: {}", "  NameAlias: {length: 20}\n  PartyType: {}")
-        replace(ops, "      PartyType: {copy", "      NameAlias: {copy: alias, truncate: 20}\n      PartyType: {copy")
+        replace(ops, "      PartyType:\n", "      NameAlias: {copy: alias, truncate: 20}\n      PartyType:\n")
         revised = installed.run("revise", "-m", "Add the alias", "--json", HUB_URL=url)
         written = "migrations/versions/0002_add_the_alias.py"
         assert simplejson.loads(revised.stdout) == {"written": str(folder / written)}, revised.stderr
