@@ -71,7 +71,6 @@ class MirrorLoad:
         read = self.read
         if self.kind == "changed" or read.staged or not read.seen.any:
             return False
-        unseen = sa.exists().select_from(self.mirror).where(sa.not_(self._seen()))
         mine = [
             sa.and_(each.c.system == self.entity_set.system, each.c.entity_set == self.entity_set.name)
             for each in (quarantine, proposed_delete, entity_set)
@@ -81,11 +80,19 @@ class MirrorLoad:
         # A set that was out of use is forgotten, though its mirror is there: that it is read again has to be noted.
         forgotten = sa.not_(sa.exists().where(mine[2]))
         with self.hub.leading():
-            self._make_room()
-            return not self.hub.execute(sa.select(sa.or_(unseen, waiting, forgotten))).scalar_one()
+            return not self.hub.execute(sa.select(sa.or_(self._is_any_unseen(), waiting, forgotten))).scalar_one()
+
+    def _is_any_unseen(self) -> sa.ColumnElement[bool]:
+        """Whether the mirror has rows that the read did not show."""
+        if (last := self.read.seen.all_up_to) is not None:
+            return sa.exists().where(self.mirror.c.id > last)
+        self._make_room()
+        return sa.exists().select_from(self.mirror).where(sa.not_(self._seen()))
 
     def _make_room(self) -> None:
         """A read of many rows is compared whole, however few of them are new."""
+        if self.read.seen.any:
+            self.read.seen.note()
         if self.read.rows >= MANY:
             enough_memory(self.hub.connection)
             if self.read.seen.any:

@@ -12,6 +12,7 @@ from replicator.connectors import exact_json
 from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.protocol import Connector, Page, Row
 from replicator.connectors.wrapped import Wrapped
+from replicator.inbound import stored_digests
 from replicator.inbound.load import SnapshotResult
 from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.language import EntitySetSpec
@@ -66,11 +67,11 @@ class Reads:
         self.between = Counted(systems.cycle.world.connectors["ops"])
         self.snapshots = Snapshots(systems.cycle.hub, self.between)
 
-    def take(self) -> tuple[SnapshotResult, int]:
-        """What a read brought, and how many rows were decoded for it."""
+    def take(self, deletes: int = 1) -> tuple[SnapshotResult, int]:
+        """What a read brought, and how many rows were decoded for it; so many deletes go ahead in a day."""
         self.between.decoded = 0
         sets = self.systems.cycle.world.compiled.schema.entity_sets
-        taken = self.snapshots.take(sets["ops", PRODUCTS], Budget(count=1))
+        taken = self.snapshots.take(sets["ops", PRODUCTS], Budget(count=deletes, share=1))
         return taken, self.between.decoded
 
     def names(self) -> dict[str, str]:
@@ -119,6 +120,37 @@ def test_what_is_absent_is_found_though_all_that_is_shown_is_known(reads: Reads)
     reads.systems.ops.delete(PRODUCTS, "usmf", "P-2")
     assert reads.take() == (SnapshotResult("whole", rows=4, deleted=1), 0)
     assert list(reads.names()) == ["P-1", "P-3", "P-4", "P-5"]
+
+
+ORDERS = {
+    "as ever": [[0, 1, 2], [3, 4]], "backward": [[4, 3], [2, 1], [0]], "one late": [[1, 2], [3, 4], [0]],
+    "one early": [[4, 0, 1], [2, 3]], "turned": [[2, 3, 4], [0, 1]], "mixed": [[3, 0], [4], [2, 1]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ahead", [1, 64])
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_in_whatever_order_rows_come_they_are_known_and_what_is_gone_is_found(
+    reads: Reads, order: list[list[int]], ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_digests, "_AHEAD", ahead)
+    reads.between.change = lambda rows: [[rows[place] for place in page if place < len(rows)] for page in order]
+    assert reads.take() == (SnapshotResult("whole", rows=5), 0)
+    for left, number in ((4, "P-2"), (3, "P-5"), (2, "P-1")):
+        reads.systems.ops.delete(PRODUCTS, "usmf", number)
+        assert reads.take(deletes=3) == (SnapshotResult("whole", rows=left, deleted=1), 0)
+    assert list(reads.names()) == ["P-3", "P-4"]
+
+
+def test_rows_that_came_later_are_known_also_where_they_are_read_in_between(reads: Reads) -> None:
+    reads.systems.product("P-15")
+    reads.systems.product("P-0")
+    reads.between.change = lambda rows: [rows[:3], rows[3:]]
+    assert reads.take() == (SnapshotResult("whole", rows=7, inserted=2), 2)
+    assert reads.take() == (SnapshotResult("whole", rows=7), 0)
+    reads.systems.product("P-0", ProductName="Changed")
+    reads.systems.ops.delete(PRODUCTS, "usmf", "P-15")
+    assert reads.take() == (SnapshotResult("whole", rows=6, updated=1, deleted=1), 1)
 
 
 def test_what_somebody_else_wrote_into_the_mirror_is_decoded_and_put_right(reads: Reads) -> None:
