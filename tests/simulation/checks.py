@@ -21,8 +21,8 @@ Record = Mapping[str, Any]
 _DESERVED = ("'Atlantis'", "Inventory dimension Site is mandatory")
 """A country that is in no value map; a quotation for a customer that was in ops before, without a site."""
 _OF_A_WILL = ("shows no such record", "Dependent", "An unexpected error occurred.")
-"""Of a system that numbers by itself: it never shows what it made, also where it said no and made it all the same;
-lines that nobody knows keep their quotation."""
+"""Of a system that numbers by itself or keeps no lines: it never shows what it made, also where it said no and made it
+all the same; lines that nobody knows keep their quotation."""
 _EXPLAINED = 3
 """Of so many records explain is asked in each world."""
 _A_CENT = Decimal("0.01")
@@ -196,10 +196,10 @@ def _lines_in_ops(simulation: Simulation, number: str) -> Counter[tuple[str, obj
     )
 
 
-def _numbers(simulation: Simulation) -> bool:
-    """Whether ops numbers lines by itself."""
+def _is_willful(simulation: Simulation) -> bool:
+    """Whether ops numbers lines by itself, or says that it made some and does not keep them."""
     will = simulation.wires["ops"].will
-    return will is not None and will.numbers
+    return will is not None and (will.numbers or will.forgets)
 
 
 def left_behind(simulation: Simulation) -> Iterator[str]:
@@ -212,11 +212,9 @@ def left_behind(simulation: Simulation) -> Iterator[str]:
         _fold(each["SalesQuotationNumber"]) for each in simulation.systems.ops.records("CDSSalesQuotationHeaders")
     }
     quotes = sales.records("quotes")
-    generations = Counter(_fold(each["quotenumber"]) for each in quotes)
-    for quote in quotes:
-        number = _fold(quote["quotenumber"])
-        told = generations[number] > 1 or any(number in words for words in said)  # of a revised one the newest counts
-        if quote["statecode"] == 1 or number not in delivered or told:
+    newest = {_fold(each["quotenumber"]): each for each in sorted(quotes, key=lambda each: each["revisionnumber"])}
+    for number, quote in newest.items():
+        if quote["statecode"] == 1 or number not in delivered or any(number in words for words in said):
             continue
         wanted = Counter(
             (products.get(line["_productid_value"]), line["quantity"])
@@ -264,7 +262,7 @@ def rejections(simulation: Simulation) -> Iterator[str]:
     """Only what people did wrong is rejected, and nothing that the hub should have known better."""
     with simulation.hub.connect() as connection:
         for row in connection.execute(sa.text("select flow, record, reason from sync.failed where state = 'rejected'")):
-            if not any(words in row.reason for words in (*_DESERVED, *(_OF_A_WILL if _numbers(simulation) else ()))):
+            if not any(words in row.reason for words in (*_DESERVED, *(_OF_A_WILL if _is_willful(simulation) else ()))):
                 yield f"{row.flow} {row.record}: {row.reason}"
 
 

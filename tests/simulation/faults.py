@@ -155,8 +155,11 @@ class FaultyWire(httpx2.BaseTransport):
         assert isinstance(stream, httpx2.SyncByteStream)
         body = b"".join(stream)
         self.orphans += orphans(request.content.decode(errors="replace"), body.decode(errors="replace"))
-        if self.will is not None and request.method == "POST":
-            body = self.will.answered(body)
+        refused = self.will.refused(body) if self.will is not None and request.method == "POST" else None
+        if refused is not None:
+            body = refused
+            if not self.weather.calm:  # who reads before the answer arrives sees what it says no of
+                self.meanwhile(True)
         headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
         return httpx2.Response(answer.status_code, headers=headers, content=body)
 

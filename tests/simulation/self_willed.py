@@ -1,6 +1,7 @@
 """Targets with a will of their own, drawn from a seed: they number by themselves, say nothing, or say no and do it.
 
-What they draw, they draw from a source of their own: a seed without them is lived through as before.
+Or they say that they did what they did not. What they draw, they draw from a source of their own: a seed without them
+is lived through as before.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from replicator.sandbox.odata_http import Call, Reply
 from replicator.sandbox.system import Sandbox
 
 LINES = "CDSSalesQuotationLines"
+_KEY = ("dataAreaId", "SalesQuotationNumber", "LineCreationSequenceNumber")
 FIRST_OWN_NUMBER = 100_001
-KINDS = ("own number", "silent", "saved and refused")
+KINDS = ("own number", "silent", "not kept", "saved and refused")
 _CREATED = re.compile(rb"HTTP/1\.1 201 Created.*?(?=\r\n--)", re.DOTALL)
 _NO = b'{"error": {"code": "0x80040265", "message": "An unexpected error occurred."}}'
 _REFUSAL = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + _NO
@@ -32,27 +34,33 @@ class Will:
         self.numbers = of_ops and random.random() < 0.5
         self.silent = self.numbers and random.random() < 0.3
         self.refusals = random.choice((0, 1, 3))
+        self.forgets = of_ops and random.random() < 0.1
         self._next = itertools.count(FIRST_OWN_NUMBER)
-        self._handle = box._service.handle
-        if self.numbers:
-            box._service.handle = self._numbering  # type: ignore[method-assign]
+        self._box, self._handle = box, box._service.handle
+        if self.numbers or self.forgets:
+            box._service.handle = self._take  # type: ignore[method-assign]
 
-    def _numbering(self, call: Call, declared: dict[str, str] | None = None) -> Reply:
-        """Whatever number a new line was sent with, it gets the next one."""
+    def _take(self, call: Call, declared: dict[str, str] | None = None) -> Reply:
+        """A new line gets the next number whatever it was sent with, or is not kept although the answer shows it."""
         if not (self.active and call.method == "POST" and call.path.endswith(LINES)):
             return self._handle(call, declared)
-        self.struck["own number"] += 1
-        line = json.loads(call.body) | {"LineCreationSequenceNumber": next(self._next)}
+        line = json.loads(call.body)
+        if self.numbers:
+            self.struck["own number"] += 1
+            line["LineCreationSequenceNumber"] = next(self._next)
         reply = self._handle(replace(call, body=json.dumps(line).encode()), declared)
+        if self.forgets:
+            self.struck["not kept"] += 1
+            self._box.delete(LINES, *(line[name] for name in _KEY))
         if self.silent:
             self.struck["silent"] += 1
             return replace(reply, text="")
         return reply
 
-    def answered(self, body: bytes) -> bytes:
-        """The answer to a batch; it may say no of creates that were done."""
+    def refused(self, body: bytes) -> bytes | None:
+        """The answer to a batch as one that says no of creates that were done; mostly None: it stays as it is."""
         if not (self.active and self.refusals and _CREATED.search(body)) or self.random.random() < 0.5:
-            return body
+            return None
         self.refusals -= 1
         self.struck["saved and refused"] += 1
         return _CREATED.sub(_REFUSAL, body)

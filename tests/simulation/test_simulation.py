@@ -47,6 +47,7 @@ def test_whatever_people_and_faults_do_both_systems_end_as_they_should(story: Se
     assert story(seed).requests > 0
 
 
+@pytest.mark.timeout(1800)  # where it comes first, it lives through all of them
 def test_between_them_the_everyday_seeds_meet_every_fault_and_everything_that_people_do(story: Seeded) -> None:
     stories = [story(seed) for seed in EVERY_DAY]
     assert {kind for each in stories for kind in each.faults} >= {*KINDS, *OF_THE_HUB}
