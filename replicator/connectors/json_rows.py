@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import overload
 
 import msgspec
 
@@ -35,6 +36,25 @@ class JsonRow(Mapping[str, object]):
         return len(self.values_by_name)
 
 
+class JsonRows(Sequence[JsonRow]):
+    """The records of a page, of which most are never asked for more than their bytes, ``raw``."""
+
+    def __init__(self, raw: list[bytes], what: str) -> None:
+        self.raw, self._what = raw, what
+
+    @overload
+    def __getitem__(self, place: int) -> JsonRow: ...
+    @overload
+    def __getitem__(self, place: slice) -> JsonRows: ...
+    def __getitem__(self, place: int | slice) -> JsonRow | JsonRows:
+        if isinstance(place, slice):
+            return JsonRows(self.raw[place], self._what)
+        return JsonRow(self.raw[place], self._what)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+
 class _Page(msgspec.Struct):
     value: list[msgspec.Raw]
     next_link: object = msgspec.field(name="@odata.nextLink", default=None)
@@ -44,7 +64,7 @@ class _Page(msgspec.Struct):
 _page = msgspec.json.Decoder(_Page)
 
 
-def json_page(body: bytes, what: str) -> tuple[list[JsonRow], object, object] | None:
+def json_page(body: bytes, what: str) -> tuple[JsonRows, object, object] | None:
     """The rows of a page undecoded, its next link and its delta link; None where it has to be read with care.
 
     That is a page that is no JSON as the standard has it (some systems write NaN), or none of records.
@@ -54,7 +74,7 @@ def json_page(body: bytes, what: str) -> tuple[list[JsonRow], object, object] | 
         found = _page.decode(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    rows = [JsonRow(bytes(raw), what) for raw in found.value]
-    if not all(row.raw.startswith(b"{") for row in rows):
+    raw = list(map(bytes, found.value))
+    if any(row[:1] != b"{" for row in raw):
         return None
-    return rows, found.next_link, found.delta_link
+    return JsonRows(raw, what), found.next_link, found.delta_link
