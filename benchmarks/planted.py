@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from benchmarks import rows
 from benchmarks.clock import Clock
-from benchmarks.systems import Source
+from benchmarks.systems import Decode, Source, decoder
+from replicator.connectors.json_rows import json_page
 from replicator.connectors.protocol import (
     Applied,
     Capabilities,
     Connector,
     Description,
-    Image,
     Key,
     Limits,
     Outcome,
@@ -27,9 +27,8 @@ from replicator.connectors.protocol import (
 )
 from replicator.mapping.language import EntitySetSpec
 
-_FIELDS = ("goodid", "number", "name", "description", "city", "quantity", "price", "availablefrom", "groupid")
+_TAKEN_OVER = ("number", "name", "description", "city", "quantity", "price", "availablefrom")
 _FIRST = 'W/"1"'
-Planted = dict[UUID, list[object] | None]
 
 
 def good_id(number: int) -> UUID:
@@ -70,63 +69,69 @@ class Goods(Connector):
 
     def __init__(self, records: int) -> None:
         self.records = records
-        self.planted: Planted = {}
+        self.planted: dict[UUID, rows.Values | None] = {}
         self.writes = 0
         self.clock = Clock()
 
-    def good(self, n: int, /, **other: object) -> list[object]:
-        """A record as the decoder gives it, with other values and an etag."""
+    def good(self, n: int, /, **other: object) -> rows.Values:
+        """A record as JSON has it, with other values."""
         item = rows.item(n, 0)
-        values: dict[str, object] = {
-            "goodid": good_id(n),
-            "availablefrom": datetime.date.fromisoformat(str(item["availablefrom"])),
-            "groupid": group_id(n % rows.CATEGORIES),
-            **{name: item[name] for name in ("number", "name", "description", "city", "quantity", "price")},
+        return {
+            "@odata.etag": _FIRST,
+            "goodid": str(good_id(n)),
+            **{name: item[name] for name in _TAKEN_OVER},
+            "_groupid_value": str(group_id(n % rows.CATEGORIES)),
             **other,
         }
-        return [*(values[name] for name in _FIELDS), values.get("etag", _FIRST)]
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """The whole set."""
-        if entity_set.entity_set == "groups":
-            groups = [[group_id(n), f"C{n:02d}", f"Category {n}", _FIRST] for n in range(rows.CATEGORIES)]
-            yield Page(cast("list[Row]", groups), last=True)
-            return
-        for start in range(0, self.records, rows.PAGE):
+        pages = self._groups() if entity_set.entity_set == "groups" else self._goods()
+        while True:
             with self.clock.on("generate"):
-                numbers = range(start, min(start + rows.PAGE, self.records))
-                page = [self.good(each) for each in self._unchanged(numbers)]
-            yield Page(cast("list[Row]", page))
-        yield Page(cast("list[Row]", [each for each in self.planted.values() if each]), last=True)
+                page = next(pages, None)
+                body = rows.body(page) if page is not None else b""
+            if page is None:
+                break
+            split = json_page(body, "a page")
+            assert split is not None
+            yield Page(split[0])
+        yield Page([], last=True)
 
-    def _unchanged(self, numbers: range) -> Iterator[int]:
-        return (number for number in numbers if good_id(number) not in self.planted)
+    def _groups(self) -> Iterator[list[rows.Values]]:
+        yield [
+            {"@odata.etag": _FIRST, "groupid": str(group_id(n)), "code": f"C{n:02d}", "name": f"Category {n}"}
+            for n in range(rows.CATEGORIES)
+        ]
 
-    def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
-        """The rows are decoded already."""
-        return cast("Callable[[Row], list[object]]", lambda row: row)
+    def _goods(self) -> Iterator[list[rows.Values]]:
+        for start in range(0, self.records, rows.PAGE):
+            numbers = range(start, min(start + rows.PAGE, self.records))
+            yield [self.good(each) for each in numbers if good_id(each) not in self.planted]
+        yield [each for each in self.planted.values() if each]
+
+    def decoder(self, entity_set: EntitySetSpec) -> Decode:
+        """The real one."""
+        return decoder(entity_set)
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """What was planted under these keys."""
-        return [cast("Row | None", self.planted[cast("UUID", key[0])]) for key in keys]
+        return [self.planted[_good_key(key)] for key in keys]
 
     def apply(self, units: Sequence[Unit]) -> list[list[Outcome]]:
         """Everything is applied at once, and kept."""
         outcomes: list[list[Outcome]] = []
         for (write,) in units:
             self.writes += 1
-            key = write.key[0]
-            assert isinstance(key, UUID)
+            key = _good_key(write.key)
             if write.operation == "delete":
                 self.planted[key] = None
                 outcomes.append([Applied(None, None)])
                 continue
             held = self.planted.get(key) or self.good(int(str(key)[-12:]) if write.operation == "update" else 0)
-            sent = {name: each.key[0] if isinstance(each, Reference) else each for name, each in write.values.items()}
-            image: Image = dict(zip(_FIELDS, held, strict=False)) | {"goodid": key} | sent
-            etag = f'W/"w{self.writes}"'
-            self.planted[key] = [*(image[name] for name in _FIELDS), etag]
-            outcomes.append([Applied(image, etag)])
+            self.planted[key] = held | {"goodid": str(key), "@odata.etag": f'W/"w{self.writes}"'} | _sent(write.values)
+            *values, etag = decoder(write.entity_set)(self.planted[key] or {})
+            outcomes.append([Applied(dict(zip(write.entity_set.fields, values, strict=True)), str(etag))])
         return outcomes
 
     def usage(self) -> Usage:
@@ -136,3 +141,17 @@ class Goods(Connector):
     def describe(self, entity_sets: Sequence[EntitySetSpec]) -> list[Description | None]:
         """Nobody asks."""
         raise NotImplementedError
+
+
+def _good_key(key: Key) -> UUID:
+    assert isinstance(key[0], UUID)
+    return key[0]
+
+
+def _sent(values: Mapping[str, Any]) -> rows.Values:
+    """The values of a write as JSON has them."""
+    return {
+        "_groupid_value" if isinstance(each, Reference) else name:
+        str(each.key[0]) if isinstance(each, Reference) else each.isoformat() if isinstance(each, date) else each
+        for name, each in values.items()
+    }  # fmt: skip
