@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from replicator.connectors import dataverse_metadata, exact_json, wire_values
-from replicator.connectors.json_rows import JsonRow
+from replicator.connectors.json_rows import JsonRow, JsonRows
 from replicator.connectors.odata.addresses import filtered, literal, query, record_path
 from replicator.connectors.odata.answers import Complaint, is_unknown_set
 from replicator.connectors.odata.batch import ChangeSet, Part
@@ -196,8 +196,7 @@ class Dataverse(ODataConnector):
         return sheets(self.http, url, headers, entity_set.entity_set)
 
     def _page(self, sheet: Sheet, entity_set: EntitySetSpec) -> Page:
-        gone = [entry for entry in sheet.entries if _is_deleted(entry)]
-        rows = [entry for entry in sheet.entries if not _is_deleted(entry)] if gone else sheet.entries
+        rows, gone = _parted(sheet.entries)
         last = sheet.next_link is None
         token = None
         if last and sheet.delta_link is not None:
@@ -283,9 +282,23 @@ def _minds_select(outcome: Outcome) -> bool:
     return isinstance(outcome, Rejected) and "$select" in outcome.message
 
 
+def _parted(entries: Sequence[Row]) -> tuple[Sequence[Row], list[Row]]:
+    """The records of a page, and what tells of deleted ones: few pages have to be decoded to know."""
+    if isinstance(entries, JsonRows) and not any(map(_may_be_deleted, entries.raw)):
+        return entries, []
+    rows, gone = list[Row](), list[Row]()
+    for entry in entries:
+        (gone if _is_deleted(entry) else rows).append(entry)
+    return rows, gone
+
+
+def _may_be_deleted(raw: bytes) -> bool:
+    return b"deletedEntity" in raw or b"removed" in raw
+
+
 def _is_deleted(entry: Row) -> bool:
-    if isinstance(entry, JsonRow) and b"deletedEntity" not in entry.raw and b"removed" not in entry.raw:
-        return False  # most rows need not be decoded to know
+    if isinstance(entry, JsonRow) and not _may_be_deleted(entry.raw):
+        return False
     context = entry.get("@odata.context")
     return "@removed" in entry or (isinstance(context, str) and context.endswith("/$deletedEntity"))
 

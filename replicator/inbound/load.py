@@ -79,20 +79,21 @@ class MirrorLoad:
         waiting = sa.or_(sa.exists().where(mine[0]), sa.exists().where(mine[1], undecided))
         # A set that was out of use is forgotten, though its mirror is there: that it is read again has to be noted.
         forgotten = sa.not_(sa.exists().where(mine[2]))
+        last = read.seen.all_up_to
+        if last is None:
+            read.note_seen()
         with self.hub.leading():
-            return not self.hub.execute(sa.select(sa.or_(self._is_any_unseen(), waiting, forgotten))).scalar_one()
-
-    def _is_any_unseen(self) -> sa.ColumnElement[bool]:
-        """Whether the mirror has rows that the read did not show."""
-        if (last := self.read.seen.all_up_to) is not None:
-            return sa.exists().where(self.mirror.c.id > last)
-        self._make_room()
-        return sa.exists().select_from(self.mirror).where(sa.not_(self._seen()))
+            if last is None:
+                self._make_room()
+            unseen = (
+                sa.exists()
+                .select_from(self.mirror)
+                .where(sa.not_(self._seen()) if last is None else self.mirror.c.id > last)
+            )
+            return not self.hub.execute(sa.select(sa.or_(unseen, waiting, forgotten))).scalar_one()
 
     def _make_room(self) -> None:
         """A read of many rows is compared whole, however few of them are new."""
-        if self.read.seen.any:
-            self.read.seen.note()
         if self.read.rows >= MANY:
             enough_memory(self.hub.connection)
             if self.read.seen.any:

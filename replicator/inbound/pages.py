@@ -54,6 +54,12 @@ class Pages:
         self.quarantined += len(bad)
         self.bad_keys += [key_of(self.entity_set, each.row) for each in bad]
 
+    def note_seen(self) -> None:
+        """Note which rows are as they were, before anybody has to wait for this read."""
+        if self.seen.any:
+            with self.hub.connection.begin():
+                self.seen.note()
+
     def stage(self) -> None:
         """Make the stage when it is first needed: a read that brings nothing costs nothing."""
         if not self._is_made:

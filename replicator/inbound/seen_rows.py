@@ -43,6 +43,8 @@ join {mirror} m on m.id between r.first and r.last
 """)
 _RANGES_MAX = 10_000
 """So many are kept in memory."""
+_LOST_MAX = 3
+"""Pages in a row: then this read has another order than the mirror, and is not compared with it any more."""
 
 
 def mark_of(connector: Connector, entity_set: EntitySet) -> bytes:
@@ -73,22 +75,24 @@ class SeenRows:
         self._stored = StoredDigests(connection, self._mirror)
         self._ranges: list[tuple[int, int, int]] = []
         self._made = False
-        self.any = False
+        self._lost = 0
         self._is_all_in_order = True
+        self.any = False
 
     def take(self, found: Sequence[bytes | None], page: int) -> list[int]:
         """Note the rows of a page that the mirror knows; the places of the others, from 0."""
         wanted = [digest or _UNKNOWN for digest in found]
-        others, met = self._stored.meet(wanted)
+        others, met = self._stored.meet(wanted) if self._lost < _LOST_MAX else (list(range(len(found))), [])
         self._is_all_in_order &= not others
+        self._lost = self._lost + 1 if 2 * len(others) > len(found) else 0
         self._ranges += [(*ids, page) for ids in met]
         if len(self._ranges) > _RANGES_MAX:
             self.note()
-        new = self._ask([wanted[place] for place in others], page, is_lost=2 * len(others) > len(found))
+        new = self._ask([wanted[place] for place in others], page)
         self.any = self.any or len(new) < len(found)
         return [others[place] for place in new]
 
-    def _ask(self, wanted: Sequence[bytes], page: int, *, is_lost: bool) -> list[int]:
+    def _ask(self, wanted: Sequence[bytes], page: int) -> list[int]:
         """The same by their digests alone, wherever they stand."""
         if not wanted:
             return []
@@ -98,7 +102,7 @@ class SeenRows:
         statement = _ASK.format(mirror=self._mirror, digest=sql.Identifier(DIGEST), size=sql.Literal(SIZE))
         row = driver(self._connection).execute(statement, values).fetchone()
         assert isinstance(row, tuple)
-        if is_lost and row[1] is not None:
+        if self._lost and row[1] is not None:
             self._stored.go_on_behind(row[1])
         return list(row[0])
 
@@ -110,7 +114,9 @@ class SeenRows:
     def note(self) -> None:
         """Have all that were seen in the temporary table, for statements that ask which they are."""
         self._make()
-        first, last, pages = (list(each) for each in zip(*self._ranges, strict=True)) if self._ranges else ([], [], [])
+        if not self._ranges:
+            return
+        first, last, pages = (list(each) for each in zip(*self._ranges, strict=True))
         values = {"first": first, "last": last, "pages": pages}
         driver(self._connection).execute(_NOTE.format(mirror=self._mirror), values)
         self._ranges.clear()

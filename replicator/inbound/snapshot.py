@@ -118,6 +118,7 @@ class Snapshots:
         return taken
 
     def _load(self, entity_set: EntitySet, begin: Beginning, load: MirrorLoad, budget: Budget) -> SnapshotResult:
+        load.read.note_seen()
         with self.hub.leading():
             taken = load.load(budget, begin.token)
         if load.touched and self._read_again(entity_set, load.touched):

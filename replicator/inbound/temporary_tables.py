@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 PAGE = "page of the read"  # no field can be called so
 SEEN = sa.table("seen", sa.column("record_id", sa.BigInteger), sa.column("page", sa.Integer))
-"""The mirror rows that a whole read shows unchanged, and the page that each of them came on."""
+"""The mirror rows that a whole read shows unchanged, once they are noted, and the page that each of them came on."""
 
 
 def stage_table(mirror: sa.Table) -> sa.TableClause:

@@ -12,7 +12,7 @@ from replicator.connectors import exact_json
 from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.protocol import Connector, Page, Row
 from replicator.connectors.wrapped import Wrapped
-from replicator.inbound import stored_digests
+from replicator.inbound import seen_rows, stored_digests
 from replicator.inbound.load import SnapshotResult
 from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.language import EntitySetSpec
@@ -134,12 +134,23 @@ def test_in_whatever_order_rows_come_they_are_known_and_what_is_gone_is_found(
     reads: Reads, order: list[list[int]], ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stored_digests, "_AHEAD", ahead)
+    monkeypatch.setattr(seen_rows, "_RANGES_MAX", 2 * ahead)
     reads.between.change = lambda rows: [[rows[place] for place in page if place < len(rows)] for page in order]
     assert reads.take() == (SnapshotResult("whole", rows=5), 0)
     for left, number in ((4, "P-2"), (3, "P-5"), (2, "P-1")):
         reads.systems.ops.delete(PRODUCTS, "usmf", number)
         assert reads.take(deletes=3) == (SnapshotResult("whole", rows=left, deleted=1), 0)
     assert list(reads.names()) == ["P-3", "P-4"]
+
+
+def test_a_row_with_an_id_of_a_persons_choice_is_missed_when_it_is_gone(reads: Reads) -> None:
+    reads.systems.run("""
+        with gone as (delete from ops.sellable_released_products where product_number = 'P-2' returning *)
+        insert into ops.sellable_released_products overriding system value
+        select (jsonb_populate_record(null::ops.sellable_released_products, to_jsonb(gone) || '{"id": -7}')).* from gone
+    """)
+    reads.systems.ops.delete(PRODUCTS, "usmf", "P-2")
+    assert reads.take()[0].deleted == 1
 
 
 def test_rows_that_came_later_are_known_also_where_they_are_read_in_between(reads: Reads) -> None:
