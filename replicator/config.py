@@ -246,6 +246,10 @@ class _ConsoleAlone(_Part):
     console: ConsoleSettings | None = None
 
 
+class _SchemaAlone(_Part):
+    schema_folder: Path = Field(default=SCHEMA, alias="schema")
+
+
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """The configuration in ``path`` (default: replicator.yaml, where there is one), relative paths made absolute."""
     document = _document(path, environment)
@@ -267,6 +271,12 @@ def load_console(path: Path | None = None, environment: Mapping[str, str] = os.e
     document = _document(path, environment)
     found = document.parse(_ConsoleAlone).console if document is not None else None
     return found or ConsoleSettings()
+
+
+def load_schema_folder(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Path:
+    """Only where ``schema/`` is."""
+    document = _document(path, environment)
+    return SCHEMA if document is None else document.path.parent / document.parse(_SchemaAlone).schema_folder
 
 
 def _document(path: Path | None, environment: Mapping[str, str]) -> Document | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -335,6 +336,16 @@ def test_check_schema_lists_the_maps_in_their_order(tmp_path: Path) -> None:
     ranks = [int(line.split()[0]) for line in told.out.splitlines()[:-1]]
     assert ranks == sorted(ranks)
     assert told.out.splitlines()[-1].endswith("no problem found")
+
+
+def test_check_schema_looks_where_the_configuration_says_whatever_else_that_says(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, None)
+    (tmp_path / "replicator.yaml").write_text("schema: own\nsystems: 7\n", encoding="utf-8")
+    told = place.tell("check-schema")
+    assert told.code == 1
+    assert "own" in told.err
+    shutil.copytree(Path(__file__).resolve().parents[2] / "schema", tmp_path / "own")
+    assert place.tell("check-schema").code == 0
 
 
 def test_check_schema_prints_the_json_schema_for_editors(tmp_path: Path) -> None:
