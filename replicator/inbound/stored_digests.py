@@ -42,9 +42,7 @@ class StoredDigests:
     """Those of one mirror, during one read; asked anew for each page, for meanwhile some may have gone."""
 
     def __init__(self, connection: sa.Connection, mirror: sql.Identifier) -> None:
-        self._connection = connection
-        names = {"mirror": mirror, "digest": sql.Identifier(DIGEST), "size": sql.Literal(SIZE)}
-        self._next = _NEXT.format(none=sql.Literal(_NONE), **names)
+        self._connection, self._mirror = connection, mirror
         self.passed = _BEFORE_ALL
         """The id of the row that the next one is expected behind."""
         self.has_skipped = False
@@ -52,8 +50,10 @@ class StoredDigests:
 
     def meet(self, found: Sequence[bytes]) -> tuple[list[int], list[Ids]]:
         """Go on behind the rows of a page that are met; the places of those that are not, and what the others are."""
+        names = {"mirror": self._mirror, "digest": sql.Identifier(DIGEST)}
+        statement = _NEXT.format(size=sql.Literal(SIZE), none=sql.Literal(_NONE), **names)
         values = {"after": self.passed, "count": len(found) + _AHEAD}
-        row = driver(self._connection).execute(self._next, values, binary=True).fetchone()
+        row = driver(self._connection).execute(statement, values, binary=True).fetchone()
         assert isinstance(row, tuple)
         stored, ids = row
         others, met, at = list[int](), list[int](), 0
