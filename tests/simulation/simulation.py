@@ -167,9 +167,17 @@ class Simulation:
         # The server may still be ending the transaction of the one that was killed: who starts waits for the lead.
         lease = until(lambda: acquire(connection, "simulation", _LEASE), what="the lead")
         self.lease = lease
+        self._ignore_the_wall_clock(connection)
         cycle = Cycle(replace(self.world, lease=lease), connection)
         cycle.prepare()
         return cycle
+
+    def _ignore_the_wall_clock(self, connection: sa.Connection) -> None:
+        """Who leads and waits for a busy machine has not frozen: here only the simulation's clock tells that."""
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        driver.execute("set idle_in_transaction_session_timeout = 0")
+        driver.commit()
 
     def _take_over(self) -> None:
         """Another process finds that nobody leads, and works until it is still, all while this one is frozen."""
