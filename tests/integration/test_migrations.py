@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,14 +79,13 @@ def run(target: MigrationTarget, *statements: str) -> None:
 
 
 def relations(target: MigrationTarget) -> set[str]:
-    """Tables and views that a hub consists of."""
-    return set(
-        rows(
-            target,
-            "select oid::regclass::text from pg_class "
-            "where relnamespace::regnamespace::text = any(:schemas) and relkind in ('r', 'p', 'v', 'S')",
-        )
+    """Tables and views that a hub consists of; of the log's days not which they are: midnight may lie between two."""
+    names = rows(
+        target,
+        "select oid::regclass::text from pg_class "
+        "where relnamespace::regnamespace::text = any(:schemas) and relkind in ('r', 'p', 'v', 'S')",
     )
+    return {re.sub(r"_\d{8}$", "_DAY", name) for name in names}
 
 
 def objects(target: MigrationTarget) -> set[str]:
