@@ -9,8 +9,7 @@ from uuid import UUID
 
 from benchmarks import rows
 from benchmarks.clock import Clock
-from benchmarks.systems import Decode, Source, decoder
-from replicator.connectors.json_rows import json_page
+from benchmarks.systems import Decode, Source, answers, decoder
 from replicator.connectors.protocol import (
     Applied,
     Capabilities,
@@ -86,16 +85,7 @@ class Goods(Connector):
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """The whole set."""
-        pages = self._groups() if entity_set.entity_set == "groups" else self._goods()
-        while True:
-            with self.clock.on("generate"):
-                page = next(pages, None)
-                body = rows.body(page) if page is not None else b""
-            if page is None:
-                break
-            split = json_page(body, "a page")
-            assert split is not None
-            yield Page(split[0])
+        yield from answers(self._groups() if entity_set.entity_set == "groups" else self._goods(), self.clock)
         yield Page([], last=True)
 
     def _groups(self) -> Iterator[list[rows.Values]]:

@@ -42,6 +42,22 @@ def decoder(entity_set: EntitySetSpec) -> Decode:
     return connect("bench", settings).decoder(entity_set)
 
 
+def answers(pages: Iterator[list[rows.Values]], clock: Clock) -> Iterator[Page]:
+    """Pages as they come out of their JSON, with the time that each takes to make up, to split and to be read."""
+    while True:
+        with clock.on("generate"):
+            page = next(pages, None)
+            body = rows.body(page) if page is not None else b""
+        if page is None:
+            break
+        with clock.on("split"):
+            split = json_page(body, "a page")
+            assert split is not None
+        started = time.perf_counter()
+        yield Page(split[0])
+        clock.seconds["stage"] += time.perf_counter() - started
+
+
 class Source(Connector):
     """The system that is read: its whole set, or what ``changes`` says."""
 
@@ -56,20 +72,8 @@ class Source(Connector):
         self.clock = Clock()
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
-        """Pages, with the time the reader takes for each."""
-        pages = self._pages(entity_set, whole=token is None)
-        while True:
-            with self.clock.on("generate"):
-                page = next(pages, None)
-                body = rows.body(page) if page is not None else b""
-            if page is None:
-                break
-            with self.clock.on("split"):
-                split = json_page(body, "a page")
-                assert split is not None
-            started = time.perf_counter()
-            yield Page(split[0])
-            self.clock.seconds["stage"] += time.perf_counter() - started
+        """The whole set, or what changed."""
+        yield from answers(self._pages(entity_set, whole=token is None), self.clock)
         yield Page([], token=f"generation {self.generation}", last=True)
 
     def _pages(self, entity_set: EntitySetSpec, *, whole: bool) -> Iterator[list[rows.Values]]:

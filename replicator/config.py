@@ -276,7 +276,7 @@ def load_console(path: Path | None = None, environment: Mapping[str, str] = os.e
 def load_schema_folder(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Path:
     """Only where ``schema/`` is."""
     document = _document(path, environment)
-    return SCHEMA if document is None else document.path.parent / document.parse(_SchemaAlone).schema_folder
+    return SCHEMA if document is None else document.path.resolve().parent / document.parse(_SchemaAlone).schema_folder
 
 
 def _document(path: Path | None, environment: Mapping[str, str]) -> Document | None:

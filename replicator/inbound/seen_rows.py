@@ -108,7 +108,7 @@ class SeenRows:
 
     @property
     def all_up_to(self) -> int | None:
-        """The id up to which the read showed each row of the mirror, and none behind it; None: that is not known."""
+        """The read showed all rows of the mirror up to this id, and no others; None: that is not known."""
         return self._stored.passed if self._is_all_in_order and not self._stored.has_skipped else None
 
     def note(self) -> None:

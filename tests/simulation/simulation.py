@@ -174,10 +174,8 @@ class Simulation:
 
     def _ignore_the_wall_clock(self, connection: sa.Connection) -> None:
         """Who leads and waits for a busy machine has not frozen: here only the simulation's clock tells that."""
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        driver.execute("set idle_in_transaction_session_timeout = 0")
-        driver.commit()
+        connection.exec_driver_sql("set idle_in_transaction_session_timeout = 0")
+        connection.commit()
 
     def _take_over(self) -> None:
         """Another process finds that nobody leads, and works until it is still, all while this one is frozen."""
