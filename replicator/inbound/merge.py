@@ -258,7 +258,7 @@ class _MapMerge:
     def _still_needed(self) -> None:
         """A record that others of the common model point at cannot go before them."""
         for child, column in self._references():
-            pointing = child.c[column] == self.work.c.target_id
+            pointing = child.alias("child").c[column] == self.work.c.target_id
             same_set = sa.and_(self.work.c.action == "delete", sa.exists().where(pointing))
             self._block(same_set, sa.literal(f"the {child.name} records that still point at it"))
 
@@ -279,7 +279,7 @@ class _MapMerge:
         for child in self.hub.compiled.tables.common.values():
             for key in child.foreign_keys:
                 if key.column.table is self.view.target:
-                    yield child.alias("child") if child is self.view.target else child, key.parent.name  # type: ignore[misc]
+                    yield child, key.parent.name
 
     def _create(self) -> int:
         """Insert the new records and pair them with their source, which their business key tells."""

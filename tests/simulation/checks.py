@@ -313,17 +313,20 @@ def disagreeing(simulation: Simulation) -> Iterator[str]:
 
 
 def waiting(simulation: Simulation) -> Iterator[str]:
-    """Who is said to wait is held up by something indeed."""
+    """Who is said to wait is held up by something indeed: by what is wrong with it, or with those that point at it."""
     waiting = """
         select m.name as map, d.record_id, d.record, d.waits_for from sync.delivery d join sync.map m on m.id = d.map_id
         where d.state = 'blocked' and d.code is null
     """
     held_up = """
-        select flow, record_id from sync.differences where action not in ('create', 'update', 'delete', 'set')
+        select d.flow, d.record_id, m.entity from sync.differences d join sync.map m on m.name = d.flow
+        where d.action not in ('create', 'update', 'delete', 'set')
     """
     with simulation.hub.connect() as connection:
         if rows := connection.execute(sa.text(waiting)).all():
-            known = {tuple(row) for row in connection.execute(sa.text(held_up))}
+            held = connection.execute(sa.text(held_up)).all()
+            known = {(row.flow, row.record_id) for row in held}
+            pointing = {f"the {row.entity} records that still point at it" for row in held}
             for row in rows:
-                if (row.map, row.record_id) not in known:
+                if (row.map, row.record_id) not in known and not pointing & set(row.waits_for):
                     yield f"{row.map} {row.record} waits for {row.waits_for}, and nothing holds it up"

@@ -48,6 +48,18 @@ class People:
         self.done = Counter({act.__name__: 0 for act in often + seldom + removals})
         """How often each thing was done."""
 
+    def stock_up(self) -> None:
+        """A trade begins: products, accounts, a contact."""
+        for begun in (self.new_product, self.new_account):
+            for _ in range(self.random.randint(1, 3)):
+                begun()
+        self.new_contact()
+
+    def quote(self) -> None:
+        """Quotes for what sales knows by now."""
+        for _ in range(self.random.randint(1, 3)):
+            self.new_quote()
+
     def act(self) -> None:
         """Somebody does something; who has begun slowly may come to an end."""
         if self._slow is not None and self.random.random() < 0.3:

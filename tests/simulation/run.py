@@ -15,10 +15,12 @@ from replicator.outbound import delivery_pass
 from tests.simulation.checks import disagreeing, problems
 from tests.simulation.simulation import Simulation
 
-EVERY_DAY = (0, 1, 2, 3, 4, 5, 7, 8, 10, 13, 14, 15, 22, 66, 77, 78, 136)
+EVERY_DAY = (0, 1, 3, 7, 10, 52, 57, 66, 69, 78, 80, 92)
 """Seeds that between them meet every fault and everything that people do; the slow tests run others."""
-_BEFORE = 8
-_STEPS = 6
+_BEFORE = 4
+_ASKED_FOR_AGREEMENT = 3
+"""Of so many lives one ends with everything that people may ask, which takes as long as half a life."""
+_STEPS = 5
 
 
 class WrongError(AssertionError):
@@ -56,6 +58,7 @@ def _live(simulation: Simulation) -> Story:
     seed = simulation.seed
     try:
         simulation.systems.reference_data()
+        simulation.past()
         for _ in range(_BEFORE):
             simulation.people.act()
         simulation.live(_STEPS)
@@ -65,7 +68,8 @@ def _live(simulation: Simulation) -> Story:
         simulation.run(lambda cycle: cycle.once())
         if simulation.systems.writes() > before:
             _check(seed, ["a further round wrote something"])
-        _check(seed, list(disagreeing(simulation)))
+        if seed % _ASKED_FOR_AGREEMENT == 0:
+            _check(seed, list(disagreeing(simulation)))
         return _story(simulation)
     finally:
         simulation.close()

@@ -17,7 +17,7 @@ from replicator.sandbox.odata_http import Call, Reply
 from replicator.sandbox.system import Sandbox
 
 LINES = "CDSSalesQuotationLines"
-_KEY = ("dataAreaId", "SalesQuotationNumber", "LineCreationSequenceNumber")
+_KEY = ("dataAreaId", "LineCreationSequenceNumber", "SalesQuotationNumber")
 FIRST_OWN_NUMBER = 100_001
 KINDS = ("own number", "silent", "not kept", "saved and refused")
 _CREATED = re.compile(rb"HTTP/1\.1 201 Created.*?(?=\r\n--)", re.DOTALL)

@@ -107,6 +107,7 @@ class Simulation:
         self.pauses = [1, 10, 60, 600, *([8 * 86400] if self.random.random() < 0.3 else [])]
         """Seconds between steps; with more than a week among them, tokens expire."""
         self.people = People(Random(seed + 5), self.systems, self.hub, deletes=self.deletes)
+        self.has_past = self.random.random() < 0.8
 
     cycle: Cycle
     connection: sa.Connection
@@ -292,6 +293,15 @@ class Simulation:
             wire.resting = name in resting
 
     # a life
+
+    def past(self) -> None:
+        """What went well before: a trade, whose quotes may be on their way. Few would get so far in bad weather."""
+        if self.has_past:
+            self.people.stock_up()
+            self.run(lambda cycle: cycle.once())
+            self.people.quote()
+            if self.random.random() < 0.3:
+                self.run(lambda cycle: cycle.once())
 
     def live(self, steps: int) -> None:
         """People and the replicator at work, in bad weather."""

@@ -12,6 +12,7 @@ from tests.simulation.faults import KINDS
 from tests.simulation.hub_trouble import KINDS as OF_THE_HUB
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import EVERY_DAY, Story, live_through
+from tests.simulation.self_willed import KINDS as OF_A_WILL
 
 _SEEDS = 100
 _SEEDS_PER_TEST = 5
@@ -50,7 +51,7 @@ def test_whatever_people_and_faults_do_both_systems_end_as_they_should(story: Se
 @pytest.mark.timeout(1800)  # where it comes first, it lives through all of them
 def test_between_them_the_everyday_seeds_meet_every_fault_and_everything_that_people_do(story: Seeded) -> None:
     stories = [story(seed) for seed in EVERY_DAY]
-    assert {kind for each in stories for kind in each.faults} >= {*KINDS, *OF_THE_HUB}
+    assert {kind for each in stories for kind in each.faults} >= {*KINDS, *OF_THE_HUB, *OF_A_WILL}
     assert not [act for act in stories[0].acts if not any(each.acts[act] for each in stories)]
 
 
