@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import change, commands, deliver, explain, load, plan, reconcile, tps
+from benchmarks import burst, change, commands, deliver, explain, load, plan, reconcile, tps
 from benchmarks.hub import server
 from benchmarks.report import Line, result
 
@@ -17,6 +17,7 @@ PARTS: Mapping[str, Callable[[str, int], list[Line]]] = {
     "load": load.measure,
     "change": change.measure,
     "deliver": deliver.measure,
+    "burst": burst.measure,
     "plan": plan.measure,
     "tps": tps.measure,
     "explain": explain.measure,
@@ -32,7 +33,7 @@ _MEGABYTES_MAX = 300
 @click.option("--quick", is_flag=True, help="The same with 100,000 rows.")
 @click.option("--plans", type=click.Path(dir_okay=False, path_type=Path), help="File for the plans of slow statements.")
 def main(parts: Sequence[str], records: int, quick: bool, plans: Path | None) -> None:
-    """Measure PARTS: load, change, deliver, plan, tps, explain, reconcile, commands; all of them when none is named."""
+    """Measure PARTS (load, change, deliver, burst, plan, tps, explain, reconcile, commands), or all of them."""
     lines: list[Line] = []
     with server(plans) as url:
         for name in parts or PARTS:

@@ -1,5 +1,6 @@
 """A system that takes every write and answers at once: a Dataverse's ``$batch`` without rules, in a process of its own.
 
+Whoever reads it is shown nothing.
 It prints the port that it listens on, and ends with its parent.
 """
 
@@ -23,7 +24,9 @@ _PART = re.compile(
     rb"(\{[^\r]*\})?",
     re.DOTALL,
 )
+_POINTS_AT = re.compile(r"(\w+)@odata\.bind")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_NOTHING = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"value":[]}'
 _PART_HEAD = b"--%b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: %b\r\n\r\n"
 
 
@@ -48,8 +51,8 @@ class Sink(asyncio.Protocol):
             whole = end + 4 + (int(found[1]) if found else 0)
             if len(self.buffer) < whole:
                 return
-            body, self.buffer = self.buffer[end + 4 : whole], self.buffer[whole:]
-            self.transport.write(_answer(body))
+            request, body, self.buffer = self.buffer[:4], self.buffer[end + 4 : whole], self.buffer[whole:]
+            self.transport.write(_NOTHING if request == b"GET " else _answer(body))
 
 
 def _answer(body: bytes) -> bytes:
@@ -79,7 +82,9 @@ def _done(part: re.Match[bytes]) -> tuple[bytes, bytes]:
     content_id, key, select, sent = part.groups()
     names = select.decode().split(",")
     record = _records.setdefault(key, dict.fromkeys(names) | {names[0]: key.decode()})
-    record |= msgspec.json.decode(sent or b"{}")
+    for name, value in msgspec.json.decode(sent or b"{}").items():
+        points_at = _POINTS_AT.fullmatch(name)
+        record[f"_{points_at[1]}_value" if points_at else name] = value.split("(")[1][:-1] if points_at else value
     shown = msgspec.json.encode({"@odata.etag": f'W/"{next(_etags)}"', **record})
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     return content_id, head % len(shown) + shown + b"\r\n"
