@@ -73,6 +73,7 @@ class Cycle:
             watcher.delivered,
             lambda: self._rests(connector.name),
             world.admit,
+            world.clock,
         )
         return Deliveries(self.hub, connector, sending)
 

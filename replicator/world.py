@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -32,6 +33,8 @@ class World:
     workers: Executor
     watcher: Watcher = field(default_factory=Watcher)
     random: random.Random = field(default_factory=random.SystemRandom)
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, for how long something takes."""
     stopping: Callable[[], bool] = lambda: False
     wait: Callable[[float], bool] = lambda seconds: False
     """Lets so many seconds pass until something may be tried again; False: nobody waits for it."""

@@ -1,7 +1,7 @@
 """One pass of deliveries: claims records of one system's maps, decides what each needs, and sends what differs.
 
-Parents go before children, so that a child finds its parent in the system; deletes go the other way round. Of each map
-a bounded number of records goes into one pass, so that many of one keep no other waiting.
+Parents go before children, so that a child finds its parent in the system; deletes go the other way round. Each map has
+a bounded time in one pass, so that many records of one keep no other waiting.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from replicator.outbound.unknown_outcomes import UnknownOutcomes
 _sql = statements(__name__)
 _BATCH = 2000
 """Records that are claimed, decided and sent together: as many as keep a few large requests under way at once."""
-_BATCHES = 5
-"""Of one map in one pass."""
+_SLICE_SECONDS = 2.0
+"""After so long the batch that is under way is the last one of its map in this pass."""
 _ATTEMPTS_AT_ONCE = 4
 Decided = tuple[list[Delivery], Delivered]
 
@@ -171,8 +171,9 @@ class Deliveries:
         """A slice of a map's records in these states."""
         total = Delivered()
         analyzed = 0
+        until = self.sending.clock() + _SLICE_SECONDS
         self.deferred.begin(flow)
-        for _ in range(_BATCHES):
+        while True:
             counts, place = self._deliver_batch(flow, states, after)
             total.add(counts)
             if total.applied >= 2 * analyzed + MANY:
@@ -181,6 +182,8 @@ class Deliveries:
             if place is None:
                 return total
             after = place
+            if self.sending.clock() >= until:
+                break
         total.left += 1
         if "blocked" in states:
             self._tested[flow.name] = after

@@ -6,6 +6,7 @@ meanwhile. A request that the system refuses as such is halved until the bad rec
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -74,6 +75,8 @@ class Sending:
     """Whether the system asked for a pause that is not over."""
     admit: Callable[[Sequence[Delivery]], list[Delivery]] = list
     """Which of these may be sent; the others stay as they are."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds."""
 
 
 class Sender:

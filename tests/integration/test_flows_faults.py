@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -542,9 +543,13 @@ def test_a_record_that_the_database_cannot_compute_is_rejected_and_no_other(
 # Many
 
 
-def test_many_records_of_one_map_keep_no_other_map_waiting(systems: Systems, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_records_of_one_map_keep_no_other_map_waiting_for_longer_than_two_seconds(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(delivery_pass, "_BATCH", 2)
-    monkeypatch.setattr(delivery_pass, "_BATCHES", 2)
+    each_look_a_second_later = itertools.count()
+    world = replace(systems.cycle.world, clock=lambda: float(next(each_look_a_second_later)))
+    systems.cycle = Cycle(world, systems.connection)
     first = systems.account("A-1")
     systems.contact("C-1", first)
     for number in range(2, 12):

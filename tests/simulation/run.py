@@ -51,6 +51,7 @@ def slices(seed: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(merge, "_BATCH", random.choice([1, 3, merge._BATCH]))
         patching.setattr(delivery_pass, "_BATCH", random.choice([1, 3, delivery_pass._BATCH]))
+        patching.setattr(delivery_pass, "_SLICE_SECONDS", random.choice([0.0, delivery_pass._SLICE_SECONDS]))
         yield
 
 

@@ -96,7 +96,10 @@ class Simulation:
             "deletes": self.random.choice([{"count": 1000, "share": 1}, {"count": 1, "share": 1}]),
             "first_updates": {"count": 1000, "share": 1},
         })  # fmt: skip
-        self.world = World(configuration, compiled, self._faulty, connectors, AtOnce(), self.problems, Random(seed + 4))
+        self.world = World(
+            configuration, compiled, self._faulty, connectors, AtOnce(), self.problems, Random(seed + 4),
+            clock=lambda: self.now.timestamp(),
+        )  # fmt: skip
         self.begin()
         self.systems = Systems(
             boxes["sales"], boxes["ops"], self.cycle, self.connection, self.problems,
