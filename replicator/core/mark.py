@@ -101,7 +101,8 @@ def _shows_unpaired(view: DesiredView) -> sa.Select[Any]:
 def _pair_seen(hub: Handle, flow: CompiledMap, each: CompiledMap) -> int:
     """Pair the records of one map, or of its part, with what the mirror shows of them."""
     map_id, by_root = hub.id_of(flow), each is not flow
-    states = [constant(state) for state in _SEEN_AFTER_ALL]
+    # Of a part under way the answer says which one it became: its target may number by itself.
+    states = [constant(state) for state in _SEEN_AFTER_ALL if not (by_root and state == "in_flight")]
     unpaired = sa.select(delivery.c.record_id, delivery.c.marked, delivery.c.state)
     claimed = claim_selected(hub.connection, unpaired.where(delivery.c.map_id == map_id, delivery.c.state.in_(states)))
     if not claimed.records:

@@ -252,10 +252,10 @@ class Acknowledgement:
             self.result.writes += _became(delivery, str(row["state"]), row.get("code"))
         self.hub.execute(_sql["not_applied"], {"map_id": map_id, "outcomes": simplejson.dumps(rows)})
 
-    def _look_after_all(self, delivery: Delivery, refusal: Mapping[str, object]) -> None:
-        """What was refused is looked for; ``refusal`` counts where nothing is found."""
+    def _keep(self, delivery: Delivery, **noted: Mapping[str, object]) -> None:
+        """With what is looked up: the refusal that counts where nothing is found."""
         first, *others = delivery.identity
-        row = {"record_id": delivery.record_id, "identity": [first | {"refused": refusal}, *others]}
+        row = {"record_id": delivery.record_id, "identity": [first | noted, *others]}
         values = {"map_id": self.hub.id_of(self.flow), "outcomes": simplejson.dumps([row])}
         self.hub.execute(_sql["keep_identity"], values)
 
@@ -270,7 +270,7 @@ class Acknowledgement:
             refusal = {"reason": words, "code": worst.code, "field": worst.field}
             if worst.unsure and any(map(_may_be_renumbered, delivery.writes)):
                 self.result.unknown += 1
-                self._look_after_all(delivery, refusal)
+                self._keep(delivery, refused=refusal)
                 return row | {"state": "unknown", "pause": 0}
             self.result.rejected += 1
             return row | refusal | {"state": "rejected"}
@@ -282,6 +282,8 @@ class Acknowledgement:
             return row | {"state": "unknown", "pause": self.pause(attempts)}
         if isinstance(worst, Stale):
             self.result.stale.append(delivery)
+            if any(map(_may_be_renumbered, delivery.writes)):
+                self._keep(delivery, in_the_way={"reason": words, "code": worst.code})
             return row | {"state": "unknown", "pause": 0 if attempts < 3 else self.pause(attempts)}
         assert_never(worst)
 

@@ -21,7 +21,7 @@ from replicator.mapping.schema import column_name
 from replicator.mapping.tables import ETAG
 from replicator.outbound.earlier_tries import CREATED_AT_MOST, History, KeyFor, fingerprint, in_text
 from replicator.outbound.given_keys import GivenKey, given_key, under_root
-from replicator.outbound.renumbered_parts import content
+from replicator.outbound.renumbered_parts import content, wanted_key
 
 _ASKED = {"recreate": "create", "drift": "update"}
 """What a person who tries again means."""
@@ -125,6 +125,7 @@ class Planned:
             "map": self.flow.name, "record_id": self.record_id, "root_id": self.root_id,
             "operation": self.write.operation,
             "key": in_text(self.write.named_key), **self._known_by(), **content(self.flow, self.write),
+            **wanted_key(self.flow, self.write, self.sent),
             **({"agreed": self.agreed} if self.agreed else {}), **({"applied": True} if applied else {}),
             **self._tries(self.created + applied),
         }  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from replicator.connectors.protocol import Image, Write
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.key_comparison import comparable
+from replicator.mapping.schema import column_name
 from replicator.outbound.earlier_tries import in_text
 
 Values = Mapping[str, object]
@@ -41,6 +42,17 @@ def content(flow: CompiledMap, write: Write) -> dict[str, object]:
     return {"sent": in_text({name: each for name, each in write.values.items() if name in names})} if names else {}
 
 
+def wanted_key(flow: CompiledMap, write: Write, sent: Mapping[str, object]) -> dict[str, object]:
+    """The key that a new part should have, where it is sent with that of its root as the target holds it.
+
+    ``sent``: by column.
+    """
+    if write.operation != "create" or flow.root is None:
+        return {}
+    wanted = {name: sent.get(column_name(name), value) for name, value in write.named_key.items()}
+    return {} if wanted == write.named_key else {"wanted": in_text(wanted)}
+
+
 def is_another(flow: CompiledMap, image: Image, sent: Values) -> bool:
     """Whether a record that bears the key of a create is told apart from it."""
     apart = (column.field for column in flow.view.columns if column.tells_apart)
@@ -57,7 +69,7 @@ def matched(sought: Sequence[Values], stored: Sequence[Image], *, done: bool) ->
     free = list(range(len(stored)))
     found: list[int | None] = [None] * len(sought)
     for place, values in enumerate(sought):
-        found[place] = _taken(free, (other for other in free if _holds(stored[other], values)))
+        found[place] = _taken(free, (other for other in free if holds(stored[other], values)))
     if done:
         for place, other in enumerate(found):
             found[place] = _taken(free, iter(free)) if other is None else other
@@ -71,5 +83,6 @@ def _taken(free: list[int], choices: Iterator[int]) -> int | None:
     return choice
 
 
-def _holds(image: Image, values: Values) -> bool:
+def holds(image: Image, values: Values) -> bool:
+    """Whether a record has all of these values."""
     return all(comparable((image.get(name),)) == comparable((value,)) for name, value in values.items())

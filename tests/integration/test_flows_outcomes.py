@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
 
 from replicator.connectors.protocol import Applied
+from tests.fixtures.in_between import (
+    CUSTOMERS,
+    HEADERS,
+    LINES,
+    PERSONS,
+    Answering,
+    Numbering,
+    an_hour_later,
+    before_ops,
+    loses_answers,
+    quantities,
+    quote_of_three,
+    renames,
+    with_body,
+)
 from tests.fixtures.world import Systems
 
-CUSTOMERS, PERSONS = "CustomersV3", "CDSContactPersonsV2"
-HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
-Answering = Callable[[httpx2.Request], httpx2.Response]
-Asked = Callable[[bytes], bytes]
 AMENDED = "select flow, field, sent, stored from sync.amended order by flow, field, sent"
 NO = {"error": {"code": "", "message": "An error has occurred.", "innererror": {
     "message": "Write failed for table row of type 'CustCustomerV3Entity'. Infolog: Error: Object reference not set.",
@@ -30,66 +40,6 @@ def start(systems: Systems) -> None:
     systems.product("P-1")
     systems.product("P-2")
     systems.once()
-
-
-def before_ops(
-    systems: Systems, monkeypatch: pytest.MonkeyPatch, act: Callable[[httpx2.Request, Answering], httpx2.Response]
-) -> None:
-    """Put somebody between the connector and ops."""
-    wire = systems.wire["ops"]
-    send = wire.handle_request
-    monkeypatch.setattr(wire, "handle_request", lambda request: act(request, send))
-
-
-def with_body(request: httpx2.Request, content: bytes) -> httpx2.Request:
-    """The request with another body."""
-    headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
-    return httpx2.Request(request.method, request.url, headers=headers, content=content)
-
-
-def renames(systems: Systems, monkeypatch: pytest.MonkeyPatch, change: Asked) -> None:
-    """Ops makes something else of what a batch says."""
-
-    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
-        return send(with_body(request, change(request.read())))
-
-    before_ops(systems, monkeypatch, act)
-
-
-def an_hour_later(systems: Systems) -> None:
-    """All pauses are over."""
-    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-    systems.run("select set_config('sync.now', :now, false)", now=later.isoformat())
-
-
-class Numbering:
-    """Ops gives each new line the next number, whatever it was sent."""
-
-    def __init__(self) -> None:
-        self.lines = 0
-
-    def __call__(self, batch: bytes) -> bytes:
-        return (
-            re.sub(rb'("LineCreationSequenceNumber": ?)(\d+)', self._next, batch)
-            if b"/" + LINES.encode() in batch
-            else batch
-        )
-
-    def _next(self, found: re.Match[bytes]) -> bytes:
-        self.lines += 1
-        return found[1] + str(self.lines).rjust(len(found[2])).encode()
-
-
-def quantities(systems: Systems) -> dict[int, Any]:
-    return {row["LineCreationSequenceNumber"]: row["RequestedSalesQuantity"] for row in systems.ops.records(LINES)}
-
-
-def quote_of_three(systems: Systems, account: Any) -> Mapping[str, Any]:
-    """Its lines are numbered from 1000 to 3000."""
-    quote = systems.quote("Q-1", account, [])
-    for place in (1, 2, 3):
-        systems.line(quote, 1000 * place, "P-1", quantity=place)
-    return quote
 
 
 # Keys of its own
@@ -116,22 +66,6 @@ def test_lines_that_ops_numbers_by_itself_are_made_once_and_followed_under_their
     systems.settle()
     assert quantities(systems) == {2: 20, 4: 3}
     assert numbering.lines == 4
-
-
-def loses_answers(systems: Systems, monkeypatch: pytest.MonkeyPatch, numbering: Asked, having: bytes) -> list[bytes]:
-    """Ops numbers lines by itself; the batch of which the answer is lost, the first that has this in it."""
-    lost: list[bytes] = []
-
-    def act(request: httpx2.Request, send: Answering) -> httpx2.Response:
-        batch = request.read()
-        answer = send(with_body(request, numbering(batch)))
-        if not lost and having in batch and b"POST " in batch:
-            lost.append(batch)
-            raise httpx2.ReadError("cut", request=request)
-        return answer
-
-    before_ops(systems, monkeypatch, act)
-    return lost
 
 
 def test_lines_that_ops_numbered_by_itself_are_found_when_the_answer_to_their_quote_is_lost(

@@ -18,7 +18,8 @@ from replicator.sandbox.system import Sandbox
 
 LINES = "CDSSalesQuotationLines"
 _KEY = ("dataAreaId", "LineCreationSequenceNumber", "SalesQuotationNumber")
-FIRST_OWN_NUMBER = 100_001
+FIRST_OWN_NUMBERS = (1, 100_001)
+"""Those of sales begin with 1: the same number may stand for different lines, or for none."""
 KINDS = ("own number", "silent", "not kept", "saved and refused")
 _CREATED = re.compile(rb"HTTP/1\.1 201 Created.*?(?=\r\n--)", re.DOTALL)
 _NO = b'{"error": {"code": "0x80040265", "message": "An unexpected error occurred."}}'
@@ -35,7 +36,7 @@ class Will:
         self.silent = self.numbers and random.random() < 0.3
         self.refusals = random.choice((0, 1, 3))
         self.forgets = of_ops and random.random() < 0.1
-        self._next = itertools.count(FIRST_OWN_NUMBER)
+        self._numbers = itertools.count(random.choice(FIRST_OWN_NUMBERS))
         self._box, self._handle = box, box._service.handle
         if self.numbers or self.forgets:
             box._service.handle = self._take  # type: ignore[method-assign]
@@ -47,7 +48,7 @@ class Will:
         line = json.loads(call.body)
         if self.numbers:
             self.struck["own number"] += 1
-            line["LineCreationSequenceNumber"] = next(self._next)
+            line["LineCreationSequenceNumber"] = self._next()
         reply = self._handle(replace(call, body=json.dumps(line).encode()), declared)
         if self.forgets:
             self.struck["not kept"] += 1
@@ -56,6 +57,11 @@ class Will:
             self.struck["silent"] += 1
             return replace(reply, text="")
         return reply
+
+    def _next(self) -> int:
+        """A number that no line has."""
+        taken = {line["LineCreationSequenceNumber"] for line in self._box.records(LINES)}
+        return next(number for number in self._numbers if number not in taken)
 
     def refused(self, body: bytes) -> bytes | None:
         """The answer to a batch as one that says no of creates that were done; mostly None: it stays as it is."""

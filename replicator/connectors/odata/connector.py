@@ -266,8 +266,7 @@ class ODataConnector(Connector):
                 return Applied(None, None)
             if place not in read_back:
                 return self._applied(write, part)
-            read = self._applied(write, read_back[place])
-            return self._under_its_own_key(write, part) or read if read.image is None else read
+            return self._under_its_own_key(write, part) or self._applied(write, read_back[place])
 
         return batch_outcomes.unit_outcomes(one.unit, ids, answer, success, self._judge)
 
