@@ -19,11 +19,13 @@ where d.map_id = :map_id and d.record_id = o.record_id;
 
 -- name: not_applied
 -- What went wrong with each record, and when it is tried again (never by itself where next_at is null). What has been
--- decided otherwise meanwhile stays so.
+-- decided otherwise meanwhile stays so. A person's wish to try again ends with a refusal, but that to create: else it
+-- would count for whatever happens to the record later.
 update sync.delivery d
 set state = case when d.marked is distinct from d.claimed and o.state = 'rejected' then 'pending'
                  else cast(o.state as sync.delivery_state) end,
     reason = o.reason, code = o.code, field = o.field, attempts = d.attempts + 1,
+    asked = d.asked and not (o.state = 'rejected' and d.operation is distinct from 'create'),
     next_at = case when o.pause is null then null else sync.now() + make_interval(secs => o.pause) end
 from jsonb_to_recordset(cast(:outcomes as jsonb))
      as o(record_id bigint, state text, reason text, code text, field text, pause double precision)

@@ -21,10 +21,13 @@ _WRITES = ("create", "update", "delete", "set", "rekey")
 
 
 def hold_first_updates(hub: Handle, flow: CompiledMap, budget: Budget) -> None:
-    """Count what a first delivery would update; over the budget those records are held, new records go on."""
+    """Count what a first delivery would update; over the budget those records are held, new records go on.
+
+    It is let through for good when everything that feeds the map was there to be counted.
+    """
     map_id = hub.id_of(flow)
     with hub.leading():
-        opening = hub.execute(_sql["unopened"], {"map_id": map_id}).one()
+        opening = hub.execute(_sql["unopened"], {"map_id": map_id, "feeding": _feeding(hub, flow)}).one()
         if not opening.closed:
             return
         claimed = claim_records(hub.connection, map_id, ["pending"], limit=_ALL)
@@ -39,9 +42,16 @@ def hold_first_updates(hub: Handle, flow: CompiledMap, budget: Budget) -> None:
         size = hub.execute(sa.select(sa.func.count()).select_from(flow.view.target)).scalar_one()
         reason = too_many(len(updates) + opening.held, size, budget)
         if reason is None:
-            hub.execute(_sql["open"], {"map_id": map_id})
+            if opening.fed:
+                hub.execute(_sql["open"], {"map_id": map_id})
             return
         show(hub.connection, map_id, [Shown(id_, "held", record, reason, None, "update") for id_, record in updates])
+
+
+def _feeding(hub: Handle, flow: CompiledMap) -> list[str]:
+    """The inbound maps to the entity and its parts."""
+    entities = {each.mapping.entity.entity for each in (flow, *hub.compiled.parts(flow))}
+    return [each.name for each in hub.compiled.inbound() if each.mapping.entity.entity in entities]
 
 
 def _updates(hub: Handle, flow: CompiledMap, claimed: Claimed) -> list[tuple[int, str | None]]:

@@ -1,4 +1,4 @@
-"""After a map was changed: updates beyond the budget are held; what was dropped and put back is looked at as new."""
+"""First deliveries, also after a map was changed: updates beyond the budget are held; what was put back is as new."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 
@@ -15,6 +16,7 @@ from replicator.mapping.compiled import Compiled, compile_folder
 from replicator.solution.generate import create_objects, drop_objects
 from replicator.solution.migrate import MigrationTarget, migrate
 from tests.fixtures.hub import SCHEMA, SOLUTION
+from tests.fixtures.in_between import CUSTOMERS, an_hour_later
 from tests.fixtures.world import Systems
 
 pytestmark = pytest.mark.thorough
@@ -65,6 +67,33 @@ def test_a_changed_map_of_lines_that_would_rewrite_many_quotes_waits_for_a_perso
     systems.settle()
     assert prices(systems) == {25, 10}
     assert systems.why("failed") == {}
+
+
+def test_a_first_delivery_is_not_let_through_before_everything_that_feeds_it_was_read(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contacts, of which many are customers that ops has already, cannot be read at first; accounts can."""
+    systems.reference_data()
+    wire = systems.wire["sales"]
+    send = wire.handle_request
+
+    def act(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET" and request.url.path.endswith("/contacts"):
+            return httpx2.Response(403, json={"error": {"code": "", "message": "no privilege"}})
+        return send(request)
+
+    systems.account("A-0")
+    for number in range(20):
+        person = {"PartyType": "Person", "PersonFirstName": "Ada", "PersonLastName": "Old name"}
+        systems.ops.put(CUSTOMERS, {"CustomerAccount": f"K-{number}", "CustomerGroupId": "10", **person})
+        systems.contact(f"K-{number}", msdynce_isactivecustomer=True)
+    with monkeypatch.context() as forbidden:
+        forbidden.setattr(wire, "handle_request", act)
+        systems.once()
+    an_hour_later(systems)
+    systems.once()
+    assert systems.held("ops", CUSTOMERS, CustomerAccount="A-0")
+    assert len(systems.held("ops", CUSTOMERS, PersonLastName="Old name")) == 20
 
 
 def drop(systems: Systems, hub: sa.Engine, folder: Path, name: str, cut: Callable[[str], str]) -> None:

@@ -491,3 +491,22 @@ def test_a_parent_that_is_found_by_a_look_up_releases_its_children_in_the_same_c
     assert systems.why("blocked") == {}
     assert [row["ContactPersonPartyNumber"] for row in systems.ops.records(PERSONS)] == ["K-1"]
     assert [row["SalesQuotationNumber"] for row in systems.ops.records(HEADERS)] == ["Q-1"]
+
+
+def test_a_wish_to_try_again_ends_with_the_refusal_of_what_was_wished(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The customer is deleted in ops later: that is told, and nobody has asked for it to be made again."""
+    account = systems.account("A-1")
+    systems.account("A-2")
+    systems.settle()
+    with monkeypatch.context() as refusing:
+        renames(systems, refusing, lambda batch: batch.replace(b'"Bad name"', b'"' + b"x" * 500 + b'"'))
+        systems.sales.put("accounts", {"accountid": account["accountid"], "name": "Bad name"})
+        systems.once()
+        systems.run("select sync.retry(null, 'A-1')")
+        systems.once()
+    systems.ops.delete(CUSTOMERS, "A-1")
+    systems.once()
+    assert [row["CustomerAccount"] for row in systems.ops.records(CUSTOMERS)] == ["A-2"]
+    assert "A-1" in systems.why("failed")
