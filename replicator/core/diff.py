@@ -28,7 +28,9 @@ from replicator.mapping.schema import column_name
 
 Span = tuple[int, int]
 """The first and the last of many claimed records."""
-claim = sa.table("claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()))
+claim = sa.table(
+    "claim", sa.column("record_id", sa.BigInteger()), sa.column("marked", sa.Integer()), sa.column("state", sa.Text())
+)
 """The records under way: a temporary table."""
 
 LEFT = "left"

@@ -22,7 +22,7 @@ from replicator.hub.sync_tables import delivery, map_, run
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.literals import constant
-from replicator.mapping.missing_parts import roots_of
+from replicator.mapping.missing_parts import roots_of, roots_of_parts
 from replicator.mapping.schema import EntitySet
 
 _sql = statements(__name__)
@@ -203,6 +203,21 @@ def mark_roots(hub: Handle, entity_set: EntitySet, keys: Sequence[str]) -> None:
             if flow.mapping.direction == "out" and flow.mapping.entity.entity == entity:
                 records = roots_of(hub.compiled.tables, part, entity, keys)
                 hub.execute(marking_of(hub.marked_id(flow), records))
+
+
+def mark_roots_of(hub: Handle, inbound: CompiledMap, parts: Sequence[int]) -> None:
+    """Mark the roots that wait from now on for these rows of a mirror: what they show could not be merged."""
+    schema, tables = hub.compiled.schema, hub.compiled.tables
+    parent = schema.parent_field(inbound.mapping.entity)
+    for part in schema.part_sets if parts and parent else ():
+        entity = parent[1].reference if parent else None
+        if part.mapping != inbound.mapping or entity is None or tables.link(part.whole, entity) is None:
+            continue
+        ids = sa.func.unnest(sa.literal(list(parts), sa.ARRAY(sa.BigInteger)))
+        records = roots_of_parts(schema, tables, part, entity, sa.select(ids)).subquery("roots")
+        for flow in hub.compiled.maps:
+            if flow.mapping.direction == "out" and flow.mapping.entity.entity == entity:
+                hub.execute(marking_of(hub.marked_id(flow), sa.select(records.c.record_id)))
 
 
 def mark_through(hub: Handle, link: sa.Table, mirror_ids: Sequence[int], *, parts: bool = False) -> None:

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert, psycopg
 from sqlalchemy.exc import IntegrityError
 
-from replicator.core.claim import Claimed, State, claim_records, each_half, settle_all, show, to_do
+from replicator.core.claim import Claimed, Shown, State, claim_records, each_half, settle_all, show, to_do
 from replicator.core.deferred_deletes import joined_to_go
 from replicator.core.desired_row import DesiredRow
-from replicator.core.diff import INCOMPLETE, SETTLED, diff, is_to_go, set_columns
+from replicator.core.diff import INCOMPLETE, SETTLED, claim, diff, is_to_go, set_columns
 from replicator.core.flows import note_success
 from replicator.core.hub_handle import Handle
 from replicator.core.linking import linking, pass_on, shows_unpaired
-from replicator.core.mark import mark_through
+from replicator.core.mark import mark_roots_of, mark_through
 from replicator.core.mirror import set_origin
 from replicator.core.unread_parts import part_to_be_read
 from replicator.core.why_not_written import shown
@@ -29,6 +29,7 @@ from replicator.inbound.field_conflicts import Conflicts, shown_columns
 from replicator.inbound.key_conflicts import blocking, claim_rivals, key_conflicts, moves_keys, parking, refused
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
+from replicator.mapping.missing_parts import TROUBLED
 
 _BATCH = 50_000
 _dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
@@ -347,6 +348,15 @@ class _MapMerge:
     def _is_read(self) -> bool:
         return any(self.view.link in flow.view.paths.soft_links for flow in self.hub.compiled.maps)
 
+    def _newly_in_trouble(self, outcomes: Sequence[Shown]) -> list[int]:
+        """Records that were merged, or never looked at, and cannot be merged as they are now."""
+        now = [each.record_id for each in outcomes if each.state in TROUBLED]
+        if not now:
+            return []
+        before = sa.select(claim.c.record_id).where(sa.cast(claim.c.state, sa.Text).in_(TROUBLED))
+        known = set(self.hub.execute(before).scalars())
+        return [record for record in now if record not in known]
+
     def _settle(self) -> MergeResult:
         work, map_id = self.work, self.hub.id_of(self.flow)
         if any(reference.later for reference in self.view.references):
@@ -361,5 +371,6 @@ class _MapMerge:
         rows: list[Any] = list(self.hub.execute(sa.select(*columns).where(work.c.action.not_in(done))))
         key = [column.name for column in self.view.columns if column.is_key]
         outcomes = [outcome for row in rows if (outcome := shown(DesiredRow(*row), key)) is not None]
+        mark_roots_of(self.hub, self.flow, self._newly_in_trouble(outcomes))
         show(self.hub.connection, map_id, outcomes)
         return MergeResult(settled=settled, waiting=len(outcomes))

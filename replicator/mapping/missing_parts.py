@@ -11,6 +11,7 @@ from replicator.mapping.field_values import join_text
 from replicator.mapping.join_paths import Paths
 from replicator.mapping.key_comparison import KEY_SEPARATOR, fold, in_one_text, same_values
 from replicator.mapping.language import CommonEntity
+from replicator.mapping.literals import constant
 from replicator.mapping.schema import PartSet, Schema
 from replicator.mapping.tables import Tables
 
@@ -20,6 +21,15 @@ quarantine = sa.table(
     schema="sync",
 )
 """Rows of snapshots that could not be taken in (``hub/sync_tables.py``)."""
+_delivery = sa.table(
+    "delivery",
+    *(sa.column(name, sa.BigInteger()) for name in ("map_id", "record_id")),
+    sa.column("state", sa.Text()),
+    schema="sync",
+)
+_map = sa.table("map", sa.column("id", sa.BigInteger()), sa.column("name", sa.Text()), schema="sync")
+TROUBLED = ("blocked", "rejected", "skipped")
+"""States of a part whose newest image could not be merged, or is left alone."""
 
 
 def unfinished_parts(schema: Schema, tables: Tables, paths: Paths) -> Iterator[sa.ColumnElement[str]]:
@@ -27,6 +37,7 @@ def unfinished_parts(schema: Schema, tables: Tables, paths: Paths) -> Iterator[s
     if isinstance(paths.kind, CommonEntity):
         for part in awaited_parts(schema, tables, paths.kind):
             yield _unmerged(tables, paths, part)
+            yield _kept(schema, tables, paths, part)
             yield _quarantined(tables, paths, part)
 
 
@@ -51,6 +62,37 @@ def roots_of(tables: Tables, part: PartSet, entity: str, keys: Sequence[str]) ->
     return found.join(wanted_keys, same).where(link.c.ended_at.is_(None)).distinct()
 
 
+def roots_of_parts(
+    schema: Schema, tables: Tables, part: PartSet, entity: str, parts: sa.Select[Any]
+) -> sa.CompoundSelect[Any]:
+    """The common records of an entity that these rows of a mirror belong to, or did when they were merged."""
+    mirror, whole = tables.mirror(part.entity_set), tables.mirror(part.whole)
+    roots, link = tables.links[part.whole.system, part.whole.name, entity], tables.link_of(part.mapping)
+    now = (
+        sa.select(roots.c.common_id.label("record_id"))
+        .select_from(mirror.join(whole, same_values(mirror, whole, part.pointed.columns)))
+        .join(roots, sa.and_(roots.c.mirror_id == whole.c.id, roots.c.ended_at.is_(None)))
+        .where(mirror.c.id.in_(parts))
+    )
+    common = tables.common[part.mapping.entity.entity]
+    merged = sa.select(common.c[_root_column(schema, part)]).join_from(common, link, link.c.common_id == common.c.id)
+    return now.union(merged.where(link.c.mirror_id.in_(parts), link.c.ended_at.is_(None)))
+
+
+def in_trouble(part: PartSet, record: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether the newest image of a part, which was merged before, could not be, or is left alone."""
+    d = _delivery.alias("pd")
+    map_id = sa.select(_map.c.id).where(_map.c.name == part.mapping.name).scalar_subquery()
+    troubled = d.c.state.in_([constant(state) for state in TROUBLED])
+    return sa.exists().where(d.c.map_id == map_id, d.c.record_id == record, troubled)
+
+
+def _root_column(schema: Schema, part: PartSet) -> str:
+    parent = schema.parent_field(part.mapping.entity)
+    assert parent is not None
+    return f"{parent[0]}_id"
+
+
 def _of_whole(
     tables: Tables, paths: Paths, part: PartSet
 ) -> tuple[sa.FromClause, sa.FromClause, sa.ColumnElement[bool]]:
@@ -65,13 +107,32 @@ def _unmerged(tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[s
     row, joined, own = _of_whole(tables, paths, part)
     parts, link = tables.mirror(part.entity_set).alias("p"), tables.link_of(part.mapping).alias("pl")
     merged = sa.exists().where(link.c.mirror_id == parts.c.id, link.c.ended_at.is_(None))
-    label = paths.named(parts, part.entity_set)
     return (
-        sa.select(join_text(f"{part.mapping.entity.entity} ", label, " to be merged"))
+        sa.select(_to_be_merged(paths, part, parts))
         .select_from(joined.join(parts, same_values(parts, row, part.pointed.columns)))
-        .where(own, sa.not_(merged))
+        .where(own, sa.or_(sa.not_(merged), in_trouble(part, parts.c.id)))
         .limit(1).correlate(paths.row.alias).scalar_subquery()
     )  # fmt: skip
+
+
+def _kept(schema: Schema, tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[str]:
+    """A part in trouble that the root has in common still, and that its system shows elsewhere."""
+    row, joined, own = _of_whole(tables, paths, part)
+    parts, link = tables.mirror(part.entity_set).alias("p"), tables.link_of(part.mapping).alias("pl")
+    common = tables.common[part.mapping.entity.entity].alias("pc")
+    pairs = common.join(link, sa.and_(link.c.common_id == common.c.id, link.c.ended_at.is_(None)))
+    here = sa.exists().select_from(joined).where(own, same_values(parts, row, part.pointed.columns))
+    return (
+        sa.select(_to_be_merged(paths, part, parts))
+        .select_from(pairs.join(parts, parts.c.id == link.c.mirror_id))
+        .where(common.c[_root_column(schema, part)] == paths.row.alias.c.id, in_trouble(part, parts.c.id),
+               sa.not_(here.correlate(parts, paths.row.alias)))
+        .limit(1).correlate(paths.row.alias).scalar_subquery()
+    )  # fmt: skip
+
+
+def _to_be_merged(paths: Paths, part: PartSet, row: sa.FromClause) -> sa.ColumnElement[str]:
+    return join_text(f"{part.mapping.entity.entity} ", paths.named(row, part.entity_set), " to be merged")
 
 
 def _quarantined(tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[str]:

@@ -13,7 +13,7 @@ from replicator.mapping.generations import precedes
 from replicator.mapping.join_paths import Paths
 from replicator.mapping.key_comparison import fold, same_values
 from replicator.mapping.language import CommonEntity, FieldMap
-from replicator.mapping.missing_parts import awaited_parts
+from replicator.mapping.missing_parts import awaited_parts, in_trouble
 from replicator.mapping.schema import EntitySet, Map, PartSet, column_name
 from replicator.mapping.tables import common_column
 from replicator.solution.union import union_all
@@ -288,7 +288,8 @@ def _parts(compiled: Compiled, flow: CompiledMap) -> Iterator[sa.Select[Any]]:
     for part in awaited_parts(compiled.schema, compiled.tables, flow.mapping.entity):
         parts, link, child, joined = shown_parts(compiled, part, flow.mapping.entity)
         own = compiled.tables.link_of(part.mapping)
-        landed = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
+        merged = sa.exists().where(own.c.mirror_id == child.c.id, own.c.ended_at.is_(None))
+        landed = sa.and_(merged, sa.not_(in_trouble(part, child.c.id)))
         name = part.mapping.entity.entity
         edge = _edge(flow, link.c.common_id, name, parts, child.c.id, "required", landed, name)
         yield sa.select(*edge).select_from(joined).where(link.c.ended_at.is_(None))

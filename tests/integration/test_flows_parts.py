@@ -146,3 +146,59 @@ def test_a_quote_that_was_read_waits_until_the_lines_were_read_too(
     assert lines(systems) == [("Q-1", 1, 1)]
     sent = systems.sent("ops", "CDSSalesQuotation[A-Za-z]*")
     assert [each.method for each in sent] == ["POST", "POST"]
+
+
+def test_a_revision_of_which_a_line_cannot_be_merged_changes_nothing_in_ops(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    quote = systems.quote("Q-1", account, ["P-1", "P-1"])
+    systems.settle()
+    with systems.revising(quote) as draft:
+        systems.edit(draft, name="Revised")
+        systems.edit_line(draft, 1, quantity=41)
+        (second,) = systems.held("sales", "quotedetails", _quoteid_value=draft["quoteid"], sequencenumber=2)
+        systems.sales.put("quotedetails", {"quotedetailid": second["quotedetailid"], "sequencenumber": None})
+    systems.once()
+    assert lines(systems) == [("Q-1", 1, 1), ("Q-1", 2, 1)]
+    assert systems.held("ops", HEADERS)[0]["SalesQuotationName"] != "Revised"
+    assert "to be merged" in systems.why("blocked")["Q-1"]
+    systems.sales.put("quotedetails", {"quotedetailid": second["quotedetailid"], "sequencenumber": 2})
+    systems.settle()
+    assert lines(systems) == [("Q-1", 1, 41), ("Q-1", 2, 1)]
+    assert systems.held("ops", HEADERS)[0]["SalesQuotationName"] == "Revised"
+    assert systems.why("blocked") == {}
+
+
+def test_a_line_that_moves_onto_a_number_that_is_taken_holds_the_quote_it_left_and_the_one_it_came_to(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    systems.quote("Q-1", account, ["P-1"])
+    second = systems.quote("Q-2", account, ["P-1"])
+    systems.settle()
+    (line,) = systems.held("sales", "quotedetails", _quoteid_value=second["quoteid"])
+    (first,) = systems.held("sales", "quotes", quotenumber="Q-1")
+    move = {"quotedetailid": line["quotedetailid"], "_quoteid_value": first["quoteid"]}
+    systems.sales.put("quotedetails", move)
+    systems.once()
+    assert lines(systems) == [("Q-1", 1, 1), ("Q-2", 1, 1)]
+    assert {"Q-1", "Q-2"} <= systems.why("blocked").keys()
+    systems.sales.put("quotedetails", move | {"sequencenumber": 2})
+    systems.settle()
+    assert lines(systems) == [("Q-1", 1, 1), ("Q-1", 2, 1)]
+    assert systems.why("blocked") == {}
+
+
+def test_a_skipped_line_that_was_merged_once_holds_its_quote(systems: Systems, account: Mapping[str, Any]) -> None:
+    quote = systems.quote("Q-1", account, ["P-1", "P-1"])
+    systems.settle()
+    (line,) = systems.held("sales", "quotedetails", _quoteid_value=quote["quoteid"], sequencenumber=2)
+    systems.sales.put("quotedetails", {"quotedetailid": line["quotedetailid"], "sequencenumber": None})
+    systems.once()
+    assert "Q-1" in systems.why("blocked")
+    systems.run("select sync.skip('sales.quotedetails > quote_line')")
+    systems.once()
+    states = systems.rows(
+        "select state::text as state from sync.delivery where record like :id", id=f"%{line['quotedetailid']}%"
+    )
+    assert [row["state"] for row in states] == ["skipped"]
+    assert "Q-1" in systems.why("blocked")
