@@ -36,8 +36,7 @@ def unfinished_parts(schema: Schema, tables: Tables, paths: Paths) -> Iterator[s
     """What the root in ``paths`` waits for: parts that are not merged yet, and parts that could not be taken in."""
     if isinstance(paths.kind, CommonEntity):
         for part in awaited_parts(schema, tables, paths.kind):
-            yield _unmerged(tables, paths, part)
-            yield _kept(schema, tables, paths, part)
+            yield _unmerged(schema, tables, paths, part)
             yield _quarantined(tables, paths, part)
 
 
@@ -103,36 +102,27 @@ def _of_whole(
     return row, link.join(row, row.c.id == link.c.mirror_id), own
 
 
-def _unmerged(tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[str]:
-    row, joined, own = _of_whole(tables, paths, part)
-    parts, link = tables.mirror(part.entity_set).alias("p"), tables.link_of(part.mapping).alias("pl")
-    merged = sa.exists().where(link.c.mirror_id == parts.c.id, link.c.ended_at.is_(None))
-    return (
-        sa.select(_to_be_merged(paths, part, parts))
-        .select_from(joined.join(parts, same_values(parts, row, part.pointed.columns)))
-        .where(own, sa.or_(sa.not_(merged), in_trouble(part, parts.c.id)))
-        .limit(1).correlate(paths.row.alias).scalar_subquery()
-    )  # fmt: skip
-
-
-def _kept(schema: Schema, tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[str]:
-    """A part in trouble that the root has in common still, and that its system shows elsewhere."""
+def _unmerged(schema: Schema, tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[str]:
+    """A part that its system shows, and that is not merged or in trouble; or one in trouble that is in common still."""
     row, joined, own = _of_whole(tables, paths, part)
     parts, link = tables.mirror(part.entity_set).alias("p"), tables.link_of(part.mapping).alias("pl")
     common = tables.common[part.mapping.entity.entity].alias("pc")
+    merged = sa.exists().where(link.c.mirror_id == parts.c.id, link.c.ended_at.is_(None))
+    shown = (
+        sa.select(parts.c.id)
+        .select_from(joined.join(parts, same_values(parts, row, part.pointed.columns)))
+        .where(own, sa.or_(sa.not_(merged), in_trouble(part, parts.c.id)))
+    )
     pairs = common.join(link, sa.and_(link.c.common_id == common.c.id, link.c.ended_at.is_(None)))
-    here = sa.exists().select_from(joined).where(own, same_values(parts, row, part.pointed.columns))
+    mine = common.c[_root_column(schema, part)] == paths.row.alias.c.id
+    kept = sa.select(link.c.mirror_id).select_from(pairs).where(mine, in_trouble(part, link.c.mirror_id))
+    found = sa.union_all(shown.correlate(paths.row.alias), kept.correlate(paths.row.alias)).subquery("found")
+    named = tables.mirror(part.entity_set).alias("n")
     return (
-        sa.select(_to_be_merged(paths, part, parts))
-        .select_from(pairs.join(parts, parts.c.id == link.c.mirror_id))
-        .where(common.c[_root_column(schema, part)] == paths.row.alias.c.id, in_trouble(part, parts.c.id),
-               sa.not_(here.correlate(parts, paths.row.alias)))
+        sa.select(join_text(f"{part.mapping.entity.entity} ", paths.named(named, part.entity_set), " to be merged"))
+        .select_from(sa.join(found, named, named.c.id == found.c.id))
         .limit(1).correlate(paths.row.alias).scalar_subquery()
     )  # fmt: skip
-
-
-def _to_be_merged(paths: Paths, part: PartSet, row: sa.FromClause) -> sa.ColumnElement[str]:
-    return join_text(f"{part.mapping.entity.entity} ", paths.named(row, part.entity_set), " to be merged")
 
 
 def _quarantined(tables: Tables, paths: Paths, part: PartSet) -> sa.ColumnElement[str]:
