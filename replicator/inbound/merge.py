@@ -371,6 +371,7 @@ class _MapMerge:
         rows: list[Any] = list(self.hub.execute(sa.select(*columns).where(work.c.action.not_in(done))))
         key = [column.name for column in self.view.columns if column.is_key]
         outcomes = [outcome for row in rows if (outcome := shown(DesiredRow(*row), key)) is not None]
-        mark_roots_of(self.hub, self.flow, self._newly_in_trouble(outcomes))
+        if self.flow.mapping.entity.part_of is not None:
+            mark_roots_of(self.hub, self.flow, self._newly_in_trouble(outcomes))
         show(self.hub.connection, map_id, outcomes)
         return MergeResult(settled=settled, waiting=len(outcomes))
