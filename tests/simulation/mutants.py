@@ -24,7 +24,7 @@ from replicator.hub.lease import Lease
 from replicator.inbound import load, merge, pages, proposed_deletes
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
-from replicator.outbound import acknowledge, decide, delivery_pass, send, unknown_outcomes
+from replicator.outbound import acknowledge, decide, delivery_pass, renumbered_search, send
 from replicator.solution import generate
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -238,7 +238,7 @@ def keys_that_a_target_gives_are_not_kept(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def parts_under_other_numbers_are_not_looked_for(patching: pytest.MonkeyPatch) -> None:
     """Lines that ops numbers by itself, and whose answer was lost, are created once more."""
-    for module in (acknowledge, unknown_outcomes):
+    for module in (acknowledge, renumbered_search):
         patching.setattr(module, "key_of_root", lambda flow: [])
 
 
