@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.literals import constant
 from replicator.mapping.missing_parts import roots_of, roots_of_parts
-from replicator.mapping.schema import EntitySet
+from replicator.mapping.schema import EntitySet, PartSet
 
 _sql = statements(__name__)
 CONSUMER = "replicator"
@@ -194,30 +194,33 @@ def _everything(view: DesiredView) -> sa.Select[Any]:
 
 def mark_roots(hub: Handle, entity_set: EntitySet, keys: Sequence[str]) -> None:
     """Mark the roots of these keys: a part of theirs in this entity set could not be taken in, or can be now."""
-    for part in hub.compiled.schema.part_sets:
-        parent = hub.compiled.schema.parent_field(part.mapping.entity)
-        entity = parent[1].reference if parent else None
-        if part.entity_set is not entity_set or hub.compiled.tables.link(part.whole, entity or "") is None:
-            continue
-        for flow in hub.compiled.maps:
-            if flow.mapping.direction == "out" and flow.mapping.entity.entity == entity:
-                records = roots_of(hub.compiled.tables, part, entity, keys)
-                hub.execute(marking_of(hub.marked_id(flow), records))
+    for part, entity in _parts_in(hub, entity_set):
+        _mark_outward(hub, entity, roots_of(hub.compiled.tables, part, entity, keys))
 
 
 def mark_roots_of(hub: Handle, inbound: CompiledMap, parts: Sequence[int]) -> None:
     """Mark the roots that wait from now on for these rows of a mirror: what they show could not be merged."""
-    schema, tables = hub.compiled.schema, hub.compiled.tables
-    parent = schema.parent_field(inbound.mapping.entity)
-    for part in schema.part_sets if parts and parent else ():
+    ids = sa.select(sa.func.unnest(sa.literal(list(parts), sa.ARRAY(sa.BigInteger))))
+    for part, entity in _parts_in(hub, inbound.mapping.entity_set) if parts else ():
+        if part.mapping == inbound.mapping:
+            records = roots_of_parts(hub.compiled.schema, hub.compiled.tables, part, entity, ids).subquery("roots")
+            _mark_outward(hub, entity, sa.select(records.c.record_id))
+
+
+def _parts_in(hub: Handle, entity_set: EntitySet) -> Iterator[tuple[PartSet, str]]:
+    """What the rows of an entity set are parts of: how, and of which entity."""
+    for part in hub.compiled.schema.part_sets:
+        parent = hub.compiled.schema.parent_field(part.mapping.entity)
         entity = parent[1].reference if parent else None
-        if part.mapping != inbound.mapping or entity is None or tables.link(part.whole, entity) is None:
-            continue
-        ids = sa.func.unnest(sa.literal(list(parts), sa.ARRAY(sa.BigInteger)))
-        records = roots_of_parts(schema, tables, part, entity, sa.select(ids)).subquery("roots")
-        for flow in hub.compiled.maps:
-            if flow.mapping.direction == "out" and flow.mapping.entity.entity == entity:
-                hub.execute(marking_of(hub.marked_id(flow), sa.select(records.c.record_id)))
+        if part.entity_set is entity_set and entity and hub.compiled.tables.link(part.whole, entity) is not None:
+            yield part, entity
+
+
+def _mark_outward(hub: Handle, entity: str, records: sa.Select[Any]) -> None:
+    """Mark these records in the maps by which the entity goes out."""
+    for flow in hub.compiled.maps:
+        if flow.mapping.direction == "out" and flow.mapping.entity.entity == entity:
+            hub.execute(marking_of(hub.marked_id(flow), records))
 
 
 def mark_through(hub: Handle, link: sa.Table, mirror_ids: Sequence[int], *, parts: bool = False) -> None:
