@@ -115,6 +115,9 @@ def wait(config_path: Path | None, kind: str, key: str, system: str, timeout: fl
     nobody knows the record.
     """
     with connected(config_path) as connection:
+        systems = sorted({row["system"] for row in hub_queries.rows(connection, "map") if row["in_use"]})
+        if system not in systems:
+            raise Terminal(f"there is no system '{system}'", hint=f"there are: {', '.join(systems)}")
         waiting = Waiting(connection, kind, key, system)
         until = time.monotonic() + timeout
         while not (arrived := waiting.look()) and not waiting.unknown and time.monotonic() < until:

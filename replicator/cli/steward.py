@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +21,17 @@ _REFUSED = (psycopg.errors.RaiseException, psycopg.DataError, psycopg.IntegrityE
 reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept with the decision.")
 
 
-def _decide(config_path: Path | None, function: str, *of: object) -> int:
-    """Call a function of schema sync, and wake the daemon; the number of records concerned."""
+def _decide(
+    config_path: Path | None, function: str, *of: object, flow: str | None = None, named: Sequence[str] = ()
+) -> int:
+    """Call a function of schema sync, and wake the daemon; the number of records concerned.
+
+    ``named`` are names that somebody typed: one that nothing bears is an error, before anything is decided.
+    """
     with connected(config_path, "started") as connection:
         try:
+            if named:
+                hub_queries.value(connection, "check_names", flow, list(named))
             count = hub_queries.value(connection, function, *of)
         except _REFUSED as problem:
             refusal = problem.diag
@@ -63,7 +70,7 @@ def _select(
         raise click.UsageError("say which records: --flow, --record, --cause, or --all")
     one = records[0] if len(records) == 1 else None
     several = list(records) if len(records) > 1 else None
-    count = _decide(config_path, action, flow, one, cause, several, reason)
+    count = _decide(config_path, action, flow, one, cause, several, reason, flow=flow, named=records)
     answer(_records(count, done), as_json, action=action, records=count)
 
 

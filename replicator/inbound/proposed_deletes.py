@@ -4,7 +4,7 @@ record is looked up once more by its key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import sqlalchemy as sa
@@ -36,28 +36,28 @@ class ProposedDeletes:
         self, absent: Sequence[int], rows: int, kind: Literal["whole", "changed"], budget: Budget
     ) -> tuple[int, int]:
         """Store what is absent from a read of so many rows, in the transaction that is open: (held, going ahead)."""
-        if not absent:
+        standing = self._standing(absent)
+        fresh = [record for record in absent if record not in standing]
+        if not fresh:
             return 0, 0
         size = self.hub.execute(sa.select(sa.func.count()).select_from(self.mirror)).scalar_one()
         recent = self.hub.execute(_sql["recent_deletes"], self.names).scalar_one()
-        reason = over_budget(len(absent), recent, size, rows, kind, budget)
-        held = self._held_already(absent)
-        fresh = [record for record in absent if record not in held]
+        undecided = sum(state == "held" for state in standing.values())
+        reason = over_budget(len(fresh) + undecided, recent, size, rows, kind, budget)
         state = "held" if reason else "proposed"
         label = sa.cast(self.mirror.c[self.entity_set.label_column], sa.Text)
         values = sa.select(
             *(sa.literal(value) for value in (self.entity_set.system, self.entity_set.name, state, reason)),
             self.mirror.c.id, label, sa.func.sync.now(),
         ).where(self.mirror.c.id == sa.any_(sa.literal(fresh, sa.ARRAY(sa.BigInteger))))  # fmt: skip
-        if fresh:
-            names = ["system", "entity_set", "state", "reason", "record_id", "record", "proposed_at"]
-            self.hub.execute(proposed_delete.insert().from_select(names, values))
+        names = ["system", "entity_set", "state", "reason", "record_id", "record", "proposed_at"]
+        self.hub.execute(proposed_delete.insert().from_select(names, values))
         return (len(fresh), 0) if reason else (0, len(fresh))
 
-    def _held_already(self, absent: Sequence[int]) -> set[int]:
-        """Records that wait for a decision, or that a person decided to keep."""
-        values = self.names | {"ids": list(absent)}
-        return set(self.hub.execute(_sql["held_already"], values).scalars())
+    def _standing(self, absent: Sequence[int]) -> Mapping[int, str]:
+        """The states of those that wait for a decision, go ahead, or that a person decided to keep."""
+        found = self.hub.execute(_sql["standing"], self.names | {"ids": list(absent)})
+        return {row.record_id: row.state for row in found}
 
     def withdraw(self, shown: sa.ColumnElement[bool]) -> None:
         """Records that are shown again need no decision any more."""

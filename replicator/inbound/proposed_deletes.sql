@@ -4,9 +4,9 @@ select count(*) from sync.proposed_delete
 where system = :system and entity_set = :entity_set and state in ('proposed', 'done') and decided_by is null
   and proposed_at > sync.now() - interval '1 day';
 
--- name: held_already
--- Those of these records that wait for a decision, or that a person decided to keep.
-select record_id from sync.proposed_delete
+-- name: standing
+-- Those of these records that wait for a decision, go ahead, or that a person decided to keep.
+select record_id, state from sync.proposed_delete
 where system = :system and entity_set = :entity_set and state in ('held', 'approved', 'proposed', 'rejected')
   and record_id = any(:ids);
 

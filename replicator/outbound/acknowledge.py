@@ -23,7 +23,7 @@ from replicator.mapping.desired_views import TargetColumn
 from replicator.mapping.key_comparison import comparable
 from replicator.outbound.accepted_values import Stored, note_stored
 from replicator.outbound.decide import Delivery, Planned, named_part
-from replicator.outbound.renumbered_parts import key_of_root
+from replicator.outbound.renumbered_parts import is_doubtful, may_be_renumbered
 
 _sql = statements(__name__)
 _WEIGHTS: Mapping[type, int] = {Unknown: 0, Stale: 1, Postponed: 2, Rejected: 3, Applied: 4}
@@ -159,7 +159,7 @@ class Acknowledgement:
         keys: list[tuple[Planned, Image]] = []
         kept = [
             (_under(planned, _key_as_stored(planned, outcome)), outcome)
-            for planned, outcome in written
+            for planned, outcome in _without_doubtful(written)
             if planned.write.operation != "delete"
         ]
         rows = self._known(flow, [planned for planned, _ in kept])
@@ -289,8 +289,20 @@ class Acknowledgement:
 
 
 def _may_be_renumbered(planned: Planned) -> bool:
-    """Whether it is a new part that the system may have stored under a number of its own."""
-    return planned.write.operation == "create" and bool(key_of_root(planned.flow))
+    return may_be_renumbered(planned.flow, planned.write)
+
+
+def _without_doubtful(written: Sequence[Written]) -> list[Written]:
+    """A unit is done as a whole: where one new part is not under its number, the numbers of others say nothing."""
+    lost = {planned.root_id for planned, outcome in written if outcome.image is None and _may_be_renumbered(planned)}
+    return [
+        (planned, Applied(None, None))
+        if planned.root_id in lost
+        and _may_be_renumbered(planned)
+        and is_doubtful(planned.write, outcome.image, outcome.key)
+        else (planned, outcome)
+        for planned, outcome in written
+    ]
 
 
 def _key_as_stored(planned: Planned, outcome: Applied) -> Key | None:

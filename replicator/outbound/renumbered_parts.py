@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from replicator.connectors.protocol import Image, Write
+from replicator.connectors.protocol import Image, Key, Write
 from replicator.mapping.compiled import CompiledMap
 from replicator.mapping.key_comparison import comparable
 from replicator.mapping.schema import column_name
@@ -30,6 +30,11 @@ def key_of_root(flow: CompiledMap) -> list[str]:
     return repeated if flow.root is not None and len(repeated) < len(names) else []
 
 
+def may_be_renumbered(flow: CompiledMap, write: Write) -> bool:
+    """Whether it is a new part that the system may store under a number of its own."""
+    return write.operation == "create" and bool(key_of_root(flow))
+
+
 def content(flow: CompiledMap, write: Write) -> dict[str, object]:
     """What is kept of a create's values to know it by.
 
@@ -38,8 +43,17 @@ def content(flow: CompiledMap, write: Write) -> dict[str, object]:
     if write.operation != "create":
         return {}
     apart = {column.field for column in flow.view.columns if column.tells_apart}
-    names = set(write.values) - set(write.entity_set.key) if key_of_root(flow) else apart
+    names = set(write.values) - set(write.entity_set.key) if may_be_renumbered(flow, write) else apart
     return {"sent": in_text({name: each for name, each in write.values.items() if name in names})} if names else {}
+
+
+def is_doubtful(write: Write, image: Image | None, key: Key | None) -> bool:
+    """Whether what bears the number that a new part was sent with may be another one.
+
+    Not where the answer to the create itself told the ``key``.
+    """
+    values = {name: each for name, each in write.values.items() if name not in write.entity_set.key}
+    return key is None and image is not None and not holds(image, values)
 
 
 def wanted_key(flow: CompiledMap, write: Write, sent: Mapping[str, object]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from replicator.mapping.generations import precedes
 from replicator.mapping.join_paths import Paths
 from replicator.mapping.key_comparison import fold, same_values
 from replicator.mapping.language import CommonEntity, FieldMap
+from replicator.mapping.literals import constant
 from replicator.mapping.missing_parts import awaited_parts, in_trouble
 from replicator.mapping.schema import EntitySet, Map, PartSet, column_name
 from replicator.mapping.tables import common_column
@@ -63,47 +64,59 @@ def _row(entity: str | None, common: Any, entity_set: EntitySet | None, mirror: 
 
 def _common(compiled: Compiled, entity: CommonEntity, rows: Rows) -> sa.Select[Any]:
     """Common records by the plain fields of their business key; a part by those of its root before its own."""
-    table = rows(compiled.tables.common[entity.entity], "s", leads=True)
-    wanted, label = _by_key(compiled, entity, table, 1, rows)
+    table, key = rows(compiled.tables.common[entity.entity], "s", leads=True), _KeyParts(_plain_parts(compiled, entity))
+    wanted, label = _by_key(compiled, entity, table, key, rows)
     row = _row(entity.entity, table.c.id, None, sa.null(), label)
     return sa.select(*row).where(_kind == entity.entity, *wanted)
 
 
+def _plain_parts(compiled: Compiled, entity: CommonEntity) -> int:
+    """Of how many plain fields the key is made that people give; a part's begins with that of its root."""
+    own = sum(1 for name in entity.key if not entity.fields[name].reference)
+    whole = compiled.schema.parent_field(entity)
+    reference = whole[1].reference if whole is not None and whole[0] in entity.key else None
+    return own + (_plain_parts(compiled, compiled.schema.entities[reference]) if reference is not None else 0)
+
+
+class _KeyParts:
+    """The parts of the key that was given, one after the other; whole where the key has one.
+
+    A value may hold what parts are told apart by: ``sync.cuts`` gives every way to cut the key.
+    """
+
+    def __init__(self, count: int) -> None:
+        cut = sa.func.sync.cuts(_key, constant(count))
+        self._cut = cut.table_valued(sa.column("parts", sa.ARRAY(sa.Text)), name="cut").render_derived()
+        self._single, self._place = count == 1, 0
+
+    def next(self) -> sa.ColumnElement[str]:
+        """The next part."""
+        self._place += 1
+        return _key if self._single else self._cut.c.parts[constant(self._place)]
+
+
 def _by_key(
-    compiled: Compiled, entity: CommonEntity, table: _Source, first: int, rows: Rows
+    compiled: Compiled, entity: CommonEntity, table: _Source, key: _KeyParts, rows: Rows, depth: int = 1
 ) -> tuple[list[sa.ColumnElement[bool]], sa.ColumnElement[Any]]:
-    """The conditions, and what people call the record. ``first`` is the place in the key of its first own field."""
+    """The conditions, and what people call the record; its root, whose key leads, is joined."""
     whole = compiled.schema.parent_field(entity)
     wanted: list[sa.ColumnElement[bool]] = []
     label: sa.ColumnElement[Any] = sa.cast(table.c[common_column(entity, entity.label or entity.key[-1])], sa.Text)
-    place = first
     for name in entity.key:
         column = table.c[common_column(entity, name)]
         reference = entity.fields[name].reference
         if whole is not None and name == whole[0] and reference is not None:
-            above = compiled.schema.entities[reference]
-            parent = rows(compiled.tables.common[reference], f"w{first}", leads=False)
-            conditions, called = _by_key(compiled, above, parent, place, rows)
-            wanted.append(column.in_(sa.select(parent.c.id).where(*conditions)))
-            named = sa.select(called).where(parent.c.id == column).limit(sa.literal_column("1")).scalar_subquery()
-            label = sa.func.concat_ws(" ", named, label)
-            place += sum(1 for each in above.key if not above.fields[each].reference)
+            root = rows(compiled.tables.common[reference], f"w{depth}", leads=False)
+            conditions, called = _by_key(compiled, compiled.schema.entities[reference], root, key, rows, depth + 1)
+            wanted += [column == root.c.id, *conditions]
+            label = sa.func.concat_ws(" ", called, label)
         elif reference is not None:  # a few of them lead the unique index: any will do
-            few = compiled.tables.common[reference].alias(f"r{first}_{name}")
+            few = compiled.tables.common[reference].alias(f"r{depth}_{name}")
             if rows is _live:
                 wanted.append(column.in_(sa.select(few.c.id)))
         else:
-            wanted.append(_equals(column, _part(place, compiled, entity)))
-            place += 1
+            wanted.append(_equals(column, key.next()))
     return wanted, label
-
-
-def _part(place: int, compiled: Compiled, entity: CommonEntity) -> sa.ColumnElement[str]:
-    """A part of the key; a key of one field may hold commas."""
-    plain = [name for name in entity.key if not entity.fields[name].reference]
-    if compiled.schema.parent_field(entity) is None and len(plain) == 1 and place == 1:
-        return sa.case((_kind == entity.entity, _key), else_=sa.func.split_part(_key, ",", 1))
-    return sa.func.split_part(_key, ",", place)
 
 
 def _equals(column: sa.ColumnElement[Any], text: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
@@ -121,8 +134,8 @@ def _mirror(compiled: Compiled, entity_set: EntitySet, rows: Rows) -> Iterator[s
     spec = entity_set.spec
     row = _row(None, sa.null(), entity_set, table.c.id, table.c[entity_set.label_column])
     own = [table.c[column_name(name)] for name in spec.key]
-    texts = [sa.func.split_part(_key, ",", place) for place in range(1, len(own) + 1)] if len(own) > 1 else [_key]
-    by_own = [_equals(column, text) for column, text in zip(own, texts, strict=True)]
+    given = _KeyParts(len(own))
+    by_own = [_equals(column, given.next()) for column in own]
     yield sa.select(*row).where(_kind == str(entity_set), *by_own)
     inbound = (each for each in compiled.schema.maps if each.direction == "in" and each.entity_set == entity_set)
     entities = sorted({each.entity.entity for each in inbound})
@@ -139,14 +152,13 @@ def _by_key_to_be(
     compiled: Compiled, mapping: Map, table: _Source, row: list[sa.ColumnElement[Any]], rows: Rows
 ) -> Iterator[sa.Select[Any]]:
     """By the key of the entity that they become, where that is made of their own: before they are in common."""
-    entity, wanted, made_of, place = mapping.entity, list[sa.ColumnElement[bool]](), list[str](), 1
-    key = mapping.entity_set.spec.key
+    entity, wanted, made_of = mapping.entity, list[sa.ColumnElement[bool]](), list[str]()
+    key, given = mapping.entity_set.spec.key, _KeyParts(_plain_parts(compiled, mapping.entity))
     for name in entity.key:
         field = mapping.spec.fields[name]
         if isinstance(field.copy_, str) and field.copy_ in key:
-            wanted.append(_equals(table.c[column_name(field.copy_)], _part(place, compiled, entity)))
+            wanted.append(_equals(table.c[column_name(field.copy_)], given.next()))
             made_of.append(field.copy_)
-            place += 1
         elif field.lookup is not None and _is_plain(compiled.schema.entities[field.lookup], field, key):
             few = compiled.tables.common[field.lookup].alias(f"any_{name}")  # they lead the unique index: any will do
             own = {few.c[common]: table.c[column_name(source)] for common, source in field.match.items()}

@@ -187,6 +187,9 @@ def test_a_record_that_a_system_refuses_is_shown_with_its_words_and_can_be_retri
         (("skip", "--cause", "1234abcd"), "there is no cause '1234abcd'"),
         (("approve", "--flow", "sales.acounts"), "there is no flow 'sales.acounts'"),
         (("reject", "--flow", "shop.accounts"), "there is no flow 'shop.accounts'"),
+        (("retry", "--record", "A-9", "--record", "A-8"), "there is nothing to decide about: A-8; A-9"),
+        (("skip", "--flow", "account > ops.CustomersV3", "--record", "A-9"), "there is nothing to decide about: A-9"),
+        (("wait", "account", "A-9", "--in", "shop"), "there is no system 'shop'"),
         (("resolve", "7", "--take", "sales"), "conflict 7 is not open"),
     ],
 )
@@ -201,7 +204,6 @@ def test_a_decision_about_what_is_not_there_is_an_error(
 
 def test_a_decision_that_concerns_nothing_now_is_none(workplace: Workplace) -> None:
     assert workplace.tell("approve", "--flow", "account > ops.CustomersV3").out == "no record may go ahead\n"
-    assert workplace.tell("retry", "--record", "A-9").out == "no record will be tried again\n"
 
 
 def test_every_command_that_answers_can_do_so_in_json() -> None:

@@ -77,6 +77,24 @@ def test_the_same_is_told_for_each_name_of_a_record(systems: Systems) -> None:
     assert told[0] == told[1] == told[2]
 
 
+def test_a_key_may_hold_what_its_parts_are_told_apart_by(systems: Systems) -> None:
+    """A part is found by its key and by what people call it, as a record of a system is by all parts of its key."""
+    systems.quote("Q,1 x", systems.account("A, 1"), ["P-1"])
+    systems.once()
+    for kind, *keys in (
+        ("quote_line", "Q,1 x,1", "Q,1 x 1", "q,1 X,1"),
+        ("account", "A, 1"),
+        ("ops.CustomersV3", "usmf,A, 1"),
+    ):
+        for key in keys:
+            assert systems.rows("select * from sync.find(:kind, :key)", kind=kind, key=key)
+            assert chain(systems, kind, key)[-1]["said"].startswith("in step")
+    assert not systems.rows("select * from sync.find('quote_line', 'Q,1 x,2')")
+    systems.run("set enable_seqscan = off")
+    plan = [row["QUERY PLAN"] for row in systems.rows("explain select * from sync.find('quote_line', 'Q,1 x,1')")]
+    assert not [line for line in plan if "Seq Scan" in line]
+
+
 def test_a_record_that_nobody_knows_has_no_line(systems: Systems) -> None:
     assert chain(systems, "account", "A-9") == chain(systems, "nonsense", "A-9") == []
 

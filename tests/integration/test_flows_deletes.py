@@ -210,6 +210,17 @@ def test_held_deletes_that_a_person_rejects_are_never_carried_out(systems: Syste
     assert len(systems.rows("select * from common.account")) == 10
 
 
+def test_records_that_a_person_decided_to_keep_do_not_hold_up_other_deletes(systems: Systems) -> None:
+    made = accounts(systems, 10)
+    delete_accounts(systems, made[:MANY])
+    systems.settle()
+    systems.run("select sync.reject('sales.accounts')")
+    delete_accounts(systems, made[MANY : MANY + 1])
+    systems.cycle.once(whole=True)
+    assert systems.rows("select * from sync.held") == []
+    assert on_hold(systems) == [made[MANY]["accountnumber"]]
+
+
 def test_a_whole_read_that_shows_nothing_deletes_nothing(systems: Systems) -> None:
     systems.product("P-2")
     systems.settle()

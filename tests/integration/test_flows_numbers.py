@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -10,6 +13,7 @@ import pytest
 
 from replicator.core.mark import mark_window
 from replicator.cycle import Cycle
+from replicator.sandbox.odata_http import Call, Reply
 from tests.fixtures.in_between import (
     HEADERS,
     LINES,
@@ -56,6 +60,30 @@ def test_a_line_whose_number_in_ops_is_that_of_another_in_sales_is_paired_with_w
     systems.change_line(quote, 3, quantity=33)
     systems.once()
     assert quantities(systems) == {1: 20, 2: 33}
+
+
+def test_lines_of_which_ops_says_nothing_are_not_taken_for_those_that_bear_their_numbers(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines 1 to 3 become 3 to 5, and no answer tells: read back, line 3 is there, and 1 and 2 are not."""
+    handle, numbers = systems.ops._service.handle, itertools.count(3)
+
+    def take(call: Call, declared: dict[str, str] | None = None) -> Reply:
+        if call.method != "POST" or not call.path.endswith(LINES):
+            return handle(call, declared)
+        line = json.loads(call.body) | {"LineCreationSequenceNumber": next(numbers)}
+        return replace(handle(replace(call, body=json.dumps(line).encode()), declared), text="")
+
+    monkeypatch.setattr(systems.ops._service, "handle", take)
+    quote = systems.quote("Q-1", systems.account("A-1"), [])
+    for place, product in enumerate(("P-1", "P-2", "P-1"), 1):
+        systems.line(quote, place, product, quantity=place * 10)
+    systems.once()
+    assert systems.why("failed") == {}
+    assert quantities(systems) == {3: 10, 4: 20, 5: 30}
+    systems.change_line(quote, 3, quantity=33)
+    systems.once()
+    assert quantities(systems) == {3: 10, 4: 20, 5: 33}
 
 
 def test_a_read_of_ops_before_the_answer_pairs_no_line_by_a_number_that_ops_may_have_given_to_another(

@@ -26,6 +26,27 @@ end
 $$;
 comment on function sync.check_selection is 'Refuses flows and causes that are not there';
 
+-- For names that somebody typed; what a list showed a moment ago may be in step by now.
+create function sync.check_names(of_flow text, of_records text[]) returns void language plpgsql stable as $$
+declare
+    unmatched text;
+begin
+    perform sync.check_selection(of_flow, null);
+    select string_agg(name, '; ' order by name) into unmatched from (
+        select unnest(of_records) as name
+        except select d.record from sync.delivery d join sync.map m on m.id = d.map_id where of_flow is null or m.name = of_flow
+        except select r.record from sync.quarantine r where of_flow is null or of_flow = r.system || '.' || r.entity_set
+        except select p.record from sync.proposed_delete p where of_flow is null or of_flow = p.system || '.' || p.entity_set
+        except select o.record from sync.orphans o where of_flow is null or of_flow = o.system || '.' || o.entity_set
+    ) names;
+    if unmatched is not null then
+        raise exception 'there is nothing to decide about: %', unmatched
+            using hint = 'nothing was decided; a record is named as ''status --details'' names it, and no more when it is in step';
+    end if;
+end
+$$;
+comment on function sync.check_names is 'Refuses names that nothing bears of which anything could be decided';
+
 create function sync.is_meant(
     of_flow text, of_record text, of_records text[], flow text, record text
 ) returns boolean language sql immutable as $$
