@@ -36,7 +36,7 @@ def reconcile(config_path: Path | None, repair: bool, entity: str | None, limit:
     Nothing is sent to either system without --repair; what the read shows is taken into the hub in any case. It takes
     the lead, so a running daemon has to be stopped first. A daemon that runs afterwards mends by itself, in its next
     cycle, what is marked here; --repair does it now, and also creates again what a target lost and puts back what
-    was changed there. Budgets of deletes and of first updates hold as always.
+    was changed there, reported earlier or not. Budgets of deletes and of first updates hold as always.
 
     \b
     Kinds of difference:
@@ -81,11 +81,11 @@ def lines(found: ReconcileResult) -> Iterator[str]:
         yield "no differences" if found.settled else "no differences but what is told below"
     yield from _apart(found)
     if found.left is None:
-        if total:
-            yield "mend them with: replicator reconcile --repair"
+        if total or found.explained.get("reported"):
+            yield "mend what differs, and what was reported, with: replicator reconcile --repair"
         return
     left = sum(found.left.values())
-    yield f"repaired: {max(total - left, 0)}; left: {_counts(found.left) or 'none'}"
+    yield f"repaired: {max(found.to_repair - left, 0)}; left: {_counts(found.left) or 'none'}"
     yield from _records(found.left_records, left)
 
 

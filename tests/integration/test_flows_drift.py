@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from replicator.mapping.compiled import Compiled, compile_folder
+from replicator.operate.reconciliation import Reconciliation
 from tests.fixtures.hub import SCHEMA, migrated
 from tests.fixtures.world import Systems
 
@@ -72,6 +73,12 @@ def test_a_retry_puts_it_back(systems: Systems, account: Any) -> None:
     systems.settle()
     assert customer(systems)["OrganizationName"] == "Ours"
     assert systems.why("failed") == {}
+
+
+def test_a_repair_puts_it_back(systems: Systems, account: Any) -> None:
+    found = Reconciliation(systems.cycle.world, systems.connection).run(repair=True, limit=10)
+    assert (found.to_repair, found.left, found.explained) == (1, {}, {})
+    assert customer(systems)["OrganizationName"] == "Ours"
 
 
 def test_other_fields_of_the_record_still_follow_their_master(systems: Systems, account: Any) -> None:

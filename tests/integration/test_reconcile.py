@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from replicator.cli.reconcile import lines
 from replicator.connectors.protocol import Connector, Page
 from replicator.errors import SystemUnavailable, Terminal
 from replicator.operate.reconciliation import ReconcileResult, Reconciliation, concerned
@@ -109,13 +110,13 @@ def test_it_finds_exactly_the_37_differences_planted_among_thousands_of_records(
     assert told(found) == planted
     assert found.differences == Counter(kind for kind, _, _ in planted)
     assert not found.unlinked
-    assert found.explained == {"reported": 6}, "the lines of the products that sales lost; their quotes are left out"
+    assert found.explained == {"reported": 4}, "quotes that are left out, for sales lost products of their lines"
     mended = reconcile(systems, repair=True)
     heard_of = found.differences | {"different": found.differences["different"] + found.differences["stale"]}
     assert mended.differences == {kind: count for kind, count in heard_of.items() if kind != "stale"}
     assert mended.left == {"duplicate": 5}, "a person has to decide which of two stays"
     again = reconcile(systems)
-    assert (again.differences, again.explained) == ({"duplicate": 5}, {"reported": 6})
+    assert (again.differences, again.explained) == ({"duplicate": 5}, {"reported": 4})
     assert balance(systems) == []
     assert len(systems.held("ops", "CustomersV3", OrganizationName="Somebody else")) == 0
     assert len(systems.held("ops", PERSONS, IsInactive="Yes")) == 6
@@ -175,6 +176,22 @@ def test_what_a_row_explains_is_told_apart_and_left_alone(systems: Systems) -> N
     assert (mended.left, mended.explained) == ({}, {"rejected": 1, "not eligible": 1})
     assert mended.in_step
     assert balance(systems) == []
+
+
+def test_what_was_reported_of_a_target_is_repaired(systems: Systems) -> None:
+    """Of a customer that is gone there ``once`` told, and did nothing."""
+    small(systems)
+    systems.account("A-9")
+    systems.settle()
+    systems.ops.delete("CustomersV3", "A-9")
+    systems.once()
+    found = reconcile(systems)
+    assert (found.differences, found.explained) == ({}, {"reported": 1})
+    assert any("reconcile --repair" in line for line in lines(found))
+    mended = reconcile(systems, repair=True)
+    assert (mended.to_repair, mended.left, mended.explained) == (1, {}, {})
+    assert "repaired: 1; left: none" in list(lines(mended))
+    assert customer(systems, "A-9")
 
 
 def test_what_a_repair_cannot_mend_is_left_with_the_reason(systems: Systems) -> None:

@@ -94,12 +94,13 @@ class Comparison:
             self.connection.execute(_sql["duplicates"], {"sets": self.sets})
             self.connection.execute(_sql["unmatched"], {"sets": self.sets})
 
-    def ask(self) -> None:
-        """Mark all that differs, as if a person had asked for each record."""
+    def ask(self) -> int:
+        """Mark all that differs, as if a person had asked for each record; how many are to be repaired."""
         with self.connection.begin():
             self.connection.execute(_sql["ask"])
             _analyze(self.connection, "asked")
             self.connection.execute(_sql["mark"])
+            return int(self.connection.execute(_sql["to_repair"]).scalar_one())
 
     def counts(self, *, explained: bool) -> dict[str, int]:
         """How many differences of each kind; or how many a row explains, by what it says."""

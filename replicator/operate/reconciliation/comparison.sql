@@ -39,11 +39,18 @@ where s.entity_set = any(:sets) and s.mirror_id not in (
 );
 
 -- name: ask
--- The records that are to be repaired, and those that only have to be looked at for a row to say why they differ.
+-- The records that are to be repaired, what was reported of their targets included, and those that only have to be
+-- looked at for a row to say why they differ.
 insert into asked
-select map_id, record_id, bool_or(not explained) from difference
-where map_id is not null and (not explained or state is null or state = 'pending')
+select map_id, record_id, bool_or(not explained or reported) from (
+    select *, state = 'reported' and action <> 'left behind' as reported from difference
+) d
+where map_id is not null and (not explained or reported or state is null or state = 'pending')
 group by map_id, record_id;
+
+-- name: to_repair
+-- How many records are to be repaired.
+select count(*) from asked where differs;
 
 -- name: mark
 -- Mark them as if a person had asked for each: what a target lost is created again, what drifted there is put back.
@@ -54,8 +61,9 @@ set state = 'pending', asked = true, marked = d.marked + 1, next_at = null, atte
 where d.state not in ('in_flight', 'unknown');
 
 -- name: counts
--- How many differences of each kind, those that a row explains apart.
-select kind, explained, count(*) as records from difference group by kind, explained order by kind;
+-- How many differences of each kind; apart, how many records a row explains: a root goes with its parts.
+select kind, explained, case when explained then count(distinct (map_id, record_id)) else count(*) end as records
+from difference group by kind, explained order by kind;
 
 -- name: list
 -- The differences that nothing explains, by the order in which their flows go.

@@ -35,6 +35,8 @@ class ReconcileResult:
     """Records that stay in the hub although their system shows them no more: a person rejected their delete."""
     unlinked: Rows = field(default_factory=list)
     unlinked_records: Rows = field(default_factory=list)
+    to_repair: int = 0
+    """How many records a repair was to mend."""
     left: dict[str, int] | None = None
     """After a repair: what is still different. None where nothing was to be repaired."""
     left_records: Rows = field(default_factory=list)
@@ -114,7 +116,7 @@ class Reconciliation:
 
     def _repair(self, found: ReconcileResult, limit: int) -> None:
         """By the path of every change: mark, merge, deliver, within the budgets; then look again."""
-        self.comparison.ask()
+        found.to_repair = self.comparison.ask()
         self.cycle.settle()
         self.comparison.compare(self.world.watcher.comparing)
         found.left = self.comparison.counts(explained=False)
