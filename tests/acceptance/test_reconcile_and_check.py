@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from tests.fixtures.commands import Systems, Workplace, in_hub
 
@@ -79,6 +81,17 @@ def test_check_says_that_the_hub_is_another_one(bare_workplace: Workplace) -> No
     told = bare_workplace.tell("check")
     assert told.code == 3
     assert "hub: the hub's database is empty; next: run 'replicator migrate'" in told.out
+
+
+def test_check_finds_that_nothing_can_be_written_to_the_hub(workplace: Workplace, systems: Systems) -> None:
+    with psycopg.connect(workplace.environment["HUB_URL"], autocommit=True) as owner:
+        database = owner.info.dbname
+        owner.execute(
+            sql.SQL("alter database {} set default_transaction_read_only = on").format(sql.Identifier(database))
+        )
+    told = workplace.tell("check")
+    assert told.code == 3
+    assert f"nothing can be written to the database {database}" in told.out
 
 
 def test_check_finds_records_that_bear_one_key(workplace: Workplace, systems: Systems) -> None:

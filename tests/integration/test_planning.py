@@ -134,6 +134,23 @@ def test_a_plan_tells_what_would_stay_as_it_is_and_why(systems: Systems) -> None
     }
 
 
+def test_what_a_map_leaves_out_stays_for_that_reason_and_not_for_its_parent(systems: Systems) -> None:
+    systems.reference_data()
+    above = systems.contact("C-1", systems.account("A-1"))["contactid"]
+    systems.contact(
+        "C-2",
+        **{
+            "_parentcustomerid_value": above,
+            "_parentcustomerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "contact",
+        },
+    )
+    systems.once()
+    left_out = systems.rows("select flow, reason from sync.not_eligible where record = 'C-2'")
+    stay = [each for each in planned(systems).standing if "C-2" in each.some]
+    assert left_out
+    assert [(each.flow, each.reason) for each in stay] == [(row["flow"], row["reason"]) for row in left_out]
+
+
 def test_a_plan_leaves_no_trace_in_the_hub_or_in_a_system(systems: Systems) -> None:
     a_business(systems)
     systems.cycle.prepare()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -237,6 +238,20 @@ def test_values_that_no_map_knows_are_counted_by_map_and_field(systems: Systems)
          "the value map of 'mailing_country' does not know ' atlantis ' of address1_country: 3 records"),
         ("sales.accounts > account",
          "the value map of 'shipping_country' does not know 'Lemuria' of address2_country: 1 record"),
+    ]  # fmt: skip
+
+
+def test_values_of_records_that_nobody_takes_are_no_gap_of_a_value_map(systems: Systems) -> None:
+    """Blanks are nothing; the contact is no customer, and the older account is history beside the one that counts."""
+    systems.reference_data()
+    account = systems.account("A-1", address1_country="  ")
+    systems.contact("C-1", account, address1_country="Atlantis")
+    systems.account("A-2")
+    systems.account("A-2", accountid=str(uuid.uuid4()), statecode=1, statuscode=2, address1_country="Atlantis")
+    systems.once()
+    assert told_of(systems, configuration()) == [
+        ("sales.contacts > contact",
+         "the value map of 'country' does not know 'Atlantis' of address1_country: 1 record"),
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from replicator.hub.planner import prefer_whole_joins
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.field_values import Values
 from replicator.mapping.join_paths import Paths
-from replicator.mapping.key_comparison import comparable, fold
+from replicator.mapping.key_comparison import comparable, fold, said
 from replicator.mapping.language import FieldMap
 from replicator.mapping.literals import as_text, equals, folded
 from replicator.mapping.schema import column_name
@@ -46,19 +46,25 @@ def check(connection: sa.Connection, compiled: Compiled, configuration: Configur
 def _values(
     connection: sa.Connection, compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap, notes: Report
 ) -> None:
-    """Values that no entry of the map covers."""
+    """Values that no entry of the map covers, of records that are rejected: others are left out, or history."""
     mapping = flow.mapping
     kind = mapping.entity_set if mapping.direction == "in" else mapping.entity
     paths = Paths(compiled.schema, compiled.tables, mapping, kind, "s")
     translations, ignore_case = Values(paths, mapping, paths.row).translations(name, spec)
     value = sa.cast(paths.column(spec.value_map or ""), sa.Text)
     compared = fold(value) if ignore_case else value
+    wanted = flow.view.view.alias("v")
+    rejected = sa.select(wanted.c.source_id).where(wanted.c.verdict == "invalid")
     known = [folded(as_text(each)) if ignore_case else as_text(each) for each in translations]
     records = sa.func.count().label("records")
     query = (
         sa.select(sa.func.min(value).label("value"), records, sa.func.count().over().label("kinds"))
         .select_from(paths.join(paths.row.alias))
-        .where(value.is_not(None), compared != sa.all_(sa.literal(known, sa.ARRAY(sa.Text))))
+        .where(
+            paths.row.alias.c.id.in_(rejected),
+            said(value).is_not(None),
+            compared != sa.all_(sa.literal(known, sa.ARRAY(sa.Text))),
+        )
         .group_by(compared)
         .order_by(records.desc(), sa.literal_column("1"))
         .limit(_SHOWN_MAX)

@@ -50,6 +50,9 @@ def _server(connection: sa.Connection, notes: Report) -> None:
     row = connection.execute(_sql["server"]).one()
     if row.version < OLDEST * 10_000:
         notes.found("hub", f"PostgreSQL {row.version // 10_000}", f"{OLDEST} or newer is needed")
+    if row.read_only:
+        what = f"nothing can be written to the database {row.database}"
+        notes.found("hub", what, "take default_transaction_read_only back; a standby is no hub")
     if row.encoding != "UTF8":
         notes.found("hub", f"the database is in {row.encoding}", "create it in UTF-8")
     if not row.folds:

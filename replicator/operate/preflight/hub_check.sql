@@ -1,7 +1,7 @@
 -- name: server
 -- The server, and whether the database and the role are what the hub needs.
 select current_setting('server_version_num')::integer as version, current_setting('server_encoding') as encoding,
-       lower(U&'\00C9') = U&'\00E9' as folds, current_user as role,
+       current_setting('transaction_read_only')::boolean as read_only, lower(U&'\00C9') = U&'\00E9' as folds, current_user as role,
        sync.origin('check') is not null as names_causes,
        (select bool_or(a.grantee = 0 and a.privilege_type = 'CONNECT')
         from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
