@@ -234,11 +234,14 @@ class Acknowledgement:
         self.result.amended += len(amended)
 
     def _forget(self, flow: CompiledMap, written: Sequence[tuple[Planned, Image]]) -> None:
-        ids = [planned.record_id for planned, _ in written]
-        names = sorted({name for planned, _ in written for name in planned.sent})
-        if ids and names:
-            values = {"map_id": self.hub.id_of(flow), "ids": ids, "fields": names}
-            self.hub.execute(_sql["forget_accepted"], values)
+        """What the target made of earlier values of the fields that each of these was sent with."""
+        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for planned, _ in written:
+            if planned.sent:
+                alike[tuple(sorted(planned.sent))].append(planned.record_id)
+        if alike:
+            sent = simplejson.dumps([{"ids": ids, "fields": fields} for fields, ids in alike.items()])
+            self.hub.execute(_sql["forget_accepted"], {"map_id": self.hub.id_of(flow), "sent": sent})
 
     def _not_applied(self, failed: Sequence[tuple[Delivery, Sequence[Outcome]]]) -> None:
         if not failed:

@@ -42,5 +42,7 @@ where d.map_id = :map_id and d.record_id = o.record_id;
 select record_id, attempts from sync.delivery where map_id = :map_id and record_id = any(:ids);
 
 -- name: forget_accepted
--- What the target made of earlier values counts no more.
-delete from sync.accepted where map_id = :map_id and record_id = any(:ids) and field = any(:fields);
+-- What the target made of earlier values counts no more, for each record of the fields that it was sent with.
+delete from sync.accepted a
+using jsonb_to_recordset(cast(:sent as jsonb)) as s(ids bigint[], fields text[])
+where a.map_id = :map_id and a.record_id = any(s.ids) and a.field = any(s.fields);

@@ -62,6 +62,20 @@ def test_a_line_whose_number_in_ops_is_that_of_another_in_sales_is_paired_with_w
     assert quantities(systems) == {1: 20, 2: 33}
 
 
+def test_a_line_keeps_the_number_that_ops_gave_it_when_another_one_is_made_in_the_same_request(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ops made of the number of one is not forgotten because another is sent with a number."""
+    renames(systems, monkeypatch, Numbering())
+    quote = quote_of_two(systems, systems.account("A-1"))
+    systems.once()
+    with systems.revising(quote) as draft:
+        systems.edit_line(draft, 2, quantity=22)
+        systems.add_line(draft, 4, "P-2", quantity=40)
+    systems.once()
+    assert quantities(systems) == {1: 22, 2: 30, 3: 40}
+
+
 def test_lines_of_which_ops_says_nothing_are_not_taken_for_those_that_bear_their_numbers(
     systems: Systems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
