@@ -16,7 +16,7 @@ from replicator.errors import ConfigurationError
 
 def _of_environment(name: object) -> str:
     value = os.environ.get(name, "") if isinstance(name, str) else ""
-    if not value:
+    if not value.strip():
         raise ConfigurationError(f"the environment variable {name} of a secret is not set", hint="set it, then start")
     return value
 
@@ -41,11 +41,14 @@ def _of_file(path: Path) -> str:
     A group that this process belongs to may read it: so secrets are handed to containers.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("no plain file, and a secret is read again when it is refused")
         with path.open(encoding="utf-8") as file:
             found = os.fstat(file.fileno())
             text = file.read().rstrip("\r\n")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        not_text = "not a text file" if isinstance(error, UnicodeError) else str(error)
+        reason = error.strerror if isinstance(error, OSError) else not_text
         raise ConfigurationError(f"the secret file {path} cannot be read: {reason}") from None
     mode = stat.S_IMODE(found.st_mode)
     ours = stat.S_IRGRP if found.st_gid in (os.getegid(), *os.getgroups()) else 0
@@ -54,7 +57,7 @@ def _of_file(path: Path) -> str:
             f"the secret file {path} is open to others (mode {mode:03o})",
             hint="chmod 600; or 640, where its group is one that the replicator runs in",
         )
-    if not text:
+    if not text.strip():
         raise ConfigurationError(f"the secret file {path} is empty")
     return text
 

@@ -227,6 +227,20 @@ def test_a_record_that_all_others_look_up_has_to_be_there_once(systems: Systems)
     assert told_of(systems, two)[0][1] == "there are 2 organization with is_default true, and 'organization' means one"
 
 
+def test_what_the_configuration_leaves_in_the_hub_counts_beside_what_it_says(systems: Systems) -> None:
+    systems.reference_data()
+    systems.once()
+    other = Configuration.model_validate({"records": {"organization": [ORGANIZATION | {"is_default": False}]}})
+    assert (
+        told_of(systems, other)[0][1] == "there is no organization with is_default true, and every record waits for it"
+    )
+    renamed = Configuration.model_validate({"records": {"organization": [ORGANIZATION | {"code": "X"}]}})
+    assert told_of(systems, renamed)[0][1] == (
+        "there are 2 organization with is_default true, and 'organization' means one; "
+        f"the hub holds {ORGANIZATION['code']}, and the configuration does not"
+    )
+
+
 def test_values_that_no_map_knows_are_counted_by_map_and_field(systems: Systems) -> None:
     systems.reference_data()
     for number in range(3):

@@ -250,13 +250,18 @@ def test_a_secret_file_that_others_may_read_is_refused(file: Path, tmp_path: Pat
     assert "chmod 600" in problem.hint
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"", b"\n", b" \t\n", b"\xff\xfe"])
 def test_a_secret_file_without_a_secret_is_refused(file: Path, tmp_path: Path, content: bytes | None) -> None:
     secret = tmp_path / "token"
     if content is not None:
         secret.write_bytes(content)
         secret.chmod(0o600)
     assert str(secret) in refused(file, bearer(f"{{file: {secret}}}")).message
+
+
+def test_a_pipe_is_no_secret_file_for_it_cannot_be_read_again(file: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token", 0o600)
+    assert "no plain file" in refused(file, bearer(f"{{file: {tmp_path / 'token'}}}")).message
 
 
 def test_a_secret_written_out_in_the_file_is_refused(file: Path) -> None:

@@ -77,6 +77,8 @@ def test_files_that_hold_no_secret(tmp_path: Path) -> None:
     [
         {"url": "sales.test"},
         {"url": "ftp://sales.test"},
+        {"url": "https://sales.test:99999"},
+        {"url": "https://sales.test:a"},
         {"url": f"https://user:{SECRET}@sales.test"},
         {"url": "https://sales.test/?a=b"},
         {"url": "http://sales.test", "auth": bearer(SECRET)},

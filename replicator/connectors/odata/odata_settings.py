@@ -122,6 +122,10 @@ class FinOpsSettings(ODataSettings):
 
 def _address(value: str) -> str:
     parts = urlsplit(value)
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the port of an address is a number up to 65535") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("not an address that begins with https:// (or http://)")
     if parts.username or parts.password:

@@ -85,28 +85,38 @@ def _lookup(
     mapping, searched = flow.mapping, spec.lookup or ""
     if spec.match:
         return
-    if mapping.direction == "in":
-        table = compiled.tables.common[searched]
-        column = {field: table.c[field] for field in spec.where}
-    else:
-        table = compiled.tables.mirrors[mapping.system, searched]
-        column = {field: table.c[column_name(field)] for field in spec.where}
-    same = (equals(column[field], value) for field, value in spec.where.items())
-    count = connection.execute(sa.select(sa.func.count()).select_from(table).where(*same)).scalar_one()
     words = " and ".join(f"{field} {as_text(value)}" for field, value in spec.where.items())
-    configured = _configured(configuration.records.get(searched, ()), spec.where) if mapping.direction == "in" else 0
-    if max(count, configured) == 0:
-        notes.found(flow.name, f"there is no {searched} with {words}, and every record waits for it",
-                    f"see 'records: {searched}:' in the configuration" if mapping.direction == "in" else
-                    f"create it in {mapping.system}, or read {mapping.system}.{searched} first")  # fmt: skip
-    elif max(count, configured) > 1 and spec.order_by is None:
-        what = f"there are {max(count, configured)} {searched} with {words}, and '{name}' means one"
-        notes.found(flow.name, what, "leave one of them")
+    if mapping.direction == "in":
+        given = configuration.records.get(searched, ())
+        left = _left_in_hub(connection, compiled, searched, spec.where, given)
+        wanted = comparable(tuple(spec.where.values()))
+        count = len(left) + sum(comparable(tuple(each.get(name) for name in spec.where)) == wanted for each in given)
+        missing = f"see 'records: {searched}:' in the configuration"
+    else:
+        table, left = compiled.tables.mirrors[mapping.system, searched], []
+        same = (equals(table.c[column_name(field)], value) for field, value in spec.where.items())
+        count = connection.execute(sa.select(sa.func.count()).select_from(table).where(*same)).scalar_one()
+        missing = f"create it in {mapping.system}, or read {mapping.system}.{searched} first"
+    if count == 0:
+        notes.found(flow.name, f"there is no {searched} with {words}, and every record waits for it", missing)
+    elif count > 1 and spec.order_by is None:
+        beside = f"; the hub holds {', '.join(left)}, and the configuration does not" if left and given else ""
+        what = f"there are {count} {searched} with {words}, and '{name}' means one{beside}"
+        delete = f"give it there, or delete it from common.{searched} when nothing points at it any more"
+        notes.found(flow.name, what, delete if beside else "leave one of them")
 
 
-def _configured(records: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> int:
-    wanted = comparable(tuple(where.values()))
-    return sum(comparable(tuple(record.get(field) for field in where)) == wanted for record in records)
+def _left_in_hub(
+    connection: sa.Connection, compiled: Compiled, entity: str, where: Mapping[str, Any],
+    given: Sequence[Mapping[str, Any]],
+) -> list[str]:  # fmt: skip
+    """The keys of some common records with these values that the configuration does not hold, and so leaves alone."""
+    table, key = compiled.tables.common[entity], compiled.schema.entities[entity].key
+    same = (equals(table.c[field], value) for field, value in where.items())
+    columns = [table.c[name] for name in common_key(compiled.schema.entities[entity])]
+    rows = connection.execute(sa.select(*columns).where(*same).limit(_SHOWN_MAX + len(given))).all()
+    known = {comparable(tuple(each.get(name) for name in key)) for each in given}
+    return [",".join(map(str, row)) for row in rows if comparable(tuple(row)) not in known]
 
 
 def _key_conflicts(connection: sa.Connection, compiled: Compiled, entity: str, notes: Report) -> None:
