@@ -125,6 +125,8 @@ def _value(value: object) -> str:
 
 
 def _apart(found: ReconcileResult) -> Iterator[str]:
+    for scope in found.paused:
+        yield f"paused: {scope}; nothing of it is mended until: replicator resume '{scope}'"
     if found.explained:
         yield f"told apart: {_counts(found.explained)}; see them with: replicator status --details"
     for name, records in found.held_deletes.items():

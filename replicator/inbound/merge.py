@@ -32,6 +32,8 @@ from replicator.mapping.desired_views import DesiredView
 from replicator.mapping.missing_parts import TROUBLED
 
 _BATCH = 50_000
+_PARTING = ("delete", "set", "unlink")
+"""Actions after which the record has no counterpart."""
 _dialect = psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -249,7 +251,7 @@ class _MapMerge:
             deleted = self._delete()
         if "set" in actions:
             updated += self._set_instead()
-        if actions & {"delete", "set", "unlink"}:
+        if actions.intersection(_PARTING):
             self._part()
         return MergeResult(updated=updated, deleted=deleted)
 
@@ -332,7 +334,7 @@ class _MapMerge:
     def _part(self) -> None:
         """The pairs of records that are gone end."""
         work, view = self.work, self.view
-        over = sa.select(work.c.source_id).where(work.c.action.in_(["delete", "set", "unlink"]))
+        over = sa.select(work.c.source_id).where(work.c.action.in_(_PARTING))
         self.hub.execute(
             sa.update(view.link).values(ended_at=sa.func.sync.now())
             .where(view.link.c.mirror_id.in_(over), view.link.c.ended_at.is_(None))
@@ -340,7 +342,7 @@ class _MapMerge:
 
     def _mark_through(self, linked: Sequence[int]) -> None:
         """Tell the maps that read through this crosswalk without waiting for it."""
-        moved = self.work.c.action.in_(["create", "delete", "set", "unlink"])
+        moved = self.work.c.action.in_(["create", *_PARTING])
         ids = self.hub.execute(sa.select(self.work.c.source_id).where(moved)).scalars() if self._is_read else ()
         mark_through(self.hub, self.view.link, [*linked, *ids])
 
@@ -364,8 +366,11 @@ class _MapMerge:
                 sa.update(work).values(action=INCOMPLETE)
                 .where(work.c.action.in_(["create", "update"]), work.c.later.is_not(None))
             )  # fmt: skip
-        done = (*SETTLED, "create", "update", "delete", "set", "unlink")
-        finished = sa.select(work.c.record_id).where(work.c.action.in_(done))
+        done = (*SETTLED, "create", "update", *_PARTING)
+        shown_still = sa.exists().where(self.view.source.c.id == work.c.source_id)
+        # What parts because it is left out, or history, is looked at once more: then that is said of it.
+        left_out = sa.and_(work.c.action.in_(_PARTING), shown_still)
+        finished = sa.select(work.c.record_id).where(work.c.action.in_(done), sa.not_(left_out))
         settled = settle_all(self.hub.connection, map_id, self.claimed, finished)
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
         rows: list[Any] = list(self.hub.execute(sa.select(*columns).where(work.c.action.not_in(done))))

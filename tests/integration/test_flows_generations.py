@@ -79,6 +79,20 @@ def test_an_earlier_revision_is_shown_as_history(systems: Systems, account: Mapp
     assert any("history: Q-1 with revisionnumber 1 counts" in str(row["said"]) for row in told)
 
 
+def test_an_account_that_becomes_history_of_another_is_shown_although_it_had_a_customer_of_its_own(
+    systems: Systems, account: Mapping[str, Any]
+) -> None:
+    """An inactive account whose number another one takes."""
+    other = systems.account("A-2")
+    systems.settle()
+    systems.sales.put("accounts", {"accountid": other["accountid"], "statecode": 1, "statuscode": 2})
+    systems.sales.put("accounts", {"accountid": account["accountid"], "accountnumber": "A-2"})
+    systems.settle()
+    left_out = systems.rows("select flow, reason from sync.not_eligible where record like 'A-2%'")
+    assert [row["flow"] for row in left_out] == ["sales.accounts > account"]
+    assert left_out[0]["reason"].startswith("history: A-2")
+
+
 def test_revised_and_activated_between_two_reads_it_goes_out_as_one_change(
     systems: Systems, account: Mapping[str, Any]
 ) -> None:

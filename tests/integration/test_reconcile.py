@@ -194,6 +194,17 @@ def test_what_was_reported_of_a_target_is_repaired(systems: Systems) -> None:
     assert customer(systems, "A-9")
 
 
+def test_a_repair_says_what_is_paused(systems: Systems) -> None:
+    small(systems)
+    systems.run("select sync.pause('ops')")
+    systems.sales.put(
+        "accounts", {"accountid": keys(systems.sales, "accounts", "accountnumber")["A-1"], "telephone1": "7"}
+    )
+    found = reconcile(systems, repair=True)
+    assert found.left == {"different": 1}
+    assert "paused: ops; nothing of it is mended until: replicator resume 'ops'" in list(lines(found))
+
+
 def test_what_a_repair_cannot_mend_is_left_with_the_reason(systems: Systems) -> None:
     small(systems)
     silently(systems.ops, "CustomersV3", customer(systems, "A-1"), OrganizationName="Other", CustomerGroupId="")

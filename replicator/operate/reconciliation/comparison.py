@@ -112,6 +112,10 @@ class Comparison:
         rows = self._rows("beside", maps=[flow.name for flow in self.maps], sets=sets)
         return {row["kind"]: int(row["records"]) for row in rows}
 
+    def paused(self) -> list[str]:
+        """By what name these maps are paused."""
+        return [row["scope"] for row in self._rows("paused", maps=[flow.name for flow in self.maps])]
+
     def records(self, limit: int) -> Rows:
         """The first differences that nothing explains."""
         return self._rows("list", limit=limit)

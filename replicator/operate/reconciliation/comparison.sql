@@ -92,6 +92,11 @@ union all
 select 'orphaned', sum(records) from sync.orphaned
 where system || '.' || entity_set = any(:sets) having sum(records) > 0;
 
+-- name: paused
+-- The pauses of these maps.
+select p.scope from sync.pause p
+where exists (select from sync.map m where m.name = any(:maps) and p.scope = any(sync.scopes(m))) order by 1;
+
 -- name: absent
 -- Records that their system shows no more, and that stay in the hub: their delete waits for a decision, or was rejected.
 select system || '.' || entity_set as entity_set, count(*) as records from sync.proposed_delete

@@ -40,6 +40,8 @@ class ReconcileResult:
     left: dict[str, int] | None = None
     """After a repair: what is still different. None where nothing was to be repaired."""
     left_records: Rows = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
+    """Flows, systems and directions that are paused: nothing of them is mended."""
     transient: bool = False
     """A part of a system could not be looked at, and may be later."""
 
@@ -108,6 +110,7 @@ class Reconciliation:
         self.comparison.compare(self.world.watcher.comparing)
         found.differences = self.comparison.counts(explained=False)
         found.explained = self.comparison.counts(explained=True) | self.comparison.beside()
+        found.paused = self.comparison.paused()
         found.held_deletes = self.comparison.absent("held")
         found.rejected_deletes = self.comparison.absent("rejected")
         found.records = [explain(row) for row in self.comparison.records(limit)]
