@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Iterable
@@ -14,12 +15,22 @@ import httpx2
 from httpcore2._backends.sync import SyncStream
 from httpx2._utils import get_environment_proxies
 
+from replicator.errors import ConfigurationError
 from replicator.exchange_limits import TlsSocket, connect
+
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 def tls() -> ssl.SSLContext:
-    """A context that checks certificates, and whose sockets end with the exchange."""
-    context = httpx2.create_ssl_context()
+    """A context that checks certificates, and whose sockets end with the exchange. Raises ConfigurationError."""
+    try:
+        context = httpx2.create_ssl_context()
+    except OSError as problem:  # SSLError is one
+        said = ", ".join(f"{name}={os.environ[name]}" for name in _CERTIFICATES if name in os.environ)
+        raise ConfigurationError(
+            f"the certificates to check systems by cannot be read ({said or 'those of this machine'}): {problem}",
+            hint=f"give {' or '.join(_CERTIFICATES)} a file or folder of certificates, or take it back",
+        ) from problem
     # Where the system's own store of certificates is asked, a context within the context makes the sockets.
     getattr(context, "_ctx", context).sslsocket_class = TlsSocket
     return context

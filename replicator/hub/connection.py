@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.util import LRUCache
 
 from replicator.errors import ConfigurationError
+from replicator.hub.address import libpq_parameters
 from replicator.hub.database_errors import OF_THE_SESSION
 from replicator.hub.poolers import check_sessions_are_kept
 from replicator.hub.server_version import check_server as check_version
@@ -66,16 +67,13 @@ def connect(url: str, *, role: str | None = None, now: str | None = None, sessio
 
     Its sessions take on ``role``, where the hub's server has it and the login belongs to it.
     """
+    libpq_parameters(url)
     try:
         parsed = sa.make_url(url.replace("postgres://", "postgresql://", 1))
     except (sa.exc.ArgumentError, ValueError) as problem:
         raise ConfigurationError(
             "the hub's URL is not a database URL", hint="postgresql://user@host/database"
         ) from problem
-    if parsed.get_backend_name() != "postgresql":
-        raise ConfigurationError(
-            f"the hub has to be PostgreSQL, not {parsed.get_backend_name()}", hint="postgresql://user@host/database"
-        )
     options = OPTIONS + (f" -c sync.now={now}" if now else "")
     engine = sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),

@@ -25,9 +25,10 @@ from replicator.config import EmailSettings, NotifySettings
 from replicator.connectors.odata.http import Http, LostAnswer
 from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.odata.paging import sheets
-from replicator.errors import NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
+from replicator.errors import ConfigurationError, NotSent, ReplicatorError, SystemUnavailable, UnexpectedAnswer
 from replicator.operate import receivers
 from replicator.operate.receivers import Message, senders
+from replicator.proxies_and_tls import tls
 from tests.fixtures.peers import OK, Peer, Talk, answers, peer
 
 SOON = 0.4
@@ -170,6 +171,14 @@ def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context
+
+
+def test_certificates_that_cannot_be_read_are_named_with_their_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match=f"SSL_CERT_FILE={tmp_path}/none"):
+        tls()
 
 
 def over_tls(context: ssl.SSLContext, talk: Talk) -> Talk:

@@ -9,6 +9,7 @@ from sqlalchemy import make_url
 
 from replicator.errors import ConfigurationError
 from replicator.hub.address import HubAddress, load_hub
+from replicator.hub.connection import connect
 from replicator.hub.session import parameters, shown
 
 URL = "postgresql://me:secret@db.example.com:5433/hub?sslmode=require"
@@ -94,6 +95,7 @@ def test_a_password_is_the_one_that_the_daemon_logs_in_with(file: Path, password
         ("nonsense", "not a database URL"),
         ("mysql://h/d", "not mysql"),
         ("postgresql://h:secret:x/d?y", "not a database"),
+        ("postgresql://h:secret@h/d?nonsense=1", "not a database"),
     ],
 )
 def test_what_is_no_url_of_postgresql_is_refused_without_repeating_it(file: Path, url: str, words: str) -> None:
@@ -101,3 +103,5 @@ def test_what_is_no_url_of_postgresql_is_refused_without_repeating_it(file: Path
         parameters(HubAddress(url, file))
     assert words in caught.value.message
     assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=words):
+        connect(url)
