@@ -12,7 +12,7 @@ _STATES: dict[str, State] = {"not eligible": "not_eligible", HISTORY: "not_eligi
 
 
 INVALID, KEY_CONFLICT, KEY_CHANGED = "invalid", "key conflict", "key changed"
-STORED_ELSEWHERE, LEFT_OUT = "stored elsewhere", "left out"
+STORED_ELSEWHERE, LEFT_OUT, ORPHANED_PARTS = "stored elsewhere", "left out", "orphaned parts"
 """Codes of what the hub itself found out."""
 
 

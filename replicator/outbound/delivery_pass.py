@@ -36,6 +36,7 @@ from replicator.outbound.decide import Delivery, decide
 from replicator.outbound.deferred_references import DeferredReferences
 from replicator.outbound.first_delivery_guard import hold_first_updates
 from replicator.outbound.pause_and_observe import only_observe
+from replicator.outbound.restored_parts import wait_for_orphans
 from replicator.outbound.select import select
 from replicator.outbound.send import Delivered, Sender, Sending
 from replicator.outbound.unknown_outcomes import UnknownOutcomes
@@ -230,6 +231,7 @@ class Deliveries:
         candidates = select(self.hub, flow, claimed)
         deferred = self.deferred.of(flow, [each.row for each in candidates])
         deliveries = [decide(flow, each, deferred, self.sending.new_key) for each in candidates]
+        wait_for_orphans(self.hub, flow, deliveries)
         only_observe(self.hub.connection, self.hub.id_of(flow), deliveries)
         return self._sort_out(flow, deliveries)
 

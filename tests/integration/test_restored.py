@@ -11,6 +11,7 @@ from tests.fixtures.world import Systems
 
 pytestmark = pytest.mark.thorough
 
+HEADERS, LINES = "CDSSalesQuotationHeaders", "CDSSalesQuotationLines"
 LATER = {"name": "Changed after the backup"}
 
 
@@ -165,6 +166,46 @@ def test_an_orphan_is_none_any_more_when_it_is_deleted_or_its_source_comes(syste
     assert systems.rows("select * from sync.orphan") != []
     systems.cycle.maintain()
     assert systems.rows("select * from sync.orphan") == []
+
+
+def numbered_by_ops(systems: Systems) -> None:
+    """Quote Q-2 as ops holds it since the backup: its lines bear numbers of ops, and the hub knows nothing of them."""
+    systems.reference_data()
+    systems.product("P-1")
+    systems.once()
+    account = systems.account("A-1")
+    systems.quote("Q-1", account, ["P-1", "P-1"])
+    systems.settle()
+    (header,) = systems.held("ops", HEADERS)
+    systems.ops.put(HEADERS, {**header, "SalesQuotationNumber": "Q-2", "SalesQuotationName": "Quote Q-2"})
+    for place, line in enumerate(systems.held("ops", LINES), 100_001):
+        systems.ops.put(LINES, {**line, "SalesQuotationNumber": "Q-2", "LineCreationSequenceNumber": place})
+    systems.quote("Q-2", account, ["P-1", "P-1"])
+    systems.run("update sync.consumer set cluster = 'the place of the backup'")
+    systems.once()
+
+
+def test_lines_that_ops_numbered_after_the_backup_are_not_made_again_before_somebody_decides(systems: Systems) -> None:
+    numbered_by_ops(systems)
+    assert len(systems.held("ops", LINES, SalesQuotationNumber="Q-2")) == 2
+    (waits,) = systems.why("blocked").values()
+    assert waits == (
+        "a decision about ops.CDSSalesQuotationLines usmf,Q-2,100001, usmf,Q-2,100002, "
+        "which this restored hub may have made (sync.orphans)"
+    )
+    for place in (100_001, 100_002):
+        systems.ops.delete(LINES, "usmf", place, "Q-2")
+    systems.settle()
+    numbers = [line["LineCreationSequenceNumber"] for line in systems.held("ops", LINES, SalesQuotationNumber="Q-2")]
+    assert sorted(numbers) == [1, 2]
+
+
+def test_lines_of_ops_own_are_left_beside_ours_when_a_person_says_that_they_are_fine(systems: Systems) -> None:
+    numbered_by_ops(systems)
+    systems.run("select sync.skip('ops.CDSSalesQuotationLines')")
+    systems.once()
+    assert len(systems.held("ops", LINES, SalesQuotationNumber="Q-2")) == 4
+    assert systems.why("blocked") == {}
 
 
 def test_what_a_target_gets_of_its_own_later_is_no_orphan(systems: Systems) -> None:

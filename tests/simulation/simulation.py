@@ -42,7 +42,7 @@ from tests.simulation.faults import (
 )
 from tests.simulation.hub_trouble import HubTrouble, exempt, install
 from tests.simulation.people import People
-from tests.simulation.self_willed import Will
+from tests.simulation.self_willed import LINES, Will
 
 BEGIN = datetime.datetime(2026, 11, 23, 8, tzinfo=datetime.UTC)
 KINDS: dict[Literal["sales", "ops"], str] = {"sales": "dataverse", "ops": "finops"}
@@ -57,6 +57,10 @@ _ACTS_WITHOUT_A_MAP = 12
 _SECONDS_TO_QUIET = 3600
 _PATIENCE = "set lock_timeout = '20ms'"
 _CLEAN = "select set_config('sync.now', %s, false)"
+_MADE_BEFORE = (
+    f"select system_key from sync.orphans where entity_set = '{LINES}' and decided_at is null "
+    "and exists (select from sync.delivery where code = 'orphaned parts')"
+)
 _UNDER_WAY = "select count(*) from sync.delivery where state in ('pending', 'in_flight', 'failed', 'unknown')"
 
 
@@ -426,9 +430,12 @@ class Simulation:
         raise NeverQuietError(f"{under_way} deliveries are under way, {self.problems.found[:3]}")
 
     def decide(self) -> int:
-        """A person approves the deletes that are held."""
+        """A person approves the deletes that are held, and deletes in ops what a restored hub may have made there."""
         with self.hub.begin() as connection:
             rows = connection.execute(sa.text("select flow from sync.held where operation = 'delete'")).all()
             for row in rows:
                 connection.execute(sa.text("select sync.approve(:flow)"), row._asdict())
-        return len(rows)
+            made = connection.execute(sa.text(_MADE_BEFORE)).scalars().all()
+        for key in made:
+            self.systems.ops.delete(LINES, *key.split(","))
+        return len(rows) + len(made)

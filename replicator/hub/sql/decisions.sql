@@ -245,6 +245,10 @@ create function sync.decide_orphans(
           and sync.is_meant(of_flow, of_record, of_records, o.system || '.' || o.entity_set, o.record)
           and (of_cause is null or of_cause = sync.orphaned_cause(o.system, o.entity_set))
         returning 1
+    ), released as (  -- what waited for this decision
+        update sync.delivery d set state = 'pending', marked = d.marked + 1
+        where d.state = 'blocked' and d.code = 'orphaned parts' and are_fine and exists (select from decided)
+        returning 1
     )
     select count(*) from decided
 $$;
