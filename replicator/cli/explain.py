@@ -11,7 +11,7 @@ import click
 
 from replicator.cli import terminal
 from replicator.cli.options import Moment, Seconds, config_option, connected, json_option
-from replicator.cli.output import Plain, answer, say_json
+from replicator.cli.output import Plain, answer, say_json, unknown
 from replicator.errors import Terminal
 from replicator.hub.session import Session
 from replicator.operate import hub_queries
@@ -23,14 +23,6 @@ KIND is an entity, or an entity set of a system: quote, sales.quotes.
 KEY is the business key; for an entity set also its own key, fields joined by commas, or a GUID.
 """
 _POLL_SECONDS = 0.25
-
-
-def unknown(kind: str, key: str) -> Terminal:
-    """What to say of a record that the hub has never heard of."""
-    return Terminal(
-        f"no {kind} {key} is known",
-        hint="KIND is an entity (quote) or system.EntitySet (sales.quotes); KEY its business key or system key",
-    )
 
 
 def _asked(connection: Session, function: str, kind: str, key: str, *more: object) -> hub_queries.Rows:

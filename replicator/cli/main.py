@@ -153,6 +153,12 @@ class Group(click.Group):
                 ]
             )
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for each in args:
+            if not each.isascii() and each != each.encode(errors="replace").decode():
+                raise click.UsageError(f"{each.encode(errors='replace').decode()}: this argument is no text in UTF-8")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         with errors_in_words():
             return super().invoke(ctx)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import click
 
+from replicator.errors import Terminal
 from replicator.text import visible
 
 
@@ -51,3 +52,11 @@ class Plain:
 def print_line(console: Output, text: str, *, keep: str = "") -> None:
     """One line, whatever words from elsewhere it holds; more only where ``keep`` has the line end."""
     console.print(visible(text, keep=keep), highlight=False, soft_wrap=True, markup=False)
+
+
+def unknown(kind: str, key: str) -> Terminal:
+    """What to say of a record that the hub has never heard of."""
+    return Terminal(
+        f"no {kind} {key} is known",
+        hint="KIND is an entity (quote) or system.EntitySet (sales.quotes); KEY its business key or system key",
+    )

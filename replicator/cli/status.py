@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.command()
 @config_option
 @click.option("--details", is_flag=True, help="List the records that are not in step, with their reasons.")
-@click.option("--limit", default=50, show_default=True, help="At most so many records of each kind.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many records of each kind."
+)
 @click.option("--watch", metavar="[SECONDS]", type=click.FloatRange(0.1), is_flag=False, flag_value=2.0,
               help="Show it again every so many seconds (2), until Ctrl-C.")  # fmt: skip
 @json_option
@@ -95,7 +97,7 @@ def _rendered(connection: Session, width: int, limit: int | None) -> Text:
 @click.command()
 @config_option
 @click.argument("cause", required=False)
-@click.option("--limit", default=50, show_default=True, help="At most so many records.")
+@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many records.")
 @json_option
 def causes(config_path: Path | None, cause: str | None, limit: int, as_json: bool) -> None:
     """List what did not arrive, or is held, by cause; with a CAUSE the records behind it.
@@ -130,7 +132,9 @@ def conflicts(config_path: Path | None, as_json: bool) -> None:
 
 @click.command()
 @config_option
-@click.option("--limit", default=20, show_default=True, help="At most so many, the latest first.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many, the latest first."
+)
 @json_option
 def decisions(config_path: Path | None, limit: int, as_json: bool) -> None:
     """List what people decided: who, when, about what, how many records it concerned, and why."""

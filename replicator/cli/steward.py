@@ -10,7 +10,7 @@ import click
 import psycopg
 
 from replicator.cli.options import config_option, connected, json_option
-from replicator.cli.output import answer
+from replicator.cli.output import answer, unknown
 from replicator.errors import Terminal
 from replicator.hub.wake_up import notify
 from replicator.operate import hub_queries
@@ -197,9 +197,8 @@ def resync(config_path: Path | None, kind: str, key: str | None, reason: str | N
     replicator resync SYSTEM.SET
     """
     count = _decide(config_path, "resync", kind, key, reason)
-    if key is None:
-        words = f"{kind} will be read whole at the next read; {_records(count, 'will be looked at again')}"
-    else:
-        words = _records(count, "will be read again")
-        words += "" if count else f": the hub knows no {kind} '{key}'"
+    if key is not None and not count:
+        raise unknown(kind, key)
+    whole = f"{kind} will be read whole at the next read; {_records(count, 'will be looked at again')}"
+    words = whole if key is None else _records(count, "will be read again")
     answer(words, as_json, action="resync", records=count)

@@ -32,6 +32,7 @@ from replicator.hub.embedded_user import WAY_OUT, Privileges, give
 from replicator.hub.server_version import OLDEST
 
 _PATIENCE = 120.0  # seconds for crash recovery before, or the last checkpoint after, everything else
+_START = ("-D", "data", "-l", "log", "-w", "-t", f"{_PATIENCE:.0f}", "start")
 _GRACE = 1.0  # seconds in which processes that lost their postmaster end by themselves
 _PROC = Path("/proc/self/cwd").exists()
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -142,20 +143,19 @@ def _major(folder: Path) -> int:
 
 
 def _begin(home: Path, *, die_with_parent: bool, settings: Mapping[str, str]) -> None:
-    data, log = home / "data", home / "log"
     programs, privileges = _made(home, synced=settings.get("fsync") != "off")
     _remove_leftovers(home)
     sockets = _claim_socket_folder(home, privileges.owner)
     private = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": "5432"}
     _write_settings(home / "hub.conf", {**_SETTINGS, **settings, **private})
-    log.touch(0o600)
+    (log := home / "log").touch(0o600)
     give(log, privileges.owner)
     seen = log.stat().st_size
     try:
         if die_with_parent:
             _start_child(home, programs, privileges)
-        else:  # pg_ctl leaves no child behind that this process would have to wait for
-            _run(privileges, programs / "pg_ctl", "-D", data, "-l", log, "-w", "-t", f"{_PATIENCE:.0f}", "start")
+        else:  # pg_ctl leaves no child behind to wait for; it hands its arguments to a shell, so no path is among them
+            _run(privileges, programs / "pg_ctl", *_START, within=home)
     except Terminal as error:
         with log.open("rb") as file:
             file.seek(seen)
@@ -231,12 +231,12 @@ def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
     path.chmod(0o644)  # root writes it for another user
 
 
-def _run(privileges: Privileges, *command: str | Path, given: str = "") -> None:
+def _run(privileges: Privileges, *command: str | Path, given: str = "", within: Path | None = None) -> None:
     """Run a program to its end; output goes to files, as a server started by it keeps a pipe open for ever."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as script:
         script.write(given.encode())
         script.seek(0)
-        options = privileges.options(die_with_parent=False)
+        options = privileges.options(die_with_parent=False) | ({"cwd": within} if within else {})
         done = subprocess.run(command, stdin=script, stdout=output, stderr=output, check=False, **options)
         if done.returncode:
             output.seek(0)

@@ -246,6 +246,10 @@ def load(folder: Path) -> Schema:
             sets[system, spec.entity_set] = EntitySet(system, spec, document)
     if problems:
         raise SchemaError("\n".join(problems))
+    if not (entities or sets):
+        raise SchemaError(
+            f"{folder} holds no schema", hint=f"entities are files of {COMMON}/, entity sets of a folder per system"
+        )
     sets = {key: replace(entity_set, spec=_pointing(entity_set, sets)) for key, entity_set in sets.items()}
     return Schema({e.entity: e for e in entities}, sets, {v.value_map: v for v in values}, documents)
 

@@ -117,6 +117,15 @@ def test_a_socket_folder_that_others_may_enter_is_refused(home: Path) -> None:
     sockets.rmdir()
 
 
+def test_the_name_of_its_folder_is_no_command(cluster: Path) -> None:
+    strange = cluster.parent / '$(touch x) "`touch x`'
+    strange.mkdir(mode=0o711)
+    try:
+        assert ask(embedded.start(strange / "home", settings=QUICK), "select 1") == 1
+    finally:
+        embedded.stop(strange / "home")
+
+
 def test_committed_data_survives_a_killed_postmaster(home: Path) -> None:
     server = embedded.start(home, settings=QUICK)
     with psycopg.connect(server.url) as connection:

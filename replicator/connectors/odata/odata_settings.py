@@ -31,8 +31,8 @@ class Bearer(Settings):
     @classmethod
     def _fits_a_header(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
-        if not text.isascii() or not text.isprintable():
-            raise ValueError("holds a character that a token cannot have")
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("holds a character that a token cannot have, such as a blank")
         return value
 
 
