@@ -211,8 +211,8 @@ def parents(compiled: Compiled) -> sa.Select[Any] | sa.CompoundSelect[Any]:
         for name, spec in flow.mapping.spec.fields.items():
             if spec.reference is not None:
                 arms += (_inward if flow.mapping.direction == "in" else _outward)(compiled, flow, name, spec)
-            elif spec.lookup is not None and flow.mapping.direction == "out":
-                arms += _searched(compiled, flow, name, spec)
+            elif spec.lookup is not None:
+                arms += (_to_become if flow.mapping.direction == "in" else _searched)(compiled, flow, name, spec)
         if flow.mapping.direction == "out" and flow.root is None:
             arms += _parts(compiled, flow)
     types: dict[str, Any] = {"flow": sa.Text, "record_id": sa.BigInteger, "field": sa.Text, "parent_table": sa.Text,
@@ -261,6 +261,30 @@ def _inward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) ->
             landed = sa.or_(landed, sa.exists().select_from(joined).where(pair.c.ended_at.is_(None), instead))
         edge = _edge(flow, source.c.id, name, mirror, pointed.c.id, spec.need, landed, reference or "")
         yield sa.select(*edge).join_from(source, pointed, same_values(source, pointed, each.columns))
+
+
+def _to_become(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:
+    """Inbound: the records that would be found by a look-up, were they common records, as far as their keys tell."""
+    source = flow.view.source.alias("s")
+    for other in compiled.inbound():
+        fields = other.mapping.spec.fields
+        copied = {field: fields[field].copy_ if field in fields else None for field in spec.match}
+        if other.mapping.entity.entity != spec.lookup or not copied:
+            continue
+        own, pointed = flow.mapping.entity_set.spec.fields, other.view.source.alias("p")
+        plain = [(column, spec.match[field]) for field, column in copied.items()
+                 if isinstance(column, str) and column in other.mapping.entity_set.spec.fields]  # fmt: skip
+        if len(plain) < len(copied) or not all(wanted in own for _, wanted in plain):
+            continue
+        same = (_alike(pointed.c[column_name(column)], source.c[column_name(wanted)]) for column, wanted in plain)
+        link = other.view.link
+        landed = sa.exists().where(link.c.mirror_id == pointed.c.id, link.c.ended_at.is_(None))
+        edge = _edge(flow, source.c.id, name, other.view.source, pointed.c.id, spec.need, landed, spec.lookup or "")
+        yield sa.select(*edge).join_from(source, pointed, sa.and_(*same))
+
+
+def _alike(one: sa.ColumnElement[Any], other: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return fold(one) == fold(other) if isinstance(one.type, sa.Text) else one == other
 
 
 def _outward(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap) -> Iterator[sa.Select[Any]]:

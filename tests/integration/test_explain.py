@@ -235,6 +235,16 @@ def test_a_record_that_is_not_in_common_yet_is_found_by_the_key_that_it_will_hav
     assert not [line for line in plan if "Seq Scan" in line and "any_organization" not in line]
 
 
+def test_a_record_that_looks_up_one_that_is_left_out_says_why_that_is(systems: Systems) -> None:
+    group = systems.sales.put("uomschedules", {"name": "Other Group"})["uomscheduleid"]
+    systems.sales.put("uoms", {"name": "box", "_uomscheduleid_value": group})
+    systems.product("P-2", SalesUnitSymbol="BOX")
+    systems.once()
+    ((record, state, said),) = causes(systems, "product", "P-2")
+    assert (record, state) == ("box", "not_eligible")
+    assert "unit box is of the group Other Group" in said
+
+
 def test_what_a_map_leaves_out_says_why(systems: Systems) -> None:
     systems.quote("Q-1", systems.account("A-1"), ["P-1"], statecode=0, statuscode=1)
     systems.once()
