@@ -112,7 +112,10 @@ def _datetime(spec: FieldSpec, value: object) -> object:
         if spec.day:
             raise TypeError("is a day, where an instant with its offset is wanted")
         return f"{date.fromisoformat(value).isoformat()}T12:00:00Z"
-    return stamp(datetime.fromisoformat(value))
+    try:
+        return stamp(datetime.fromisoformat(value))
+    except OverflowError:
+        raise TypeError("is a time beyond the calendar in UTC") from None
 
 
 def stamp(moment: datetime) -> str:
@@ -127,7 +130,7 @@ def typed_day(value: object, zone: tzinfo) -> object:
         return value
     try:
         return stamp(datetime.combine(date.fromisoformat(value), time(), zone))
-    except ValueError:
+    except (ValueError, OverflowError):
         return value
 
 

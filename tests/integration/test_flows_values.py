@@ -249,6 +249,12 @@ def test_the_day_that_a_person_typed_arrives_east_and_west_of_greenwich(systems:
     assert delivery_days(systems) == [day, day]
 
 
+@pytest.mark.parametrize("options", [{"sales": Options(time_zone="Europe/Berlin")}])
+def test_a_day_that_begins_before_the_calendar_of_utc_is_kept_as_it_was_typed(systems: Systems) -> None:
+    quote = systems.quote("Q-1", systems.account("A-1"), [], requestdeliveryby="0001-01-01")
+    assert quote["requestdeliveryby"] == "0001-01-01"
+
+
 @pytest.mark.parametrize("options", [{"sales": Options(time_zone="Pacific/Auckland")}])
 def test_another_time_zone_looks_at_every_day_again(systems: Systems) -> None:
     systems.product("P-1")
