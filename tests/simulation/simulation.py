@@ -437,5 +437,6 @@ class Simulation:
                 connection.execute(sa.text("select sync.approve(:flow)"), row._asdict())
             made = connection.execute(sa.text(_MADE_BEFORE)).scalars().all()
         for key in made:
-            self.systems.ops.delete(LINES, *key.split(","))
+            company, quotation, number = key.split(",")
+            self.systems.ops.delete(LINES, company, int(number), quotation)
         return len(rows) + len(made)
