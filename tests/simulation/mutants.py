@@ -236,10 +236,16 @@ def keys_that_a_target_gives_are_not_kept(patching: pytest.MonkeyPatch) -> None:
 
 
 @mutant
+def a_number_that_another_part_got_counts(patching: pytest.MonkeyPatch) -> None:
+    """Of lines that ops numbers and says nothing of, what bears the number that one was sent with is taken for it."""
+    patching.setattr(acknowledge, "_without_doubtful", list)
+
+
+@mutant
 def parts_under_other_numbers_are_not_looked_for(patching: pytest.MonkeyPatch) -> None:
     """Lines that ops numbers by itself, and whose answer was lost, are created once more."""
-    for module in (acknowledge, renumbered_search):
-        patching.setattr(module, "key_of_root", lambda flow: [])
+    patching.setattr(acknowledge, "may_be_renumbered", lambda flow, write: False)
+    patching.setattr(renumbered_search, "key_of_root", lambda flow: [])
 
 
 @mutant
@@ -354,7 +360,7 @@ def merged_once_only(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def a_restored_hub_writes_at_once(patching: pytest.MonkeyPatch) -> None:
     """Whether what a restored hub missed was read and merged is not asked."""
-    patching.setattr("replicator.cycle.may_write", lambda connection, consumer: True)
+    patching.setattr("replicator.cycle.may_write", lambda connection, consumer, **more: True)
 
 
 @mutant
@@ -367,6 +373,12 @@ def a_restore_is_not_noticed(patching: pytest.MonkeyPatch) -> None:
 def a_restored_hub_reads_on_where_it_was(patching: pytest.MonkeyPatch) -> None:
     """What was read before the backup counts as read."""
     patching.setattr(restored, "_sql", {**restored._sql, "forget_reads": sa.text("select 1")})
+
+
+@mutant
+def a_restored_hub_makes_parts_again(patching: pytest.MonkeyPatch) -> None:
+    """Lines that ops numbered after the backup are created once more, and nobody is asked."""
+    patching.setattr(delivery_pass, "wait_for_orphans", lambda hub, flow, deliveries: None)
 
 
 @mutant

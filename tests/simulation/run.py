@@ -18,7 +18,7 @@ from tests.simulation.simulation import Simulation
 EVERY_DAY = (0, 1, 3, 7, 10, 52, 57, 66, 69, 78, 80, 92)
 """Seeds that between them meet every fault and everything that people do; the slow tests run others."""
 _BEFORE = 4
-_ASKED_FOR_AGREEMENT = 3
+_ASKED_FOR_AGREEMENT = 10
 """Of so many lives one ends with everything that people may ask, which takes as long as half a life."""
 _STEPS = 5
 
