@@ -436,7 +436,12 @@ class Simulation:
             for row in rows:
                 connection.execute(sa.text("select sync.approve(:flow)"), row._asdict())
             made = connection.execute(sa.text(_MADE_BEFORE)).scalars().all()
-        for key in made:
-            company, quotation, number = key.split(",")
+        return len(rows) + sum(self._delete_line(*key.split(",")) for key in made)
+
+    def _delete_line(self, company: str, quotation: str, number: str) -> bool:
+        """Whether it was there still; the hub may not have heard of it yet."""
+        key = {"dataAreaId": company, "SalesQuotationNumber": quotation, "LineCreationSequenceNumber": int(number)}
+        there = bool(self.systems.held("ops", LINES, **key))
+        if there:
             self.systems.ops.delete(LINES, company, int(number), quotation)
-        return len(rows) + len(made)
+        return there
