@@ -250,7 +250,7 @@ def too_long(case: Case) -> dict[str, object]:
 
 
 def test_a_unit_in_pieces_of_which_a_later_one_is_refused_leaves_nothing(case: Case) -> None:
-    """What the pieces before it created is deleted again. (Finance and Operations names the first write of the piece.)"""
+    """What the pieces before it created is deleted again. Finance and Operations names the first write of a piece."""
     connector, _ = limited(case, 60, *WORDS[0])
     bad = case.create_child(140, 1, **too_long(case))
     unit = (case.create(1), *(case.create_child(n, 1) for n in range(139)), bad)
