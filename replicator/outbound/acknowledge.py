@@ -164,9 +164,15 @@ class Acknowledgement:
         ]
         rows = self._known(flow, [planned for planned, _ in kept])
         there = [(planned, row.id) for (planned, _), row in zip(kept, rows, strict=True) if row is not None]
-        left.elsewhere += self._elsewhere(flow, there)
+        under_its_number = {planned.record_id for planned, outcome in written if _is_under_its_number(planned, outcome)}
+        for planned, words in self._elsewhere(flow, there):
+            if planned.record_id in under_its_number:  # whoever bears that number: the target says nothing of this one
+                left.unconfirmed.append(planned)
+            else:
+                left.elsewhere.append((planned, words))
+        others = left.others | {planned.record_id for planned in left.unconfirmed}
         for (planned, outcome), row in zip(kept, rows, strict=True):
-            if planned.record_id in left.others:
+            if planned.record_id in others:
                 continue
             if outcome.image is None or _is_older(planned, outcome, row):
                 left.unconfirmed.append(planned)
@@ -293,6 +299,12 @@ class Acknowledgement:
 
 def _may_be_renumbered(planned: Planned) -> bool:
     return may_be_renumbered(planned.flow, planned.write)
+
+
+def _is_under_its_number(planned: Planned, outcome: Applied) -> bool:
+    """Whether all that is known of a new part that may be renumbered is what bears the number that it was sent with."""
+    stored = _key_as_stored(planned, outcome)
+    return _may_be_renumbered(planned) and (stored is None or comparable(stored) == comparable(planned.write.key))
 
 
 def _without_doubtful(written: Sequence[Written]) -> list[Written]:

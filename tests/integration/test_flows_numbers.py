@@ -41,6 +41,19 @@ def start(systems: Systems) -> None:
     systems.once()
 
 
+def says_nothing(systems: Systems, monkeypatch: pytest.MonkeyPatch, *, first: int) -> None:
+    """Ops gives each new line the next number, and answers without the record."""
+    handle, numbers = systems.ops._service.handle, itertools.count(first)
+
+    def take(call: Call, declared: dict[str, str] | None = None) -> Reply:
+        if call.method != "POST" or not call.path.endswith(LINES):
+            return handle(call, declared)
+        line = json.loads(call.body) | {"LineCreationSequenceNumber": next(numbers)}
+        return replace(handle(replace(call, body=json.dumps(line).encode()), declared), text="")
+
+    monkeypatch.setattr(systems.ops._service, "handle", take)
+
+
 def quote_of_two(systems: Systems, account: Any) -> Any:
     quote = systems.quote("Q-1", account, [])
     for place in (2, 3):
@@ -80,15 +93,7 @@ def test_lines_of_which_ops_says_nothing_are_not_taken_for_those_that_bear_their
     systems: Systems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lines 1 to 3 become 3 to 5, and no answer tells: read back, line 3 is there, and 1 and 2 are not."""
-    handle, numbers = systems.ops._service.handle, itertools.count(3)
-
-    def take(call: Call, declared: dict[str, str] | None = None) -> Reply:
-        if call.method != "POST" or not call.path.endswith(LINES):
-            return handle(call, declared)
-        line = json.loads(call.body) | {"LineCreationSequenceNumber": next(numbers)}
-        return replace(handle(replace(call, body=json.dumps(line).encode()), declared), text="")
-
-    monkeypatch.setattr(systems.ops._service, "handle", take)
+    says_nothing(systems, monkeypatch, first=3)
     quote = systems.quote("Q-1", systems.account("A-1"), [])
     for place, product in enumerate(("P-1", "P-2", "P-1"), 1):
         systems.line(quote, place, product, quantity=place * 10)
@@ -98,6 +103,22 @@ def test_lines_of_which_ops_says_nothing_are_not_taken_for_those_that_bear_their
     systems.change_line(quote, 3, quantity=33)
     systems.once()
     assert quantities(systems) == {3: 10, 4: 20, 5: 33}
+
+
+def test_a_line_that_moves_to_a_number_that_another_one_has_in_ops_is_not_taken_for_that_one(
+    systems: Systems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines 1 and 2 became 4 and 5, and no answer told; line 1 becomes 5 in sales, is made anew, and read back as 5."""
+    says_nothing(systems, monkeypatch, first=4)
+    quote = systems.quote("Q-1", systems.account("A-1"), [])
+    for place, product in enumerate(("P-1", "P-2"), 1):
+        systems.line(quote, place, product, quantity=place * 10)
+    systems.once()
+    assert quantities(systems) == {4: 10, 5: 20}
+    systems.change_line(quote, 1, sequencenumber=5)
+    systems.once()
+    assert systems.why("failed") == {}
+    assert quantities(systems) == {5: 20, 6: 10}
 
 
 def test_a_read_of_ops_before_the_answer_pairs_no_line_by_a_number_that_ops_may_have_given_to_another(
