@@ -262,8 +262,16 @@ def rejections(simulation: Simulation) -> Iterator[str]:
     """Only what people did wrong is rejected, and nothing that the hub should have known better."""
     with simulation.hub.connect() as connection:
         for row in connection.execute(sa.text("select flow, record, reason from sync.failed where state = 'rejected'")):
-            if not any(words in row.reason for words in (*_DESERVED, *(_OF_A_WILL if _is_willful(simulation) else ()))):
+            deserved = (*_DESERVED, *(_OF_A_WILL if _is_willful(simulation) else ()))
+            if not any(words in row.reason for words in deserved) and not _was_saved_and_deleted(simulation, row):
                 yield f"{row.flow} {row.record}: {row.reason}"
+
+
+def _was_saved_and_deleted(simulation: Simulation, row: sa.Row[Any]) -> bool:
+    """Whether ops said no to a customer and saved it, and somebody deleted it there before the hub could see it."""
+    held = simulation.systems.held("ops", "CustomersV3", CustomerAccount=row.record)
+    deleted = simulation.people.done["delete_customer"] and not held
+    return bool(deleted and row.flow.startswith("account") and "An unexpected error occurred." in row.reason)
 
 
 def deletes(simulation: Simulation) -> Iterator[str]:
