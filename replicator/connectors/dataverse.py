@@ -13,13 +13,14 @@ from replicator.connectors import dataverse_metadata, exact_json, wire_values
 from replicator.connectors.json_rows import JsonRow, JsonRows
 from replicator.connectors.odata.addresses import filtered, literal, query, record_path
 from replicator.connectors.odata.answers import Complaint, is_unknown_set
-from replicator.connectors.odata.batch import ChangeSet, Part, safe_etag
+from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
 from replicator.connectors.odata.connector import (
     Decode,
     ODataConnector,
     Prepared,
     common_headers,
+    safe_etag,
 )
 from replicator.connectors.odata.odata_settings import DataverseSettings
 from replicator.connectors.odata.paging import Sheet, sheets

@@ -12,13 +12,14 @@ from replicator.connectors import exact_json, finops_metadata, wire_values
 from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.odata.addresses import filtered, literal, query, record_path, symbol_literal
 from replicator.connectors.odata.answers import Complaint, complaint, is_unknown_set
-from replicator.connectors.odata.batch import ChangeSet, Part, safe_etag
+from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
 from replicator.connectors.odata.connector import (
     Decode,
     ODataConnector,
     Prepared,
     common_headers,
+    safe_etag,
 )
 from replicator.connectors.odata.key_characters import NotReached, unreachable, unusual, ways
 from replicator.connectors.odata.odata_settings import FinOpsSettings

@@ -239,7 +239,7 @@ def ops_case() -> Case:
             "AssociatedContactNumber",
             dataAreaId=text(),
             ContactPersonPartyNumber=text(),
-            AssociatedContactType=text(enum="smmContactPersonCDSAssociatedContactType"),
+            AssociatedContactType=text(),
             AssociatedContactNumber=text(),
             FirstName=text(),
             EmploymentProfession=text(),

@@ -14,7 +14,6 @@ from uuid import uuid4
 
 from replicator.connectors.odata import json_batch
 from replicator.connectors.odata.part_answers import ChangeSetAnswer, ItemAnswer, PartAnswer
-from replicator.connectors.protocol import FieldProblem
 from replicator.errors import UnexpectedAnswer
 
 line_end = b"\r\n"
@@ -43,13 +42,6 @@ class ChangeSet:
 
 
 Item: TypeAlias = Part | ChangeSet
-
-
-def safe_etag(etag: str) -> str:
-    """An etag that can stand in a header line of a batch part. Raises FieldProblem for one that would leave it."""
-    if not etag.isascii() or not etag.isprintable():
-        raise FieldProblem("@odata.etag", etag, "holds characters that do not belong into an etag")
-    return etag
 
 
 def content_ids(items: Sequence[Item]) -> list[tuple[str, ...]]:

@@ -69,17 +69,6 @@ def failed_outcomes(unit: Unit, ids: Sequence[str], failed: PartAnswer, judge: J
     return not_done(unit, blamed, outcome)
 
 
-def undo(done: Unit, refused: Sequence[Outcome]) -> Unit:
-    """The deletes, last first, that take back what was created of a unit before a rejection; none where nobody knows.
-
-    A write that changed or deleted something cannot be taken back, nor a create whose key the system assigned.
-    """
-    whole = all(write.operation == "create" and None not in write.key for write in done)
-    if not whole or not any(isinstance(outcome, Rejected) for outcome in refused):
-        return ()
-    return tuple(Write(write.entity_set, "delete", write.key) for write in reversed(done))
-
-
 def _blame(unit: Unit, named: int, failed: PartAnswer, judge: Judge) -> tuple[int, Outcome]:
     """The write that a rejection is about: the one whose value it tells, else the named one, if that has the field.
 

@@ -213,8 +213,7 @@ class ODataConnector(Connector):
     def _alone(self, one: Prepared) -> list[Outcome]:
         """A unit larger than a request may be: its reads apart, and its writes in pieces where they are too many too.
 
-        Pieces are no whole: where one is refused after others were done, what those made is deleted again; where that
-        cannot be, nobody knows but by looking.
+        Pieces are no whole: where one fails after others were done, nobody knows but by looking.
         """
         write, *reads = one.items
         pieces: Sequence[Item] = self.sizes.pieces(write) if isinstance(write, ChangeSet) else [write]
@@ -237,19 +236,12 @@ class ODataConnector(Connector):
             (ids,) = batch.content_ids([piece])
             parts = batch_outcomes.good_parts(answer, ids)
             if parts is None:
-                outcomes = self._outcomes(one, [(answer, ("",) * len(done) + ids)])
-                return self._taken_back(one, len(done), outcomes) if done else outcomes
+                if done:
+                    return batch_outcomes.same(one.unit, Unknown("sent in pieces, of which a later one was refused"))
+                return self._outcomes(one, [(answer, ids)])
             done += parts
         answers = [ChangeSetAnswer(tuple(done)), *self._read_back(reads)]
         return self._outcomes(one, [(answer, ()) for answer in answers])
-
-    def _taken_back(self, one: Prepared, done: int, refused: list[Outcome]) -> list[Outcome]:
-        """The refusal, once what so many writes of the unit made is deleted."""
-        undo = batch_outcomes.undo(one.unit[:done], refused)
-        with suppress(ReplicatorError):
-            if undo and all(isinstance(each, Applied) for each in self._send([self.prepare(undo)])[0]):
-                return refused
-        return batch_outcomes.same(one.unit, Unknown("sent in pieces, of which a later one was refused"))
 
     def _read_back(self, reads: Sequence[Item]) -> Sequence[ItemAnswer | None]:
         try:
@@ -396,3 +388,10 @@ class ODataConnector(Connector):
         if len(found) > len(items):
             raise UnexpectedAnswer(f"{self.name}: {what}: {len(found)} answers came")
         return [*found, *[None] * (len(items) - len(found))]
+
+
+def safe_etag(etag: str) -> str:
+    """An etag that can stand in a header line of a batch part. Raises FieldProblem for one that would leave it."""
+    if not etag.isascii() or not etag.isprintable():
+        raise FieldProblem("@odata.etag", etag, "holds characters that do not belong into an etag")
+    return etag
