@@ -85,7 +85,7 @@ def lines(found: ReconcileResult) -> Iterator[str]:
             yield "mend what differs, and what was reported, with: replicator reconcile --repair"
         return
     left = sum(found.left.values())
-    yield f"repaired: {max(found.to_repair - left, 0)}; left: {_counts(found.left) or 'none'}"
+    yield f"repaired: {found.repaired}; left: {_counts(found.left) or 'none'}"
     yield from _records(found.left_records, left)
 
 

@@ -47,6 +47,8 @@ class MergeResult:
     deleted: int = 0
     settled: int = 0
     waiting: int = 0
+    again: int = 0
+    """What parted from its counterpart, and is looked at once more for why."""
     left: int = 0
 
     @property
@@ -56,7 +58,7 @@ class MergeResult:
     @property
     def goes_on(self) -> bool:
         """Whether a further pass may find something to do."""
-        return self.progress or bool(self.left)
+        return self.progress or bool(self.left or self.again)
 
     def add(self, other: MergeResult) -> None:
         for name, value in vars(other).items():
@@ -221,10 +223,12 @@ class _MapMerge:
         self.conflicts.note()
         self._mark_through(linked)
         mark_through(self.hub, self.view.link, passed, parts=True)
-        merged = self._settle()
+        merged = self._settle(actions)
         self.hub.execute(sa.text("drop table work"))
         analyze(self.hub.connection, created, self.view.target, self.view.link)
-        return MergeResult(created, gone.updated + updated, gone.deleted, merged.settled, merged.waiting)
+        return MergeResult(
+            created, gone.updated + updated, gone.deleted, merged.settled, merged.waiting, again=merged.again
+        )
 
     def _make_work(self) -> set[str]:
         """The diff of the claimed records as a temporary table; the actions in it, so that no other step is taken."""
@@ -359,7 +363,7 @@ class _MapMerge:
         known = set(self.hub.execute(before).scalars())
         return [record for record in now if record not in known]
 
-    def _settle(self) -> MergeResult:
+    def _settle(self, actions: set[str]) -> MergeResult:
         work, map_id = self.work, self.hub.id_of(self.flow)
         if any(reference.later for reference in self.view.references):
             self.hub.execute(
@@ -372,6 +376,7 @@ class _MapMerge:
         left_out = sa.and_(work.c.action.in_(_PARTING), shown_still)
         finished = sa.select(work.c.record_id).where(work.c.action.in_(done), sa.not_(left_out))
         settled = settle_all(self.hub.connection, map_id, self.claimed, finished)
+        again = self._look_again(sa.select(work.c.record_id).where(left_out)) if actions.intersection(_PARTING) else 0
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
         rows: list[Any] = list(self.hub.execute(sa.select(*columns).where(work.c.action.not_in(done))))
         key = [column.name for column in self.view.columns if column.is_key]
@@ -379,4 +384,10 @@ class _MapMerge:
         if self.flow.mapping.entity.part_of is not None:
             mark_roots_of(self.hub, self.flow, self._newly_in_trouble(outcomes))
         show(self.hub.connection, map_id, outcomes)
-        return MergeResult(settled=settled, waiting=len(outcomes))
+        return MergeResult(settled=settled, waiting=len(outcomes), again=again)
+
+    def _look_again(self, records: sa.Select[Any]) -> int:
+        """Have these looked at in a further pass; how many there are."""
+        mine = sa.and_(delivery.c.map_id == self.hub.id_of(self.flow), delivery.c.record_id.in_(records))
+        pending = sa.update(delivery).where(mine).values(state=sa.cast("pending", delivery.c.state.type))
+        return self.hub.execute(pending).rowcount

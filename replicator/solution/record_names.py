@@ -274,12 +274,16 @@ def _to_become(compiled: Compiled, flow: CompiledMap, name: str, spec: FieldMap)
         own, pointed = flow.mapping.entity_set.spec.fields, other.view.source.alias("p")
         plain = [(column, spec.match[field]) for field, column in copied.items()
                  if isinstance(column, str) and column in other.mapping.entity_set.spec.fields]  # fmt: skip
-        if len(plain) < len(copied) or not all(wanted in own for _, wanted in plain):
+        known = other.mapping.entity_set
+        indexed = {column for column, _ in plain} <= {*known.business_key, *known.spec.key}
+        if len(plain) < len(copied) or not indexed or not all(wanted in own for _, wanted in plain):
             continue
         same = (_alike(pointed.c[column_name(column)], source.c[column_name(wanted)]) for column, wanted in plain)
-        link = other.view.link
-        landed = sa.exists().where(link.c.mirror_id == pointed.c.id, link.c.ended_at.is_(None))
-        edge = _edge(flow, source.c.id, name, other.view.source, pointed.c.id, spec.need, landed, spec.lookup or "")
+        there = compiled.tables.common[spec.lookup].alias("there")
+        found = (_alike(there.c[field], source.c[column_name(wanted)]) for field, wanted in spec.match.items())
+        edge = _edge(
+            flow, source.c.id, name, other.view.source, pointed.c.id, spec.need, sa.exists().where(*found), spec.lookup
+        )
         yield sa.select(*edge).join_from(source, pointed, sa.and_(*same))
 
 

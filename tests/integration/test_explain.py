@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -243,6 +244,18 @@ def test_a_record_that_looks_up_one_that_is_left_out_says_why_that_is(systems: S
     ((record, state, said),) = causes(systems, "product", "P-2")
     assert (record, state) == ("box", "not_eligible")
     assert "unit box is of the group Other Group" in said
+
+
+def test_a_namesake_that_is_left_out_is_no_cause_where_the_one_that_is_looked_up_is_there(systems: Systems) -> None:
+    (usual,) = systems.held("sales", "uomschedules", name="Default unit")
+    systems.sales.put("uoms", {"name": "box", "_uomscheduleid_value": usual["uomscheduleid"]})
+    group = systems.sales.put("uomschedules", {"name": "Other Group"})["uomscheduleid"]
+    systems.sales.put("uoms", {"uomid": str(uuid.uuid4()), "name": "box", "_uomscheduleid_value": group})
+    systems.product("P-2", SalesUnitSymbol="box", CurrencyCode="XXX")
+    systems.once()
+    ((record, state, said),) = causes(systems, "product", "P-2")
+    assert (record, state) == ("P-2", "waits")
+    assert "currency" in said
 
 
 def test_what_a_map_leaves_out_says_why(systems: Systems) -> None:

@@ -77,7 +77,7 @@ def test_a_retry_puts_it_back(systems: Systems, account: Any) -> None:
 
 def test_a_repair_puts_it_back(systems: Systems, account: Any) -> None:
     found = Reconciliation(systems.cycle.world, systems.connection).run(repair=True, limit=10)
-    assert (found.to_repair, found.left, found.explained) == (1, {}, {})
+    assert (found.repaired, found.left, found.explained) == (1, {}, {})
     assert customer(systems)["OrganizationName"] == "Ours"
 
 

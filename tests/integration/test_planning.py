@@ -132,6 +132,7 @@ def test_a_plan_tells_what_would_stay_as_it_is_and_why(systems: Systems) -> None
         ("sales.quotes > quote", "blocked"): ["Q-1"],
         ("sales.quotedetails > quote_line", "blocked"): ["Q-1 1"],
     }
+    assert {each.reason for each in plan.standing if each.state == "blocked"} == {"account A-1", "quote Q-1"}
 
 
 def test_what_a_map_leaves_out_stays_for_that_reason_and_not_for_its_parent(systems: Systems) -> None:

@@ -189,7 +189,7 @@ def test_what_was_reported_of_a_target_is_repaired(systems: Systems) -> None:
     assert (found.differences, found.explained) == ({}, {"reported": 1})
     assert any("reconcile --repair" in line for line in lines(found))
     mended = reconcile(systems, repair=True)
-    assert (mended.to_repair, mended.left, mended.explained) == (1, {}, {})
+    assert (mended.repaired, mended.left, mended.explained) == (1, {}, {})
     assert "repaired: 1; left: none" in list(lines(mended))
     assert customer(systems, "A-9")
 

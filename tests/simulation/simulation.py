@@ -58,8 +58,9 @@ _SECONDS_TO_QUIET = 3600
 _PATIENCE = "set lock_timeout = '20ms'"
 _CLEAN = "select set_config('sync.now', %s, false)"
 _MADE_BEFORE = (
-    f"select system_key from sync.orphans where entity_set = '{LINES}' and decided_at is null "
-    "and exists (select from sync.delivery where code = 'orphaned parts')"
+    f"select o.system_key from sync.orphans o where o.entity_set = '{LINES}' and o.decided_at is null "
+    "and exists (select from sync.delivery d where d.code = 'orphaned parts' "
+    "            and position(o.system_key || ',' in d.waits_for[1] || ',') > 0)"
 )
 _UNDER_WAY = "select count(*) from sync.delivery where state in ('pending', 'in_flight', 'failed', 'unknown')"
 

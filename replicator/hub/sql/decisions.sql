@@ -34,9 +34,11 @@ begin
     perform sync.check_selection(of_flow, null);
     select string_agg(name, '; ' order by name) into unmatched from (
         select unnest(of_records) as name
-        except select d.record from sync.delivery d join sync.map m on m.id = d.map_id where of_flow is null or m.name = of_flow
+        except select d.record from sync.delivery d join sync.map m on m.id = d.map_id
+               where m.in_use and (of_flow is null or m.name = of_flow)
         except select r.record from sync.quarantine r where of_flow is null or of_flow = r.system || '.' || r.entity_set
-        except select p.record from sync.proposed_delete p where of_flow is null or of_flow = p.system || '.' || p.entity_set
+        except select p.record from sync.proposed_delete p
+               where p.state = 'held' and (of_flow is null or of_flow = p.system || '.' || p.entity_set)
         except select o.record from sync.orphans o where of_flow is null or of_flow = o.system || '.' || o.entity_set
     ) names;
     if unmatched is not null then

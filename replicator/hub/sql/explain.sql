@@ -20,6 +20,8 @@ create function sync.explain_next(d sync.delivery, m sync.map) returns text lang
             'never by itself: give one of the records another key, or delete it'
         when d.state = 'blocked' and d.code = 'key changed' then
             'never by itself: give it its former key, or let its map say on_key_change: recreate'
+        when d.state = 'blocked' and d.code = 'orphaned parts' then
+            'by itself, when they are deleted there, or said to be fine: replicator skip --record'
         when d.state = 'reported' and d.code = 'left out' then
             'by itself, when the record fits its map again, or is as it was delivered'
         when d.state = 'rejected' and d.field is not null then

@@ -17,6 +17,8 @@ begin
     if cuts.parts = 1 then
         return next array[cuts.key];
         return;
+    elsif length(translate(cuts.key, ', ', '')) < length(cuts.key) - 40 then
+        return;  -- no key of several parts: there would be too many ways
     end if;
     return query
         select array[left(cuts.key, at - 1)] || rest

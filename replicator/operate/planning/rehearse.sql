@@ -1,7 +1,7 @@
 -- name: standing
 -- What is not in step, by flow, state and reason, and what the first records of each are called.
 select m.name as flow, cast(d.state as text) as state,
-       coalesce(d.reason, array_to_string(d.waits_for, '; '), '') as reason,
+       coalesce(case when d.state = 'blocked' then nullif(array_to_string(d.waits_for, '; '), '') end, d.reason, '') as reason,
        count(*) as records, (array_agg(coalesce(d.record, '') order by d.record))[1:5] as some
 from sync.delivery d join sync.map m on m.id = d.map_id
 where m.in_use

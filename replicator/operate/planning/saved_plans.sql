@@ -31,7 +31,7 @@ where p.plan_id = :plan and p.place = o.place;
 
 -- name: stands
 -- How the record of a planned write, or its root, stands now.
-select cast(d.state as text) as state, coalesce(d.reason, array_to_string(d.waits_for, '; ')) as reason
+select cast(d.state as text) as state, coalesce(case when d.state = 'blocked' then nullif(array_to_string(d.waits_for, '; '), '') end, d.reason) as reason
 from sync.delivery d join sync.map m on m.id = d.map_id
 where m.name = :flow and (d.record = :record or starts_with(:record, d.record || ' '))
 limit 1;

@@ -102,6 +102,11 @@ class Comparison:
             self.connection.execute(_sql["mark"])
             return int(self.connection.execute(_sql["to_repair"]).scalar_one())
 
+    def not_repaired(self) -> int:
+        """How many of the records that were to be repaired differ still."""
+        with self.connection.begin():
+            return int(self.connection.execute(_sql["not_repaired"]).scalar_one())
+
     def counts(self, *, explained: bool) -> dict[str, int]:
         """How many differences of each kind; or how many a row explains, by what it says."""
         return {row["kind"]: row["records"] for row in self._rows("counts") if row["explained"] == explained}

@@ -52,6 +52,11 @@ group by map_id, record_id;
 -- How many records are to be repaired.
 select count(*) from asked where differs;
 
+-- name: not_repaired
+-- How many of these differ still.
+select count(*) from asked a
+where a.differs and exists (select from difference d where not d.explained and d.map_id = a.map_id and d.record_id = a.record_id);
+
 -- name: mark
 -- Mark them as if a person had asked for each: what a target lost is created again, what drifted there is put back.
 insert into sync.delivery as d (map_id, record_id, asked, since)

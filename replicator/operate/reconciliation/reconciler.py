@@ -35,8 +35,8 @@ class ReconcileResult:
     """Records that stay in the hub although their system shows them no more: a person rejected their delete."""
     unlinked: Rows = field(default_factory=list)
     unlinked_records: Rows = field(default_factory=list)
-    to_repair: int = 0
-    """How many records a repair was to mend."""
+    repaired: int = 0
+    """How many records a repair has mended."""
     left: dict[str, int] | None = None
     """After a repair: what is still different. None where nothing was to be repaired."""
     left_records: Rows = field(default_factory=list)
@@ -119,9 +119,10 @@ class Reconciliation:
 
     def _repair(self, found: ReconcileResult, limit: int) -> None:
         """By the path of every change: mark, merge, deliver, within the budgets; then look again."""
-        found.to_repair = self.comparison.ask()
+        to_repair = self.comparison.ask()
         self.cycle.settle()
         self.comparison.compare(self.world.watcher.comparing)
+        found.repaired = to_repair - self.comparison.not_repaired()
         found.left = self.comparison.counts(explained=False)
         found.left_records = [explain(row) for row in self.comparison.records(limit)]
         found.explained = self.comparison.counts(explained=True) | self.comparison.beside()
