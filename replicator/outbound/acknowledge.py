@@ -159,13 +159,14 @@ class Acknowledgement:
         keys: list[tuple[Planned, Image]] = []
         kept = [
             (_under(planned, _key_as_stored(planned, outcome)), outcome)
-            for planned, outcome in _without_doubtful(written)
+            for planned, outcome in _without_doubtful(flow, written)
             if planned.write.operation != "delete"
         ]
         rows = self._known(flow, [planned for planned, _ in kept])
         there = [(planned, row.id) for (planned, _), row in zip(kept, rows, strict=True) if row is not None]
-        under_its_number = {planned.record_id for planned, outcome in written if _is_under_its_number(planned, outcome)}
-        for planned, words in self._elsewhere(flow, there):
+        elsewhere = list(self._elsewhere(flow, there))
+        under_its_number = _under_their_numbers(flow, written) if elsewhere else set()
+        for planned, words in elsewhere:
             if planned.record_id in under_its_number:  # whoever bears that number: the target says nothing of this one
                 left.unconfirmed.append(planned)
             else:
@@ -301,23 +302,28 @@ def _may_be_renumbered(planned: Planned) -> bool:
     return may_be_renumbered(planned.flow, planned.write)
 
 
-def _is_under_its_number(planned: Planned, outcome: Applied) -> bool:
-    """Whether all that is known of a new part that may be renumbered is what bears the number that it was sent with."""
-    stored = _key_as_stored(planned, outcome)
-    return _may_be_renumbered(planned) and (stored is None or comparable(stored) == comparable(planned.write.key))
+def _under_their_numbers(flow: CompiledMap, written: Sequence[Written]) -> set[int]:
+    """New parts of which all that is known is what bears the numbers that they were sent with; of others none."""
+    stored = ((planned, _key_as_stored(planned, outcome)) for planned, outcome in written)
+    return {
+        planned.record_id
+        for planned, key in stored
+        if may_be_renumbered(flow, planned.write) and (key is None or comparable(key) == comparable(planned.write.key))
+    }
 
 
-def _without_doubtful(written: Sequence[Written]) -> list[Written]:
+def _without_doubtful(flow: CompiledMap, written: Sequence[Written]) -> Sequence[Written]:
     """A unit is done as a whole: where one new part is not under its number, the numbers of others say nothing."""
-    lost = {planned.root_id for planned, outcome in written if outcome.image is None and _may_be_renumbered(planned)}
-    return [
-        (planned, Applied(None, None))
-        if planned.root_id in lost
-        and _may_be_renumbered(planned)
-        and is_doubtful(planned.write, outcome.image, outcome.key)
-        else (planned, outcome)
-        for planned, outcome in written
-    ]
+    unseen = [planned for planned, outcome in written if outcome.image is None]
+    lost = {planned.root_id for planned in unseen if may_be_renumbered(flow, planned.write)}
+    if not lost:
+        return written
+
+    def says_nothing(planned: Planned, outcome: Applied) -> bool:
+        doubtful = may_be_renumbered(flow, planned.write) and is_doubtful(planned.write, outcome.image, outcome.key)
+        return planned.root_id in lost and doubtful
+
+    return [(planned, Applied(None, None) if says_nothing(planned, each) else each) for planned, each in written]
 
 
 def _key_as_stored(planned: Planned, outcome: Applied) -> Key | None:

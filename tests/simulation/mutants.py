@@ -238,7 +238,7 @@ def keys_that_a_target_gives_are_not_kept(patching: pytest.MonkeyPatch) -> None:
 @mutant
 def a_number_that_another_part_got_counts(patching: pytest.MonkeyPatch) -> None:
     """Of lines that ops numbers and says nothing of, what bears the number that one was sent with is taken for it."""
-    patching.setattr(acknowledge, "_without_doubtful", list)
+    patching.setattr(acknowledge, "_without_doubtful", lambda flow, written: written)
 
 
 @mutant
