@@ -371,12 +371,9 @@ class _MapMerge:
                 .where(work.c.action.in_(["create", "update"]), work.c.later.is_not(None))
             )  # fmt: skip
         done = (*SETTLED, "create", "update", *_PARTING)
-        shown_still = sa.exists().where(self.view.source.c.id == work.c.source_id)
-        # What parts because it is left out, or history, is looked at once more: then that is said of it.
-        left_out = sa.and_(work.c.action.in_(_PARTING), shown_still)
-        finished = sa.select(work.c.record_id).where(work.c.action.in_(done), sa.not_(left_out))
+        again = self._look_again() if actions.intersection(_PARTING) else 0
+        finished = sa.select(work.c.record_id).where(work.c.action.in_(done))
         settled = settle_all(self.hub.connection, map_id, self.claimed, finished)
-        again = self._look_again(sa.select(work.c.record_id).where(left_out)) if actions.intersection(_PARTING) else 0
         columns = (work.c.record_id, work.c.action, work.c.record, work.c.reason, work.c.waits_for, work.c.later)
         rows: list[Any] = list(self.hub.execute(sa.select(*columns).where(work.c.action.not_in(done))))
         key = [column.name for column in self.view.columns if column.is_key]
@@ -386,8 +383,12 @@ class _MapMerge:
         show(self.hub.connection, map_id, outcomes)
         return MergeResult(settled=settled, waiting=len(outcomes), again=again)
 
-    def _look_again(self, records: sa.Select[Any]) -> int:
-        """Have these looked at in a further pass; how many there are."""
-        mine = sa.and_(delivery.c.map_id == self.hub.id_of(self.flow), delivery.c.record_id.in_(records))
+    def _look_again(self) -> int:
+        """What parted and is shown still is left out, or history: pending, for that to be said; how many there are."""
+        work, source = self.work, self.view.source
+        shown_still = sa.and_(work.c.action.in_(_PARTING), source.c.id == work.c.source_id)
+        self.hub.execute(sa.update(work).values(action="parted").where(shown_still))
+        parted = sa.select(work.c.record_id).where(work.c.action == "parted")
+        mine = sa.and_(delivery.c.map_id == self.hub.id_of(self.flow), delivery.c.record_id.in_(parted))
         pending = sa.update(delivery).where(mine).values(state=sa.cast("pending", delivery.c.state.type))
         return self.hub.execute(pending).rowcount
