@@ -17,7 +17,9 @@ from replicator.errors import ConfigurationError
 def _of_environment(name: object) -> str:
     value = os.environ.get(name, "") if isinstance(name, str) else ""
     if not value.strip():
-        raise ConfigurationError(f"the environment variable {name} of a secret is not set", hint="set it, then start")
+        raise ConfigurationError(
+            f"the environment variable {name} of a secret is not set, or blank", hint="set it, then start"
+        )
     return value
 
 

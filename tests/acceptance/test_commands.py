@@ -202,6 +202,22 @@ def test_a_decision_about_what_is_not_there_is_an_error(
     assert "next: " in told.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("explain", "quote", "\udcff"), 2, "is no text in UTF-8"),
+        (("status", "--details", "--limit", "-5"), 2, "Invalid value for '--limit'"),
+        (("check-schema", "/proc/self/fdinfo"), 1, "holds no schema"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_words(
+    workplace: Workplace, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    told = workplace.tell(*arguments)
+    assert told.code == code
+    assert words in told.err
+
+
 def test_a_decision_that_concerns_nothing_now_is_none(workplace: Workplace) -> None:
     assert workplace.tell("approve", "--flow", "account > ops.CustomersV3").out == "no record may go ahead\n"
 

@@ -41,6 +41,14 @@ def start(systems: Systems) -> None:
     systems.once()
 
 
+def quote_of(systems: Systems, *products: str) -> Any:
+    """Its lines are numbered from 1 on; their quantities are ten times that."""
+    quote = systems.quote("Q-1", systems.account("A-1"), [])
+    for place, product in enumerate(products, 1):
+        systems.line(quote, place, product, quantity=place * 10)
+    return quote
+
+
 def says_nothing(systems: Systems, monkeypatch: pytest.MonkeyPatch, *, first: int) -> None:
     """Ops gives each new line the next number, and answers without the record."""
     handle, numbers = systems.ops._service.handle, itertools.count(first)
@@ -94,9 +102,7 @@ def test_lines_of_which_ops_says_nothing_are_not_taken_for_those_that_bear_their
 ) -> None:
     """Lines 1 to 3 become 3 to 5, and no answer tells: read back, line 3 is there, and 1 and 2 are not."""
     says_nothing(systems, monkeypatch, first=3)
-    quote = systems.quote("Q-1", systems.account("A-1"), [])
-    for place, product in enumerate(("P-1", "P-2", "P-1"), 1):
-        systems.line(quote, place, product, quantity=place * 10)
+    quote = quote_of(systems, "P-1", "P-2", "P-1")
     systems.once()
     assert systems.why("failed") == {}
     assert quantities(systems) == {3: 10, 4: 20, 5: 30}
@@ -110,9 +116,7 @@ def test_a_line_that_moves_to_a_number_that_another_one_has_in_ops_is_not_taken_
 ) -> None:
     """Lines 1 and 2 became 4 and 5, and no answer told; line 1 becomes 5 in sales, is made anew, and read back as 5."""
     says_nothing(systems, monkeypatch, first=4)
-    quote = systems.quote("Q-1", systems.account("A-1"), [])
-    for place, product in enumerate(("P-1", "P-2"), 1):
-        systems.line(quote, place, product, quantity=place * 10)
+    quote = quote_of(systems, "P-1", "P-2")
     systems.once()
     assert quantities(systems) == {4: 10, 5: 20}
     systems.change_line(quote, 1, sequencenumber=5)

@@ -79,6 +79,7 @@ def test_files_that_hold_no_secret(tmp_path: Path) -> None:
         {"url": "ftp://sales.test"},
         {"url": "https://sales.test:99999"},
         {"url": "https://sales.test:a"},
+        {"url": "https://sales.test", "auth": bearer("two words")},
         {"url": f"https://user:{SECRET}@sales.test"},
         {"url": "https://sales.test/?a=b"},
         {"url": "http://sales.test", "auth": bearer(SECRET)},
