@@ -28,32 +28,21 @@ Roots = Mapping[tuple[object, ...], str]
 def wait_for_orphans(hub: Handle, flow: CompiledMap, deliveries: Sequence[Delivery]) -> None:
     """Show what each delivery waits for, so that none is sent."""
     for part in hub.compiled.parts(flow):
-        adding = [each for each in deliveries if each.shown is None and _adds(each, flow, part)]
-        roots = _orphaned(hub, part) if adding else {}
-        for delivery in adding if roots else ():
-            keys = next((roots[root] for root in _roots(delivery, part) if root in roots), None)
-            if keys is not None:
-                delivery.shown = Shown(
-                    delivery.record_id, "blocked", delivery.record, None, [_words(part, keys)], code=ORPHANED_PARTS
-                )
+        adding = [(each, roots) for each in deliveries if each.shown is None and (roots := _roots(each, flow, part))]
+        orphans = _orphaned(hub, part) if adding else {}
+        for delivery, roots in adding:
+            for root in roots & orphans.keys():
+                waits = [_words(part, orphans[root])]
+                delivery.shown = Shown(delivery.record_id, "blocked", delivery.record, None, waits, code=ORPHANED_PARTS)
 
 
-def _adds(delivery: Delivery, flow: CompiledMap, part: CompiledMap) -> bool:
-    """Whether it makes such parts of a root that the target holds already."""
-    is_new = any(each.flow is flow and each.write.operation == "create" for each in delivery.writes)
-    return not is_new and any(
-        _is_part(each.flow, part) and may_be_renumbered(part, each.write) for each in delivery.writes
-    )
-
-
-def _roots(delivery: Delivery, part: CompiledMap) -> list[tuple[object, ...]]:
-    names = key_of_root(part)
-    created = (each.write.named_key for each in delivery.writes if _is_part(each.flow, part))
-    return [comparable(tuple(key[name] for name in names)) for key in created]
-
-
-def _is_part(flow: CompiledMap, part: CompiledMap) -> bool:
-    return flow.name == part.name
+def _roots(delivery: Delivery, flow: CompiledMap, part: CompiledMap) -> set[tuple[object, ...]]:
+    """The root to which it adds such parts, where the target holds it already; by its key, as keys are compared."""
+    if any(each.flow.name == flow.name and each.write.operation == "create" for each in delivery.writes):
+        return set()
+    writes = (each.write for each in delivery.writes if each.flow.name == part.name)
+    added = (write.named_key for write in writes if may_be_renumbered(part, write))
+    return {comparable(tuple(key[name] for name in key_of_root(part))) for key in added}
 
 
 def _orphaned(hub: Handle, part: CompiledMap) -> Roots:
