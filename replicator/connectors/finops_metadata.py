@@ -1,16 +1,15 @@
 """What Finance and Operations says about its own entity sets: the $metadata document.
 
-It is read as a stream, for it describes thousands of sets. A document type or an entity in it is refused: the system
-writes none, and they are what makes XML of strangers dangerous.
+It is read as a stream, for it describes thousands of sets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from xml.parsers import expat
 
 from replicator.connectors.odata.http import Http
 from replicator.connectors.protocol import Description, Property
+from replicator.connectors.xml_streams import Elements, tell_all
 from replicator.errors import UnexpectedAnswer
 from replicator.mapping.language import FieldType
 
@@ -43,15 +42,7 @@ def parse(document: bytes, entity_sets: Sequence[str], what: str) -> list[Descri
     return [types.description(sets.types.get(name, "").rpartition(".")[2]) for name in entity_sets]
 
 
-class _Handler:
-    def start(self, tag: str, values: Mapping[str, str]) -> None:
-        """An element begins; its name is without the namespace."""
-
-    def end(self, tag: str) -> None:
-        """An element ends."""
-
-
-class _Sets(_Handler):
+class _Sets(Elements):
     """The types of the wanted sets: they stand at the end of the document."""
 
     def __init__(self, wanted: set[str]) -> None:
@@ -63,7 +54,7 @@ class _Sets(_Handler):
             self.types[values["Name"]] = values.get("EntityType", "")
 
 
-class _Types(_Handler):
+class _Types(Elements):
     """The properties and keys of the wanted types, and the members of all enumerations."""
 
     def __init__(self, wanted: set[str]) -> None:
@@ -133,18 +124,5 @@ class _Types(_Handler):
         )
 
 
-def _read(document: bytes, handler: _Handler, what: str) -> None:
-    parser = expat.ParserCreate(namespace_separator=" ")
-
-    def refuse(*_: object) -> int:
-        raise UnexpectedAnswer(f"{what}: the document declares a document type, which is refused")
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    parser.ExternalEntityRefHandler = refuse
-    parser.StartElementHandler = lambda tag, values: handler.start(tag.rpartition(" ")[2], values)
-    parser.EndElementHandler = lambda tag: handler.end(tag.rpartition(" ")[2])
-    try:
-        parser.Parse(document, True)
-    except expat.ExpatError as problem:
-        raise UnexpectedAnswer(f"{what}: broken XML: {problem}") from problem
+def _read(document: bytes, elements: Elements, what: str) -> None:
+    tell_all(document, elements, lambda why: UnexpectedAnswer(f"{what}: {why}"))
