@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from threading import Lock
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
@@ -18,10 +20,12 @@ from replicator.connectors.odata.odata_settings import ODataSettings
 from replicator.connectors.odata.request_slots import Slots
 from replicator.connectors.odata.retry_after import Pause, pause
 from replicator.connectors.protocol import shown
-from replicator.errors import NotSent, SystemUnavailable, Throttled, UnexpectedAnswer
+from replicator.errors import NotSent, SystemUnavailable, Throttled, Transient, UnexpectedAnswer
 from replicator.exchange_limits import Exchange, exchange
 from replicator.text import visible
 
+Take = Callable[[httpx2.Response, Exchange], bytes]
+"""Takes the body of an answer as it comes, and returns what is kept of it in memory. Raises OSError out of bounds."""
 budget_header = "x-ms-ratelimit-burst-remaining-xrm-requests"
 before_sending = (
     httpx2.ConnectError,
@@ -153,6 +157,35 @@ class Http:
             raise error
         return answer
 
+    def download(self, url: str, what: str, file: BinaryIO) -> Answer:
+        """Copy what lies under an address of another host into ``file``; the answer itself has no body.
+
+        The address is a secret that opens it for whoever has it: our own credentials do not go there, it stands in no
+        error, and an answer that is not good is the caller's to judge. Only a 200 is copied.
+
+        Raises NotSent, LostAnswer, UnexpectedAnswer, and Transient where the file cannot be written.
+        """
+        what = f"{self.name}: {what}"
+        if not self._is_safe(url):
+            raise UnexpectedAnswer(f"{what}: the address that the system gave for it is not one of https")
+        try:
+            return self._exchange("GET", url, what, {}, None, None, partial(_into, file, what))
+        except NotSent as error:
+            hint = "it lies on a host of its own, which this machine has to reach, too"
+            raise NotSent(error.message, hint=hint) from None
+        except (LostAnswer, UnexpectedAnswer) as error:
+            hint = "it is asked for again; what is so large needs more answer_bytes and answer_seconds for this system"
+            raise type(error)(error.message, hint=hint) from None
+
+    def _is_safe(self, url: str) -> bool:
+        """Whether an address can be kept secret on the way: https, or plain where our own credentials go so, too."""
+        try:
+            parts = httpx2.URL(url)
+        except httpx2.InvalidURL:
+            return False
+        plain = self.settings.allow_plain_http or proxies_and_tls.is_loopback(parts.host)
+        return parts.scheme in (("https", "http") if plain else ("https",)) and not parts.userinfo
+
     def note_pause(self, status: int, headers: Mapping[str, str], what: str, *, writes: bool) -> Pause | None:
         """Keep the pause that an answer, or a part of one, asks for: a 429 always does, a 503 where it says how long.
 
@@ -180,7 +213,14 @@ class Http:
         return max(ends, default=None)
 
     def _exchange(
-        self, method: str, url: str, what: str, headers: Mapping[str, str], content: bytes | None, auth: str | None
+        self,
+        method: str,
+        url: str,
+        what: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        auth: str | None,
+        take: Take | None = None,
     ) -> Answer:
         sent = dict(headers) if auth is None else {**headers, "Authorization": auth}
         with self._lock:
@@ -189,17 +229,24 @@ class Http:
             self._slots.one(),
             exchange(self.settings.answer_seconds, self.settings.answer_bytes) as bounds,
         ):
-            return self._whole(method, url, what, sent, content, bounds)
+            stream = partial(self._client.stream, method, url, headers=sent, content=content)
+            return self._whole(stream, url, what, bounds, take)
 
     def _whole(
-        self, method: str, url: str, what: str, headers: Mapping[str, str], content: bytes | None, bounds: Exchange
+        self,
+        stream: Callable[[], AbstractContextManager[httpx2.Response]],
+        url: str,
+        what: str,
+        bounds: Exchange,
+        take: Take | None,
     ) -> Answer:
         try:
-            with self._client.stream(method, url, headers=headers, content=content) as response:
-                self._note_budget(response.headers.get(budget_header, ""))
-                self._note_clock(response.headers.get("date", ""))
+            with stream() as response:
+                if take is None:  # what other hosts say is not about the system
+                    self._note_budget(response.headers.get(budget_header, ""))
+                    self._note_clock(response.headers.get("date", ""))
                 found = {name.lower(): visible(self.hide(value)) for name, value in response.headers.items()}
-                return Answer(response.status_code, found, _body(response, bounds))
+                return Answer(response.status_code, found, (take or _body)(response, bounds))
         except before_sending as error:
             host = urlsplit(url).netloc
             raise NotSent(
@@ -243,6 +290,19 @@ def _body(response: httpx2.Response, bounds: Exchange) -> bytes:
         pieces.append(piece)
         bounds.count_unpacked(len(piece))
     return b"".join(pieces)
+
+
+def _into(file: BinaryIO, what: str, response: httpx2.Response, bounds: Exchange) -> bytes:
+    """Write the body of a good answer into a file, within the same bounds; nothing of it stays in memory."""
+    if response.status_code == 200:
+        for piece in response.iter_bytes():
+            bounds.count_unpacked(len(piece))
+            try:
+                file.write(piece)
+            except OSError as error:  # of our disk, not of the line
+                hint = "make room where temporary files lie (TMPDIR); it is asked for again"
+                raise Transient(f"{what}: cannot be kept on this machine: {error.strerror}", hint=hint) from error
+    return b""
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
