@@ -13,6 +13,7 @@ from replicator.sandbox.csdl import metadata
 from replicator.sandbox.description import SimulatedSet, SystemDescription
 from replicator.sandbox.expression import BadQueryError, UnknownPropertyError
 from replicator.sandbox.finops_input import FinOpsInput, write_failed
+from replicator.sandbox.finops_packages import ACTIONS, PackageService
 from replicator.sandbox.odata_http import (
     BadAddressError,
     BadJsonError,
@@ -41,11 +42,17 @@ class FinOpsService:
     most_operations = 5000
 
     def __init__(
-        self, description: SystemDescription, records: Records, page_size: int, count: Callable[[str], None]
+        self,
+        description: SystemDescription,
+        records: Records,
+        packages: PackageService,
+        page_size: int,
+        count: Callable[[str], None],
     ) -> None:
         self._description = description
         self._records = records
         self._store = records.store
+        self._packages = packages
         self._page_size = page_size
         self._count = count
         self._reader = FinOpsInput(description, records)
@@ -67,6 +74,8 @@ class FinOpsService:
         if call.path == "":
             sets = [{"name": s, "kind": "EntitySet", "url": s} for s in self._description.entity_sets]
             return _json({"@odata.context": f"{call.root}$metadata", "value": sets})
+        if call.path.startswith(ACTIONS):
+            return self._packages.act(call)
         try:
             segments = parse_path(call.path)
         except BadAddressError:

@@ -50,12 +50,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: a status, headers, and text or nothing."""
+    """What goes back: a status, headers, and text or nothing; ``data`` in its place where that is no text."""
 
     status: int
     text: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json; odata.metadata=minimal"
+    data: bytes = b""
 
 
 class RefusalError(Exception):

@@ -22,6 +22,7 @@ from replicator.sandbox.description import describe
 from replicator.sandbox.direct_edits import Direct, MissingReferenceError, UnresolvedError
 from replicator.sandbox.finops_metadata_service import ROOT as METADATA_ROOT
 from replicator.sandbox.finops_metadata_service import MetadataService
+from replicator.sandbox.finops_packages import FILES, PackageService
 from replicator.sandbox.finops_service import ROOT as OPS_ROOT
 from replicator.sandbox.finops_service import FinOpsService
 from replicator.sandbox.odata_http import BadJsonError, Call, RefusalError, Reply, from_json, parse_query
@@ -107,13 +108,14 @@ class Sandbox:
         self._direct.begin()
         self._guard = Guard(options, system, clock, random)
         self._metadata = MetadataService(self._description)
+        self._packages = PackageService(self._description, self._store, options.packages, clock, random, self._count)
         self._service: DataverseService | FinOpsService
         if system == "sales":
             self._service = DataverseService(self._description, self._records, options, self._count)
             self._root = SALES_ROOT
         else:
             page_size = options.page_size or self._description.page_size
-            self._service = FinOpsService(self._description, self._records, page_size, self._count)
+            self._service = FinOpsService(self._description, self._records, self._packages, page_size, self._count)
             self._root = OPS_ROOT
         self.wsgi: WSGIApplication = self._application
 
@@ -200,7 +202,7 @@ class Sandbox:
         )
         with self._lock:
             answer = self._answer(call)
-        response = Response(answer.text, answer.status, content_type=answer.content_type)
+        response = Response(answer.data or answer.text, answer.status, content_type=answer.content_type)
         response.headers.update(answer.headers)
         if answer.status in (204, 304):
             del response.headers["Content-Type"]
@@ -211,6 +213,8 @@ class Sandbox:
         try:
             if call.path.endswith(TOKEN_PATH):
                 return self._guard.token(call)
+            if self.system == "ops" and call.path.startswith(FILES):
+                return self._packages.file(call)
             self._guard.admit(call)
             headers = self._guard.spend()
             if self.system == "ops" and call.path.lower().startswith(METADATA_ROOT):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -22,6 +24,17 @@ class Client(BaseModel):
     token_lifetime_seconds: float = 3600
 
 
+class Packages(BaseModel):
+    """How exports of packages go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    projects: dict[str, str] = Field(
+        default={}, description="Export projects with the set of each; without them each set has one of its name"
+    )
+    ends: Literal["Succeeded", "PartiallySucceeded", "Failed", "Canceled", "never"] = "Succeeded"
+    address_seconds: float = Field(default=3600, description="How long the address of a package is good")
+
+
 class Options(BaseModel):
     """Behaviours of a simulated system that are off unless asked for."""
 
@@ -37,4 +50,5 @@ class Options(BaseModel):
     client: Client | None = None
     token_days: float = 7
     time_zone: str = Field(default="Europe/Berlin", description="Where its people sit, as an IANA name")
+    packages: Packages = Packages()
     page_size: int | None = Field(default=None, gt=0, description="Rows of a page that nobody asked to be smaller")
