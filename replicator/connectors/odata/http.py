@@ -180,11 +180,11 @@ class Http:
     def _is_safe(self, url: str) -> bool:
         """Whether an address can be kept secret on the way: https, or plain where our own credentials go so, too."""
         try:
-            parts = httpx2.URL(url)
-        except httpx2.InvalidURL:
+            parts = urlsplit(url)
+        except ValueError:
             return False
-        plain = self.settings.allow_plain_http or proxies_and_tls.is_loopback(parts.host)
-        return parts.scheme in (("https", "http") if plain else ("https",)) and not parts.userinfo
+        plain = self.settings.allow_plain_http or proxies_and_tls.is_loopback(parts.hostname or "")
+        return parts.scheme in (("https", "http") if plain else ("https",)) and parts.username is None
 
     def note_pause(self, status: int, headers: Mapping[str, str], what: str, *, writes: bool) -> Pause | None:
         """Keep the pause that an answer, or a part of one, asks for: a 429 always does, a 503 where it says how long.
