@@ -25,6 +25,7 @@ from replicator.connectors import exact_json
 from replicator.connectors.finops_package_files import rows
 from replicator.connectors.finops_package_rows import ExportEnded, PackageUnusable, Wanted
 from replicator.connectors.odata.answers import Answer, error_of, json_object
+from replicator.connectors.odata.connector import ODataConnector
 from replicator.connectors.odata.http import Http
 from replicator.connectors.protocol import Page, Row, shown
 from replicator.errors import ReplicatorError, RequestRefused, SystemUnavailable, Transient, UnexpectedAnswer
@@ -82,7 +83,7 @@ class Execution:
 
 
 def export_pages(
-    http: Http, entity_set: EntitySetSpec, export: PackageExport, executions: Mapping[str, str], wait: Wait
+    system: ODataConnector, entity_set: EntitySetSpec, export: PackageExport, executions: Mapping[str, str], wait: Wait
 ) -> Iterator[Page]:
     """Pages of the whole set, of these companies; ``executions`` are the ids that are kept, by company.
 
@@ -92,14 +93,20 @@ def export_pages(
     Raises ExportUnderWay where it takes longer than ``read_seconds`` for one company, or nobody waits; ExportFailed
     and PackageUnusable; and what ``Http.send`` and ``Http.download`` raise.
     """
+    http, read_key = system.http, system.decoder(_keys_only(entity_set))
     size, last = http.settings.records_per_read, len(export.legal_entities) - 1
     for place, company in enumerate(export.legal_entities):
         one = Execution(executions[company], export.definition_group, company, entity_set.entity_set)
-        wanted = Wanted(entity_set, export.entity, company, f"{http.name}: {one}", http.settings.answer_bytes)
+        what, largest = f"{http.name}: {one}", http.settings.answer_bytes
+        wanted = Wanted(entity_set, export.entity, company, what, largest, read_key)
         complete(http, one, wait)
         with TemporaryFile() as file:
             download(http, one, file)
             yield from pages(rows(file, wanted), size, last=place == last)
+
+
+def _keys_only(entity_set: EntitySetSpec) -> EntitySetSpec:
+    return entity_set.model_copy(update={"fields": {name: entity_set.fields[name] for name in entity_set.key}})
 
 
 def pages(found: Iterator[Row], size: int, *, last: bool) -> Iterator[Page]:

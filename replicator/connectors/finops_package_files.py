@@ -15,6 +15,9 @@ from replicator.connectors.xml_streams import Elements, tell_all
 
 _manifest, _header = "manifest.xml", "packageheader.xml"
 """What a package holds beside its records, in lower case."""
+_one_entity, _entity, _file = "DataManagementPackageEntityData", "EntityName", "InputFilePath"
+_refresh, _everything = "DefaultRefreshType", "FullPush"
+"""Elements of a manifest, and how one says that an entity is exported whole."""
 _largest_manifest = 2**24
 _encrypted = 1
 _broken_inside = (BadZipFile, zlib.error, EOFError)
@@ -70,40 +73,43 @@ def _check(entry: ZipInfo, wanted: Wanted, largest: int) -> None:
 
 
 def named_file(manifest: bytes, wanted: Wanted) -> str:
-    """The name of the entity's file, as the manifest of a package has it. Raises PackageUnusable."""
+    """The name of the entity's file, as the manifest of a package has it. Raises PackageUnusable, also where the
+    project exports only what changed since its last run: then all other records would seem to be gone.
+    """
     listed = _Manifest()
     tell_all(manifest, listed, lambda why: wanted.unusable(f"the manifest of the package: {why}"))
-    found = [file for entity, file in listed.entities if entity.lower() == wanted.entity.lower()]
+    found = [each for each in listed.entities if each.get(_entity, "").lower() == wanted.entity.lower()]
     if len(found) != 1:
-        there = ", ".join(shown(entity) for entity, _ in listed.entities) or "nothing"
+        there = ", ".join(shown(each.get(_entity, "")) for each in listed.entities) or "nothing"
         times = "does not hold" if not found else "holds more than once"
         raise wanted.unusable(f"the package {times} the entity {shown(wanted.entity)} (it holds {there})")
-    return found[0]
+    (only,) = found
+    if only.get(_refresh, _everything) != _everything:
+        hint = "nothing of it is used; set the entity to full push in the export project, and it is exported anew"
+        raise wanted.unusable(f"the project does not export all records ({shown(only[_refresh])})", hint)
+    return _base(only.get(_file, ""))
 
 
 class _Manifest(Elements):
-    """The names of the entities in a manifest, each with the name of its file."""
+    """What a manifest says of each of its entities."""
 
     hears_text = True
 
     def __init__(self) -> None:
-        self.entities: list[tuple[str, str]] = []
-        self._texts: dict[str, str] = {}
+        self.entities: list[dict[str, str]] = []
         self._tag = ""
 
     def start(self, tag: str, values: Mapping[str, str]) -> None:
         self._tag = tag
-        if tag == "DataManagementPackageEntityData":
-            self._texts = {}
+        if tag == _one_entity:
+            self.entities.append({})
 
     def text(self, text: str) -> None:
-        if self._tag in ("EntityName", "InputFilePath"):
-            self._texts[self._tag] = self._texts.get(self._tag, "") + text
+        if self._tag in (_entity, _file, _refresh) and self.entities:
+            self.entities[-1][self._tag] = self.entities[-1].get(self._tag, "") + text
 
     def end(self, tag: str) -> None:
         self._tag = ""
-        if tag == "DataManagementPackageEntityData":
-            self.entities.append((self._texts.get("EntityName", ""), _base(self._texts.get("InputFilePath", ""))))
 
 
 def data_file(names: Sequence[str], named: str | None, wanted: Wanted) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
 from replicator.connectors.finops_package_values import Form, form_of
-from replicator.connectors.protocol import Row
+from replicator.connectors.protocol import FieldProblem, Row
 from replicator.connectors.xml_streams import Elements, tell
 from replicator.errors import ReplicatorError, Terminal
 from replicator.mapping.language import EntitySetSpec
@@ -29,7 +28,6 @@ _longest_line = 2**24
 _chunk = 2**16
 _RECORD, _VALUE = 2, 3
 """How deep they lie in an XML file."""
-_half = re.compile("[\ud800-\udfff]")
 
 
 class ExportEnded(ReplicatorError):
@@ -45,7 +43,7 @@ class Wanted:
     """What a package is to hold: the records of an entity set in one company.
 
     ``entity`` is what packages call the data entity ("Customers V3"), ``what`` names the export in errors, ``largest``
-    is the most bytes that its file may unpack to.
+    is the most bytes that its file may unpack to, ``read_key`` decodes the key of a row, or raises FieldProblem.
     """
 
     entity_set: EntitySetSpec
@@ -53,6 +51,7 @@ class Wanted:
     legal_entity: str
     what: str
     largest: int
+    read_key: Callable[[Row], object]
 
     @property
     def company(self) -> dict[str, object]:
@@ -159,10 +158,10 @@ class _Columns:
         known = self._company | {name: form(values[place]) for name, place, form in self._plan if place < sure}
         entity_set = self._wanted.entity_set
         key = {name: known.get(name) for name in entity_set.key}
-        if not all(key.values()):
+        if any(value in (None, "") for value in key.values()):
             raise self._wanted.unusable(f"{told}; which record it is cannot be read")
         refused: dict[str, object] = {name: [told] for name in (*entity_set.fields, "@odata.etag")}
-        return _with_key(refused | key, self._wanted, f"line {line}")
+        return refused | _with_key(key, self._wanted, f"line {line}")
 
     def _sure(self, values: Sequence[str]) -> int:
         """How many values of a broken line are where they belong: those of the key, where that begins the line.
@@ -174,12 +173,12 @@ class _Columns:
         return min(first_other, len(values) - 1)
 
 
-def _with_key(row: Row, wanted: Wanted, where: str) -> Row:
-    """The row, where it is known which record it is."""
-    for name in wanted.entity_set.key:
-        value = row.get(name)
-        if name not in row or (isinstance(value, str) and not value.isascii() and _half.search(value)):
-            raise wanted.unusable(f"{where}: which record it is cannot be read, for want of a whole {name}")
+def _with_key(row: dict[str, object], wanted: Wanted, where: str) -> dict[str, object]:
+    """The row, where it is known which record it is: else that record would seem to be gone."""
+    try:
+        wanted.read_key(row)
+    except FieldProblem as problem:
+        raise wanted.unusable(f"{where}: which record it is cannot be read: {problem}") from problem
     return row
 
 

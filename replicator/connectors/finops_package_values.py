@@ -1,7 +1,7 @@
 """Values of an exported package, in the form in which OData has them: from the text to what the decoder takes.
 
 Only what is written in exactly one known way is brought into that form. All else stays as it is, and the decoder then
-says of that record what does not fit: a number with marks of thousands, a date in the order of some country.
+says of that record what does not fit: a number with marks of thousands, a date in the order of a language.
 """
 
 from __future__ import annotations

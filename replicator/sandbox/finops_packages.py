@@ -182,7 +182,8 @@ def _manifest(project: str, entity_set: SimulatedSet) -> str:
     label = escape(entity_set.label)
     entity = (
         f"<DataManagementPackageEntityData><EntityMapList>{maps}</EntityMapList><EntityName>{label}</EntityName>"
-        f"<InputFilePath>{label}.csv</InputFilePath><SourceFormat>CSV</SourceFormat></DataManagementPackageEntityData>"
+        f"<InputFilePath>{label}.csv</InputFilePath><SourceFormat>CSV</SourceFormat>"
+        "<DefaultRefreshType>FullPush</DefaultRefreshType></DataManagementPackageEntityData>"
     )
     return (
         f'<DataManagementPackageManifest xmlns="{_NAMESPACE}"><DefinitionGroupName>{escape(project)}'

@@ -116,11 +116,11 @@ class Scene:
     def pages(
         self, export: PackageExport = EXPORT, wait: Callable[[float], bool] | None = None, **more: Any
     ) -> list[Page]:
-        http = self.system(**more).http
+        system = self.system(**more)
         try:
-            return list(export_pages(http, SETS[export.definition_group], export, IDS, wait or self.wait))
+            return list(export_pages(system, SETS[export.definition_group], export, IDS, wait or self.wait))
         finally:
-            http.close()
+            system.close()
 
     def accounts(self) -> list[object]:
         return [row["CustomerAccount"] for page in self.pages() for row in page.rows]

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.connectors import connect
+from replicator.connectors.finops import FinOps
 from replicator.connectors.finops_package import pages
 from replicator.connectors.finops_package_files import rows
 from replicator.connectors.finops_package_rows import PackageUnusable, Wanted
-from replicator.connectors.kinds import settings_of
+from replicator.connectors.odata.connector import Decode
+from replicator.connectors.odata.odata_settings import FinOpsSettings
 from replicator.connectors.protocol import FieldProblem, Row
 from replicator.mapping.language import EntitySetSpec, SystemField
 
@@ -57,9 +59,21 @@ ROW: dict[str, object] = {
 }
 
 
+CONNECTOR = FinOps(
+    "ops",
+    FinOpsSettings(kind="finops", url="https://ops.test"),
+    transport=httpx2.MockTransport(lambda _: httpx2.Response(500)),
+)
+
+
+def decoder(entity_set: EntitySetSpec) -> Decode:
+    return CONNECTOR.decoder(entity_set)
+
+
 def wanted(entity_set: EntitySetSpec = THINGS, **more: Any) -> Wanted:
+    key = {name: entity_set.fields[name] for name in entity_set.key}
     values = {"entity": "Things V2", "legal_entity": "USMF", "what": "ops: the export", "largest": 2**20, **more}
-    return Wanted(entity_set, **values)
+    return Wanted(entity_set, read_key=decoder(entity_set.model_copy(update={"fields": key})), **values)
 
 
 def packed(files: dict[str, bytes], how: int = ZIP_DEFLATED) -> io.BytesIO:
@@ -85,17 +99,13 @@ def one(**values: str) -> Row:
 
 
 def decoded(row: Row, entity_set: EntitySetSpec = THINGS) -> dict[str, object]:
-    connector = connect("ops", settings_of({"kind": "finops", "url": "https://ops.test"}))
-    try:
-        return dict(zip([*entity_set.fields, "etag"], connector.decoder(entity_set)(row), strict=True))
-    finally:
-        connector.close()
+    return dict(zip([*entity_set.fields, "etag"], decoder(entity_set)(row), strict=True))
 
 
-def manifest(*entities: tuple[str, str]) -> bytes:
+def manifest(*entities: tuple[str, str], refresh: str = "") -> bytes:
     data = "".join(
         f"<DataManagementPackageEntityData><EntityMapList><EntityMap><EntityField>X</EntityField></EntityMap>"
-        f"</EntityMapList><EntityName>{entity}</EntityName><InputFilePath>{file}</InputFilePath>"
+        f"</EntityMapList><EntityName>{entity}</EntityName><InputFilePath>{file}</InputFilePath>{refresh}"
         f"</DataManagementPackageEntityData>"
         for entity, file in entities
     )
@@ -275,10 +285,22 @@ def test_bytes_that_are_no_character_are_refused_with_their_row_or_with_their_ke
     (row,) = read(text.replace("Vice", "Schräg").encode("cp1252"))
     with pytest.raises(FieldProblem, match="Title"):
         decoded(row)
-    with pytest.raises(PackageUnusable, match="line 2: which record it is cannot be read, for want of a whole Code"):
+    with pytest.raises(PackageUnusable, match="line 2: which record it is cannot be read: Code"):
         read(text.replace("A1", "Ä1").encode("cp1252"))
     with pytest.raises(PackageUnusable, match="not written in utf-16"):
         read(text.encode("utf-16")[:-1])
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [({"type": "integer"}, "1,000"), ({"type": "date"}, "8/25/2020 13:03"), ({"enum": "ThingKind"}, "2"), ({}, "\x00")],
+)
+def test_a_key_that_does_not_fit_ends_the_read_for_its_record_would_seem_to_be_gone(
+    field: dict[str, Any], text: str
+) -> None:
+    things = spec(dataAreaId={}, Code=field, Title={})
+    with pytest.raises(PackageUnusable, match="line 2: which record it is cannot be read: Code"):
+        read(f'CODE,TITLE\n"{text}",Vice\n', things)
 
 
 XML_ROW = "".join(f"<{name}>{text}</{name}>" for name, text in zip(HEAD.split(","), LINE.split(","), strict=True))
@@ -359,6 +381,17 @@ def test_a_package_that_does_not_tell_which_file_it_is_or_is_a_bomb_is_refused(
         list(rows(packed(files), wanted()))
     assert caught.value.message.startswith("ops: the export: ")
     assert "nothing of it is used" in caught.value.hint
+
+
+@pytest.mark.parametrize(("refresh", "whole"), [("FullPush", True), ("IncrementalPush", False)])
+def test_a_project_that_exports_only_what_changed_is_refused(refresh: str, whole: bool) -> None:
+    about = manifest(("Things V2", "a.csv"), refresh=f"<DefaultRefreshType>{refresh}</DefaultRefreshType>")
+    package = packed({"a.csv": FILE, "Manifest.xml": about})
+    if whole:
+        assert list(rows(package, wanted())) == [ROW]
+    else:
+        with pytest.raises(PackageUnusable, match=f"does not export all records \\('{refresh}'\\)"):
+            list(rows(package, wanted()))
 
 
 def changed(package: io.BytesIO, place: int, value: bytes) -> io.BytesIO:
