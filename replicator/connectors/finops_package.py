@@ -24,7 +24,7 @@ from typing import BinaryIO
 from replicator.connectors import exact_json
 from replicator.connectors.finops_package_files import rows
 from replicator.connectors.finops_package_rows import ExportEnded, PackageUnusable, Wanted
-from replicator.connectors.odata.answers import Answer, error_of, json_object
+from replicator.connectors.odata.answers import Answer, json_object
 from replicator.connectors.odata.connector import ODataConnector
 from replicator.connectors.odata.http import Http
 from replicator.connectors.protocol import Page, Row, shown
@@ -209,8 +209,8 @@ def _not_there(http: Http, one: Execution, answer: Answer) -> ReplicatorError | 
     if answer.status in _no_longer_good:
         hint = "see whether the network of this machine may reach the storage of the environment"
         return UnexpectedAnswer(f"{what} is refused under its own address ({answer.status})", hint=hint)
-    error = error_of(answer, what, http.clock(), http.settings.longest_pause_seconds, http.hide)
-    return error or UnexpectedAnswer(f"{what} does not come ({answer.status})")
+    is_passing = answer.status >= 500 or answer.status in (408, 429)
+    return (SystemUnavailable if is_passing else UnexpectedAnswer)(f"{what} does not come ({answer.status})")
 
 
 def _act(http: Http, action: str, **parameters: object) -> str:

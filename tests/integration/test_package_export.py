@@ -26,15 +26,7 @@ from replicator.connectors.finops_package_rows import ExportEnded, PackageUnusab
 from replicator.connectors.odata.http import LostAnswer
 from replicator.connectors.odata.odata_settings import FinOpsSettings
 from replicator.connectors.protocol import Page
-from replicator.errors import (
-    NotSent,
-    ReplicatorError,
-    SystemUnavailable,
-    Terminal,
-    Throttled,
-    Transient,
-    UnexpectedAnswer,
-)
+from replicator.errors import OF_THE_SYSTEM, ReplicatorError, SystemUnavailable, Terminal, Transient, UnexpectedAnswer
 from replicator.mapping.schema import load
 from replicator.sandbox.description import describe
 from replicator.sandbox.host import serve
@@ -323,13 +315,13 @@ def broken_off(request: httpx2.Request) -> httpx2.Response:
     [
         (httpx2.Response(404), ExportFailed, "is not there any more (404)"),
         (httpx2.Response(503), SystemUnavailable, "503"),
-        (httpx2.Response(429, headers={"Retry-After": "7"}), Throttled, "asks for a pause of 7 s"),
+        (httpx2.Response(429, headers={"Retry-After": "7"}), SystemUnavailable, "429"),
         (httpx2.Response(302, headers={"Location": "https://s3cret.test/"}), UnexpectedAnswer, "302"),
         (httpx2.Response(204), UnexpectedAnswer, "does not come (204)"),
         (httpx2.Response(200, content=b"<html>s3cret</html>"), PackageUnusable, "is no whole zip file"),
         (httpx2.Response(200, content=b"x" * 2000), UnexpectedAnswer, "larger than 1000 bytes"),
         (broken_off, LostAnswer, "no whole answer"),
-        (httpx2.ConnectError("https://s3cret.test/?sig=1"), NotSent, "cannot be reached"),
+        (httpx2.ConnectError("https://s3cret.test/?sig=1"), SystemUnavailable, "cannot be reached"),
         (httpx2.ReadTimeout("https://s3cret.test/?sig=1"), LostAnswer, "no whole answer"),
     ],
     ids=str,
@@ -349,6 +341,7 @@ def test_what_the_host_of_packages_may_answer(
     error = scene.error(kind, answer_bytes=1000)
     assert words in error.message
     assert "'id-of-usmf'" in error.message
+    assert not isinstance(error, OF_THE_SYSTEM)
     assert isinstance(error, ExportEnded) == (kind in (ExportFailed, PackageUnusable))
 
 

@@ -163,16 +163,16 @@ class Http:
         The address is a secret that opens it for whoever has it: our own credentials do not go there, it stands in no
         error, and an answer that is not good is the caller's to judge. Only a 200 is copied.
 
-        Raises NotSent, LostAnswer, UnexpectedAnswer, and Transient where the file cannot be written.
+        Raises SystemUnavailable, UnexpectedAnswer, and Transient where the file cannot be written.
         """
         what = f"{self.name}: {what}"
         if not self._is_safe(url):
             raise UnexpectedAnswer(f"{what}: the address that the system gave for it is not one of https")
         try:
             return self._exchange("GET", url, what, {}, None, None, partial(_into, file, what))
-        except NotSent as error:
+        except NotSent as error:  # which would be said of the system itself, and that may be well
             hint = "it lies on a host of its own, which this machine has to reach, too"
-            raise NotSent(error.message, hint=hint) from None
+            raise SystemUnavailable(error.message, hint=hint) from None
         except (LostAnswer, UnexpectedAnswer) as error:
             hint = "it is asked for again; what is so large needs more answer_bytes and answer_seconds for this system"
             raise type(error)(error.message, hint=hint) from None
