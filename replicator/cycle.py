@@ -251,13 +251,13 @@ class Cycle:
         if size is not None and size != self._sizes.get(name):
             self.world.watcher.smaller_requests(name, size)
             self._sizes[name] = size
-        if changed or (snapshots is not None and snapshots.idle):
+        if changed or (snapshots is not None and (snapshots.idle or snapshots.costs)):
             with self.hub.leading():
                 if changed:
                     note_usage(self.connection, name, usage)
                     self._usage[name] = usage
                 if snapshots is not None:
-                    snapshots.note_idle()
+                    snapshots.note_reads()
 
     def settle(self) -> Collection[str]:
         """Merge and deliver until nothing moves; the systems that were written to."""

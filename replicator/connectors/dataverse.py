@@ -11,7 +11,7 @@ from uuid import UUID
 
 from replicator.connectors import dataverse_metadata, exact_json, wire_values
 from replicator.connectors.json_rows import JsonRow, JsonRows
-from replicator.connectors.odata.addresses import filtered, literal, query, record_path
+from replicator.connectors.odata.addresses import filtered, from_on, literal, query, record_path
 from replicator.connectors.odata.answers import Complaint, is_unknown_set
 from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
@@ -29,6 +29,7 @@ from replicator.connectors.protocol import (
     Description,
     FieldProblem,
     Key,
+    Moment,
     Outcome,
     Page,
     Reference,
@@ -37,6 +38,7 @@ from replicator.connectors.protocol import (
     Stale,
     Unit,
     Write,
+    keys_only,
 )
 from replicator.errors import RequestRefused, TokenExpired, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec, SystemField
@@ -86,6 +88,19 @@ class Dataverse(ODataConnector):
         if token is not None:
             return self._read_changes(entity_set, token)
         return self._read_whole(entity_set, tracked=self._track_changes)
+
+    def sweep(self, entity_set: EntitySetSpec) -> Iterator[Page]:
+        """Pages of keys and etags; no token is wanted for them."""
+        return self._read_whole(keys_only(entity_set), tracked=False)
+
+    def read_since(self, entity_set: EntitySetSpec, field: str, since: Moment) -> Iterator[Page]:
+        """Pages of the latest records."""
+        spec = entity_set.fields[field]
+        value = wire_values.local_midnight(field, spec, since, self._zone) if _is_local_day(spec, since) else since
+        asked = from_on(wire_name(field, spec), literal(field, value))
+        url = self.http.url(entity_set.entity_set + query(selected(entity_set), asked))
+        for sheet in self._sheets(url, entity_set, tracked=False):
+            yield self._page(sheet, entity_set)
 
     def decoder(self, entity_set: EntitySetSpec) -> Decode:
         """A function from a row to its typed values in the order of the declared fields, then the etag."""
@@ -271,6 +286,10 @@ def _json(name: str, field: SystemField, value: object, zone: datetime.tzinfo) -
     if isinstance(value, datetime.datetime):
         return wire_values.utc_text(value)
     return value.isoformat() if isinstance(value, datetime.date) else value
+
+
+def _is_local_day(field: SystemField, value: datetime.date) -> bool:
+    return field.stored_as is not None and type(value) is datetime.date
 
 
 def _key_name(entity_set: EntitySetSpec, name: str) -> str:

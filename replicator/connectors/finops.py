@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from replicator.connectors import exact_json, finops_metadata, wire_values
 from replicator.connectors.json_rows import JsonRow
-from replicator.connectors.odata.addresses import filtered, literal, query, record_path, symbol_literal
+from replicator.connectors.odata.addresses import filtered, from_on, literal, query, record_path, symbol_literal
 from replicator.connectors.odata.answers import Complaint, complaint, is_unknown_set
 from replicator.connectors.odata.batch import ChangeSet, Part
 from replicator.connectors.odata.batch_outcomes import named_field, rejection, with_message
@@ -31,6 +31,7 @@ from replicator.connectors.protocol import (
     Description,
     FieldProblem,
     Key,
+    Moment,
     Outcome,
     Page,
     Reference,
@@ -88,7 +89,15 @@ class FinOps(ODataConnector):
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, of all companies; ``token`` is not used."""
-        url = self.http.url(entity_set.entity_set + query(list(entity_set.fields), every_company))
+        return self._pages(entity_set)
+
+    def read_since(self, entity_set: EntitySetSpec, field: str, since: Moment) -> Iterator[Page]:
+        """Pages of the latest records. Days are stored as moments, so they are asked for as such."""
+        moment = datetime.datetime.combine(since, datetime.time()) if type(since) is datetime.date else since
+        return self._pages(entity_set, from_on(field, literal(field, moment)))
+
+    def _pages(self, entity_set: EntitySetSpec, *asked: str) -> Iterator[Page]:
+        url = self.http.url(entity_set.entity_set + query(list(entity_set.fields), every_company, *asked))
         headers = {**common_headers, "Prefer": f"odata.maxpagesize={self.limits.records_per_read}"}
         for sheet in sheets(self.http, url, headers, entity_set.entity_set):
             yield Page(sheet.entries, last=sheet.next_link is None)

@@ -27,7 +27,7 @@ from replicator.connectors.finops_package_rows import ExportEnded, PackageUnusab
 from replicator.connectors.odata.answers import Answer, json_object
 from replicator.connectors.odata.connector import ODataConnector
 from replicator.connectors.odata.http import Http
-from replicator.connectors.protocol import Page, Row, shown
+from replicator.connectors.protocol import Page, Row, keys_only, shown
 from replicator.errors import ReplicatorError, RequestRefused, SystemUnavailable, Transient, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec
 
@@ -93,7 +93,7 @@ def export_pages(
     Raises ExportUnderWay where it takes longer than ``read_seconds`` for one company, or nobody waits; ExportFailed
     and PackageUnusable; and what ``Http.send`` and ``Http.download`` raise.
     """
-    http, read_key = system.http, system.decoder(_keys_only(entity_set))
+    http, read_key = system.http, system.decoder(keys_only(entity_set))
     size, last = http.settings.records_per_read, len(export.legal_entities) - 1
     for place, company in enumerate(export.legal_entities):
         one = Execution(executions[company], export.definition_group, company, entity_set.entity_set)
@@ -103,10 +103,6 @@ def export_pages(
         with TemporaryFile() as file:
             download(http, one, file)
             yield from pages(rows(file, wanted), size, last=place == last)
-
-
-def _keys_only(entity_set: EntitySetSpec) -> EntitySetSpec:
-    return entity_set.model_copy(update={"fields": {name: entity_set.fields[name] for name in entity_set.key}})
 
 
 def pages(found: Iterator[Row], size: int, *, last: bool) -> Iterator[Page]:

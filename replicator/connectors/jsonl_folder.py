@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from replicator.connectors.meter import count
 from replicator.errors import NotSent, RequestRefused, SystemUnavailable
 
 _COMMIT = ".commit"
@@ -71,6 +72,7 @@ class Folder:
             raise SystemUnavailable(f"{self.name}: {path}: {error.strerror}") from None
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(content) != after.st_size:
             raise SystemUnavailable(f"{self.name}: {path} is being written to: move a finished file to its place")
+        count(requests=1, received=len(content))
         return content
 
     @contextmanager

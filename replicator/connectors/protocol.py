@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol, TypeAlias
 
 import simplejson
@@ -21,6 +21,8 @@ Row: TypeAlias = Mapping[str, object]
 ``JsonRow``, which keeps its bytes: a whole read decodes those only that it has not seen before."""
 Key: TypeAlias = tuple[object, ...]
 """A record's key in its system: the typed values of its entity set's key fields, in the order of ``spec.key``."""
+Moment: TypeAlias = datetime | date
+"""By which later records are told from earlier ones."""
 Image: TypeAlias = dict[str, object]
 """A record decoded: field name to typed value (str, int, Decimal, bool, date, datetime, UUID, None)."""
 
@@ -84,6 +86,11 @@ class Write:
     def named_key(self) -> dict[str, object]:
         """The key by the names of its fields."""
         return named(self.entity_set, self.key)
+
+
+def keys_only(entity_set: EntitySetSpec) -> EntitySetSpec:
+    """The set with the fields of its key and no others."""
+    return entity_set.model_copy(update={"fields": {name: entity_set.fields[name] for name in entity_set.key}})
 
 
 def named(entity_set: EntitySetSpec, key: Key) -> dict[str, object]:
@@ -192,10 +199,10 @@ class Description:
     """Whether a text without a length has none; some systems never tell."""
 
 
-Changes = Literal["delta", "sweep", "window", "log", "whole"]
-"""How a system tells what changed. delta: it gives a token, and later what changed since, deletes too. sweep: records
-changed since a moment, deletes only in a whole read. window: the same, over a stretch of time that overlaps the last
-one. log: it has a log of changes that is read on. whole: it tells nothing, or only that anything changed at all."""
+Changes = Literal["delta", "log", "since", "whole"]
+"""How a system tells by itself what changed. delta: it gives a token, and later what changed since, deletes too. log:
+it has a log of changes that is read on. since: it tells what changed since a token, deletes only show in a whole read.
+whole: it tells nothing, or only that anything changed at all."""
 tells_deletes: frozenset[Changes] = frozenset({"delta", "log"})
 """Ways in which a read of changes also tells what is gone; the others need a whole read for that now and then."""
 
@@ -239,8 +246,8 @@ class Connector(Protocol):
     """One system. Methods may be called from several threads at once.
 
     Errors that concern a whole request are raised (``replicator.errors``); what concerns one write is an outcome.
-    A class that names this one as its base inherits what most systems need not say: ``reading``, ``size``,
-    ``clock_skew``, ``wait_for_change``, ``close``.
+    A class that names this one as its base inherits what most systems need not say: ``sweep``, ``read_since``,
+    ``reading``, ``size``, ``clock_skew``, ``wait_for_change``, ``close``.
     """
 
     name: str
@@ -252,6 +259,28 @@ class Connector(Protocol):
 
         Raises TokenExpired when ``token`` is no longer good; then the set has to be read whole.
         """
+
+    def sweep(self, entity_set: EntitySetSpec) -> Iterator[Page]:
+        """Pages of the whole set, of whose rows only key and etag are wanted: what changed has another etag."""
+        return self.read(keys_only(entity_set), None)
+
+    def read_since(self, entity_set: EntitySetSpec, field: str, since: Moment) -> Iterator[Page]:
+        """Pages of the records that hold ``since`` or something later in ``field``.
+
+        What is here reads the whole set; a system that can be asked for a few records overrides it.
+        """
+        decode = self.decoder(entity_set)
+        place = list(entity_set.fields).index(field)
+
+        def is_later(row: Row) -> bool:
+            try:
+                value = decode(row)[place]
+            except FieldProblem:
+                return True
+            return value is not None and value >= since  # type: ignore[operator]
+
+        for page in self.read(entity_set, None):
+            yield Page([row for row in page.rows if is_later(row)], last=page.last)
 
     def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
         """A function from a row to its typed values in the order of ``entity_set.fields``, then the etag.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from replicator.connectors.protocol import Connector, Key, Page, Row
+from replicator.connectors.protocol import Connector, Key, Moment, Page, Row
 from replicator.connectors.wrapped import Wrapped
 from replicator.errors import Stopping
 from replicator.mapping.language import EntitySetSpec
@@ -19,8 +19,19 @@ class UntilStopping(Wrapped):
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages, as long as nothing stops it; a read that has come to its end counts."""
+        return self._each(self.real.read(entity_set, token))
+
+    def sweep(self, entity_set: EntitySetSpec) -> Iterator[Page]:
+        """Pages, in the same way."""
+        return self._each(self.real.sweep(entity_set))
+
+    def read_since(self, entity_set: EntitySetSpec, field: str, since: Moment) -> Iterator[Page]:
+        """Pages, in the same way."""
+        return self._each(self.real.read_since(entity_set, field, since))
+
+    def _each(self, pages: Iterator[Page]) -> Iterator[Page]:
         self._go_on()
-        for page in self.real.read(entity_set, token):
+        for page in pages:
             yield page
             if not page.last:
                 self._go_on()

@@ -10,6 +10,7 @@ from replicator.connectors.protocol import (
     Description,
     Key,
     Limits,
+    Moment,
     Outcome,
     Page,
     Row,
@@ -59,6 +60,14 @@ class Wrapped:
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, or of what changed."""
         return self.real.read(entity_set, token)
+
+    def sweep(self, entity_set: EntitySetSpec) -> Iterator[Page]:
+        """Keys and etags of the whole set."""
+        return self.real.sweep(entity_set)
+
+    def read_since(self, entity_set: EntitySetSpec, field: str, since: Moment) -> Iterator[Page]:
+        """Pages of the latest records."""
+        return self.real.read_since(entity_set, field, since)
 
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """Records by key."""

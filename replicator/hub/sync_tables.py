@@ -182,6 +182,9 @@ entity_set = sa.Table(
     sa.Column("token", sa.Text, comment="Where the next read of changes starts"),
     sa.Column("whole_at", _time, comment="When it was last read whole"),
     sa.Column("read_at", _time, comment="When it was last read at all"),
+    sa.Column(
+        "quiet_reads", sa.Integer, nullable=False, server_default="0", comment="The last reads that brought nothing"
+    ),
     sa.Column("problem", sa.Text, comment="Why the last read failed"),
     sa.Column("problem_since", _time, comment="When a read first failed; null after one that did not"),
     sa.Column(
@@ -191,13 +194,28 @@ entity_set = sa.Table(
     comment="How far each entity set has been read",
 )
 
+read_cost = sa.Table(
+    "read_cost",
+    metadata,
+    sa.Column("system", sa.Text, primary_key=True, comment="The system that was read"),
+    sa.Column("entity_set", sa.Text, primary_key=True, comment="What was read of it"),
+    sa.Column("day", sa.Date, primary_key=True, comment="In the hub's time zone"),
+    sa.Column("reads", sa.BigInteger, nullable=False, comment="How often it was read, also where that failed"),
+    sa.Column("requests", sa.BigInteger, nullable=False, comment="Requests for it, those for credentials apart"),
+    sa.Column("rows", sa.BigInteger, nullable=False, comment="Rows that were shown, if only by key and etag"),
+    sa.Column("received", sa.BigInteger, nullable=False, comment="Bytes that came, as they went over the wire"),
+    sa.Column("changed", sa.BigInteger, nullable=False, comment="Records that were new, other ones or gone"),
+    schema="sync",
+    comment="What reading each entity set cost, by day",
+)
+
 snapshot = sa.Table(
     "snapshot",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True, comment="Number of the read"),
     sa.Column("system", sa.Text, nullable=False, comment="The system that was read"),
     sa.Column("entity_set", sa.Text, nullable=False, comment="What was read of it"),
-    sa.Column("kind", sa.Text, nullable=False, comment="whole or changed"),
+    sa.Column("kind", sa.Text, nullable=False, comment="whole, changed or swept"),
     sa.Column("started_at", _time, nullable=False, comment="Before the first request"),
     sa.Column("finished_at", _time, comment="When the mirror was written"),
     sa.Column("rows", sa.BigInteger, comment="Rows read"),

@@ -11,11 +11,11 @@ ALWAYS_ALLOWED = 5
 
 
 def over_budget(
-    absent: int, recent: int, size: int, rows: int, kind: Literal["whole", "changed"], budget: Budget
+    absent: int, recent: int, size: int, rows: int, kind: Literal["whole", "changed", "swept"], budget: Budget
 ) -> str | None:
     """Why these deletes are held, or None. ``recent`` went ahead within the last day; ``size`` is the mirror's."""
     total = absent + recent
-    if kind == "whole" and rows == 0:
+    if kind != "changed" and rows == 0:
         return f"the system showed nothing at all, and {size} records are known"
     if total > budget.count:
         return f"{total} deletes within a day, and at most {budget.count} go ahead unasked"

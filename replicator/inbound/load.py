@@ -21,20 +21,24 @@ from replicator.inbound import stage
 from replicator.inbound.duplicate_rows import contradicting_seen_rows, duplicate_rows
 from replicator.inbound.pages import Pages
 from replicator.inbound.proposed_deletes import ProposedDeletes
+from replicator.inbound.reading_position import way_of
+from replicator.inbound.sweep import Sweep
 from replicator.inbound.temporary_tables import SEEN, stage_table
 from replicator.mapping.key_comparison import KEY_SEPARATOR, fold, key_expressions, mirror_key, same_values
 from replicator.mapping.schema import column_name
 from replicator.mapping.tables import DIGEST, ETAG
+from replicator.mapping.told_changes import ByTime
 
 _sql = statements(__name__)
-Kind = Literal["whole", "changed"]
+Kind = Literal["whole", "changed", "swept"]
+"""swept: of all records it was seen that they are there, and read were those that had changed."""
 
 
 @dataclass(frozen=True)
 class SnapshotResult:
     """What a snapshot found. Counts of records."""
 
-    kind: Literal["whole", "changed"]
+    kind: Kind
     rows: int = 0
     inserted: int = 0
     updated: int = 0
@@ -51,34 +55,43 @@ class SnapshotResult:
 class MirrorLoad:
     """One read of an entity set on its way into the mirror."""
 
-    def __init__(self, read: Pages, kind: Kind, moment: str) -> None:
-        self.read, self.kind, self.moment = read, kind, moment
+    def __init__(self, read: Pages, kind: Kind, moment: str, sweep: Sweep | None = None) -> None:
+        self.read, self.kind, self.moment, self.sweep = read, kind, moment, sweep
         self.hub, self.entity_set, self.mirror = read.hub, read.entity_set, read.mirror
         self.stage = stage_table(self.mirror)
         self.names = {"system": self.entity_set.system, "entity_set": self.entity_set.name}
         self.proposed = ProposedDeletes(self.hub, self.entity_set)
         self.touched: list[int] = []
+        self.latest: str | None = None
+        """When the latest record that was read changed, where changes are told by a field."""
+        self.moved = True
+        """Whether it brought anything."""
+        self.agrees = False
+        """Whether the mirror is what a sweep showed, so that the next one has to be compared with this one only."""
 
-    def keep_position(self, token: str | None) -> None:
+    @property
+    def rows(self) -> int:
+        """How many records it showed."""
+        return self.read.rows if self.sweep is None else self.sweep.rows
+
+    def keep_position(self, position: str | None) -> None:
         """How far the set has been read."""
-        position = {
-            "token": token, "whole": self.kind == "whole", "started": self.read.started, "mirror": self.mirror.fullname,
+        values = {
+            "token": position, "whole": self.is_of_all, "started": self.read.started, "mirror": self.mirror.fullname,
+            "moved": self.moved,
         }  # fmt: skip
-        self.hub.execute(_sql["keep_position"], self.names | position)
+        self.hub.execute(_sql["keep_position"], self.names | values)
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether all records were looked at in a set whose changes are told otherwise."""
+        return self.kind == "whole" or (self.kind == "swept" and way_of(self.entity_set.spec) != "sweep")
 
     def is_as_before(self) -> bool:
         """Whether a whole read showed each row of the mirror unchanged, and nothing waits for what it shows."""
         read = self.read
-        if self.kind == "changed" or read.staged or not read.seen.any:
+        if self.kind != "whole" or read.staged or not read.seen.any:
             return False
-        mine = [
-            sa.and_(each.c.system == self.entity_set.system, each.c.entity_set == self.entity_set.name)
-            for each in (quarantine, proposed_delete, entity_set)
-        ]
-        undecided = proposed_delete.c.state.in_(["held", "approved", "rejected"])
-        waiting = sa.or_(sa.exists().where(mine[0]), sa.exists().where(mine[1], undecided))
-        # A set that was out of use is forgotten, though its mirror is there: that it is read again has to be noted.
-        forgotten = sa.not_(sa.exists().where(mine[2]))
         last = read.seen.all_up_to
         if last is None:
             read.note_seen()
@@ -90,7 +103,38 @@ class MirrorLoad:
                 .select_from(self.mirror)
                 .where(sa.not_(self._seen()) if last is None else self.mirror.c.id > last)
             )
-            return not self.hub.execute(sa.select(sa.or_(unseen, waiting, forgotten))).scalar_one()
+            self._note_latest()
+            return not self.hub.execute(sa.select(sa.or_(unseen, self._is_waited_for()))).scalar_one()
+
+    def _is_waited_for(self) -> sa.ColumnElement[bool]:
+        mine = [
+            sa.and_(each.c.system == self.entity_set.system, each.c.entity_set == self.entity_set.name)
+            for each in (quarantine, proposed_delete, entity_set)
+        ]
+        undecided = proposed_delete.c.state.in_(["held", "approved", "rejected"])
+        # A set that was out of use is forgotten, though its mirror is there: that it is read again has to be noted.
+        forgotten = sa.not_(sa.exists().where(mine[2]))
+        return sa.or_(sa.exists().where(mine[0]), sa.exists().where(mine[1], undecided), forgotten)
+
+    def _note_latest(self) -> None:
+        told = self.entity_set.spec.changes
+        if isinstance(told, ByTime):
+            column = (self.mirror if self.kind == "whole" else self.stage).c[column_name(told.field)]
+            now = sa.cast(sa.func.sync.now(), column.type)  # a time to come would hide what changes until then
+            latest = self.hub.execute(sa.select(sa.func.max(sa.func.least(column, now)))).scalar_one()
+            self.latest = latest and str(latest.isoformat())
+
+    def agrees_with(self, is_as_before: bool) -> bool:
+        """Note whether the sweep was as the last one, with which the mirror agreed."""
+        self.agrees = is_as_before
+        return is_as_before
+
+    def note_agreement(self) -> bool:
+        """Whether the sweep shows all that the mirror has and nothing waits for it, in the transaction that is open."""
+        assert self.sweep is not None
+        is_settled = self.sweep.shows_all() and not self.hub.execute(sa.select(self._is_waited_for())).scalar_one()
+        self.agrees = is_settled and self.sweep.is_trusted()
+        return is_settled
 
     def _make_room(self) -> None:
         """A read of many rows is compared whole, however few of them are new."""
@@ -99,11 +143,13 @@ class MirrorLoad:
             if self.read.seen.any:
                 self.hub.execute(sa.text("analyze seen"))
 
-    def load(self, budget: Budget, before: str | None) -> SnapshotResult:
-        """Everything that one read brings about, and the position it was read to; ``before`` if it left records out."""
+    def load(self, budget: Budget) -> SnapshotResult:
+        """Everything that one read brings about, in the transaction that is open, but for the position."""
         taken = self._load(budget)
-        self.keep_position(before if self.touched else self.read.token)
-        self.read.quarantine.forget(self.read.started, None if self.kind == "whole" else self._read_keys())
+        self.moved = taken.anything
+        if self.sweep is not None:
+            self.note_agreement()
+        self.read.quarantine.forget(self.read.started, self._read_keys() if self.kind == "changed" else None)
         if self.read.staged >= MANY:
             stage.drop_stage(self.hub.connection, self.mirror)
         if taken.anything:
@@ -128,10 +174,11 @@ class MirrorLoad:
         inserted = self.hub.execute(self._insert()).rowcount if read.staged else 0
         if self.kind == "whole" and read.staged:
             self._keep_digests()
-        self.proposed.withdraw(sa.or_(self._staged(), self._seen()))
+        self.proposed.withdraw(sa.or_(self._staged(), self._seen(), self._swept()))
+        self._note_latest()
         analyze(self.hub.connection, inserted, self.mirror)
-        held, proposed = self.proposed.propose(self._absent(), read.rows, self.kind, budget)
-        return SnapshotResult(self.kind, read.rows, inserted, updated, proposed, held, read.quarantined + same_keys)
+        held, proposed = self.proposed.propose(self._absent(), self.rows, self.kind, budget)
+        return SnapshotResult(self.kind, self.rows, inserted, updated, proposed, held, read.quarantined + same_keys)
 
     def _same(self, left: sa.FromClause, right: sa.FromClause) -> sa.ColumnElement[bool]:
         return same_values(left, right, [(name, name) for name in mirror_key(self.entity_set)])
@@ -141,6 +188,9 @@ class MirrorLoad:
 
     def _seen(self) -> sa.ColumnElement[bool]:
         return sa.exists().where(SEEN.c.record_id == self.mirror.c.id) if self.read.seen.any else sa.false()
+
+    def _swept(self) -> sa.ColumnElement[bool]:
+        return sa.false() if self.sweep is None else self.sweep.shows()
 
     def _keep_one_per_key(self) -> int:
         """One row for each key; how many records were quarantined, because others have their key."""
@@ -204,6 +254,8 @@ class MirrorLoad:
         if self.kind == "changed":
             gone = known(self.hub.connection, self.mirror, self.entity_set, self.read.deleted)
             found: Iterable[int] = dict.fromkeys(row.id for row in gone if row is not None)
+        elif self.kind == "swept":
+            found = self.hub.execute(sa.select(self.mirror.c.id).where(sa.not_(self._swept()))).scalars()
         else:
             if not self.read.seen.any and self._count(self.mirror) == self._count(self.stage):
                 return []

@@ -1,11 +1,12 @@
 -- name: keep_position
 -- The set was read; the token moves on in the transaction that stored what was read.
-insert into sync.entity_set (system, entity_set, token, whole_at, read_at, made_of)
-values (:system, :entity_set, :token, case when :whole then sync.now() end, :started,
+insert into sync.entity_set (system, entity_set, token, whole_at, read_at, quiet_reads, made_of)
+values (:system, :entity_set, :token, case when :whole then sync.now() end, :started, cast(not :moved as integer),
         sync.made_of(cast(:mirror as regclass)))
 on conflict (system, entity_set) do update
 set token = excluded.token, whole_at = coalesce(excluded.whole_at, entity_set.whole_at),
-    read_at = excluded.read_at, made_of = excluded.made_of, problem = null, problem_since = null;
+    read_at = excluded.read_at, quiet_reads = case when :moved then 0 else entity_set.quiet_reads + 1 end,
+    made_of = excluded.made_of, problem = null, problem_since = null;
 
 -- name: touched
 -- Mirror rows that an acknowledgement wrote since the read began.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-
 import sqlalchemy as sa
 
 from replicator.hub.lease import leading
@@ -11,8 +9,6 @@ from replicator.hub.statements import statements
 from replicator.mapping.schema import EntitySet, Schema
 
 _sql = statements(__name__)
-WHOLE_EVERY = datetime.timedelta(days=1)
-"""So often a set is read whole whose system does not tell what is gone."""
 
 
 def due(connection: sa.Connection, schema: Schema, system: str) -> set[str]:
@@ -28,6 +24,7 @@ def due(connection: sa.Connection, schema: Schema, system: str) -> set[str]:
         "system": system,
         "names": [each.name for each in paced],
         "seconds": [each.spec.every_seconds for each in paced],
+        "quiet": [each.spec.quiet_seconds for each in paced],
     }
     with leading(connection):
         resting = set(connection.execute(_sql["resting"], values).scalars())

@@ -33,7 +33,7 @@ class ProposedDeletes:
         self.names = {"system": entity_set.system, "entity_set": entity_set.name}
 
     def propose(
-        self, absent: Sequence[int], rows: int, kind: Literal["whole", "changed"], budget: Budget
+        self, absent: Sequence[int], rows: int, kind: Literal["whole", "changed", "swept"], budget: Budget
     ) -> tuple[int, int]:
         """Store what is absent from a read of so many rows, in the transaction that is open: (held, going ahead)."""
         standing = self._standing(absent)

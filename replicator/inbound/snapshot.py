@@ -6,7 +6,7 @@ none of its own: how far the set was read is noted where the read of the next on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -14,17 +14,23 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from replicator.config import Budget
-from replicator.connectors.protocol import Connector, tells_deletes
+from replicator.connectors.meter import Meter, metered
+from replicator.connectors.protocol import Connector, FieldProblem, Key, Page
+from replicator.core.fetch import fetch_each
 from replicator.core.hub_handle import Handle
 from replicator.errors import ReplicatorError, Stopping, TokenExpired
 from replicator.hub.statements import statements
 from replicator.inbound.load import MirrorLoad, SnapshotResult
-from replicator.inbound.pace import WHOLE_EVERY
 from replicator.inbound.pages import Pages
 from replicator.inbound.point_reads import PointReads
 from replicator.inbound.proposed_deletes import ProposedDeletes
+from replicator.inbound.read_costs import ReadCost, note_costs
+from replicator.inbound.reading_position import Position, looked_at_every, position_of, way_of
 from replicator.inbound.resync_requests import ResyncRequests, answered
+from replicator.inbound.seen_rows import mark_of
+from replicator.inbound.sweep import LastSweep, Sweep
 from replicator.mapping.schema import EntitySet
+from replicator.mapping.told_changes import ByTime
 
 _sql = statements(__name__)
 
@@ -42,8 +48,12 @@ class IdleRead(NamedTuple):
 class Beginning:
     """What is known before a read's first request."""
 
-    token: str | None
-    """From where on changes are told; None: everything is read."""
+    position: Position
+    """By which way it is read, and from where on."""
+    kept: str | None
+    """The position as the hub has it, where the read goes on from it."""
+    mark: str
+    """Of what rows are made into."""
     moment: str
     """What was visible: writes of ours that are not in it may be newer than what is read."""
     started: Any
@@ -59,15 +69,21 @@ class Snapshots:
     hub: Handle
     connector: Connector
     idle: list[IdleRead] = field(default_factory=list)
+    costs: list[ReadCost] = field(default_factory=list)
 
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> SnapshotResult:
         """Read the set (only what changed, where that is told; whole once a day where it tells no deletes)."""
         begin = self._begin(entity_set, whole=whole)
+        taken: SnapshotResult | None = None
         try:
-            try:
-                return self._take(entity_set, begin, budget)
-            except TokenExpired:
-                return self._take(entity_set, self._begin(entity_set, whole=True), budget)
+            with metered() as meter:
+                try:
+                    taken = self._take(entity_set, begin, budget)
+                except TokenExpired:
+                    taken = self._take(entity_set, self._begin(entity_set, whole=True), budget)
+                finally:
+                    self._count(entity_set, meter, taken)
+                return taken
         except (DBAPIError, psycopg.Error, Stopping):
             raise
         except Exception as problem:
@@ -79,11 +95,17 @@ class Snapshots:
         words = problem if isinstance(problem, ReplicatorError) else f"a defect: {type(problem).__name__}"
         values = {"system": entity_set.system, "entity_set": entity_set.name, "problem": str(words)}
         with self.hub.leading():
-            self.note_idle()  # before the problem: what such a read notes is that there is none
+            self.note_reads()  # before the problem: what such a read notes is that there is none
             self.hub.execute(_sql["keep_problem"], values)
 
-    def note_idle(self) -> None:
-        """Note the reads since the last call that brought nothing, in the transaction that is open."""
+    def _count(self, entity_set: EntitySet, meter: Meter, taken: SnapshotResult | None) -> None:
+        found = taken or SnapshotResult("changed")
+        changed = found.inserted + found.updated + found.deleted
+        self.costs.append(ReadCost(entity_set.name, meter.requests, found.rows, meter.received, changed))
+
+    def note_reads(self) -> None:
+        """Note the reads since the last call that brought nothing, and what all cost, in the open transaction."""
+        note_costs(self.hub.connection, self.connector.name, self.costs)
         if self.idle:
             names, tokens, times, whole = (list(each) for each in zip(*self.idle, strict=True))
             values = {"system": self.connector.name, "names": names, "tokens": tokens, "times": times, "whole": whole}
@@ -91,39 +113,87 @@ class Snapshots:
             self.idle.clear()
 
     def _begin(self, entity_set: EntitySet, *, whole: bool) -> Beginning:
-        values = {"system": entity_set.system, "entity_set": entity_set.name, "whole_every": WHOLE_EVERY}
+        every = looked_at_every(entity_set, self.connector.capabilities)
+        values = {"system": entity_set.system, "entity_set": entity_set.name, "whole_every": every}
         with self.hub.leading():
-            self.note_idle()  # a root waits until the read of its parts is noted
+            self.note_reads()  # a root waits until the read of its parts is noted
             row = self.hub.execute(_sql["begin"], values).one()
         wanted = ResyncRequests(list(zip(row.asked, row.asked_at, strict=True)))
-        blind = self.connector.capabilities.changes not in (*tells_deletes, "whole")
-        whole = whole or wanted.whole or (blind and bool(row.whole_is_old))
-        return Beginning(None if whole else row.token, row.moment, row.started, wanted, row.deletes)
+        mark = mark_of(self.connector, entity_set).hex()
+        position = position_of(entity_set.spec, row.token, mark)
+        if whole or wanted.whole:
+            position = Position("whole")
+        elif row.whole_is_old:
+            position = Position("sweep" if position.way == "since" else "whole")
+        kept = None if position.way == "whole" else row.token
+        return Beginning(position, kept, mark, row.moment, row.started, wanted, row.deletes)
 
     def _take(self, entity_set: EntitySet, begin: Beginning, budget: Budget) -> SnapshotResult:
-        pages = Pages(
-            self.hub, entity_set, self.connector, begin.started, afresh=bool(begin.token) or begin.wanted.whole
-        )
-        for page in self.connector.read(entity_set.spec, begin.token):
-            pages.add(page)
-        load = MirrorLoad(pages, "changed" if begin.token else "whole", begin.moment)
-        if (bool(begin.token) and not (pages.rows or pages.deleted)) or load.is_as_before():
-            self.idle.append(IdleRead(entity_set.name, pages.token, begin.started, load.kind == "whole"))
-            taken = SnapshotResult(load.kind, pages.rows)
-        else:
-            taken = self._load(entity_set, begin, load, budget)
+        taken = (self._sweep if begin.position.way == "sweep" else self._read)(entity_set, begin, budget)
         self._read_by_key(entity_set, begin.wanted, budget)
         if begin.deletes or taken.deleted or begin.wanted.records:
             taken = replace(taken, deleted=ProposedDeletes(self.hub, entity_set).confirm(self.connector))
         return taken
 
-    def _load(self, entity_set: EntitySet, begin: Beginning, load: MirrorLoad, budget: Budget) -> SnapshotResult:
+    def _read(self, entity_set: EntitySet, begin: Beginning, budget: Budget) -> SnapshotResult:
+        """Records page by page: all of them, or those that the system tells of."""
+        way = begin.position.way
+        pages = Pages(self.hub, entity_set, self.connector, begin.started, afresh=way == "told" or begin.wanted.whole)
+        for page in self._pages(entity_set, begin.position):
+            pages.add(page)
+        load = MirrorLoad(pages, "whole" if way == "whole" else "changed", begin.moment)
+        if load.is_as_before() or (way != "whole" and not (pages.staged or pages.deleted)):
+            return self._idle(begin, load)
+        return self._load(begin, load, budget)
+
+    def _pages(self, entity_set: EntitySet, position: Position) -> Iterator[Page]:
+        told = entity_set.spec.changes
+        if position.way == "since" and isinstance(told, ByTime):
+            return self.connector.read_since(entity_set.spec, told.field, told.from_on(position.place))
+        return self.connector.read(entity_set.spec, position.place or None)
+
+    def _sweep(self, entity_set: EntitySet, begin: Beginning, budget: Budget) -> SnapshotResult:
+        """Keys and etags of all records, then those records that have changed; all of them where that is sooner."""
+        pages = Pages(self.hub, entity_set, self.connector, begin.started, afresh=True)
+        sweep = Sweep(self.hub, entity_set, self.connector)
+        load = MirrorLoad(pages, "swept", begin.moment, sweep)
+        try:
+            if load.agrees_with(sweep.read(LastSweep.of(begin.position.place))):
+                return self._idle(begin, load)
+            with self.hub.leading():
+                keys = sweep.changed()
+                is_quiet = not keys and load.note_agreement()
+        except FieldProblem:
+            keys = None
+        if keys is None or not self._fetch(keys, pages):
+            return self._read(entity_set, replace(begin, position=Position("whole"), kept=None), budget)
+        return self._idle(begin, load) if is_quiet else self._load(begin, load, budget)
+
+    def _fetch(self, keys: Sequence[Key], pages: Pages) -> bool:
+        """Add the records with these keys; whether the system took all of the keys."""
+        size = self.connector.limits.records_per_read
+        for start in range(0, len(keys), size):
+            rows = fetch_each(self.connector, pages.entity_set.spec, keys[start : start + size])
+            if any(isinstance(row, Exception) for row in rows):
+                return False
+            pages.add(Page([row for row in rows if isinstance(row, Mapping)]))
+        return True
+
+    def _idle(self, begin: Beginning, load: MirrorLoad) -> SnapshotResult:
+        """A read that brought nothing is noted with the next ones."""
+        position = _position_after(begin, load)
+        self.idle.append(IdleRead(load.entity_set.name, position, begin.started, load.is_of_all))
+        return SnapshotResult(load.kind, load.rows)
+
+    def _load(self, begin: Beginning, load: MirrorLoad, budget: Budget) -> SnapshotResult:
         load.read.note_seen()
         with self.hub.leading():
-            taken = load.load(budget, begin.token)
-        if load.touched and self._read_again(entity_set, load.touched):
+            taken = load.load(budget)
+            position = _position_after(begin, load)
+            load.keep_position(begin.kept if load.touched else position)
+        if load.touched and self._read_again(load.entity_set, load.touched):
             with self.hub.leading():
-                load.keep_position(load.read.token)
+                load.keep_position(position)
         return taken
 
     def _read_again(self, entity_set: EntitySet, ids: Sequence[int]) -> bool:
@@ -142,3 +212,20 @@ class Snapshots:
         with self.hub.leading():
             ProposedDeletes(self.hub, entity_set).propose(gone, len(gone), "whole", budget)
             answered(self.hub, entity_set, wanted)
+
+
+def _position_after(begin: Beginning, load: MirrorLoad) -> str | None:
+    """From where on the next read goes on."""
+    way = way_of(load.entity_set.spec)
+    if way in ("told", "whole"):
+        return load.read.token
+    if way == "sweep":
+        place = f"{begin.moment} {load.sweep.pages}" if load.sweep and load.agrees else ""
+    elif load.kind == "swept":
+        return begin.kept
+    else:
+        known = begin.position.place if begin.position.way == "since" else ""
+        place = max(known, load.latest or known)
+        if not place:
+            return None
+    return Position(way, place).text(begin.mark)

@@ -15,7 +15,7 @@ left join sync.entity_set e using (system, entity_set);
 -- name: keep_idle
 -- Sets of which nothing new was read: how far they were read, and when; parts were so later than their roots.
 update sync.entity_set e
-set token = idle.token, read_at = idle.at, problem = null, problem_since = null,
+set token = idle.token, read_at = idle.at, quiet_reads = e.quiet_reads + 1, problem = null, problem_since = null,
     whole_at = case when idle.whole then sync.now() else e.whole_at end
 from unnest(cast(:names as text[]), cast(:tokens as text[]), cast(:times as timestamptz[]), cast(:whole as boolean[]))
      as idle(entity_set, token, at, whole)

@@ -16,7 +16,7 @@ from replicator.mapping.language import FieldType
 from replicator.mapping.schema import EntitySet, column_name
 from replicator.mapping.tables import DIGEST, ETAG
 
-_COPY_TYPES: dict[FieldType, str] = {
+COPY_TYPES: dict[FieldType, str] = {
     "text": "text", "integer": "int8", "decimal": "numeric", "boolean": "bool", "date": "date",
     "timestamp": "timestamptz", "uuid": "uuid",
 }  # fmt: skip
@@ -59,7 +59,7 @@ def copy_rows(
     bad: list[Bad] = []
     good = without_contradictions(entity_set, list(_decoded(decode, rows, bad)), bad)
     columns = [*(column_name(name) for name in entity_set.spec.fields), ETAG, DIGEST, PAGE]
-    types = [*(_COPY_TYPES[field.holds] for field in entity_set.spec.fields.values()), "text", "bytea", "int4"]
+    types = [*(COPY_TYPES[field.holds] for field in entity_set.spec.fields.values()), "text", "bytea", "int4"]
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
         sql.Identifier(stage_name(mirror)), sql.SQL(", ").join(map(sql.Identifier, columns))
     )

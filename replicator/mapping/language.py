@@ -13,9 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     StringConstraints,
@@ -23,21 +21,15 @@ from pydantic import (
 )
 
 from replicator.mapping.local_days import is_time_zone
+from replicator.mapping.spec import Duration, Name, Spec, seconds
+from replicator.mapping.told_changes import ByTime
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "date", "timestamp", "uuid", "reference"]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=60)]
 Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
 TimeZone = Annotated[str, AfterValidator(is_time_zone)]
 """An IANA name."""
 Scalar = bool | int | Decimal | datetime.datetime | datetime.date | str
 Write = Literal["always", "on create", "never"]
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Spec(BaseModel):
-    """Base of all specifications: unknown keys are errors, values never change after load."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
 
 
 class CommonField(Spec):
@@ -303,8 +295,17 @@ class EntitySetSpec(Spec):
         description="Records may share a business key: the first in this order counts, the others are history",
     )
     label: tuple[Path, ...] = Field(default=(), description="What messages call a record by; default: the business key")
-    every: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")] | None = Field(
+    changes: Literal["delta", "sweep", "whole"] | ByTime | None = Field(
+        default=None, description="How its changes are told; default: the way of the system's kind"
+    )
+    every: Duration | None = Field(
         default=None, description="How often it is read, as 30s, 5m, 2h, 1d; default: at every poll"
+    )
+    every_when_quiet: Duration | None = Field(
+        default=None, description="How rarely it is read at most, while its reads bring nothing; default: as every"
+    )
+    whole_every: Duration | None = Field(
+        default=None, description="How often everything is looked at, however changes are told"
     )
     fields: dict[Name, SystemField]
     references: dict[Name, ReferenceSpec] = Field(
@@ -315,7 +316,12 @@ class EntitySetSpec(Spec):
     @property
     def every_seconds(self) -> int:
         """Seconds between two reads; 0 for every poll."""
-        return int(self.every[:-1]) * _SECONDS[self.every[-1]] if self.every else 0
+        return seconds(self.every) if self.every else 0
+
+    @property
+    def quiet_seconds(self) -> int:
+        """The most seconds between two reads that bring nothing."""
+        return seconds(self.every_when_quiet) if self.every_when_quiet else self.every_seconds
 
     @property
     def order_of_generations(self) -> tuple[tuple[str, bool], ...]:
@@ -335,6 +341,19 @@ class EntitySetSpec(Spec):
             raise ValueError(
                 "'assigned' needs a 'business_key' without them: a create whose answer is lost is found by it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_quiet_after_a_pace(self) -> EntitySetSpec:
+        if self.every_when_quiet and not (self.every and self.quiet_seconds > self.every_seconds):
+            raise ValueError("'every_when_quiet' is longer than 'every', which it needs")
+        return self
+
+    @model_validator(mode="after")
+    def _changes_by_a_time(self) -> EntitySetSpec:
+        field = self.fields.get(self.changes.field) if isinstance(self.changes, ByTime) else None
+        if isinstance(self.changes, ByTime) and (field is None or field.holds not in ("timestamp", "date")):
+            raise ValueError(f"'changes' needs a field of type timestamp or date, which '{self.changes.field}' is not")
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from decimal import Decimal
 from itertools import chain, repeat
 from pathlib import Path
@@ -72,6 +73,7 @@ class Folder(Subject):
     part = spec("Pieces", "id", id=of("integer"), name=text(length=100), area=text(), number=of("integer"))
     text = "name"
     decimal, amounts = "price", (Decimal("0.1234567891"), Decimal("12345678901234567890.50"), Decimal("0.00"))
+    moment = ("since", date(2026, 1, 2), date(2026, 1, 3))
     refused = ("name", "x" * 21)
     part_refused = ("name", "x" * 101)
     checks_references = False
@@ -114,7 +116,7 @@ class Folder(Subject):
 class Nested(Folder):
     """The same, whose parts point at a key of one part that is no GUID, by a reference."""
 
-    main = spec("Things", "number", number=of("integer"), name=text(length=20), price=of("decimal"))
+    main = spec("Things", "number", number=of("integer"), name=text(length=20), price=of("decimal"), since=of("date"))
     part = spec(
         "Pieces",
         "id",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from replicator.connectors.kinds import settings_of
-from replicator.connectors.protocol import Applied, Connector, Key, Outcome, Rejected, Stale, Write
+from replicator.connectors.protocol import Applied, Connector, Key, Outcome, Rejected, Stale, Write, keys_only
 from replicator.errors import RequestRefused
 from tests.conformance.cases import of, spec, text
 from tests.fixtures.foreign import Foreign
@@ -126,6 +126,21 @@ def test_a_hundred_records_go_in_one_request_and_come_back_in_pages(side: Side) 
     assert {key: {**row, "etag": None} for key, row in rows.items()} == {
         side.key(n): {**side.values(n), "etag": None} for n in range(100)
     }
+
+
+def test_a_sweep_and_the_latest_records_are_served_by_a_service_of_others(side: Side) -> None:
+    moments = [datetime(2026, 1, day, 23, 59, 59, tzinfo=UTC) for day in range(1, 8)]
+    units = [(replace(side.create(n), values={**side.values(n), "seen": at}),) for n, at in enumerate(moments)]
+    side.connector.apply(units)
+    decode = side.connector.decoder(keys_only(side.spec))
+    swept = [decode(row) for page in side.connected(records_per_read=3).sweep(side.spec) for row in page.rows]
+    assert {tuple(key): etag for *key, etag in swept} == {key: row["etag"] for key, row in side.read()[0].items()}
+    place = list(side.spec.fields).index("seen")
+    for since, latest in ((moments[4], 3), (date(2026, 1, 6), 2)):
+        if isinstance(since, datetime) or side.kind == "finops":
+            pages = side.connected(records_per_read=2).read_since(side.spec, "seen", since)
+            found = {side.connector.decoder(side.spec)(row)[place] for page in pages for row in page.rows}
+            assert found == set(moments[-latest:])
 
 
 def test_a_create_that_is_sent_twice_happens_once(side: Side) -> None:

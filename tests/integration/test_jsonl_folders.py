@@ -296,7 +296,7 @@ class Sweeping(Wrapped):
 
     def __init__(self, real: Connector) -> None:
         super().__init__(real)
-        self.capabilities = Capabilities(changes="sweep", conditional_writes=True)
+        self.capabilities = Capabilities(changes="since", conditional_writes=True)
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         return self.real.read(entity_set, None) if token is None else iter([Page((), (), token, last=True)])
@@ -310,7 +310,7 @@ def test_where_changes_tell_no_deletes_the_set_is_read_whole_once_a_day(folders:
     sweeping = Sweeping(world.connectors["shop"])
     cycle = Cycle(replace(world, connectors={**world.connectors, "shop": sweeping}), folders.cycle.connection)
     folders.put("shop/Wares", WARES[0])
-    for after, areas in (("23 hours", ["north", "south"]), ("25 hours", ["north"])):
+    for after, areas in (("17 hours", ["north", "south"]), ("25 hours", ["north"])):
         folders.rows(f"select set_config('sync.now', cast(now() + interval '{after}' as text), false)")
         cycle.once()
         assert [each["area"] for each in folders.held("books/Items")] == areas

@@ -196,7 +196,7 @@ def test_plain_sql_that_is_wrong_is_told_with_file_line_and_field(
     folder = with_plain_sql(tmp_path / "schema", QUANTITY, expression)
     with pytest.raises(SchemaError) as caught:
         migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
-    place = "ops/CDSSalesQuotationLines.yaml:24: maps.0.fields.RequestedSalesQuantity.sql: "
+    place = "ops/CDSSalesQuotationLines.yaml:25: maps.0.fields.RequestedSalesQuantity.sql: "
     assert caught.value.message == f"{folder}/{place}{words}"
     assert objects(target) == before
 
@@ -223,7 +223,7 @@ def test_every_wrong_expression_is_told_at_once(target: MigrationTarget, tmp_pat
     with pytest.raises(SchemaError) as caught:
         migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
     assert [line.partition("yaml:")[2] for line in caught.value.message.splitlines()] == [
-        "34: maps.0.when.2.sql: it gives bigint, and boolean is wanted",
+        "35: maps.0.when.2.sql: it gives bigint, and boolean is wanted",
         '26: maps.0.fields.RequestedSalesQuantity.sql: PostgreSQL refuses it: syntax error at or near "what"',
         "20: maps.0.when.0.sql: it gives numeric, and boolean is wanted",
     ]

@@ -71,7 +71,7 @@ class Reads:
         """What a read brought, and how many rows were decoded for it; so many deletes go ahead in a day."""
         self.between.decoded = 0
         sets = self.systems.cycle.world.compiled.schema.entity_sets
-        taken = self.snapshots.take(sets["ops", PRODUCTS], Budget(count=deletes, share=1))
+        taken = self.snapshots.take(sets["ops", PRODUCTS], Budget(count=deletes, share=1), whole=True)
         return taken, self.between.decoded
 
     def names(self) -> dict[str, str]:
@@ -277,10 +277,12 @@ def test_what_we_wrote_is_decoded_once_and_known_from_then_on(systems: Systems) 
     systems.account("A-1")
     systems.once()
     digests = "select count(*) from ops.customers_v3 where digest is not null"
+    systems.cycle.once(whole=True)
     assert [row["count"] for row in systems.rows(digests)] == [1]
     systems.account("A-1", name="Other")
     systems.settle()
+    systems.cycle.once(whole=True)
     assert [row["count"] for row in systems.rows(digests)] == [1]
     log = systems.rows("select max(seq) from log.change")
-    systems.once()
+    systems.cycle.once(whole=True)
     assert systems.rows("select max(seq) from log.change") == log

@@ -130,12 +130,6 @@ def test_a_whole_read_of_the_same_changes_nothing(reads: Reads) -> None:
     assert reads.systems.rows("select count(*) from log.change") == before
 
 
-def test_a_system_that_tells_no_changes_is_read_whole(reads: Reads) -> None:
-    reads.systems.product("P-1")
-    assert reads.take("ops", "SellableReleasedProducts").kind == "whole"
-    assert reads.take("ops", "SellableReleasedProducts").kind == "whole"
-
-
 def test_a_token_that_is_no_longer_good_leads_to_a_whole_read(reads: Reads) -> None:
     reads.take("sales", "accounts")
     reads.systems.account("A-4")
@@ -279,7 +273,7 @@ def test_what_keeps_a_delete_from_being_looked_up_stays_shown_though_nothing_new
         with pytest.raises(RequestRefused, match="1 deletes wait"):
             snapshots.take(accounts, Budget())
         with reads.systems.cycle.hub.leading():
-            snapshots.note_idle()
+            snapshots.note_reads()
         (row,) = reads.systems.rows("select problem from sync.problems")
         assert "cannot be looked up" in row["problem"]
 

@@ -7,7 +7,7 @@ import gc
 import tracemalloc
 from decimal import Decimal
 
-from replicator.operate.planning.spool import Spool
+from replicator.spool import Spool
 
 _WIDE = {f"field {number}": "a value of some length" * 4 for number in range(50)}
 

@@ -25,6 +25,7 @@ ORDINARY_WORDS = {
     "unit",  # of writes
     "quote", "quotes", "email",  # of the standard library: to quote in URLs, quotation marks, MIME
     "role",  # of the database
+    "cost",  # of reading, in requests and bytes
     "merged",  # what inbound does
     "fullname",  # of a table, in SQLAlchemy
     "company",  # what the protocol of finops calls its partitions
@@ -74,7 +75,7 @@ def test_no_two_public_classes_bear_one_name() -> None:
 def test_every_transaction_of_the_work_is_one_of_the_leader() -> None:
     """Opened by ``leading``, which asks for the lease; but for what leases do themselves, ids and temporary tables."""
     hub = {"replicator/hub/lease.py", "replicator/hub/made_from.py"}
-    own = {*hub, "replicator/core/hub_handle.py", "replicator/inbound/pages.py"}
+    own = {*hub, "replicator/core/hub_handle.py", "replicator/inbound/pages.py", "replicator/inbound/sweep.py"}
     begun = {
         shown(path): path.read_text(encoding="utf-8").count(".begin()")
         for path in MODULES
@@ -82,6 +83,7 @@ def test_every_transaction_of_the_work_is_one_of_the_leader() -> None:
     }
     assert {name for name, times in begun.items() if times} == own
     assert (begun["replicator/core/hub_handle.py"], begun["replicator/inbound/pages.py"]) == (1, 2)
+    assert begun["replicator/inbound/sweep.py"] == 2
 
 
 def test_nothing_prints_but_through_the_terminal_and_the_log() -> None:

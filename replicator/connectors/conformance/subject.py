@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 
-from replicator.connectors.protocol import Connector, Key, Reference, Write
+from replicator.connectors.protocol import Connector, Key, Moment, Reference, Write
 from replicator.mapping.language import EntitySetSpec
 
 
@@ -22,6 +22,8 @@ class Subject(ABC):
     decimal: str | None = None
     amounts: Sequence[Decimal] = ()
     """A decimal field of it, and values that the system keeps to the last digit."""
+    moment: tuple[str, Moment, Moment] | None = None
+    """A date or timestamp field of it that may be empty, and two values, the later one last."""
     refused: tuple[str, object] | None = None
     """A field of it, and a value of its type that the system refuses."""
     part: EntitySetSpec | None = None

@@ -22,6 +22,7 @@ from replicator.connectors.protocol import (
     Stale,
     Unknown,
     Write,
+    keys_only,
     named,
     tells_deletes,
 )
@@ -120,6 +121,38 @@ def test_a_token_leads_to_what_changed_since(subject: Subject) -> None:
         assert deleted == [subject.key(2)], "keys have the types of their fields, and all their parts"
     assert later is not None
     assert _read(subject, later)[:2] == ({}, [])
+
+
+def test_a_sweep_shows_every_key_and_an_etag_that_changes_with_its_record(subject: Subject) -> None:
+    _fill(subject, 5)
+    before = _swept(subject)
+    assert set(before) == {subject.key(n) for n in range(5)}
+    assert before == {key: image["etag"] for key, image in _read(subject)[0].items()}
+    _done(subject, subject.update(1, **{subject.text: "New"}))
+    after = _swept(subject)
+    changed = {key for key, etag in after.items() if etag is None or etag != before[key]}
+    assert subject.key(1) in changed
+    assert all(after[key] is None for key in changed - {subject.key(1)})
+
+
+def _swept(subject: Subject) -> dict[Key, object]:
+    decode = subject.connector.decoder(keys_only(subject.main))
+    pages = list(subject.connector.sweep(subject.main))
+    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+    found = [decode(row) for page in pages for row in page.rows]
+    return {tuple(key): etag for *key, etag in found}
+
+
+def test_the_latest_records_are_found_by_a_time(subject: Subject) -> None:
+    _needs(subject.moment, "field that holds a time")
+    field, earlier, later = subject.moment or ("", None, None)
+    for number, value in enumerate((earlier, later, None)):
+        _done(subject, subject.create(number, **{field: value}))
+    assert later is not None
+    pages = list(subject.connector.read_since(subject.main, field, later))
+    found = _decoded(subject, [row for page in pages for row in page.rows])
+    assert set(found) == {subject.key(1)}, "those that hold it or a later one, and none without"
+    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
 
 
 @pytest.mark.parametrize("token", ["", "nonsense"])

@@ -64,6 +64,11 @@ def filtered(given: Mapping[str, str]) -> str:
     return f"$filter={'%20and%20'.join(f'{name}%20eq%20{value}' for name, value in given.items())}"
 
 
+def from_on(name: str, since: str) -> str:
+    """The part of a query that asks for the records which hold this literal or something later."""
+    return f"$filter={name}%20ge%20{since}"
+
+
 def query(select: Sequence[str], *others: str) -> str:
     """The query of an address: ``?$select=a,b&...``."""
     return "?" + "&".join([*others, f"$select={','.join(select)}"])

@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 from replicator import proxies_and_tls
+from replicator.connectors.meter import count
 from replicator.connectors.odata.answers import Answer, error_of, hidden
 from replicator.connectors.odata.auth import ClientCredentialsToken, Clock, credentials
 from replicator.connectors.odata.odata_settings import ODataSettings
@@ -225,6 +226,7 @@ class Http:
         sent = dict(headers) if auth is None else {**headers, "Authorization": auth}
         with self._lock:
             self.requests += 1
+        count(requests=1)
         with (
             self._slots.one(),
             exchange(self.settings.answer_seconds, self.settings.answer_bytes) as bounds,
@@ -246,7 +248,10 @@ class Http:
                     self._note_budget(response.headers.get(budget_header, ""))
                     self._note_clock(response.headers.get("date", ""))
                 found = {name.lower(): visible(self.hide(value)) for name, value in response.headers.items()}
-                return Answer(response.status_code, found, (take or _body)(response, bounds))
+                try:
+                    return Answer(response.status_code, found, (take or _body)(response, bounds))
+                finally:
+                    count(received=response.num_bytes_downloaded)
         except before_sending as error:
             host = urlsplit(url).netloc
             raise NotSent(

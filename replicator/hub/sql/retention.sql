@@ -146,6 +146,7 @@ declare
 begin
     delete from sync.run where at < sync.now() - keep;
     delete from sync.snapshot where finished_at < sync.now() - keep;
+    delete from sync.read_cost where day < sync.now() - keep;
     delete from sync.proposed_delete where state in ('done', 'withdrawn') and proposed_at < sync.now() - keep;
     delete from sync.orphan n where not exists (
         select from sync.orphans o

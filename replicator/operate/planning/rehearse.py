@@ -23,8 +23,8 @@ from replicator.hub.statements import statements
 from replicator.hub.states import BY_NAME
 from replicator.mapping.language import EntitySetSpec
 from replicator.operate.planning.planned_writes import PlannedWrite, describe
-from replicator.operate.planning.spool import Spool
 from replicator.outbound.decide import Delivery, Planned
+from replicator.spool import Spool
 from replicator.watcher import Watcher
 from replicator.world import World
 
