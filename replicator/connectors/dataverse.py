@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -67,6 +68,8 @@ passing_codes = frozenset(
 )
 """SQL timeout, a transaction that a deadlock rolled back, no active transaction, the three limits of service
 protection, an access token that has expired: the moment is to blame, whatever status they come with."""
+requests_per_window = 6000
+"""For each user and web server (service protection API limits)."""
 token_refused = re.compile(r": 410\b|version ?stamp|full sync|delta ?token|expired", re.IGNORECASE)
 
 
@@ -82,6 +85,7 @@ class Dataverse(ODataConnector):
         self._track_changes = settings.track_changes
         self._zone = time_zone(settings.time_zone)
         self._selects_in_writes = True
+        self.limits = replace(self.limits, requests_per_window=requests_per_window)
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, or of what changed since ``token``; a set without change tracking gives no token."""

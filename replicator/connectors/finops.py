@@ -91,6 +91,12 @@ class FinOps(ODataConnector):
         """Pages of the whole set, of all companies; ``token`` is not used."""
         return self._pages(entity_set)
 
+    def count(self, entity_set: EntitySetSpec) -> int | None:
+        """How many records there are, of all companies."""
+        url = self.http.url(f"{entity_set.entity_set}/$count?{every_company}")
+        told = self.http.send("GET", url, f"{entity_set.entity_set}, count").body.decode("utf-8-sig").strip()
+        return int(told) if told.isascii() and told.isdecimal() else None
+
     def read_since(self, entity_set: EntitySetSpec, field: str, since: Moment) -> Iterator[Page]:
         """Pages of the latest records. Days are stored as moments, so they are asked for as such."""
         moment = datetime.datetime.combine(since, datetime.time()) if type(since) is datetime.date else since

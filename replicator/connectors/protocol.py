@@ -229,6 +229,8 @@ class Limits:
     records_per_read: int = 5000
     writes_per_request: int = 100
     parallel_requests: int = 4
+    requests_per_window: int | None = None
+    """The most requests that it bears in five minutes, where that is a fixed number."""
     request_size: int | None = None
     """The most that the units of a request may add up to by ``Connector.size``; None: only the writes are counted."""
 
@@ -281,6 +283,10 @@ class Connector(Protocol):
 
         for page in self.read(entity_set, None):
             yield Page([row for row in page.rows if is_later(row)], last=page.last)
+
+    def count(self, entity_set: EntitySetSpec) -> int | None:
+        """How many records the set has, where the system tells that for little; else None."""
+        return None
 
     def decoder(self, entity_set: EntitySetSpec) -> Callable[[Row], list[object]]:
         """A function from a row to its typed values in the order of ``entity_set.fields``, then the etag.

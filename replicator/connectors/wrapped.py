@@ -69,6 +69,10 @@ class Wrapped:
         """Pages of the latest records."""
         return self.real.read_since(entity_set, field, since)
 
+    def count(self, entity_set: EntitySetSpec) -> int | None:
+        """How many records there are."""
+        return self.real.count(entity_set)
+
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         """Records by key."""
         return self.real.fetch(entity_set, keys)

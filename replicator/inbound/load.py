@@ -21,7 +21,6 @@ from replicator.inbound import stage
 from replicator.inbound.duplicate_rows import contradicting_seen_rows, duplicate_rows
 from replicator.inbound.pages import Pages
 from replicator.inbound.proposed_deletes import ProposedDeletes
-from replicator.inbound.reading_position import way_of
 from replicator.inbound.sweep import Sweep
 from replicator.inbound.temporary_tables import SEEN, stage_table
 from replicator.mapping.key_comparison import KEY_SEPARATOR, fold, key_expressions, mirror_key, same_values
@@ -85,7 +84,7 @@ class MirrorLoad:
     @property
     def is_of_all(self) -> bool:
         """Whether all records were looked at in a set whose changes are told otherwise."""
-        return self.kind == "whole" or (self.kind == "swept" and way_of(self.entity_set.spec) != "sweep")
+        return self.kind == "whole" or (self.kind == "swept" and self.entity_set.spec.way != "sweep")
 
     def is_as_before(self) -> bool:
         """Whether a whole read showed each row of the mirror unchanged, and nothing waits for what it shows."""

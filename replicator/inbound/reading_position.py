@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Literal
 from zlib import crc32
 
 from replicator.connectors.protocol import Capabilities, tells_deletes
 from replicator.mapping.language import EntitySetSpec
 from replicator.mapping.schema import EntitySet
 from replicator.mapping.spec import seconds
-from replicator.mapping.told_changes import ByTime
+from replicator.mapping.told_changes import ByTime, Way
 
-Way = Literal["whole", "told", "sweep", "since"]
-"""whole: all records. told: what the system itself tells of changes, by a token of its own. sweep: keys and etags of
-all, and then what has another etag. since: the latest by a field, as their file says."""
 _DAY = datetime.timedelta(days=1)
 _SPREAD = 0.25
 """Of the time between two whole reads: so much earlier some sets are read, lest all that began together stay so."""
@@ -34,17 +30,9 @@ class Position:
         return self.place if self.way == "told" else f"{self.way} {mark} {self.place}".rstrip()
 
 
-def way_of(spec: EntitySetSpec) -> Way:
-    """The way in which an entity set is read on, once it was read whole."""
-    if isinstance(spec.changes, ByTime):
-        return "since"
-    ways: dict[str | None, Way] = {"sweep": "sweep", "whole": "whole"}
-    return ways.get(spec.changes, "told")
-
-
 def position_of(spec: EntitySetSpec, kept: str | None, mark: str) -> Position:
     """From where on it is read: whole where nothing is kept, or what is kept belongs to another way or mark."""
-    way = way_of(spec)
+    way = spec.way
     if not kept or way == "whole":
         return Position("whole")
     named, _, rest = kept.partition(" ")
@@ -60,7 +48,7 @@ def looked_at_every(entity_set: EntitySet, capabilities: Capabilities) -> dateti
     every: datetime.timedelta | None
     if spec.whole_every:
         every = datetime.timedelta(seconds=seconds(spec.whole_every))
-    elif way_of(spec) == "told":
+    elif spec.way == "told":
         every = None if capabilities.changes in (*tells_deletes, "whole") else _DAY
     else:
         every = _DAY if isinstance(spec.changes, ByTime) and spec.changes.changed_since else 7 * _DAY

@@ -25,7 +25,7 @@ from replicator.inbound.pages import Pages
 from replicator.inbound.point_reads import PointReads
 from replicator.inbound.proposed_deletes import ProposedDeletes
 from replicator.inbound.read_costs import ReadCost, note_costs
-from replicator.inbound.reading_position import Position, looked_at_every, position_of, way_of
+from replicator.inbound.reading_position import Position, looked_at_every, position_of
 from replicator.inbound.resync_requests import ResyncRequests, answered
 from replicator.inbound.seen_rows import mark_of
 from replicator.inbound.sweep import LastSweep, Sweep
@@ -216,7 +216,7 @@ class Snapshots:
 
 def _position_after(begin: Beginning, load: MirrorLoad) -> str | None:
     """From where on the next read goes on."""
-    way = way_of(load.entity_set.spec)
+    way = load.entity_set.spec.way
     if way in ("told", "whole"):
         return load.read.token
     if way == "sweep":

@@ -22,7 +22,7 @@ from pydantic import (
 
 from replicator.mapping.local_days import is_time_zone
 from replicator.mapping.spec import Duration, Name, Spec, seconds
-from replicator.mapping.told_changes import ByTime
+from replicator.mapping.told_changes import ByTime, Way
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "date", "timestamp", "uuid", "reference"]
 Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")]
@@ -312,6 +312,13 @@ class EntitySetSpec(Spec):
         default_factory=dict, description="What records point at by plain fields, one or several"
     )
     maps: tuple[MapSpec, ...] = ()
+
+    @property
+    def way(self) -> Way:
+        """The way in which it is read on, once it was read whole."""
+        if isinstance(self.changes, ByTime):
+            return "since"
+        return self.changes if self.changes in ("sweep", "whole") else "told"
 
     @property
     def every_seconds(self) -> int:

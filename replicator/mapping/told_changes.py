@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from replicator.mapping.spec import Duration, Name, Spec, seconds
+
+Way = Literal["whole", "told", "sweep", "since"]
+"""whole: all records. told: what the system itself tells of changes, by a token of its own. sweep: keys and etags of
+all, and then what has another etag. since: the latest by a field, as their file says."""
 
 
 class ByTime(Spec):

@@ -324,7 +324,7 @@ def broken_off(request: httpx2.Request) -> httpx2.Response:
         (httpx2.ConnectError("https://s3cret.test/?sig=1"), SystemUnavailable, "cannot be reached"),
         (httpx2.ReadTimeout("https://s3cret.test/?sig=1"), LostAnswer, "no whole answer"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", type(value).__name__),
 )
 def test_what_the_host_of_packages_may_answer(
     scene: Scene, answer: Any, kind: type[ReplicatorError], words: str

@@ -52,7 +52,7 @@ def found(systems: Systems, system: str, entity_set: str, alter: Alter) -> list[
     """What is found where the system says that of an entity set."""
     told = Report()
     world = systems.cycle.world
-    preflight_systems.check(world.compiled, Saying(world.connectors[system], entity_set, alter), told)
+    preflight_systems.check(world.compiled, Saying(world.connectors[system], entity_set, alter), 30, told)
     assert told.errors == []
     assert {note.where for note in told.findings} <= {f"{system}.{entity_set}"}
     return [note.what for note in told.findings]
@@ -131,7 +131,7 @@ def test_what_a_system_does_not_tell_is_said_to_be_open(systems: Systems) -> Non
     world = systems.cycle.world
     told = Report()
     for connector in world.connectors.values():
-        preflight_systems.check(world.compiled, connector, told)
+        preflight_systems.check(world.compiled, connector, 30, told)
     assert (told.findings, told.errors, told.exit_code) == ([], [], 0)
     assert [(note.where, note.what) for note in told.untold] == [
         ("sales.products", "whether two records may bear the same productnumber"),
@@ -178,7 +178,7 @@ def test_what_schema_asks_of_a_system_that_cannot_do_it_is_a_finding(systems: Sy
     told = Report()
     weak = Saying(world.connectors["ops"], "", lambda each: each)
     weak.capabilities = replace(weak.capabilities, atomic_units=False, conditional_writes=False)
-    preflight_systems.check(world.compiled, weak, told)
+    preflight_systems.check(world.compiled, weak, 30, told)
     assert [note.what for note in told.findings] == [
         "quote_line > ops.CDSSalesQuotationLines sends parts with their root, and it cannot write several at once"
     ]
@@ -193,7 +193,7 @@ def test_what_cannot_be_looked_at_is_no_finding_and_stops_nothing_else(systems: 
     world = systems.cycle.world
     told = Report()
     connector = Saying(world.connectors["sales"], "uoms", lambda each: replace(each, tracks_changes=False))
-    preflight_systems.check(world.compiled, connector, told)
+    preflight_systems.check(world.compiled, connector, 30, told)
     assert [(note.where, note.what) for note in told.errors] == [("sales.uoms", "sales: 403")]
     assert [note.where for note in told.findings] == ["sales.uoms"]
     assert told.exit_code == 1

@@ -51,7 +51,7 @@ def _systems(
             looking(name)
             connector = connect(name, settings, transport=transports.get(name))
             try:
-                system_check.check(compiled, connector, notes)
+                system_check.check(compiled, connector, configuration.daemon.poll_seconds, notes)
                 if all(note.where != name for note in notes.errors):  # it answers
                     organization_check.check(configuration, compiled, connector, notes)
             finally:

@@ -8,11 +8,11 @@ from replicator.connectors.protocol import Connector, Description, Property
 from replicator.mapping.compiled import Compiled
 from replicator.mapping.language import SystemField
 from replicator.mapping.schema import EntitySet
-from replicator.operate.preflight import value_check
+from replicator.operate.preflight import reading_check, value_check
 from replicator.operate.preflight.findings import Report
 
 
-def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
+def check(compiled: Compiled, connector: Connector, poll_seconds: float, notes: Report) -> None:
     """Look at one system."""
     sets = compiled.schema.sets_of(connector.name)
     for what, next_ in _abilities(compiled, connector):
@@ -39,6 +39,8 @@ def check(compiled: Compiled, connector: Connector, notes: Report) -> None:
         if description.tracks_changes is False:
             notes.found(entity_set, "change tracking is off, so every read is whole", "switch it on for the table")
     _look_on(sets, described, connector, notes)
+    known = [entity_set for entity_set, found in zip(sets, described, strict=False) if found is not None]
+    reading_check.check(known, connector, poll_seconds, notes)
     skew = connector.clock_skew()
     if skew is not None:
         notes.tell(connector.name, f"its clock is {skew:+.0f} s from this machine's")
