@@ -182,6 +182,7 @@ entity_set = sa.Table(
     sa.Column("token", sa.Text, comment="Where the next read of changes starts"),
     sa.Column("whole_at", _time, comment="When it was last read whole"),
     sa.Column("read_at", _time, comment="When it was last read at all"),
+    sa.Column("hinted_at", _time, comment="When its system last said that something changed in it"),
     sa.Column("problem", sa.Text, comment="Why the last read failed"),
     sa.Column("problem_since", _time, comment="When a read first failed; null after one that did not"),
     sa.Column(

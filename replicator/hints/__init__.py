@@ -1,0 +1,1 @@
+"""Hints: what systems say by themselves, that something changed in them. They bring a read forward and do nothing else."""
