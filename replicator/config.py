@@ -221,7 +221,7 @@ class HintsSettings(Settings):
         if self.certificate is None and not _is_private(self.listen):
             raise ConfigurationError(
                 f"hints would come in the clear to {self.listen}, and with them the key",
-                hint="give hints.certificate and hints.certificate_key; or listen on 127.0.0.1, behind a proxy with TLS",
+                hint="give hints.certificate and hints.certificate_key; or listen on 127.0.0.1 behind a proxy",
             )
 
     def url_of(self, system: str) -> str:

@@ -251,7 +251,7 @@ class Leader:
         self._with_connection(f"read {name}", work)
 
     def _wait_for_poll(self, cycle: Cycle, name: str) -> None:
-        """Until the next poll, or until all is wanted; meanwhile what the system says has changed is read, and only that."""
+        """Until the next poll, or until all is wanted; meanwhile what is hinted is read, and that alone."""
         until = time.monotonic() + self.world.configuration.daemon.poll_seconds
         while (left := until - time.monotonic()) > 0 and self._to_look[name].wait(left):
             self._to_look[name].clear()  # first: what is said from here on is looked at once more

@@ -1,1 +1,1 @@
-"""Hints: what systems say by themselves, that something changed in them. They bring a read forward and do nothing else."""
+"""Hints: systems say by themselves that something changed in them. It brings a read forward, and does nothing else."""

@@ -75,7 +75,7 @@ class Receiver:
     def _knows_key(self, environ: Mapping[str, Any]) -> bool:
         """Compared as digests, so that the time tells nothing, nor how long the key is."""
         own = sha256(self._settings.key.get_secret_value().encode()).digest()
-        return any([hmac.compare_digest(sha256(each).digest(), own) for each in _keys(environ)])
+        return any(hmac.compare_digest(sha256(each).digest(), own) for each in _keys(environ))
 
     def _log_refusal(self, environ: Mapping[str, Any]) -> None:
         if not self._told.wait():

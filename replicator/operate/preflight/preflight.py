@@ -10,9 +10,10 @@ import httpx2
 from replicator.config import Budget, Configuration
 from replicator.configuration_check import check_systems
 from replicator.connectors import connect
+from replicator.connectors.dataverse_hints import Item
 from replicator.hub.connection import DAEMON
 from replicator.mapping.compiled import Compiled
-from replicator.operate.preflight import data_check, hub_check, organization_check, system_check
+from replicator.operate.preflight import data_check, hints_check, hub_check, organization_check, system_check
 from replicator.operate.preflight.findings import Report
 from replicator.solution.migrate import MigrationTarget
 from replicator.startup import hub_of
@@ -33,9 +34,10 @@ def check(
         usable = hub_check.check(target, notes, clock)
         with notes.looking("configuration"):
             check_systems(configuration, target.compiled)
-        _systems(configuration, target.compiled, notes, looking, transports or {})
+        endpoints = _systems(configuration, target.compiled, notes, looking, transports or {})
         if usable:
             _data(configuration, target, notes, looking)
+            _hints(endpoints, target, notes)
         else:
             notes.leave_open("data", "whether the records fit the maps: that takes a hub that fits")
         _budgets(configuration, target.compiled, notes)
@@ -45,7 +47,9 @@ def check(
 def _systems(
     configuration: Configuration, compiled: Compiled, notes: Report, looking: Callable[[str], None],
     transports: Mapping[str, httpx2.BaseTransport],
-) -> None:  # fmt: skip
+) -> dict[str, Item]:  # fmt: skip
+    """Look at each system; of those that give hints the endpoint by which they do."""
+    endpoints: dict[str, Item] = {}
     for name, settings in configuration.systems.items():
         if name in compiled.schema.systems:
             looking(name)
@@ -54,14 +58,25 @@ def _systems(
                 system_check.check(compiled, connector, notes)
                 if all(note.where != name for note in notes.errors):  # it answers
                     organization_check.check(configuration, compiled, connector, notes)
+                    if configuration.hints is not None:
+                        sets = compiled.schema.sets_of(name)
+                        endpoint = hints_check.check(configuration.hints, sets, connector, notes)
+                        endpoints |= {} if endpoint is None else {name: endpoint}
             finally:
                 connector.close()
+    return endpoints
 
 
 def _data(configuration: Configuration, target: MigrationTarget, notes: Report, looking: Callable[[str], None]) -> None:
     looking("data")
     with notes.looking("data"), target.engine.connect() as connection:
         data_check.check(connection, target.compiled, configuration, notes)
+
+
+def _hints(endpoints: Mapping[str, Item], target: MigrationTarget, notes: Report) -> None:
+    for name, endpoint in endpoints.items():
+        with notes.looking(name), target.engine.connect() as connection:
+            hints_check.check_alive(connection, name, endpoint, notes)
 
 
 def _budgets(configuration: Configuration, compiled: Compiled, notes: Report) -> None:
