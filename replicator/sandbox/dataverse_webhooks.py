@@ -12,7 +12,7 @@ from replicator.sandbox.dataverse_service import DataverseService
 from replicator.sandbox.description import SimulatedSet, SystemDescription, describe_file, wire_name
 from replicator.sandbox.odata_http import Call, RefusalError, Reply, parse_path
 from replicator.sandbox.rules import Rules
-from replicator.sandbox.store import Change, Row, Store, StoredCondition
+from replicator.sandbox.store import RecordChange, Row, Store, StoredCondition
 from replicator.sandbox.system_options import Options
 from replicator.sandbox.webhook_sender import Webhook, WebhookSender
 from replicator.sandbox.writing import Records
@@ -23,7 +23,7 @@ _TABLES = (*_READ_ONLY, "serviceendpoints", "sdkmessageprocessingsteps")
 
 
 @dataclass(frozen=True)
-class Step:
+class WebhookStep:
     """A webhook that is called after one kind of change in one table."""
 
     url: str
@@ -45,7 +45,7 @@ class Webhooks:
         self._records = Records(self._own, store, self._rules, clock, random)
         self._service = DataverseService(self._own, self._records, options, count)
         self._sender = WebhookSender(count)
-        self._steps: dict[tuple[str, str], list[Step]] = {}
+        self._steps: dict[tuple[str, str], list[WebhookStep]] = {}
         self._listen()
 
     def serves(self, call: Call) -> bool:
@@ -89,7 +89,7 @@ class Webhooks:
             endpoint = self._store.get("serviceendpoints", row.doc["_eventhandler_value"])
             if row.doc["statecode"] == 0 and endpoint is not None:
                 heard = (row.doc["filteringattributes"] or "").split(",")
-                step = Step(endpoint.doc["url"], endpoint.doc["authvalue"], frozenset(filter(None, heard)))
+                step = WebhookStep(endpoint.doc["url"], endpoint.doc["authvalue"], frozenset(filter(None, heard)))
                 for place in self._places(row):
                     self._steps.setdefault(place, []).append(step)
         self._store.on_changes = self._tell if self._steps else None
@@ -102,7 +102,7 @@ class Webhooks:
         tables = self._description.by_logical_name if one is None else [one.doc["primaryobjecttypecode"]]
         yield from ((table, message.doc["name"]) for table in tables if message is not None)
 
-    def _tell(self, changes: Iterable[Change]) -> None:
+    def _tell(self, changes: Iterable[RecordChange]) -> None:
         for change in changes:
             entity_set = self._description.entity_sets.get(change.entity_set)
             if entity_set is None:
@@ -111,7 +111,7 @@ class Webhooks:
                 if change.message != "Update" or not step.heard or step.heard & _changed(entity_set, change):
                     self._sender.send(self._webhook(step, entity_set, change))
 
-    def _webhook(self, step: Step, entity_set: SimulatedSet, change: Change) -> Webhook:
+    def _webhook(self, step: WebhookStep, entity_set: SimulatedSet, change: RecordChange) -> Webhook:
         organization = self._description.organization["OrganizationId"]
         named: Mapping[str, str] = {"organization": organization, "entity-name": entity_set.logical_name,
                                     "request-name": change.message}  # fmt: skip
@@ -123,7 +123,7 @@ class Webhooks:
         return Webhook(step.url, step.key, headers, body, self._records.new_guid())
 
 
-def _changed(entity_set: SimulatedSet, change: Change) -> frozenset[str]:
+def _changed(entity_set: SimulatedSet, change: RecordChange) -> frozenset[str]:
     """The fields that hold something else; the real system goes by what an update names."""
     before, after = change.before or {}, change.after or {}
     return frozenset(

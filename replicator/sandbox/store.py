@@ -44,7 +44,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Change:
+class RecordChange:
     """What became of a record; before it was made, and once it is gone, it holds nothing."""
 
     entity_set: str
@@ -95,9 +95,9 @@ class Store:
         self._db.create_function("fold", 1, fold, deterministic=True)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _schema)
         self._depth = 0
-        self.on_changes: Callable[[Sequence[Change]], None] | None = None
+        self.on_changes: Callable[[Sequence[RecordChange]], None] | None = None
         """Hears of changes once they are committed."""
-        self._changes: list[Change] = []
+        self._changes: list[RecordChange] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -131,7 +131,7 @@ class Store:
             self._depth = 0
         self._tell()
 
-    def _note(self, change: Change) -> None:
+    def _note(self, change: RecordChange) -> None:
         if self.on_changes is not None:
             self._changes.append(change)
             if not self._depth:
@@ -176,7 +176,7 @@ class Store:
         self._db.execute("DELETE FROM term WHERE id = ?", (number,))
         self._db.executemany("INSERT INTO term VALUES (?, ?, ?, ?)", self._terms(entity_set, doc, number))
         self._db.execute("DELETE FROM deleted WHERE entity_set = ? AND key = ?", (name, key))
-        self._note(Change(name, key, None if before is None else before.doc, doc))
+        self._note(RecordChange(name, key, None if before is None else before.doc, doc))
         return Row(name, number, key, self.version, doc)
 
     @staticmethod
@@ -192,7 +192,7 @@ class Store:
         self._db.execute("DELETE FROM record WHERE id = ?", (row.id,))
         self._db.execute("DELETE FROM term WHERE id = ?", (row.id,))
         self._db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?, ?)", (row.entity_set, row.key, self.version))
-        self._note(Change(row.entity_set, row.key, row.doc, None))
+        self._note(RecordChange(row.entity_set, row.key, row.doc, None))
 
     def count(self, entity_set: str, condition: StoredCondition) -> int:
         """How many records fulfil a condition."""
