@@ -40,7 +40,7 @@ def register(config_path: Path | None, system: str, as_json: bool) -> None:
     """
     with _registration(config_path, system) as (registration, settings):
         done = list(registration.register(settings.key.get_secret_value()))
-    _tell(system, settings, [(item, _REGISTERED[item.state]) for item in done], as_json)
+    _tell(system, settings, [(item, _REGISTERED[item.stands]) for item in done], as_json)
 
 
 @hints.command("list")
@@ -51,8 +51,8 @@ def list_command(config_path: Path | None, system: str, as_json: bool) -> None:
     """Show the endpoint and the steps in SYSTEM, and which are missing, changed, or too many; then it exits with 3."""
     with _registration(config_path, system) as (registration, settings):
         found = registration.look()
-    _tell(system, settings, [(item, item.state) for item in found], as_json)
-    sys.exit(0 if all(item.state == "there" for item in found) else 3)
+    _tell(system, settings, [(item, item.stands) for item in found], as_json)
+    sys.exit(0 if all(item.stands == "there" for item in found) else 3)
 
 
 @hints.command()
@@ -104,8 +104,8 @@ def _elsewhere(system: str, kind: str, settings: HintsSettings) -> Terminal:
 
 
 def _tell(system: str, settings: HintsSettings, found: list[tuple[Item, str]], as_json: bool) -> None:
-    items = [{"kind": item.kind, "name": item.name, "state": state} for item, state in found]
-    lines = [f"{item.kind:<10}{state:<9}{item.name}" for item, state in found] or [f"{system}: nothing is registered"]
+    items = [{"kind": item.kind, "name": item.name, "stands": stands} for item, stands in found]
+    lines = [f"{item.kind:<10}{stands:<9}{item.name}" for item, stands in found] or [f"{system}: nothing is registered"]
     url = settings.url_of(system)
     answer("\n".join([*lines, f"{system} gives its hints to {url}"] if found else lines), as_json, system=system,
            url=url, items=items)  # fmt: skip

@@ -21,8 +21,9 @@ from replicator.errors import Terminal, UnexpectedAnswer
 from replicator.mapping.language import EntitySetSpec
 
 MESSAGES = ("Create", "Update", "Delete")
-State = Literal["there", "missing", "changed", "surplus"]
+Standing = Literal["there", "missing", "changed", "surplus"]
 Json = dict[str, Any]
+_FILTER = "sdkmessagefilterid@odata.bind"
 _ENDPOINT, _STEP = "serviceendpoints", "sdkmessageprocessingsteps"
 _WEBHOOK: Mapping[str, object] = {"contract": 8, "authtype": 4, "messageformat": 2}
 """A webhook, with its key in the address, that is sent JSON."""
@@ -43,7 +44,7 @@ class Item:
 
     kind: Literal["endpoint", "step"]
     name: str
-    state: State
+    stands: Standing
     id: str = field(default="", compare=False)
     body: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
     """What it should hold; without the key."""
@@ -83,10 +84,10 @@ class Registration:
         yield (endpoint := self._put(_ENDPOINT, endpoint, {**endpoint.body, "authvalue": key}))
         bound = {"eventhandler_serviceendpoint@odata.bind": f"/{_ENDPOINT}({endpoint.id})"}
         for step in steps:
-            if step.state == "surplus":
+            if step.stands == "surplus":
                 self._delete(_STEP, step)
-            elif step.state != "there":
-                self._put(_STEP, step, {**step.body, **(bound if step.state == "missing" else {})})
+            elif step.stands != "there":
+                self._put(_STEP, step, {**step.body, **(bound if step.stands == "missing" else {})})
             yield step
 
     def remove(self) -> Iterator[Item]:
@@ -97,15 +98,15 @@ class Registration:
                 self._delete(_STEP, step)
                 yield step
             self._delete(_ENDPOINT, endpoint)
-            yield replace(endpoint, state="surplus")
+            yield replace(endpoint, stands="surplus")
 
     def _endpoint(self) -> Item:
         wanted = {"name": self._name, "url": self._url, **_WEBHOOK}
         select = ",".join(("serviceendpointid", "createdon", *wanted))
         found = self._rows(_ENDPOINT, f"$filter=name eq {literal('name', self._name)}&$select={select}")
         for row in found:
-            state: State = "there" if _holds(row, wanted) else "changed"
-            return Item("endpoint", self._name, state, _id(row, "serviceendpointid"), wanted, _time(row))
+            stands: Standing = "there" if _holds(row, wanted) else "changed"
+            return Item("endpoint", self._name, stands, _id(row, "serviceendpointid"), wanted, _time(row))
         return Item("endpoint", self._name, "missing", body=wanted)
 
     def _held_steps(self, endpoint: str) -> list[Row]:
@@ -175,7 +176,7 @@ def step_body(name: str, spec: EntitySetSpec, message: str, filter_id: str, mess
     return {
         "name": name, **_AFTERWARDS, "filteringattributes": heard,
         "sdkmessageid@odata.bind": f"/sdkmessages({message_id})",
-        "sdkmessagefilterid@odata.bind": f"/sdkmessagefilters({filter_id})",
+        _FILTER: _filter(filter_id),
     }  # fmt: skip
 
 
@@ -185,11 +186,7 @@ def compared(wanted: Mapping[str, Mapping[str, Any]], held: Iterable[Row]) -> li
     surplus = []
     for row in held:
         name = str(row.get("name"))
-        if (
-            name in wanted
-            and name not in found
-            and _filter_of(row) in str(wanted[name]["sdkmessagefilterid@odata.bind"])
-        ):
+        if name not in found and wanted.get(name, {}).get(_FILTER) == _filter(row.get("_sdkmessagefilterid_value")):
             found[name] = row
         else:
             surplus.append(Item("step", name, "surplus", _id(row, "sdkmessageprocessingstepid")))
@@ -215,8 +212,8 @@ def _listed(text: object) -> set[str]:
     return {each.strip() for each in str(text or "").split(",") if each.strip()}
 
 
-def _filter_of(row: Row) -> str:
-    return str(row.get("_sdkmessagefilterid_value")).lower()
+def _filter(key: object) -> str:
+    return f"/sdkmessagefilters({str(key).lower()})"
 
 
 def _id(row: Mapping[str, object], name: str) -> str:

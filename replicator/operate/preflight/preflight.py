@@ -10,7 +10,6 @@ import httpx2
 from replicator.config import Budget, Configuration
 from replicator.configuration_check import check_systems
 from replicator.connectors import connect
-from replicator.connectors.dataverse_hints import Item
 from replicator.hub.connection import DAEMON
 from replicator.mapping.compiled import Compiled
 from replicator.operate.preflight import data_check, hints_check, hub_check, organization_check, system_check
@@ -34,10 +33,10 @@ def check(
         usable = hub_check.check(target, notes, clock)
         with notes.looking("configuration"):
             check_systems(configuration, target.compiled)
-        endpoints = _systems(configuration, target.compiled, notes, looking, transports or {})
+        registered = _systems(configuration, target.compiled, notes, looking, transports or {})
         if usable:
             _data(configuration, target, notes, looking)
-            _hints(endpoints, target, notes)
+            _hints(registered, target, notes)
         else:
             notes.leave_open("data", "whether the records fit the maps: that takes a hub that fits")
         _budgets(configuration, target.compiled, notes)
@@ -47,9 +46,9 @@ def check(
 def _systems(
     configuration: Configuration, compiled: Compiled, notes: Report, looking: Callable[[str], None],
     transports: Mapping[str, httpx2.BaseTransport],
-) -> dict[str, Item]:  # fmt: skip
-    """Look at each system; of those that give hints the endpoint by which they do."""
-    endpoints: dict[str, Item] = {}
+) -> dict[str, datetime.datetime]:  # fmt: skip
+    """Look at each system; since when those are registered to that give hints."""
+    registered: dict[str, datetime.datetime] = {}
     for name, settings in configuration.systems.items():
         if name in compiled.schema.systems:
             looking(name)
@@ -60,11 +59,11 @@ def _systems(
                     organization_check.check(configuration, compiled, connector, notes)
                     if configuration.hints is not None:
                         sets = compiled.schema.sets_of(name)
-                        endpoint = hints_check.check(configuration.hints, sets, connector, notes)
-                        endpoints |= {} if endpoint is None else {name: endpoint}
+                        since = hints_check.check(configuration.hints, sets, connector, notes)
+                        registered |= {} if since is None else {name: since}
             finally:
                 connector.close()
-    return endpoints
+    return registered
 
 
 def _data(configuration: Configuration, target: MigrationTarget, notes: Report, looking: Callable[[str], None]) -> None:
@@ -73,10 +72,10 @@ def _data(configuration: Configuration, target: MigrationTarget, notes: Report, 
         data_check.check(connection, target.compiled, configuration, notes)
 
 
-def _hints(endpoints: Mapping[str, Item], target: MigrationTarget, notes: Report) -> None:
-    for name, endpoint in endpoints.items():
+def _hints(registered: Mapping[str, datetime.datetime], target: MigrationTarget, notes: Report) -> None:
+    for name, since in registered.items():
         with notes.looking(name), target.engine.connect() as connection:
-            hints_check.check_alive(connection, name, endpoint, notes)
+            hints_check.check_alive(connection, name, since, notes)
 
 
 def _budgets(configuration: Configuration, compiled: Compiled, notes: Report) -> None:
