@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -33,6 +34,7 @@ from replicator.secret_values import Secret
 SCHEMA = Path("schema")
 
 _url = TypeAdapter(AnyHttpUrl)
+_IN_ADDRESSES = re.compile(r"[\w.~-]+", re.ASCII)
 _THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
@@ -88,6 +90,16 @@ def _is_an_address(text: str) -> str:
     return text
 
 
+def _is_private(listen: str) -> bool:
+    """Whether only this machine can reach an address."""
+    return ip_address(split_address(listen)[0]).is_loopback
+
+
+def _is_long(what: str, value: SecretStr | None) -> None:
+    if value is not None and len(value.get_secret_value()) < 16:
+        raise ValueError(f"a {what} has at least 16 characters")
+
+
 def _is_an_origin(text: str) -> str:
     """``https://NAME:PORT`` as browsers write it: the port only where it is not the usual one."""
     try:
@@ -115,9 +127,8 @@ class ConsoleSettings(Settings):
 
     @field_validator("token")
     @classmethod
-    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 16:
-            raise ValueError("a token has at least 16 characters")
+    def _is_no_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        _is_long("token", value)
         return value
 
     @model_validator(mode="after")
@@ -129,7 +140,7 @@ class ConsoleSettings(Settings):
     @property
     def is_private(self) -> bool:
         """Whether only this machine can reach it."""
-        return ip_address(split_address(self.listen)[0]).is_loopback
+        return _is_private(self.listen)
 
     @property
     def believed(self) -> tuple[IPvAnyNetwork, ...]:
@@ -164,6 +175,58 @@ class MetricsSettings(Settings):
     """Where monitoring fetches the metrics. They name no record, and whoever reaches the address may read them."""
 
     listen: Annotated[str, AfterValidator(_is_an_address)] = "127.0.0.1:9464"
+
+
+def _is_public(text: str) -> str:
+    """An address under which systems reach the receiver of hints, without a slash at its end."""
+    from replicator.proxies_and_tls import is_loopback  # with the client for it, which takes its time to import
+
+    try:
+        url = _url.validate_python(text)
+    except ValueError:
+        url = None
+    if url is None or url.query or url.fragment or url.username or url.password:
+        raise ValueError("not https://NAME, with a path or without")
+    if url.scheme != "https" and not is_loopback((url.host or "").strip("[]")):
+        raise ValueError("the key would travel in the clear: https://NAME, with a path or without")
+    return text.rstrip("/")
+
+
+class HintsSettings(Settings):
+    """Where systems say that something changed in them, and how they show that it is they who say it."""
+
+    listen: Annotated[str, AfterValidator(_is_an_address)] = "127.0.0.1:8443"
+    url: Annotated[str, AfterValidator(_is_public)] = Field(description="By which the systems reach it")
+    key: Secret = Field(description="Whoever knows it may give hints")
+    certificate: Path | None = Field(default=None, description="PEM, with those that lead to a known one behind it")
+    certificate_key: Path | None = Field(default=None, description="PEM, without a password")
+    per_second: float = Field(default=50, gt=0, description="More are refused")
+
+    @field_validator("key")
+    @classmethod
+    def _is_no_guess(cls, value: SecretStr) -> SecretStr:
+        _is_long("key", value)
+        if not _IN_ADDRESSES.fullmatch(value.get_secret_value()):
+            raise ValueError("the key travels in addresses: letters, digits, '-', '.', '_' and '~' alone")
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> HintsSettings:
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ValueError("certificate and certificate_key belong together")
+        return self
+
+    def check(self) -> None:
+        """Raises ConfigurationError where the key would travel to others in the clear."""
+        if self.certificate is None and not _is_private(self.listen):
+            raise ConfigurationError(
+                f"hints would come in the clear to {self.listen}, and with them the key",
+                hint="give hints.certificate and hints.certificate_key; or listen on 127.0.0.1 behind a proxy",
+            )
+
+    def url_of(self, system: str) -> str:
+        """Where a system gives its hints."""
+        return f"{self.url}/hints/{system}"
 
 
 class EmailSettings(Settings):
@@ -214,6 +277,7 @@ class Configuration(Settings):
     metrics: MetricsSettings | None = Field(default=None, description="With it, 'run' serves /metrics too")
     notify: NotifySettings = NotifySettings()
     console: ConsoleSettings | None = Field(default=None, description="With it, 'run' serves the web console too")
+    hints: HintsSettings | None = Field(default=None, description="With it, 'run' hears what systems say of changes")
     _document: Document | None = PrivateAttr(default=None)
 
     def problem(self, message: str, at: Location) -> ReplicatorError:
@@ -289,5 +353,8 @@ def _resolve_hub(hub: HubSettings, base: Path, environment: Mapping[str, str]) -
 
 
 def _resolve(found: Configuration, base: Path, environment: Mapping[str, str]) -> Configuration:
-    hub = _resolve_hub(found.hub, base, environment)
-    return found.model_copy(update={"hub": hub, "schema_folder": base / found.schema_folder})
+    hub, hints = _resolve_hub(found.hub, base, environment), found.hints
+    if hints is not None and hints.certificate is not None and hints.certificate_key is not None:
+        files = {"certificate": base / hints.certificate, "certificate_key": base / hints.certificate_key}
+        hints = hints.model_copy(update=files)
+    return found.model_copy(update={"hub": hub, "hints": hints, "schema_folder": base / found.schema_folder})

@@ -22,7 +22,7 @@ from replicator.hub.lease import lead_on
 from replicator.hub.restored import may_write, notice_restore
 from replicator.inbound.load import SnapshotResult
 from replicator.inbound.merge import Merges
-from replicator.inbound.pace import due
+from replicator.inbound.pace import due, hinted_sets
 from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.schema import EntitySet
 from replicator.outbound.delivery_pass import Deliveries
@@ -136,6 +136,11 @@ class Cycle:
             changed |= self._read_sets(snapshots, wanted, whole=whole)
             self._note(name, snapshots)
         return changed
+
+    def read_hinted(self, name: str) -> bool:
+        """Read those entity sets of a system in which it said that something changed; whether anything had."""
+        only = hinted_sets(self.connection, self.world.compiled.schema, name)
+        return bool(only) and self.read([name], only=only)
 
     def _rests(self, name: str) -> bool:
         """Whether a system asked for a pause, this process or another one, that is not over."""

@@ -28,7 +28,7 @@ from replicator.errors import (
 )
 from replicator.hub.database_errors import hub_trouble
 from replicator.hub.lease import Lease, acquire, holder
-from replicator.hub.wake_up import Listener, notify
+from replicator.hub.wake_up import HINTS, Listener, notify
 from replicator.operate.notify import Notifier
 from replicator.operate.receivers import senders
 from replicator.world import World
@@ -125,9 +125,13 @@ class Leader:
         self.world = replace(world, lease=lease, stopping=lambda: stop.is_set() or self._lost.is_set() or stopping())
         self._to_deliver = {name: threading.Event() for name in world.connectors}
         self._to_read = {name: threading.Event() for name in world.connectors}
+        self._to_look = {name: threading.Event() for name in world.connectors}
+        """Whether a system said of some of its entity sets that they changed; or everything of it is to be read."""
         self._threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
         if world.configuration.notify.anybody:
             self._threads.append(threading.Thread(target=self._notify_loop, name="notify", daemon=True))
+        if world.configuration.hints is not None:
+            self._threads.append(threading.Thread(target=self._hear_loop, name="hints", daemon=True))
         for name, connector in world.connectors.items():
             loops = [(self._read_loop, "read"), (self._deliver_loop, "deliver")]
             if connector.capabilities.pushes:
@@ -143,8 +147,12 @@ class Leader:
 
     def read_now(self) -> None:
         """Read all of both systems without waiting for the next poll, or for what is read rarely."""
-        for event in self._to_read.values():
-            event.set()
+        for name in self._to_read:
+            self._read_all_of(name)
+
+    def _read_all_of(self, name: str) -> None:
+        self._to_read[name].set()
+        self._to_look[name].set()
 
     def _deliver_now(self) -> None:
         for event in self._to_deliver.values():
@@ -238,9 +246,37 @@ class Leader:
                     if hinted:
                         hint.set()
                     raise
-                hint.wait(self.world.configuration.daemon.poll_seconds)
+                self._wait_for_poll(cycle, name)
 
         self._with_connection(f"read {name}", work)
+
+    def _wait_for_poll(self, cycle: Cycle, name: str) -> None:
+        """Until the next poll, or until all is wanted; meanwhile what is hinted is read, and that alone."""
+        until = time.monotonic() + self.world.configuration.daemon.poll_seconds
+        while (left := until - time.monotonic()) > 0 and self._to_look[name].wait(left):
+            self._to_look[name].clear()  # first: what is said from here on is looked at once more
+            if self._to_read[name].is_set() or self.world.stopping():
+                return
+            if cycle.read_hinted(name):
+                notify(cycle.connection)
+
+    def _hear_loop(self) -> None:
+        """Hear of the hub which systems said that something changed. What is not heard of is found by the next poll.
+
+        Many hints are one read: it hears no more often than the hub is looked at.
+        """
+
+        def work(cycle: Cycle) -> None:
+            with Listener(self.world.engine, HINTS) as listener:
+                told = set(self._to_look)  # of what was said before, nobody may have heard
+                while not self.world.stopping():
+                    for name in told & self._to_look.keys():
+                        self._to_look[name].set()
+                    if told:
+                        self._lost.wait(self.world.configuration.daemon.hub_poll_seconds)
+                    told = listener.wait(_HINTS_SECONDS)
+
+        self._with_connection("hints", work)
 
     def _hint_loop(self, name: str) -> None:
         """Hear of a system that something changed there. What is not heard of is found by the next poll.
@@ -251,7 +287,7 @@ class Leader:
         while not self.world.stopping():
             try:
                 if self.world.connectors[name].wait_for_change(_HINTS_SECONDS):
-                    self._to_read[name].set()
+                    self._read_all_of(name)
                 attempts = 0
                 self._lost.wait(self.world.configuration.daemon.hub_poll_seconds)
                 continue

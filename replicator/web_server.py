@@ -1,10 +1,14 @@
-"""Serving a WSGI application on a socket, in a thread of its own."""
+"""Serving a WSGI application on a socket, in a thread of its own; with TLS where it has a certificate."""
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +42,38 @@ class ConnectionLimits:
 STRANGERS = ConnectionLimits()
 
 
+class ServerCertificate:
+    """A certificate and its key in files. Renewed ones are taken for the connections that come after.
+
+    Raises ConfigurationError where they cannot be read, or do not belong together.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = (certificate, key)
+        try:
+            self._made_of, self._context = self._stamps(), self._load()
+        except OSError as problem:  # SSLError is one
+            raise ConfigurationError(
+                f"the certificate {certificate} with the key {key} cannot be used: {problem.strerror or problem}",
+                hint="both are PEM files, the key without a password, and they belong together",
+            ) from None
+
+    def context(self) -> ssl.SSLContext:
+        """For the next connection; while the files cannot be read, as they were before."""
+        with suppress(OSError):
+            if (found := self._stamps()) != self._made_of:
+                self._made_of, self._context = found, self._load()
+        return self._context
+
+    def _stamps(self) -> list[tuple[int, int]]:
+        return [(found.st_mtime_ns, found.st_ino) for found in (each.stat() for each in self._files)]
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*self._files, password="")  # else OpenSSL would ask for one at the terminal
+        return context
+
+
 class _OneRequest(HTTPRequestParser):
     """A request after which the connection ends, so that a limit of connections is one of requests."""
 
@@ -53,14 +89,59 @@ class _OneAnswer(HTTPChannel):
     parser_class = _OneRequest
 
 
+class _Encrypted(_OneAnswer):
+    """A connection with TLS. What that waits for beneath shows as nothing read, or nothing sent."""
+
+    socket: ssl.SSLSocket
+    _is_greeted = False
+
+    def handle_read(self) -> None:
+        try:
+            if not self._is_greeted:
+                self.socket.do_handshake()
+                self._is_greeted = True
+            while self.readable() and (data := self.socket.recv(self.adj.recv_bytes)):
+                self.last_activity = time.time()
+                self.received(data)
+        except ssl.SSLWantReadError:
+            return
+        except OSError:  # SSLError is one
+            self.handle_close()
+            return
+        if self.readable():
+            self.handle_close()  # the other side has
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        try:
+            return int(super().send(data, do_close=do_close))
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+
 class _ForStrangers(TcpWSGIServer):
     channel_class = _OneAnswer
+
+
+class _ByTls(TcpWSGIServer):
+    channel_class = _Encrypted
+    certificate: ServerCertificate
+
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        """The next connection; its greeting comes with what is read of it, so that it keeps nobody waiting."""
+        found = super().accept()
+        if found is None:
+            return None
+        connected, address = found
+        connected.setblocking(False)
+        context = self.certificate.context()
+        return context.wrap_socket(connected, server_side=True, do_handshake_on_connect=False), address
 
 
 class WebServer:
     """A running server. Port 0 takes a free one; ``name`` is for its thread, its answers and its errors.
 
-    Without ``limits`` its clients are trusted: they keep their connections, and as long as they like.
+    Without ``limits`` its clients are trusted: they keep their connections, and as long as they like. With a
+    ``certificate`` it speaks TLS, and to strangers.
     """
 
     def __init__(
@@ -72,11 +153,12 @@ class WebServer:
         *,
         largest: int = 1 << 20,
         limits: ConnectionLimits | None = STRANGERS,
+        certificate: ServerCertificate | None = None,
     ) -> None:
         self._map: dict[int, Any] = {}
         self._limits = limits
         try:
-            server: Any = self._listen(app, name, host, port, largest)
+            server: Any = self._listen(app, name, host, port, largest, certificate)
         except OSError as problem:
             wasyncore.close_all(self._map)
             raise ConfigurationError(
@@ -84,14 +166,17 @@ class WebServer:
             ) from problem
         self._server = server
         self.port = int(server.effective_port)
-        self.url = f"http://{host}:{self.port}"
+        self.url = f"{'http' if certificate is None else 'https'}://{host}:{self.port}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def _listen(self, app: WSGIApplication, name: str, host: str, port: int, largest: int) -> object:
-        kind = TcpWSGIServer if self._limits is None else _ForStrangers
+    def _listen(
+        self, app: WSGIApplication, name: str, host: str, port: int, largest: int, certificate: ServerCertificate | None
+    ) -> object:
+        plain = TcpWSGIServer if self._limits is None else _ForStrangers
+        kind = plain if certificate is None else _ByTls
         limits = self._limits or STRANGERS
-        return kind(
+        server: Any = kind(
             app,
             host=host,
             port=port,
@@ -104,6 +189,8 @@ class WebServer:
             # The application knows whom it believes.
             clear_untrusted_proxy_headers=False,
         )
+        server.certificate = certificate
+        return server  # nobody is let in before the thread runs
 
     def _run(self) -> None:
         try:

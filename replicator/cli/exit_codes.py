@@ -18,7 +18,7 @@ Exit codes:
   2  wrong usage
   3  once, status, plan and reconcile: something is or stays pending, blocked, failed, rejected, reported, held,
      orphaned or in conflict, or was not read; status: the daemon is gone; run --plan: something of the plan was
-     refused; wait: the time is over
+     refused; wait: the time is over; check, hints list: something was found
   4  a passing failure: the hub or a system could not be reached
   5  the hub was migrated while this command worked on it; started again it goes on, if it is what the hub was made with
 """

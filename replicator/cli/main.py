@@ -122,6 +122,11 @@ COMMANDS: Mapping[str, Entry] = {
         "demo",
         "Show it at work: an embedded hub, both systems simulated over HTTP, and the daemon between them.",
     ),
+    "hints": Entry(
+        "hints",
+        "hints",
+        "Have a system say by itself when something changed, so that it is read at once and not with the next poll.",
+    ),
     "hub": Entry(
         "hub",
         "hub",

@@ -23,7 +23,7 @@ from replicator.config import load, split_address
 from replicator.cycle import Cycle
 from replicator.daemon import Daemon, why_unclean
 from replicator.hub.connection import DAEMON
-from replicator.hub.session import CONSOLE, METRICS
+from replicator.hub.session import CONSOLE, HINTS, METRICS
 from replicator.log_lines import LogWatcher, log_as_json
 from replicator.operate import hub_queries
 from replicator.operate.metrics import serve
@@ -63,7 +63,7 @@ def run(config_path: Path | None, number: int | None) -> None:
     """Run the daemon: keep both systems in step until SIGTERM or Ctrl-C.
 
     Logs are JSON lines on stderr. What is under way is finished before it stops. With 'console:' in the configuration
-    it serves the web console too, also while another daemon leads.
+    it serves the web console too, with 'hints:' it hears what systems say of changes, also while another daemon leads.
 
     With --plan it reads both systems, makes the writes of that plan and no other, and ends. A write that would not be
     the planned one any more is refused with what differs (exit code 3); everything else stays pending.
@@ -97,6 +97,11 @@ def _open_doors(world: World, stack: ExitStack) -> None:
 
         engine = stack.enter_context(engine_of(configuration, role=DAEMON, sessions=CONSOLE))
         stack.enter_context(serving(engine, configuration.console))
+    if configuration.hints is not None:
+        from replicator.hints.hint_server import hearing
+
+        engine = stack.enter_context(engine_of(configuration, role=DAEMON, sessions=HINTS))
+        stack.enter_context(hearing(engine, world.compiled.schema, configuration.hints, world.watcher))
     if configuration.metrics is not None:
         engine = stack.enter_context(engine_of(configuration, role=DAEMON, sessions=METRICS))
         server = stack.enter_context(serve(engine, *split_address(configuration.metrics.listen)))

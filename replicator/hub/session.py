@@ -63,6 +63,7 @@ class Sessions:
 WORK = Sessions("replicator", 8, 8, 30)
 CONSOLE = Sessions("replicator console", 2, 4, 5)
 METRICS = Sessions("replicator metrics", 1, 1, 2)
+HINTS = Sessions("replicator hints", 1, 0, 5)
 """Apart from those of the work: whatever people ask for, the work goes on."""
 
 

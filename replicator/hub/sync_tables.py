@@ -185,6 +185,7 @@ entity_set = sa.Table(
     sa.Column(
         "quiet_reads", sa.Integer, nullable=False, server_default="0", comment="The last reads that brought nothing"
     ),
+    sa.Column("hinted_at", _time, comment="When its system last said that something changed in it"),
     sa.Column("problem", sa.Text, comment="Why the last read failed"),
     sa.Column("problem_since", _time, comment="When a read first failed; null after one that did not"),
     sa.Column(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 CHANNEL = "replicator"
+HINTS = "replicator_hints"
+"""On which ``sync.hint`` names the system that said something; see ``hub/sql/hints.sql``."""
 
 
 def notify(connection: Session | sa.Connection) -> None:
@@ -24,10 +26,10 @@ def notify(connection: Session | sa.Connection) -> None:
 class Listener:
     """Waits for a notification, or for the time to pass, whichever comes first."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, channel: str = CHANNEL) -> None:
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._driver = driver(self._connection)
-        self._driver.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(CHANNEL)))
+        self._driver.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(channel)))
 
     def __enter__(self) -> Listener:
         return self
@@ -36,7 +38,6 @@ class Listener:
         self._connection.invalidate()
         self._connection.close()
 
-    def wait(self, seconds: float) -> None:
-        """Return at the first notification, at the latest after ``seconds``."""
-        for _ in self._driver.notifies(timeout=seconds, stop_after=1):
-            pass
+    def wait(self, seconds: float) -> set[str]:
+        """Return at the first notification, at the latest after ``seconds``: what those said that came."""
+        return {each.payload for each in self._driver.notifies(timeout=seconds, stop_after=1)}

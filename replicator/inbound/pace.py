@@ -1,4 +1,4 @@
-"""Which entity sets are to be read now: each as often as its file says, and sooner where somebody waits for it."""
+"""Which entity sets are to be read now: each as often as its file says, sooner where it is hinted or waited for."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def due(connection: sa.Connection, schema: Schema, system: str) -> set[str]:
     with leading(connection):
         resting = set(connection.execute(_sql["resting"], values).scalars())
     return {str(each) for each in _with_parts(schema, [each for each in sets if each.name not in resting])}
+
+
+def hinted_sets(connection: sa.Connection, schema: Schema, system: str) -> set[str]:
+    """The entity sets in which, as the system said, something changed since they were read; with their parts."""
+    with leading(connection):
+        names = set(connection.execute(_sql["hinted"], {"system": system}).scalars())
+    return {str(each) for each in _with_parts(schema, [each for each in schema.sets_of(system) if each.name in names])}
 
 
 def _with_parts(schema: Schema, sets: list[EntitySet]) -> list[EntitySet]:

@@ -7,6 +7,7 @@ join unnest(cast(:names as text[]), cast(:seconds as bigint[]), cast(:quiet as b
      as paced (entity_set, seconds, quiet) using (entity_set)
 where e.system = :system and e.problem is null
   and e.read_at > sync.now() - make_interval(secs => least(paced.quiet, paced.seconds * 2.0 ^ least(e.quiet_reads, 20)))
+  and (e.hinted_at > e.read_at) is not true
   and not exists (
       select from sync.refetch r where r.system = e.system and r.entity_set = e.entity_set
   )
@@ -14,3 +15,7 @@ where e.system = :system and e.problem is null
       select from sync.proposed_delete p
       where p.system = e.system and p.entity_set = e.entity_set and p.state in ('proposed', 'approved')
   );
+
+-- name: hinted
+-- Entity sets of which the system said that something changed, after the last read of each began.
+select e.entity_set from sync.entity_set e where e.system = :system and e.hinted_at > e.read_at;

@@ -20,6 +20,8 @@ from replicator.sandbox.writing import Records
 
 NAMESPACE = "Microsoft.Dynamics.CRM."
 _multiple = ("CreateMultiple", "UpdateMultiple", "UpsertMultiple")
+MESSAGES = ("Create", "Update", "Delete", *_multiple)
+"""Those that the tables are said to have; the rest of the real list is left out."""
 _operators = ("Equal", "In")
 Json = dict[str, Any]
 
@@ -145,17 +147,17 @@ class Messages:
         return {"@odata.context": f"{call.root}$metadata#GlobalOptionSetDefinitions", "value": []}
 
     def _filters(self, call: Call) -> Json:
-        """Which of the messages above each table has; the rest of the real list is left out."""
+        """Which messages each table has."""
         _only(call, "GET")
         refuse_unknown_options(call.query, ("$select", "$expand", "$filter"))
         rows = [
             {
-                "sdkmessagefilterid": str(uuid5(NAMESPACE_URL, f"sdkmessagefilters/{logical_name}/{message}")),
+                "sdkmessagefilterid": filter_id(logical_name, message),
                 "primaryobjecttypecode": logical_name,
                 "sdkmessageid/name": message,
             }
             for logical_name in self._description.by_logical_name
-            for message in _multiple
+            for message in MESSAGES
         ]
         if text := call.query.get("$filter"):
             try:
@@ -163,8 +165,20 @@ class Messages:
             except BadQueryError as error:
                 raise RefusalError(400, str(error), BAD_QUERY) from None
             rows = [row for row in rows if fulfils(row)]
-        shown = [{"sdkmessageid": {"name": row.pop("sdkmessageid/name")}, **row} for row in rows]
+        names = [row.pop("sdkmessageid/name") for row in rows]
+        told = [{"sdkmessageid": message_id(name), "name": name} for name in names]
+        shown = [{"sdkmessageid": message, **row} for message, row in zip(told, rows, strict=True)]
         return {"@odata.context": f"{call.root}$metadata#sdkmessagefilters", "value": shown}
+
+
+def filter_id(logical_name: str, message: str) -> str:
+    """The id of what says that a table has a message."""
+    return str(uuid5(NAMESPACE_URL, f"sdkmessagefilters/{logical_name}/{message}"))
+
+
+def message_id(message: str) -> str:
+    """The id of a message."""
+    return str(uuid5(NAMESPACE_URL, f"sdkmessages/{message}"))
 
 
 def _condition(entity_set: SimulatedSet, condition: Json) -> Callable[[Doc], bool]:

@@ -161,7 +161,7 @@ class DataverseService:
             self._count("write")
             answer = self._messages.bound(call, entity_set, name)
             return Reply(204, "", {"OData-Version": "4.0"}) if answer is None else self._json(answer)
-        if key is not None and name in entity_set.wire:
+        if key is not None and name in entity_set.shown:
             return self._property(call, entity_set, self._key(entity_set, key), name)
         raise RefusalError(404, f"Resource not found for the segment '{name}'.", "0x8006088a")
 

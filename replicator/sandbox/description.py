@@ -88,6 +88,8 @@ class FieldSpec(DescriptionSpec):
     default_from: tuple[DefaultFrom, ...] = ()
     write: Written = "always"
     """When clients may send it."""
+    hidden: bool = False
+    """Written, and never read back: a secret."""
     day: bool = False
     """An instant that stands for a day of its user: the midnight at which that day begins."""
     differs: dict[str, str] = {}
@@ -210,6 +212,11 @@ class SimulatedSet(DescriptionSpec):
     def wire(self) -> dict[str, FieldSpec]:
         """Fields by the name they are read under."""
         return {wire_name(name, spec): spec for name, spec in self.fields.items()}
+
+    @cached_property
+    def shown(self) -> dict[str, FieldSpec]:
+        """The same without what nobody reads."""
+        return {name: spec for name, spec in self.wire.items() if not spec.hidden}
 
     @cached_property
     def kept_unique(self) -> tuple[tuple[str, ...], ...]:
@@ -357,10 +364,15 @@ def kind_name(wire: str) -> str:
     return f"{wire}@Microsoft.Dynamics.CRM.lookuplogicalname"
 
 
-@lru_cache(maxsize=4)
 def describe(system: SystemName) -> SystemDescription:
     """The description of one of the two systems."""
-    raw: Any = load((Path(__file__).parent / f"{system}.yaml").read_text(encoding="utf-8"))
+    return describe_file(f"{system}.yaml")
+
+
+@lru_cache(maxsize=4)
+def describe_file(name: str) -> SystemDescription:
+    """The description in a file beside this one."""
+    raw: Any = load((Path(__file__).parent / name).read_text(encoding="utf-8"))
     common = raw.pop("common_fields", {})
     for name, entity_set in raw["entity_sets"].items():
         entity_set["name"] = name

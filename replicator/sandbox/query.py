@@ -43,7 +43,7 @@ class _Filter(Expression[StoredCondition]):
         return StoredCondition("fold(json_extract(doc, ?)) LIKE ? ESCAPE '!'", (path, pattern))
 
     def _path(self, name: str) -> tuple[str, FieldSpec]:
-        spec = self._set.wire.get(name)
+        spec = self._set.shown.get(name)
         if spec is None:
             raise UnknownPropertyError(name)
         return f'$."{name}"', spec
@@ -130,7 +130,7 @@ def compile_order(entity_set: SimulatedSet, text: str) -> StoredCondition:
         words = item.split()
         if len(words) not in (1, 2) or (len(words) == 2 and words[1].lower() not in ("asc", "desc")):
             raise BadQueryError(f"Syntax error in '{text}'.")
-        if words[0] not in entity_set.wire:
+        if words[0] not in entity_set.shown:
             raise UnknownPropertyError(words[0])
         parts.append(f"fold(json_extract(doc, ?)) {words[1].upper() if len(words) == 2 else 'ASC'},")
         values.append(f'$."{words[0]}"')
@@ -140,9 +140,9 @@ def compile_order(entity_set: SimulatedSet, text: str) -> StoredCondition:
 def compile_select(entity_set: SimulatedSet, text: str | None, *, with_key: bool = True) -> list[str]:
     """The wire names a $select asks for, with the key among them or not."""
     if not text or text.strip() == "*":
-        return list(entity_set.wire)
+        return list(entity_set.shown)
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name not in entity_set.wire:
+        if name not in entity_set.shown:
             raise UnknownPropertyError(name)
     return list(dict.fromkeys([*names, *(entity_set.key if with_key else ())]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,21 @@ class Row:
 
 
 @dataclass(frozen=True)
+class RecordChange:
+    """What became of a record; before it was made, and once it is gone, it holds nothing."""
+
+    entity_set: str
+    key: str
+    before: Doc | None
+    after: Doc | None
+
+    @property
+    def message(self) -> str:
+        """What a client asks for to bring it about."""
+        return "Create" if self.before is None else "Delete" if self.after is None else "Update"
+
+
+@dataclass(frozen=True)
 class StoredCondition:
     """A condition on records as SQL with its values."""
 
@@ -80,6 +95,9 @@ class Store:
         self._db.create_function("fold", 1, fold, deterministic=True)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _schema)
         self._depth = 0
+        self.on_changes: Callable[[Sequence[RecordChange]], None] | None = None
+        """Hears of changes once they are committed."""
+        self._changes: list[RecordChange] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -107,9 +125,22 @@ class Store:
         except BaseException:
             self._db.execute("ROLLBACK")
             self.version = before
+            self._changes.clear()
             raise
         finally:
             self._depth = 0
+        self._tell()
+
+    def _note(self, change: RecordChange) -> None:
+        if self.on_changes is not None:
+            self._changes.append(change)
+            if not self._depth:
+                self._tell()
+
+    def _tell(self) -> None:
+        told, self._changes = self._changes, []
+        if told and self.on_changes is not None:
+            self.on_changes(told)
 
     def next_number(self, name: str, start: int) -> int:
         """The next value of a running number."""
@@ -136,6 +167,7 @@ class Store:
         """Write a record as a new version of it."""
         self.version += 1
         name = entity_set.name
+        before = self.get(name, key) if self.on_changes is not None else None
         sql = (
             "INSERT INTO record (entity_set, key, version, doc) VALUES (?, ?, ?, ?) ON CONFLICT (entity_set, key) "
             "DO UPDATE SET version = excluded.version, doc = excluded.doc RETURNING id"
@@ -144,6 +176,7 @@ class Store:
         self._db.execute("DELETE FROM term WHERE id = ?", (number,))
         self._db.executemany("INSERT INTO term VALUES (?, ?, ?, ?)", self._terms(entity_set, doc, number))
         self._db.execute("DELETE FROM deleted WHERE entity_set = ? AND key = ?", (name, key))
+        self._note(RecordChange(name, key, None if before is None else before.doc, doc))
         return Row(name, number, key, self.version, doc)
 
     @staticmethod
@@ -159,6 +192,7 @@ class Store:
         self._db.execute("DELETE FROM record WHERE id = ?", (row.id,))
         self._db.execute("DELETE FROM term WHERE id = ?", (row.id,))
         self._db.execute("INSERT OR REPLACE INTO deleted VALUES (?, ?, ?)", (row.entity_set, row.key, self.version))
+        self._note(RecordChange(row.entity_set, row.key, row.doc, None))
 
     def count(self, entity_set: str, condition: StoredCondition) -> int:
         """How many records fulfil a condition."""

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Request, Response
 from replicator.errors import Terminal
 from replicator.sandbox.dataverse_service import ROOT as SALES_ROOT
 from replicator.sandbox.dataverse_service import DataverseService
+from replicator.sandbox.dataverse_webhooks import Webhooks
 from replicator.sandbox.description import describe
 from replicator.sandbox.direct_edits import Direct, MissingReferenceError, UnresolvedError
 from replicator.sandbox.finops_metadata_service import ROOT as METADATA_ROOT
@@ -109,9 +110,11 @@ class Sandbox:
         self._guard = Guard(options, system, clock, random)
         self._metadata = MetadataService(self._description)
         self._packages = PackageService(self._description, self._store, options.packages, clock, random, self._count)
+        self._webhooks: Webhooks | None = None
         self._service: DataverseService | FinOpsService
         if system == "sales":
             self._service = DataverseService(self._description, self._records, options, self._count)
+            self._webhooks = Webhooks(self._description, self._store, options, clock, random, self._count)
             self._root = SALES_ROOT
         else:
             page_size = options.page_size or self._description.page_size
@@ -125,6 +128,8 @@ class Sandbox:
     def close(self) -> None:
         """Release the state."""
         with self._lock:
+            if self._webhooks is not None:
+                self._webhooks.close()
             self._rules.close()
             self._store.close()
 
@@ -222,7 +227,8 @@ class Sandbox:
             call = self._below_root(call)
             if call.path == "$batch":
                 self.requests["batch"] += 1
-            answer = self._service.handle(call)
+            webhooks = self._webhooks
+            answer = (webhooks if webhooks is not None and webhooks.serves(call) else self._service).handle(call)
             answer.headers.update(headers)
             return answer
         except RefusalError as refusal:

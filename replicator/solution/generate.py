@@ -121,7 +121,7 @@ def _view_texts(compiled: Compiled) -> Iterator[sql.Composable]:
         yield comment("view", differences, "Records of the map that are not in step, field by field")
     yield _sync_view("state", _states())
     yield _sync_view("orphans", unmatched.orphans(compiled))
-    for name in ("views", "decisions", "pauses", "resync"):
+    for name in ("views", "decisions", "pauses", "resync", "hints"):
         yield _text(name)
     yield _sync_view("crosswalk", record_names.crosswalk(compiled))
     yield _sync_view("status", status(compiled))

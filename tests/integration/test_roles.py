@@ -52,15 +52,16 @@ LOG = "insert into log.change (relation, record_id, operation, origin) values ('
 DECIDE = "select sync.pause('out', 'a test')"
 SHAPE = "alter table common.account add column mine text"
 DECISIONS = "delete from sync.decision"
+HINT = "select sync.hint('sales', array['accounts'])"
 
 
 @pytest.mark.parametrize(
     ("role", "allowed", "denied"),
     [
-        ("replicator_reader", READS, [EDIT, MIRROR, STATE, LOG, DECIDE, SHAPE, DECISIONS]),
-        ("replicator_steward", [*READS, EDIT, DECIDE], [MIRROR, STATE, LOG, SHAPE, DECISIONS]),
-        ("replicator_daemon", [*READS, EDIT, MIRROR, STATE, DECIDE], [LOG, SHAPE, DECISIONS]),
-        ("replicator_owner", [*READS, EDIT, MIRROR, STATE, LOG, DECIDE, SHAPE, DECISIONS], []),
+        ("replicator_reader", READS, [EDIT, MIRROR, STATE, LOG, DECIDE, SHAPE, DECISIONS, HINT]),
+        ("replicator_steward", [*READS, EDIT, DECIDE], [MIRROR, STATE, LOG, SHAPE, DECISIONS, HINT]),
+        ("replicator_daemon", [*READS, EDIT, MIRROR, STATE, DECIDE, HINT], [LOG, SHAPE, DECISIONS]),
+        ("replicator_owner", [*READS, EDIT, MIRROR, STATE, LOG, DECIDE, SHAPE, DECISIONS, HINT], []),
     ],
 )
 def test_each_role_may_do_what_it_is_for_and_no_more(

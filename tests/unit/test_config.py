@@ -77,6 +77,15 @@ def test_where_the_hub_is_can_be_read_without_the_secrets_of_the_systems(file: P
         load_hub(file, {})
 
 
+def test_the_files_of_a_certificate_start_at_the_file_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hints = "{url: 'https://hub.example.com', key: {env: HINTS_KEY}, certificate: a.pem, certificate_key: /b.pem}"
+    monkeypatch.setenv("HINTS_KEY", "a-key-that-nobody-guesses")
+    found = configured(file, f"hints: {hints}").hints
+    assert found is not None
+    assert (found.certificate, found.certificate_key) == (file.parent / "a.pem", Path("/b.pem"))
+    assert configured(file, "").hints is None
+
+
 def test_relative_paths_start_at_the_file(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     monkeypatch.chdir("/")

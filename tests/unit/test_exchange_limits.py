@@ -10,16 +10,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from replicator.config import EmailSettings, NotifySettings
 from replicator.connectors.odata.http import Http, LostAnswer
@@ -29,6 +23,7 @@ from replicator.errors import ConfigurationError, NotSent, ReplicatorError, Syst
 from replicator.operate import receivers
 from replicator.operate.receivers import Message, senders
 from replicator.proxies_and_tls import tls
+from tests.fixtures.certificates import certify
 from tests.fixtures.peers import OK, Peer, Talk, answers, peer
 
 SOON = 0.4
@@ -158,15 +153,7 @@ def test_a_handshake_that_drips_ends_and_nothing_was_sent() -> None:
 @pytest.fixture
 def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """What a server on 127.0.0.1 speaks TLS with; clients trust it."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    day = datetime.timedelta(days=1)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
-    signed = made.add_extension(address, critical=False).sign(key, hashes.SHA256())
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file = tmp_path / "server.pem"
-    file.write_bytes(private + signed.public_bytes(Encoding.PEM))
+    file = certify(tmp_path / "server.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)

@@ -29,6 +29,7 @@ ORDINARY_WORDS = {
     "merged",  # what inbound does
     "fullname",  # of a table, in SQLAlchemy
     "company",  # what the protocol of finops calls its partitions
+    "statecode", "statuscode",  # by which the protocol of dataverse switches a step on and off
     "organization",  # what the protocol of dataverse calls an environment; in the sandbox only
 }  # fmt: skip
 """Names of ``schema/`` that are also words of the program's own trade. Every other name of a field is refused."""

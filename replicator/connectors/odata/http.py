@@ -74,6 +74,7 @@ class Http:
         self._pauses: dict[bool, tuple[datetime, Throttled]] = {}
         # A pool's own limit would let waiting requests run into a timeout; this one lets them wait.
         self._slots = Slots(settings.parallel_requests)
+        self._concealed: set[str] = set()
         self._credentials = credentials(settings, transport, clock)
         ways = proxies_and_tls.ways_to(self.root, transport)
         self._client = httpx2.Client(
@@ -99,8 +100,12 @@ class Http:
         return f"{self.root}/{path}"
 
     def hide(self, text: str) -> str:
-        """A text of the system without our credentials, which it may repeat."""
-        return hidden(text, self._credentials.secrets())
+        """A text of the system without our credentials, and what else is concealed: it may repeat them."""
+        return hidden(text, (*self._credentials.secrets(), *self._concealed))
+
+    def conceal(self, secret: str) -> None:
+        """Show this nowhere, though it is about to be sent."""
+        self._concealed.add(secret)
 
     def place(self, url: str) -> str:
         """Path and query of an address, without its host. Raises UnexpectedAnswer for another origin."""

@@ -12,7 +12,7 @@ declare
     systems constant text[] := array[@{systems}];
     decisions constant text[] := array[@{decisions}];
     upkeep constant text[] := array['log.make_partitions', 'log.drop_partitions', 'log.forget_other_cluster', 'sync.analyze',
-                                    'sync.prune'];
+                                    'sync.hint', 'sync.prune'];
     place text;
     item text;
 begin

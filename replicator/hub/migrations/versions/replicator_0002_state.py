@@ -116,6 +116,7 @@ def upgrade() -> None:
     sa.Column('whole_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was last read whole'),
     sa.Column('read_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was last read at all'),
     sa.Column('quiet_reads', sa.Integer(), server_default='0', nullable=False, comment='The last reads that brought nothing'),
+    sa.Column('hinted_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When its system last said that something changed in it'),
     sa.Column('problem', sa.Text(), nullable=True, comment='Why the last read failed'),
     sa.Column('problem_since', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When a read first failed; null after one that did not'),
     sa.Column('made_of', sa.Text(), nullable=True, comment='The mirror and its columns that it was read into; of others it is read whole'),
