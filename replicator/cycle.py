@@ -56,6 +56,8 @@ class Cycle:
         self._sizes = {name: connector.limits.request_size for name, connector in world.connectors.items()}
         self._written: set[str] = set()
         """Systems that were written to, since the last settling began."""
+        self._unclear: set[str] = set()
+        """Those of them whose answers did not tell all that has become of them."""
         self._may_write = False
         self._connectors = {name: UntilStopping(each, world.stopping) for name, each in world.connectors.items()}
         self._deliveries = {name: self._make_deliveries(each) for name, each in self._connectors.items()}
@@ -132,7 +134,7 @@ class Cycle:
             if wanted and self._rests(name):
                 self._leave_out(name, wanted)
                 continue
-            snapshots = Snapshots(self.hub, self._connectors[name])
+            snapshots = Snapshots(self.hub, self._connectors[name], self.world.wait)
             changed |= self._read_sets(snapshots, wanted, whole=whole)
             self._note(name, snapshots)
         return changed
@@ -237,6 +239,7 @@ class Cycle:
                 delivered = deliveries.deliver(again=again)
                 total.add(delivered)
                 self._written |= {name} if delivered.progress else set()
+                self._unclear |= set() if delivered.says_all else {name}
             except OF_THE_LEAD:
                 raise
             except Stopping:
@@ -264,19 +267,19 @@ class Cycle:
                 if snapshots is not None:
                     snapshots.note_reads()
 
-    def settle(self) -> Collection[str]:
-        """Merge and deliver until nothing moves; the systems that were written to."""
-        self._written = set()
+    def settle(self) -> bool:
+        """Merge and deliver until nothing moves; whether any system was written to."""
+        self._written, self._unclear = set(), set()
         moved = self.merge()
         while not self.world.stopping():
             delivered = self.deliver(again=moved, merged=True)
             moved = self.merge()
             if not (moved or delivered.releases or delivered.left):
                 break
-        return self._written
+        return bool(self._written)
 
     def once(self, *, whole: bool = False) -> None:
-        """Read, settle, and read what was written to again as long as that shows more to do.
+        """Read, settle, and read again what was written to, where its answers left open what it made of that.
 
         Where a system asks for a pause, or a record is tried again after one, it waits for that; but not for long.
         """
@@ -284,9 +287,10 @@ class Cycle:
         self.read(whole=whole)
         patience = PATIENCE
         while not self.world.stopping():
-            if written := self.settle():
+            if self.settle():
                 patience = PATIENCE
-                if not self.world.stopping() and self.read(only=self._sets_of(written)):
+                unclear = self._written & self._unclear
+                if unclear and not self.world.stopping() and self.read(only=self._sets_of(unclear)):
                     continue
             pause = self._pause()
             if pause is None or pause > patience or self.world.stopping() or not self._pass(pause):

@@ -7,6 +7,7 @@ ReplicatorError
 │   │   └── NotSent           it could not be connected to, or no token was to be had: nothing was done
 │   ├── Throttled             a system asks for a pause (429)
 │   ├── UnexpectedAnswer      a system answered what its protocol does not know: HTML, half JSON, looping pages
+│   ├── ExportUnderWay        a system has not ended an export yet; the next read goes on waiting for it
 │   ├── TokenExpired          the change token is too old; a whole read is needed
 │   ├── LeaseLost             another replicator leads on this hub
 │   └── Stopping              this replicator is asked to stop: no further request is begun
@@ -46,6 +47,14 @@ class Transient(ReplicatorError):
 
 class Terminal(ReplicatorError):
     """Trying again cannot succeed; a person has to change something."""
+
+
+class ExportEnded(ReplicatorError):
+    """An export of a system gives nothing whole, now or later; Transient where another one may."""
+
+
+class ExportUnderWay(Transient):
+    """An export of a system has not ended yet: the next read goes on waiting for it."""
 
 
 class HubUnavailable(Transient):

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 @click.option(
     "--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many records of each kind."
 )
+@click.option("--cost", is_flag=True, help="Show what reading each entity set cost, today and in seven days.")
 @click.option("--watch", metavar="[SECONDS]", type=click.FloatRange(0.1), is_flag=False, flag_value=2.0,
               help="Show it again every so many seconds (2), until Ctrl-C.")  # fmt: skip
 @json_option
-def status(config_path: Path | None, details: bool, limit: int, watch: float | None, as_json: bool) -> None:
+def status(config_path: Path | None, details: bool, limit: int, cost: bool, watch: float | None, as_json: bool) -> None:
     """Show how every flow stands: mirrored, in step, pending, blocked, failed, last read, lag; and who leads.
 
     Exits with 0 when everything is in step, else with 3: something is pending, blocked, failed, rejected, reported,
@@ -39,6 +40,8 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
     what changed since is not known. Skipped, observed and not eligible records, and pauses as such, do not count.
     With --watch it ends with 0.
     """
+    if watch is not None and cost:
+        raise click.UsageError("--cost is not watched; ask for it apart")
     if watch is not None and as_json:
         raise click.UsageError("--watch is for people; ask for --json again and again")
     with connected(config_path) as connection:
@@ -48,6 +51,8 @@ def status(config_path: Path | None, details: bool, limit: int, watch: float | N
         found = hub_queries.status(connection)
         if details or as_json:
             found |= hub_queries.details(connection, limit)
+        if cost or as_json:
+            found["reading"] = hub_queries.reading(connection)
     tell(found, as_json)
     sys.exit(3 if hub_queries.needs_attention(found) or hub_queries.leader_is_missed(found) else 0)
 
@@ -61,6 +66,8 @@ def tell(found: dict[str, hub_queries.Rows], as_json: bool) -> None:
     terminal.print_status(console, found)
     if "blocked" in found:
         terminal.print_details(console, found)
+    if "reading" in found:
+        terminal.print_reading(console, found["reading"])
 
 
 def _watch(connection: Session, seconds: float, limit: int | None) -> None:

@@ -25,10 +25,7 @@ def print_status(console: Output, found: Mapping[str, Rows]) -> None:
         counts = (str(row[name]) if row[name] else "·" for name in names)
         times = (_time(row["last_snapshot"]), _time(row["last_success"]), _seconds(row["lag_seconds"]))
         lines.append([row["flow"], *counts, *times])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    for first, *others in lines:
-        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-        print_line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
+    _print_table(console, lines)
     for row in found["held"]:
         print_line(console, f"held: {many(row['records'], row['operation'])} of {row['flow']}: {row['reason']}")
         print_line(console, f"      decide with: replicator approve|reject --flow {shlex.quote(row['flow'])}")
@@ -48,6 +45,30 @@ def print_status(console: Output, found: Mapping[str, Rows]) -> None:
     for line in _not_read(found["problems"]):
         print_line(console, line)
     _print_surroundings(console, found)
+
+
+def print_reading(console: Output, found: Rows) -> None:
+    """What reading cost, by entity set: today, and in the last seven days."""
+    lines = [["reading", "today: reads", "requests", "rows", "received", "changed", "7 days: requests", "received"]]
+    for row in found:
+        today = [str(row[f"{name}_today"]) for name in ("reads", "requests", "rows")]
+        received = [_bytes(row[f"received_{days}"]) for days in ("today", "week")]
+        of_week = [str(row["requests_week"]), received[1]]
+        lines.append([f"{row['system']}.{row['entity_set']}", *today, received[0], str(row["changed_today"]), *of_week])
+    _print_table(console, lines)
+
+
+def _print_table(console: Output, lines: list[list[str]]) -> None:
+    """Lines of as many cells each, the first of them a name, the others figures."""
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    for first, *others in lines:
+        cells = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        print_line(console, "  ".join((f"{first:<{widths[0]}}", *cells)))
+
+
+def _bytes(count: Decimal | int) -> str:
+    kilobytes = float(count) / 1000
+    return f"{kilobytes / 1000:.1f} MB" if kilobytes >= 1000 else f"{kilobytes:.1f} kB"
 
 
 def _not_read(problems: Rows) -> Iterator[str]:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, cast
+from uuid import uuid4
 
-from replicator.connectors import exact_json, finops_metadata, wire_values
+from replicator.connectors import exact_json, finops_metadata, finops_package, wire_values
 from replicator.connectors.json_rows import JsonRow
 from replicator.connectors.odata.addresses import filtered, from_on, literal, query, record_path, symbol_literal
 from replicator.connectors.odata.answers import Complaint, complaint, is_unknown_set
@@ -86,10 +87,23 @@ class FinOps(ODataConnector):
         super().__init__(name, settings, **options)
         self._zone = time_zone(settings.time_zone)
         self._twice = ways[0]
+        self._packages = settings.packages
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, of all companies; ``token`` is not used."""
         return self._pages(entity_set)
+
+    def new_export(self, entity_set: EntitySetSpec) -> str | None:
+        """An execution id for each company that is exported."""
+        asked = self._packages.get(entity_set.entity_set)
+        return None if asked is None else " ".join(str(uuid4()) for _ in asked.companies)
+
+    def read_export(self, entity_set: EntitySetSpec, export: str, wait: finops_package.Wait) -> Iterator[Page]:
+        """Pages of the packages of all companies that are exported, one after the other."""
+        asked = self._packages[entity_set.entity_set]
+        executions = dict(zip(asked.companies, export.split(), strict=False))
+        project = finops_package.PackageExport(asked.project, asked.entity, tuple(executions))
+        return finops_package.export_pages(self, entity_set, project, executions, wait)
 
     def count(self, entity_set: EntitySetSpec) -> int | None:
         """How many records there are, of all companies."""

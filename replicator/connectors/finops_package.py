@@ -23,12 +23,20 @@ from typing import BinaryIO
 
 from replicator.connectors import exact_json
 from replicator.connectors.finops_package_files import rows
-from replicator.connectors.finops_package_rows import ExportEnded, PackageUnusable, Wanted
+from replicator.connectors.finops_package_rows import PackageUnusable, Wanted
 from replicator.connectors.odata.answers import Answer, json_object
 from replicator.connectors.odata.connector import ODataConnector
 from replicator.connectors.odata.http import Http
 from replicator.connectors.protocol import Page, Row, keys_only, shown
-from replicator.errors import ReplicatorError, RequestRefused, SystemUnavailable, Transient, UnexpectedAnswer
+from replicator.errors import (
+    ExportEnded,
+    ExportUnderWay,
+    ReplicatorError,
+    RequestRefused,
+    SystemUnavailable,
+    Transient,
+    UnexpectedAnswer,
+)
 from replicator.mapping.language import EntitySetSpec
 
 Wait = Callable[[float], bool]
@@ -44,10 +52,6 @@ _ended = {_partly, "Failed", "Canceled"}
 _no_longer_good = {401, 403, 404, 410}
 """How the host of packages answers to an address whose time is over, and where there is no package any more."""
 _first_pause, _longest_pause = 5.0, 60.0
-
-
-class ExportUnderWay(Transient):
-    """The execution has not ended yet. The next read with the same id goes on waiting for it."""
 
 
 class ExportFailed(ExportEnded, Transient):

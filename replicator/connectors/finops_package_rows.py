@@ -17,7 +17,7 @@ from typing import IO
 from replicator.connectors.finops_package_values import Form, form_of
 from replicator.connectors.protocol import FieldProblem, Row
 from replicator.connectors.xml_streams import Elements, tell
-from replicator.errors import ReplicatorError, Terminal
+from replicator.errors import ExportEnded, Terminal
 from replicator.mapping.language import EntitySetSpec
 
 _company = "DATAAREAID"
@@ -28,10 +28,6 @@ _longest_line = 2**24
 _chunk = 2**16
 _RECORD, _VALUE = 2, 3
 """How deep they lie in an XML file."""
-
-
-class ExportEnded(ReplicatorError):
-    """The execution gives no whole package, now or later: forget its id, so that the next read exports anew."""
 
 
 class PackageUnusable(ExportEnded, Terminal):

@@ -284,6 +284,21 @@ class Connector(Protocol):
         for page in self.read(entity_set, None):
             yield Page([row for row in page.rows if is_later(row)], last=page.last)
 
+    def new_export(self, entity_set: EntitySetSpec) -> str | None:
+        """What an export of the whole set is to be called, so that it can be found again whatever happens; nothing is
+        sent for it. None where the set is read page by page: that is the way of most systems.
+        """
+        return None
+
+    def read_export(self, entity_set: EntitySetSpec, export: str, wait: Callable[[float], bool]) -> Iterator[Page]:
+        """Pages of the whole set as they were at some moment since ``new_export``, by one that is begun here unless it
+        was before. Rows need no etag. ``wait`` lets so many seconds pass; False: nobody waits.
+
+        Raises ExportUnderWay where it has not ended yet, and ExportEnded where nothing good comes of it any more.
+        What is here is for systems without exports.
+        """
+        return self.read(entity_set, None)
+
     def count(self, entity_set: EntitySetSpec) -> int | None:
         """How many records the set has, where the system tells that for little; else None."""
         return None

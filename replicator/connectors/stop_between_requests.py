@@ -29,6 +29,10 @@ class UntilStopping(Wrapped):
         """Pages, in the same way."""
         return self._each(self.real.read_since(entity_set, field, since))
 
+    def read_export(self, entity_set: EntitySetSpec, export: str, wait: Callable[[float], bool]) -> Iterator[Page]:
+        """Pages, in the same way."""
+        return self._each(self.real.read_export(entity_set, export, wait))
+
     def _each(self, pages: Iterator[Page]) -> Iterator[Page]:
         self._go_on()
         for page in pages:

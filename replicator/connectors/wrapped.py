@@ -69,6 +69,14 @@ class Wrapped:
         """Pages of the latest records."""
         return self.real.read_since(entity_set, field, since)
 
+    def new_export(self, entity_set: EntitySetSpec) -> str | None:
+        """The name of an export."""
+        return self.real.new_export(entity_set)
+
+    def read_export(self, entity_set: EntitySetSpec, export: str, wait: Callable[[float], bool]) -> Iterator[Page]:
+        """Pages of an export."""
+        return self.real.read_export(entity_set, export, wait)
+
     def count(self, entity_set: EntitySetSpec) -> int | None:
         """How many records there are."""
         return self.real.count(entity_set)

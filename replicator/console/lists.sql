@@ -58,8 +58,9 @@ order by k.id desc limit :limit offset :offset;
 
 -- name: reads
 -- How each entity set has been read.
-select e.system, e.entity_set, e.read_at, e.whole_at, e.problem, e.problem_since
-from sync.entity_set e order by e.system, e.entity_set limit 200;
+select e.system, e.entity_set, e.read_at, e.whole_at, e.problem, e.problem_since, r.hinted_at, r.requests_today,
+       r.rows_today, r.received_today, r.changed_today, r.requests_week
+from sync.entity_set e join sync.reading r using (system, entity_set) order by e.system, e.entity_set limit 200;
 
 -- name: snapshots
 -- The reads that changed something.

@@ -185,6 +185,7 @@ entity_set = sa.Table(
     sa.Column(
         "quiet_reads", sa.Integer, nullable=False, server_default="0", comment="The last reads that brought nothing"
     ),
+    sa.Column("export", sa.Text, comment="By which export of the system it is read for the first time"),
     sa.Column("hinted_at", _time, comment="When its system last said that something changed in it"),
     sa.Column("problem", sa.Text, comment="Why the last read failed"),
     sa.Column("problem_since", _time, comment="When a read first failed; null after one that did not"),
@@ -193,6 +194,18 @@ entity_set = sa.Table(
     ),
     schema="sync",
     comment="How far each entity set has been read",
+)
+
+swept = sa.Table(
+    "swept",
+    metadata,
+    sa.Column("system", sa.Text, nullable=False, comment="The system that was swept"),
+    sa.Column("entity_set", sa.Text, nullable=False, comment="What was swept of it"),
+    sa.Column("key", sa.Text, nullable=False, comment="The record's own key in one text, as keys are compared"),
+    sa.Column("etag", sa.Text, comment="The version that it had"),
+    schema="sync",
+    comment="Etags from before an export, until it is here; empty but for then",
+    prefixes=["UNLOGGED"],
 )
 
 read_cost = sa.Table(

@@ -19,6 +19,7 @@ from replicator.hub.statements import statements
 from replicator.hub.sync_tables import entity_set, proposed_delete, quarantine, snapshot
 from replicator.inbound import stage
 from replicator.inbound.duplicate_rows import contradicting_seen_rows, duplicate_rows
+from replicator.inbound.exports import FirstRead
 from replicator.inbound.pages import Pages
 from replicator.inbound.proposed_deletes import ProposedDeletes
 from replicator.inbound.sweep import Sweep
@@ -54,8 +55,10 @@ class SnapshotResult:
 class MirrorLoad:
     """One read of an entity set on its way into the mirror."""
 
-    def __init__(self, read: Pages, kind: Kind, moment: str, sweep: Sweep | None = None) -> None:
-        self.read, self.kind, self.moment, self.sweep = read, kind, moment, sweep
+    def __init__(
+        self, read: Pages, kind: Kind, moment: str, sweep: Sweep | None = None, *, exported: FirstRead | None = None
+    ) -> None:
+        self.read, self.kind, self.moment, self.sweep, self.exported = read, kind, moment, sweep, exported
         self.hub, self.entity_set, self.mirror = read.hub, read.entity_set, read.mirror
         self.stage = stage_table(self.mirror)
         self.names = {"system": self.entity_set.system, "entity_set": self.entity_set.name}
@@ -164,6 +167,9 @@ class MirrorLoad:
             prefer_whole_joins(self.hub.connection)
         read.stage()
         stage.analyze_stage(self.hub.connection, self.entity_set, self.mirror)
+        if self.exported is not None:
+            self.exported.give_etags(self.stage)
+            self.exported.forget()
         same_keys = self._keep_one_per_key()
         self.touched = list(
             self.hub.execute(_sql["touched"], {"mirror": self.mirror.fullname, "moment": self.moment}).scalars()

@@ -6,7 +6,7 @@ none of its own: how far the set was read is noted where the read of the next on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from replicator.core.fetch import fetch_each
 from replicator.core.hub_handle import Handle
 from replicator.errors import ReplicatorError, Stopping, TokenExpired
 from replicator.hub.statements import statements
+from replicator.inbound.exports import FirstRead
 from replicator.inbound.load import MirrorLoad, SnapshotResult
 from replicator.inbound.pages import Pages
 from replicator.inbound.point_reads import PointReads
@@ -60,6 +61,10 @@ class Beginning:
     wanted: ResyncRequests
     deletes: bool
     """Whether proposed deletes may go ahead."""
+    is_first: bool = False
+    """Whether it was never read whole."""
+    export: str | None = None
+    """The export of the system by which that is done."""
 
 
 @dataclass
@@ -68,6 +73,8 @@ class Snapshots:
 
     hub: Handle
     connector: Connector
+    wait: Callable[[float], bool] = lambda seconds: False
+    """Lets so many seconds pass for an export that is under way; False: nobody waits for it."""
     idle: list[IdleRead] = field(default_factory=list)
     costs: list[ReadCost] = field(default_factory=list)
 
@@ -126,7 +133,7 @@ class Snapshots:
         elif row.whole_is_old:
             position = Position("sweep" if position.way == "since" else "whole")
         kept = None if position.way == "whole" else row.token
-        return Beginning(position, kept, mark, row.moment, row.started, wanted, row.deletes)
+        return Beginning(position, kept, mark, row.moment, row.started, wanted, row.deletes, row.is_first, row.export)
 
     def _take(self, entity_set: EntitySet, begin: Beginning, budget: Budget) -> SnapshotResult:
         taken = (self._sweep if begin.position.way == "sweep" else self._read)(entity_set, begin, budget)
@@ -139,9 +146,13 @@ class Snapshots:
         """Records page by page: all of them, or those that the system tells of."""
         way = begin.position.way
         pages = Pages(self.hub, entity_set, self.connector, begin.started, afresh=way == "told" or begin.wanted.whole)
-        for page in self._pages(entity_set, begin.position):
+        first = FirstRead(self.hub, entity_set, self.connector) if begin.is_first and way == "whole" else None
+        exported = first and first.pages(begin.export, self.wait, again=begin.wanted.whole)
+        for page in exported or self._pages(entity_set, begin.position):
             pages.add(page)
-        load = MirrorLoad(pages, "whole" if way == "whole" else "changed", begin.moment)
+        load = MirrorLoad(
+            pages, "whole" if way == "whole" else "changed", begin.moment, exported=first if exported else None
+        )
         if load.is_as_before() or (way != "whole" and not (pages.staged or pages.deleted)):
             return self._idle(begin, load)
         return self._load(begin, load, budget)

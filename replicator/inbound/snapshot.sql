@@ -2,6 +2,7 @@
 -- All that a read needs to know before its first request: what is visible at this moment, how far the set was read and
 -- whether it is long ago that it was read whole, what people asked for, and whether a delete may go ahead.
 select pg_current_snapshot()::text as moment, sync.now() as started, e.token,
+       e.whole_at is null as is_first, e.export,
        e.whole_at < sync.now() - cast(:whole_every as interval) as whole_is_old,
        array(select record_id from sync.refetch r where (r.system, r.entity_set) = (n.system, n.entity_set)
              order by record_id) as asked,

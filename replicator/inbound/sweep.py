@@ -59,7 +59,7 @@ class Sweep:
         self._as_before = Spool[list[bytes]]()
         columns = [self.mirror.c[name] for name in (*mirror_key(entity_set), ETAG)]
         self._name = f"swept_{self.mirror.schema}_{self.mirror.name}"
-        self._swept = sa.table(self._name, *(sa.column(each.name, each.type) for each in columns))
+        self.swept = sa.table(self._name, *(sa.column(each.name, each.type) for each in columns))
 
     @property
     def pages(self) -> str:
@@ -99,7 +99,7 @@ class Sweep:
         driver(self.hub.connection).execute(sql.SQL("analyze {}").format(sql.Identifier(self._name)))
         if self._has_doubled():
             return None
-        mine, etag = self._swept.c, self._swept.c[ETAG]
+        mine, etag = self.swept.c, self.swept.c[ETAG]
         same = sa.exists().where(self._is_same(), self.mirror.c[ETAG] == etag)
         keys = [mine[name] for name in mirror_key(self.entity_set)]
         found = self.hub.execute(sa.select(*keys).distinct().where(sa.not_(same))).all()
@@ -110,9 +110,9 @@ class Sweep:
     def _has_doubled(self) -> bool:
         """Whether a key is there in several writings; a record that is there twice, for a page moved, is no harm."""
         names = mirror_key(self.entity_set)
-        written = [self._swept.c[name] for name in names]
-        folded = key_expressions(self._swept, names)
-        repeated = sa.select(sa.literal(1)).select_from(self._swept).group_by(*folded)
+        written = [self.swept.c[name] for name in names]
+        folded = key_expressions(self.swept, names)
+        repeated = sa.select(sa.literal(1)).select_from(self.swept).group_by(*folded)
         if self.hub.execute(repeated.having(sa.func.count() > 1).limit(1)).first() is None:
             return False
         several = sa.func.count(sa.distinct(sa.tuple_(*written))) > 1
@@ -120,11 +120,11 @@ class Sweep:
 
     def is_trusted(self) -> bool:
         """Whether another etag is to be expected of every record that changes, in the transaction that is open."""
-        return not self.hub.execute(sa.select(sa.exists().where(self._swept.c[ETAG].is_(None)))).scalar_one()
+        return not self.hub.execute(sa.select(sa.exists().where(self.swept.c[ETAG].is_(None)))).scalar_one()
 
     def shows(self) -> sa.ColumnElement[bool]:
         """That a row of the mirror is in it."""
-        return sa.exists().select_from(self._swept).where(self._is_same())
+        return sa.exists().select_from(self.swept).where(self._is_same())
 
     def shows_all(self) -> bool:
         """Whether every row of the mirror is in it, in the transaction that is open."""
@@ -132,7 +132,7 @@ class Sweep:
         return not self.hub.execute(sa.select(missing)).scalar_one()
 
     def _is_same(self) -> sa.ColumnElement[bool]:
-        return same_values(self.mirror, self._swept, [(name, name) for name in mirror_key(self.entity_set)])
+        return same_values(self.mirror, self.swept, [(name, name) for name in mirror_key(self.entity_set)])
 
     def _is_mirror_written(self, moment: str) -> bool:
         """Whether anybody but a read wrote to the mirror: an answer to a write of ours, or a person."""
@@ -141,7 +141,7 @@ class Sweep:
             return bool(self.hub.execute(_sql["is_written"], values).scalar_one())
 
     def _make(self) -> None:
-        names = [sql.Identifier(column.name) for column in self._swept.c]
+        names = [sql.Identifier(column.name) for column in self.swept.c]
         make = sql.SQL("create temporary table if not exists {} as select {} from {} with no data").format(
             sql.Identifier(self._name), sql.SQL(", ").join(names),
             sql.Identifier(self.mirror.schema or "", self.mirror.name),

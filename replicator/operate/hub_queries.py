@@ -79,6 +79,12 @@ def status(connection: Asked) -> dict[str, Rows]:
     }
 
 
+def reading(connection: Asked) -> Rows:
+    """When each entity set was read, and what that cost; by system, the dearest first."""
+    found = rows(connection, "reading")
+    return sorted(found, key=lambda row: (row["system"], -row["requests_week"], row["entity_set"]))
+
+
 def needs_attention(status: Mapping[str, Rows]) -> bool:
     """Whether anything moves, waits or is in trouble (``hub.states``), is held, was not read, or stands: code 3.
 

@@ -51,6 +51,7 @@ class Acknowledged:
     """Counts of records by what became of them, and that of each write."""
 
     applied: int = 0
+    deleted: int = 0
     amended: int = 0
     rejected: int = 0
     postponed: int = 0
@@ -111,6 +112,7 @@ class Acknowledgement:
             for planned, words in left.elsewhere:
                 elsewhere[planned.root_id or planned.record_id].append((planned, words))
         self.result.applied += len(done)
+        self.result.deleted += sum(any(each.operation == "delete" for each in delivery.unit) for delivery, _ in done)
         unsettled = unconfirmed.keys() | elsewhere.keys()
         self._finish([delivery for delivery, _ in done if delivery.record_id not in unsettled])
         self._read_back({record: some for record, some in unconfirmed.items() if record not in elsewhere})

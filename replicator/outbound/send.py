@@ -34,6 +34,8 @@ class Delivered:
     """Counts of records, by what became of them in one pass."""
 
     applied: int = 0
+    deleted: int = 0
+    """Of these, deletes, or with deletes of their parts."""
     amended: int = 0
     rejected: int = 0
     postponed: int = 0
@@ -49,6 +51,14 @@ class Delivered:
     def progress(self) -> bool:
         """Whether a system changed."""
         return bool(self.applied)
+
+    @property
+    def says_all(self) -> bool:
+        """Whether the answers told all that has become of the system, so that a read could only show the same again.
+
+        A delete may take others along, and what was refused may be there all the same.
+        """
+        return not (self.deleted or self.rejected or self.unknown or self.looked_up)
 
     @property
     def releases(self) -> bool:

@@ -18,15 +18,23 @@ import pytest
 from replicator.connectors.finops import FinOps
 from replicator.connectors.finops_package import (
     ExportFailed,
-    ExportUnderWay,
     PackageExport,
     export_pages,
 )
-from replicator.connectors.finops_package_rows import ExportEnded, PackageUnusable
+from replicator.connectors.finops_package_rows import PackageUnusable
 from replicator.connectors.odata.http import LostAnswer
 from replicator.connectors.odata.odata_settings import FinOpsSettings
 from replicator.connectors.protocol import Page
-from replicator.errors import OF_THE_SYSTEM, ReplicatorError, SystemUnavailable, Terminal, Transient, UnexpectedAnswer
+from replicator.errors import (
+    OF_THE_SYSTEM,
+    ExportEnded,
+    ExportUnderWay,
+    ReplicatorError,
+    SystemUnavailable,
+    Terminal,
+    Transient,
+    UnexpectedAnswer,
+)
 from replicator.mapping.schema import load
 from replicator.sandbox.description import describe
 from replicator.sandbox.host import serve

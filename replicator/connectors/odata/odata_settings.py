@@ -108,10 +108,21 @@ class DataverseSettings(ODataSettings):
         return Dataverse(name, self, **options)
 
 
+class PackageSettings(Settings):
+    """An export project of Data management, by which an entity set is read for the first time."""
+
+    project: str = Field(min_length=1, description="The name of the export project, which holds this one data entity")
+    entity: str = Field(min_length=1, description="The data entity's name in its package, as 'Customers V3'")
+    companies: tuple[str, ...] = Field(min_length=1, description="The legal entities that are exported")
+
+
 class FinOpsSettings(ODataSettings):
     """A Finance and Operations environment."""
 
     kind: Literal["finops"]
+    packages: dict[str, PackageSettings] = Field(
+        default_factory=dict, description="Entity sets that are read for the first time by packages of Data management"
+    )
 
     def connect(self, name: str, **options: Any) -> Connector:
         """The connector; nothing is sent yet."""

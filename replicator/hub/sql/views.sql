@@ -148,6 +148,34 @@ comment on column sync.systems.budget_left is 'Requests that the system said are
 comment on column sync.systems.paused_until is 'The system asked for a pause until then';
 comment on column sync.systems.at is 'When this was noted';
 
+create view sync.reading as
+select e.system, e.entity_set, e.read_at, e.whole_at, e.hinted_at,
+       coalesce(c.reads_today, 0) as reads_today, coalesce(c.requests_today, 0) as requests_today,
+       coalesce(c.rows_today, 0) as rows_today, coalesce(c.received_today, 0) as received_today,
+       coalesce(c.changed_today, 0) as changed_today, coalesce(c.requests_week, 0) as requests_week,
+       coalesce(c.received_week, 0) as received_week, coalesce(c.changed_week, 0) as changed_week
+from sync.entity_set e
+left join lateral (
+    select sum(r.reads) filter (where is_today) as reads_today, sum(r.requests) filter (where is_today) as requests_today,
+           sum(r.rows) filter (where is_today) as rows_today, sum(r.received) filter (where is_today) as received_today,
+           sum(r.changed) filter (where is_today) as changed_today, sum(r.requests) as requests_week,
+           sum(r.received) as received_week, sum(r.changed) as changed_week
+    from sync.read_cost r cross join lateral (select r.day = sync.now()::date) today (is_today)
+    where r.system = e.system and r.entity_set = e.entity_set and r.day > sync.now()::date - 7
+) c on true;
+comment on view sync.reading is 'When each entity set was read, and what that cost today and in the last seven days; days are in sync.read_cost';
+comment on column sync.reading.read_at is 'When it was last read at all';
+comment on column sync.reading.whole_at is 'When it was last read whole';
+comment on column sync.reading.hinted_at is 'When its system last said that something changed in it';
+comment on column sync.reading.reads_today is 'How often it was read, also where that failed';
+comment on column sync.reading.requests_today is 'Requests for it, those for credentials apart';
+comment on column sync.reading.rows_today is 'Rows that were shown, if only by key and etag';
+comment on column sync.reading.received_today is 'Bytes that came, as they went over the wire';
+comment on column sync.reading.changed_today is 'Records that were new, other ones or gone';
+comment on column sync.reading.requests_week is 'The same of seven days, today among them';
+comment on column sync.reading.received_week is 'The same of seven days, today among them';
+comment on column sync.reading.changed_week is 'The same of seven days, today among them';
+
 create view sync.quarantined as
 select system, entity_set, count(distinct coalesce(key, id::text)) as records, min(reason) as reason, min(at) as since
 from sync.quarantine

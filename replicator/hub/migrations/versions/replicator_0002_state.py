@@ -27,6 +27,7 @@ TABLES = (
     "read_cost",
     "run",
     "snapshot",
+    "swept",
     "system",
     "accepted",
     "base",
@@ -116,6 +117,7 @@ def upgrade() -> None:
     sa.Column('whole_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was last read whole'),
     sa.Column('read_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was last read at all'),
     sa.Column('quiet_reads', sa.Integer(), server_default='0', nullable=False, comment='The last reads that brought nothing'),
+    sa.Column('export', sa.Text(), nullable=True, comment='By which export of the system it is read for the first time'),
     sa.Column('hinted_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When its system last said that something changed in it'),
     sa.Column('problem', sa.Text(), nullable=True, comment='Why the last read failed'),
     sa.Column('problem_since', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When a read first failed; null after one that did not'),
@@ -280,6 +282,15 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_snapshot')),
     schema='sync',
     comment='The reads that changed something'
+    )
+    op.create_table('swept',
+    sa.Column('system', sa.Text(), nullable=False, comment='The system that was swept'),
+    sa.Column('entity_set', sa.Text(), nullable=False, comment='What was swept of it'),
+    sa.Column('key', sa.Text(), nullable=False, comment="The record's own key in one text, as keys are compared"),
+    sa.Column('etag', sa.Text(), nullable=True, comment='The version that it had'),
+    schema='sync',
+    comment='Etags from before an export, until it is here; empty but for then',
+    prefixes=['UNLOGGED']
     )
     op.create_table('system',
     sa.Column('name', sa.Text(), nullable=False, comment='The system, by its name in the configuration'),
