@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
-from benchmarks import burst, change, commands, deliver, explain, load, plan, reconcile, tps
+from benchmarks import burst, change, commands, deliver, explain, load, plan, reading, reconcile, tps
 from benchmarks.hub import server
 from benchmarks.report import Line, result
 
 PARTS: Mapping[str, Callable[[str, int], list[Line]]] = {
     "load": load.measure,
+    "reading": reading.measure,
     "change": change.measure,
     "deliver": deliver.measure,
     "burst": burst.measure,
@@ -33,7 +34,7 @@ _MEGABYTES_MAX = 300
 @click.option("--quick", is_flag=True, help="The same with 100,000 rows.")
 @click.option("--plans", type=click.Path(dir_okay=False, path_type=Path), help="File for the plans of slow statements.")
 def main(parts: Sequence[str], records: int, quick: bool, plans: Path | None) -> None:
-    """Measure PARTS (load, change, deliver, burst, plan, tps, explain, reconcile, commands), or all of them."""
+    """Measure PARTS, or all of them: what reading, merging, delivering and looking cost, and the capture of changes."""
     lines: list[Line] = []
     with server(plans) as url:
         for name in parts or PARTS:

@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ from replicator.connectors.protocol import (
     Stale,
     Unit,
     Write,
+    keys_only,
     named,
     not_done,
 )
@@ -61,6 +63,8 @@ no_date = datetime.date(1900, 1, 1)
 """What the system holds instead of no date."""
 noon = datetime.time(12, tzinfo=datetime.UTC)
 """Days travel at noon UTC, so that no time zone makes another day of them."""
+keys_per_read = 10_000
+"""The most records that the system puts on a page."""
 write_exception = "AxODataWriteException"
 duplicate_exception = "DuplicateKeyException"
 address_refused = re.compile(r"query syntax|\bURI\b|Request\.Path", re.IGNORECASE)
@@ -88,10 +92,15 @@ class FinOps(ODataConnector):
         self._zone = time_zone(settings.time_zone)
         self._twice = ways[0]
         self._packages = settings.packages
+        self.limits = replace(self.limits, keys_per_read=keys_per_read)
 
     def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
         """Pages of the whole set, of all companies; ``token`` is not used."""
-        return self._pages(entity_set)
+        return self._pages(entity_set, self.limits.records_per_read)
+
+    def sweep(self, entity_set: EntitySetSpec) -> Iterator[Page]:
+        """Pages of keys and etags, of as many as the system gives at once."""
+        return self._pages(keys_only(entity_set), self.limits.keys_per_read)
 
     def new_export(self, entity_set: EntitySetSpec) -> str | None:
         """An execution id for each company that is exported."""
@@ -114,11 +123,11 @@ class FinOps(ODataConnector):
     def read_since(self, entity_set: EntitySetSpec, field: str, since: Moment) -> Iterator[Page]:
         """Pages of the latest records. Days are stored as moments, so they are asked for as such."""
         moment = datetime.datetime.combine(since, datetime.time()) if type(since) is datetime.date else since
-        return self._pages(entity_set, from_on(field, literal(field, moment)))
+        return self._pages(entity_set, self.limits.records_per_read, from_on(field, literal(field, moment)))
 
-    def _pages(self, entity_set: EntitySetSpec, *asked: str) -> Iterator[Page]:
+    def _pages(self, entity_set: EntitySetSpec, size: int, *asked: str) -> Iterator[Page]:
         url = self.http.url(entity_set.entity_set + query(list(entity_set.fields), every_company, *asked))
-        headers = {**common_headers, "Prefer": f"odata.maxpagesize={self.limits.records_per_read}"}
+        headers = {**common_headers, "Prefer": f"odata.maxpagesize={size}"}
         for sheet in sheets(self.http, url, headers, entity_set.entity_set):
             yield Page(sheet.entries, last=sheet.next_link is None)
 

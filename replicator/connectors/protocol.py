@@ -227,6 +227,8 @@ class Limits:
     """What one request may carry and how many may be under way."""
 
     records_per_read: int = 5000
+    keys_per_read: int = 5000
+    """Records on a page of which only key and etag are wanted."""
     writes_per_request: int = 100
     parallel_requests: int = 4
     requests_per_window: int | None = None

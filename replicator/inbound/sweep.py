@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import ceil
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -27,10 +28,6 @@ from replicator.spool import Spool
 _sql = statements(__name__)
 _DIGEST_SIZE = 8
 """Bytes."""
-_WORTH_A_WHOLE_READ = 0.2
-"""Of all records: when so many have changed, they come sooner page by page than key by key."""
-_ALWAYS_BY_KEY = 20
-"""Changed records."""
 
 
 class LastSweep(NamedTuple):
@@ -91,10 +88,10 @@ class Sweep:
         return is_as_before
 
     def changed(self) -> list[Key] | None:
-        """The keys of the records that have another etag than the mirror, or are not there; None: read them all.
+        """The keys of the records that have another etag than the mirror, or are not there; None: read all records.
 
-        So it is where they are many, and where several records bear one key, which by it cannot be told apart. In the
-        transaction that is open.
+        So it is where by key that would take more requests than page by page, and where several records bear one key,
+        so that by it they cannot be told apart. In the transaction that is open.
         """
         driver(self.hub.connection).execute(sql.SQL("analyze {}").format(sql.Identifier(self._name)))
         if self._has_doubled():
@@ -103,7 +100,8 @@ class Sweep:
         same = sa.exists().where(self._is_same(), self.mirror.c[ETAG] == etag)
         keys = [mine[name] for name in mirror_key(self.entity_set)]
         found = self.hub.execute(sa.select(*keys).distinct().where(sa.not_(same))).all()
-        if len(found) > max(_ALWAYS_BY_KEY, _WORTH_A_WHOLE_READ * self.rows):
+        limits = self._connector.limits
+        if ceil(len(found) / limits.writes_per_request) > ceil(self.rows / limits.records_per_read):
             return None
         return [tuple(row) for row in found]
 

@@ -90,6 +90,6 @@ def test_check_says_what_a_day_of_reading_costs_and_which_way_a_system_does_not_
     found = {note.where: note for note in notes.findings}
     assert "no etag" in found["ops.SellableReleasedProducts"].what
     assert found["ops"].what == (
-        "reading it takes about 184,320 requests on a quiet day, at most 640 in 5 minutes, and it bears 50"
+        "reading it takes about 28,800 requests on a quiet day, at most 100 in 5 minutes, and it bears 50"
     )
     assert "every" in found["ops"].next

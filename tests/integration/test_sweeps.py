@@ -29,6 +29,7 @@ class Counted(Wrapped):
     def __init__(self, real: Connector) -> None:
         super().__init__(real)
         self.asked: list[str] = []
+        self.limits = replace(real.limits, writes_per_request=10)
         self.change: Callable[[list[Row]], list[list[Row]]] = lambda rows: [rows]
         self.computed: Row = {}
         """Values that are other ones although no etag says so."""
@@ -107,9 +108,12 @@ def test_what_changed_and_what_is_new_is_read_by_key(sweeps: Sweeps) -> None:
 
 
 def test_very_many_changes_are_read_page_by_page(sweeps: Sweeps) -> None:
-    for number in range(COUNT - 10):
+    for number in range(10):
         sweeps.systems.product(f"P-{number:02}", ProductName="Other")
-    assert sweeps.take() == (SnapshotResult("whole", rows=COUNT, updated=COUNT - 10), ["sweep", "whole"])
+    assert sweeps.take() == (swept(updated=10), ["sweep", "10 by key"])
+    for number in range(11):
+        sweeps.systems.product(f"P-{number:02}", ProductName="Once more")
+    assert sweeps.take() == (SnapshotResult("whole", rows=COUNT, updated=11), ["sweep", "whole"])
     assert sweeps.take() == (swept(), ["sweep"])
 
 

@@ -60,5 +60,5 @@ def _requests(entity_set: EntitySet, connector: Connector) -> float:
     way = entity_set.spec.way
     if way == "since" or (way == "told" and connector.capabilities.changes != "whole"):
         return 1
-    rows = connector.count(entity_set.spec) or 0
-    return max(1, math.ceil(rows / connector.limits.records_per_read))
+    size = connector.limits.keys_per_read if way == "sweep" else connector.limits.records_per_read
+    return max(1, math.ceil((connector.count(entity_set.spec) or 0) / size))
