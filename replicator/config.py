@@ -62,6 +62,7 @@ class DaemonSettings(Settings):
     """How often the daemon looks, and how long things are kept."""
 
     poll_seconds: float = Field(default=30, gt=0, description="Between two reads of each system")
+    readers: int = Field(default=2, ge=1, le=4, description="Beside each other, of each system")
     hub_poll_seconds: float = Field(default=1, gt=0, description="Between two looks at the hub's log")
     retry_seconds: float = Field(default=5, gt=0, description="First pause after a passing failure; it doubles")
     retry_max_seconds: float = Field(default=600, gt=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 
 import psycopg
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from replicator.hub.restored import may_write, notice_restore
 from replicator.inbound.load import SnapshotResult
 from replicator.inbound.merge import Merges
 from replicator.inbound.pace import due, hinted_sets
+from replicator.inbound.reading_turns import Turn, in_groups
 from replicator.inbound.snapshot import Snapshots
 from replicator.mapping.schema import EntitySet
 from replicator.outbound.delivery_pass import Deliveries
@@ -117,13 +119,15 @@ class Cycle:
         whole: bool = False,
         only: Collection[str] | None = None,
         hinted: bool = False,
+        turn: Turn = lambda root: nullcontext(True),
     ) -> bool:
         """Read the entity sets of all systems; whether anything had changed. A set that fails stops no other.
 
         With ``systems`` it is a poll of these: each set is read as often as its file says (``every``), and all at
         once where they are ``hinted``: something changed, or somebody does not want to wait.
         A system that fails as a whole is told once, and its other sets are not asked for.
-        ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted.
+        ``only`` names the entity sets (``system.EntitySet``) to read, where not all are wanted; ``turn`` says whether
+        a set, with its parts, is this reader's to read.
         """
         changed = False
         polled = systems is not None and only is None and not (whole or hinted)
@@ -135,14 +139,14 @@ class Cycle:
                 self._leave_out(name, wanted)
                 continue
             snapshots = Snapshots(self.hub, self._connectors[name], self.world.wait)
-            changed |= self._read_sets(snapshots, wanted, whole=whole)
+            changed |= self._read_sets(snapshots, wanted, turn, whole=whole)
             self._note(name, snapshots)
         return changed
 
-    def read_hinted(self, name: str) -> bool:
+    def read_hinted(self, name: str, turn: Turn = lambda root: nullcontext(True)) -> bool:
         """Read those entity sets of a system in which it said that something changed; whether anything had."""
         only = hinted_sets(self.connection, self.world.compiled.schema, name)
-        return bool(only) and self.read([name], only=only)
+        return bool(only) and self.read([name], only=only, turn=turn)
 
     def _rests(self, name: str) -> bool:
         """Whether a system asked for a pause, this process or another one, that is not over."""
@@ -157,19 +161,22 @@ class Cycle:
         self.reads |= {str(each): problem for each in wanted}
         self.world.watcher.problem(name, problem)
 
-    def _read_sets(self, snapshots: Snapshots, wanted: Sequence[EntitySet], *, whole: bool) -> bool:
-        """Read entity sets of one system."""
+    def _read_sets(self, snapshots: Snapshots, wanted: Sequence[EntitySet], turn: Turn, *, whole: bool) -> bool:
+        """Read entity sets of one system; those that another reader has at hand are left to him."""
         changed = False
-        for place, entity_set in enumerate(wanted, 1):
-            if self.world.stopping():
-                break
-            read = self._read_set(snapshots, entity_set, whole=whole)
-            changed |= isinstance(read, SnapshotResult) and read.anything
-            if isinstance(read, OF_THE_SYSTEM):
-                for other in wanted[place:]:
-                    self.reads[str(other)] = read
-                    snapshots.not_read(other, read)
-                break
+        trouble: ReplicatorError | None = None
+        for root, group in in_groups(self.world.compiled.schema, wanted).items():
+            with turn(root) as is_ours:
+                for entity_set in group if is_ours else ():
+                    if self.world.stopping():
+                        return changed
+                    if trouble is not None:
+                        self.reads[str(entity_set)] = trouble
+                        snapshots.not_read(entity_set, trouble)
+                        continue
+                    read = self._read_set(snapshots, entity_set, whole=whole)
+                    changed |= isinstance(read, SnapshotResult) and read.anything
+                    trouble = read if isinstance(read, OF_THE_SYSTEM) else None
         return changed
 
     def _read_set(

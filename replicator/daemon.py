@@ -7,6 +7,7 @@ An error of one flow is logged, shown and tried again; it stops no other thread.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from replicator.errors import (
 from replicator.hub.database_errors import hub_trouble
 from replicator.hub.lease import Lease, acquire, holder
 from replicator.hub.wake_up import HINTS, Listener, notify
+from replicator.inbound.reading_turns import Reader, ReadingTurns
 from replicator.operate.notify import Notifier
 from replicator.operate.receivers import senders
 from replicator.world import World
@@ -124,20 +126,26 @@ class Leader:
         stopping = world.stopping
         self.world = replace(world, lease=lease, stopping=lambda: stop.is_set() or self._lost.is_set() or stopping())
         self._to_deliver = {name: threading.Event() for name in world.connectors}
-        self._to_read = {name: threading.Event() for name in world.connectors}
-        self._to_look = {name: threading.Event() for name in world.connectors}
-        """Whether a system said of some of its entity sets that they changed; or everything of it is to be read."""
+        turns = {name: ReadingTurns() for name in world.connectors}
+        self._readers = [
+            Reader(name, turns[name], is_first=number == 0)
+            for name in world.connectors
+            for number in range(world.configuration.daemon.readers)
+        ]
         self._threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
         if world.configuration.notify.anybody:
             self._threads.append(threading.Thread(target=self._notify_loop, name="notify", daemon=True))
         if world.configuration.hints is not None:
             self._threads.append(threading.Thread(target=self._hear_loop, name="hints", daemon=True))
         for name, connector in world.connectors.items():
-            loops = [(self._read_loop, "read"), (self._deliver_loop, "deliver")]
+            loops = [(self._deliver_loop, "deliver")]
             if connector.capabilities.pushes:
                 loops.append((self._hint_loop, "hints of"))
             for loop, what in loops:
                 self._threads.append(threading.Thread(target=loop, args=(name,), name=f"{what} {name}", daemon=True))
+        for reader in self._readers:
+            thread = threading.Thread(target=self._read_loop, args=(reader,), name=reader.name, daemon=True)
+            self._threads.append(thread)
 
     def wake(self) -> None:
         """Let every thread look whether it has to stop."""
@@ -147,12 +155,13 @@ class Leader:
 
     def read_now(self) -> None:
         """Read all of both systems without waiting for the next poll, or for what is read rarely."""
-        for name in self._to_read:
-            self._read_all_of(name)
+        for reader in self._readers:
+            reader.read_all()
 
     def _read_all_of(self, name: str) -> None:
-        self._to_read[name].set()
-        self._to_look[name].set()
+        for reader in self._readers:
+            if reader.system == name:
+                reader.read_all()
 
     def _deliver_now(self) -> None:
         for event in self._to_deliver.values():
@@ -232,32 +241,34 @@ class Leader:
             self._stop.wait(min(self.world.pause(attempts), _LONGEST_PAUSE))
             attempts += 1
 
-    def _read_loop(self, name: str) -> None:
+    def _read_loop(self, reader: Reader) -> None:
         def work(cycle: Cycle) -> None:
-            hint = self._to_read[name]
             while not self.world.stopping():
-                hinted = hint.is_set()
-                if hinted:  # cleared otherwise, what is set between the two lines would be lost
-                    hint.clear()
+                asked = reader.take_wish()
+                since = reader.since_poll(self.world.configuration.daemon.poll_seconds) if asked is None else asked
                 try:
-                    if cycle.read([name], hinted=hinted):
+                    if cycle.read([reader.system], hinted=asked is not None, turn=reader.turn(since)):
                         notify(cycle.connection)
                 except Exception:
-                    if hinted:
-                        hint.set()
+                    if asked is not None:
+                        reader.read_all(asked)
                     raise
-                self._wait_for_poll(cycle, name)
+                self._wait_for_poll(cycle, reader)
 
-        self._with_connection(f"read {name}", work)
+        if not reader.is_first:  # it helps where the first one is at a long read
+            self._lost.wait(self.world.configuration.daemon.poll_seconds / 2)
+        self._with_connection(reader.name, work)
 
-    def _wait_for_poll(self, cycle: Cycle, name: str) -> None:
+    def _wait_for_poll(self, cycle: Cycle, reader: Reader) -> None:
         """Until the next poll, or until all is wanted; meanwhile what is hinted is read, and that alone."""
         until = time.monotonic() + self.world.configuration.daemon.poll_seconds
-        while (left := until - time.monotonic()) > 0 and self._to_look[name].wait(left):
-            self._to_look[name].clear()  # first: what is said from here on is looked at once more
-            if self._to_read[name].is_set() or self.world.stopping():
+        while (left := until - time.monotonic()) > 0 and reader.to_look.wait(left):
+            reader.to_look.clear()  # first: what is said from here on is looked at once more
+            if not reader.is_first:
+                self._lost.wait(self.world.configuration.daemon.hub_poll_seconds)
+            if reader.is_all_wanted or self.world.stopping():
                 return
-            if cycle.read_hinted(name):
+            if cycle.read_hinted(reader.system, reader.turn(math.inf)):
                 notify(cycle.connection)
 
     def _hear_loop(self) -> None:
@@ -268,10 +279,11 @@ class Leader:
 
         def work(cycle: Cycle) -> None:
             with Listener(self.world.engine, HINTS) as listener:
-                told = set(self._to_look)  # of what was said before, nobody may have heard
+                told = set(self.world.connectors)  # of what was said before, nobody may have heard
                 while not self.world.stopping():
-                    for name in told & self._to_look.keys():
-                        self._to_look[name].set()
+                    for reader in self._readers:
+                        if reader.system in told:
+                            reader.to_look.set()
                     if told:
                         self._lost.wait(self.world.configuration.daemon.hub_poll_seconds)
                     told = listener.wait(_HINTS_SECONDS)

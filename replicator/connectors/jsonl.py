@@ -48,7 +48,11 @@ class Jsonl(Connector):
     def __init__(self, name: str, settings: JsonlSettings) -> None:
         self.name = name
         self.folder = Folder(name, settings.folder, settings.lock_seconds)
-        self.limits = Limits(settings.records_per_read, settings.writes_per_request, settings.parallel_requests)
+        self.limits = Limits(
+            records_per_read=settings.records_per_read,
+            writes_per_request=settings.writes_per_request,
+            parallel_requests=settings.parallel_requests,
+        )
         self._zone = time_zone(settings.time_zone)
         self._requests = 0
 

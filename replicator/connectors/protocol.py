@@ -227,14 +227,14 @@ class Limits:
     """What one request may carry and how many may be under way."""
 
     records_per_read: int = 5000
-    keys_per_read: int = 5000
-    """Records on a page of which only key and etag are wanted."""
     writes_per_request: int = 100
     parallel_requests: int = 4
-    requests_per_window: int | None = None
-    """The most requests that it bears in five minutes, where that is a fixed number."""
     request_size: int | None = None
     """The most that the units of a request may add up to by ``Connector.size``; None: only the writes are counted."""
+    keys_per_read: int = 5000
+    """Records on a page of which only key and etag are wanted."""
+    requests_per_window: int | None = None
+    """The most requests that it bears in five minutes, where that is a fixed number."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
-from replicator.hub.sync_tables import metadata as metadata
+from replicator.hub.sync_tables_of_reading import metadata as metadata
 
 _time = TIMESTAMP(timezone=True)
 _now = sa.text("now()")

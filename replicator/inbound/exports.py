@@ -14,7 +14,7 @@ from replicator.connectors.protocol import Connector, FieldProblem, Page
 from replicator.core.hub_handle import Handle
 from replicator.errors import ExportEnded, Terminal
 from replicator.hub.statements import statements
-from replicator.hub.sync_tables import swept
+from replicator.hub.sync_tables_of_reading import swept
 from replicator.inbound.sweep import LastSweep, Sweep
 from replicator.mapping.key_comparison import KEY_SEPARATOR, key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet

@@ -224,8 +224,8 @@ def test_every_wrong_expression_is_told_at_once(target: MigrationTarget, tmp_pat
         migrate(MigrationTarget(target.engine, compile_folder(folder), SOLUTION))
     assert [line.partition("yaml:")[2] for line in caught.value.message.splitlines()] == [
         "35: maps.0.when.2.sql: it gives bigint, and boolean is wanted",
-        '26: maps.0.fields.RequestedSalesQuantity.sql: PostgreSQL refuses it: syntax error at or near "what"',
-        "20: maps.0.when.0.sql: it gives numeric, and boolean is wanted",
+        '27: maps.0.fields.RequestedSalesQuantity.sql: PostgreSQL refuses it: syntax error at or near "what"',
+        "21: maps.0.when.0.sql: it gives numeric, and boolean is wanted",
     ]
 
 

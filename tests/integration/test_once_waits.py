@@ -154,6 +154,7 @@ def test_a_system_in_a_pause_is_not_read_again_after_each_wave_of_writes(
     """The other one is."""
     disturb(systems, monkeypatch, throttle(300))
     read = disturb(systems, monkeypatch, lambda request, send: send(request), method="GET", times=1_000)
+    systems.run("update sync.entity_set set token = null where system = 'ops'")  # page by page, which is no POST
     systems.product("P-1")
     systems.once()
     assert len(systems.held("sales", "products", productnumber="P-1")) == 1

@@ -329,6 +329,9 @@ def test_a_plan_is_not_run_while_a_system_cannot_be_read(systems: Systems) -> No
         def read(self, entity_set: EntitySetSpec, token: str | None) -> Iterator[Page]:
             raise SystemUnavailable("nobody at home")
 
+        def sweep(self, entity_set: EntitySetSpec) -> Iterator[Page]:
+            raise SystemUnavailable("nobody at home")
+
     world = systems.cycle.world
     connectors = {**world.connectors, "ops": Away(world.connectors["ops"], Gate({}))}
     with pytest.raises(Transient, match=r"the plan is not run, for ops.* could not be read: nobody at home"):

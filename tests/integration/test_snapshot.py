@@ -53,6 +53,10 @@ class Between(Wrapped):
             self.meanwhile()
             yield replace(page, rows=list(map(as_sent, self.change([self.alter(row) for row in page.rows]))))
 
+    def sweep(self, entity_set: EntitySetSpec) -> Iterator[Page]:
+        for page in self.inner.sweep(entity_set):
+            yield replace(page, rows=list(map(as_sent, self.change(list(page.rows)))))
+
     def fetch(self, entity_set: EntitySetSpec, keys: Sequence[Key]) -> list[Row | None]:
         return [None if row is None else self.alter(row) for row in self.inner.fetch(entity_set, keys)]
 
