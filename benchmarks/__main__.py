@@ -9,13 +9,14 @@ from pathlib import Path
 
 import click
 
-from benchmarks import burst, change, commands, deliver, explain, load, plan, reading, reconcile, tps
+from benchmarks import burst, change, commands, day, deliver, explain, load, plan, reading, reconcile, tps
 from benchmarks.hub import server
 from benchmarks.report import Line, result
 
 PARTS: Mapping[str, Callable[[str, int], list[Line]]] = {
     "load": load.measure,
     "reading": reading.measure,
+    "day": day.measure,
     "change": change.measure,
     "deliver": deliver.measure,
     "burst": burst.measure,
