@@ -14,14 +14,14 @@ import sqlalchemy as sa
 
 from replicator import daemon
 from replicator.connectors.odata import connector
-from replicator.connectors.protocol import Applied, Outcome, Unit, Unknown
-from replicator.core import diff, linking, mark
+from replicator.connectors.protocol import Applied, Key, Outcome, Unit, Unknown
+from replicator.core import diff, linking, mark, mirror
 from replicator.core.hub_handle import Handle
 from replicator.core.mirror import remove
 from replicator.cycle import Cycle
 from replicator.hub import changefeed, connection, restored, sync_tables
 from replicator.hub.lease import Lease
-from replicator.inbound import load, merge, pages, proposed_deletes
+from replicator.inbound import load, merge, pages, proposed_deletes, sweep
 from replicator.mapping.compiled import Compiled, CompiledMap
 from replicator.mapping.desired_views import match_columns
 from replicator.outbound import acknowledge, decide, delivery_pass, renumbered_search, send
@@ -42,6 +42,39 @@ def _sql(patching: pytest.MonkeyPatch, module: Any, name: str, old: str, new: st
     text = module._sql[name].text
     assert old in text, f"{name} does not say '{old}'"
     patching.setattr(module, "_sql", {**module._sql, name: sa.text(text.replace(old, new))})
+
+
+# reading the systems
+
+
+@mutant
+def a_sweep_is_as_before_though_we_wrote(patching: pytest.MonkeyPatch) -> None:
+    """Pages that are as they were count as nothing new, although an answer to a write of ours said otherwise."""
+    patching.setattr(sweep.Sweep, "_is_mirror_written", lambda self, moment: False)
+
+
+@mutant
+def a_sweep_misses_nobody(patching: pytest.MonkeyPatch) -> None:
+    """What a sweep does not show is not looked up."""
+    patching.setattr(sweep.Sweep, "shows_all", lambda self: True)
+    patching.setattr(load.MirrorLoad, "_absent", _without_swept(load.MirrorLoad._absent))
+
+
+def _without_swept(absent: Callable[[load.MirrorLoad], list[int]]) -> Callable[[load.MirrorLoad], list[int]]:
+    return lambda self: [] if self.kind == "swept" else absent(self)
+
+
+@mutant
+def a_sweep_looks_at_keys_alone(patching: pytest.MonkeyPatch) -> None:
+    """Records that are known are taken for unchanged, whatever their etag."""
+    changed = sweep.Sweep.changed
+
+    def only_new(self: sweep.Sweep) -> list[Key] | None:
+        keys = changed(self)
+        known = mirror.known(self.hub.connection, self.mirror, self.entity_set, keys or [])
+        return keys and [key for key, row in zip(keys, known, strict=True) if row is None]
+
+    patching.setattr(sweep.Sweep, "changed", only_new)
 
 
 # reading the log

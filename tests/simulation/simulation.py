@@ -133,7 +133,10 @@ class Simulation:
     def _connector(self, name: Literal["sales", "ops"]) -> Connector:
         settings = settings_of({"kind": KINDS[name], "url": "http://localhost"})
         connector = connect_system(name, settings, transport=self.wires[name], clock=lambda: self.now)
-        connector.limits = replace(connector.limits, writes_per_request=self.random.choice([1, 3, 100]))
+        writes = self.random.choice([1, 3, 100])
+        # Sweeps of several pages, so that records come and go between two of them; drawn apart, to keep the lives.
+        keys = Random(self.seed + 9).choice([1, 2, 10_000])
+        connector.limits = replace(connector.limits, writes_per_request=writes, keys_per_read=keys)
         return connector
 
     def close(self) -> None:
