@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import burst, change, commands, day, deliver, explain, load, plan, reading, reconcile, tps
+from benchmarks import burst, change, commands, day, deliver, explain, latency, load, plan, reading, reconcile, tps
 from benchmarks.hub import server
 from benchmarks.report import Line, result
 
@@ -17,6 +17,7 @@ PARTS: Mapping[str, Callable[[str, int], list[Line]]] = {
     "load": load.measure,
     "reading": reading.measure,
     "day": day.measure,
+    "latency": latency.measure,
     "change": change.measure,
     "deliver": deliver.measure,
     "burst": burst.measure,

@@ -132,6 +132,7 @@ class Leader:
             for name in world.connectors
             for number in range(world.configuration.daemon.readers)
         ]
+        self.read_now()  # what changed while nobody led waits for no pace
         self._threads = [threading.Thread(target=self._merge_loop, name="merge", daemon=True)]
         if world.configuration.notify.anybody:
             self._threads.append(threading.Thread(target=self._notify_loop, name="notify", daemon=True))

@@ -30,7 +30,7 @@ DECIDING = (
 )  # fmt: skip
 OTHERS = {
     "init", "migrate", "revise", "plan", "reconcile", "check", "once", "run", "check-schema", "sandbox", "demo",
-    "console", "hub", "notify",
+    "console", "hub", "notify", "hints",
 }  # fmt: skip
 """Commands that need more than the hub, or another part of the configuration."""
 
