@@ -230,7 +230,7 @@ def test_once_says_that_it_waits_for_a_system_and_a_signal_ends_that(trade: Trad
 def test_sigterm_lets_slow_writes_end_begins_nothing_new_and_leaves_what_was_not_sent_pending(trade: Trade) -> None:
     People(trade.systems, Random(1), accounts=[f"A-{n}" for n in range(50)]).work(*["new_account"] * 40)
     trade.configure("writes_per_request: 3")
-    trade.proxies["ops"].disturb(slow(2), times=EVER, only=batches)
+    trade.proxies["ops"].disturb(slow(2), times=EVER, only=writing)
     daemon = trade.daemon()
     until(lambda: trade.proxies["ops"].count(writing) >= 4, what="four requests under way")
     begun = {name: len(proxy.requests) for name, proxy in trade.proxies.items()}
