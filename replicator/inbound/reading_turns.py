@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from replicator.mapping.schema import EntitySet, Schema
 
 Turn = Callable[[str], AbstractContextManager[bool]]
-"""Whether an entity set, by the name of its whole, is ours to read now, for as long as it is open."""
+"""Whether an entity set, by the name of its root, is ours to read now, for as long as it is open."""
 
 
 class ReadingTurns:
@@ -78,7 +78,7 @@ class Reader:
 
 
 def in_groups(schema: Schema, wanted: Sequence[EntitySet]) -> dict[str, list[EntitySet]]:
-    """Entity sets with those of their parts, by the name of the whole: one reader takes these together, in order."""
+    """Entity sets with those of their parts, by the name of the root: one reader takes these together, in order."""
     whole_of = {str(part.entity_set): str(part.whole) for part in schema.part_sets}
     groups: dict[str, list[EntitySet]] = {}
     for entity_set in wanted:
