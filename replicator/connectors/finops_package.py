@@ -63,8 +63,8 @@ class PackageExport:
     """How an entity set is exported.
 
     ``definition_group`` is the name of the export project, which holds this one entity and exports all of it;
-    ``entity`` what packages call it ("Customers V3"); ``legal_entities`` are the companies, one after the other (one
-    of them where the records belong to no company).
+    ``entity`` what packages call it, which is another name than that of the set; ``legal_entities`` are the companies,
+    one after the other (one of them where the records belong to no company).
     """
 
     definition_group: str

@@ -38,7 +38,7 @@ class PackageUnusable(ExportEnded, Terminal):
 class Wanted:
     """What a package is to hold: the records of an entity set in one company.
 
-    ``entity`` is what packages call the data entity ("Customers V3"), ``what`` names the export in errors, ``largest``
+    ``entity`` is what packages call the data entity, ``what`` names the export in errors, ``largest``
     is the most bytes that its file may unpack to, ``read_key`` decodes the key of a row, or raises FieldProblem.
     """
 

@@ -16,7 +16,7 @@ from replicator.errors import ExportEnded, Terminal
 from replicator.hub.statements import statements
 from replicator.hub.sync_tables_of_reading import swept
 from replicator.inbound.sweep import LastSweep, Sweep
-from replicator.mapping.key_comparison import KEY_SEPARATOR, key_expressions, mirror_key
+from replicator.mapping.key_comparison import KEY_SEPARATOR, in_one_text, key_expressions, mirror_key
 from replicator.mapping.schema import EntitySet
 from replicator.mapping.tables import ETAG
 
@@ -82,5 +82,4 @@ class FirstRead:
 
 def _one_text(table: sa.FromClause, entity_set: EntitySet) -> sa.ColumnElement[str]:
     """The key as one text, as keys are compared."""
-    parts = (sa.cast(part, sa.Text) for part in key_expressions(table, mirror_key(entity_set)))
-    return sa.func.concat_ws(KEY_SEPARATOR, *parts, type_=sa.Text)
+    return in_one_text(key_expressions(table, mirror_key(entity_set)), KEY_SEPARATOR)

@@ -126,11 +126,6 @@ class MirrorLoad:
             latest = self.hub.execute(sa.select(sa.func.max(sa.func.least(column, now)))).scalar_one()
             self.latest = latest and str(latest.isoformat())
 
-    def agrees_with(self, is_as_before: bool) -> bool:
-        """Note whether the sweep was as the last one, with which the mirror agreed."""
-        self.agrees = is_as_before
-        return is_as_before
-
     def note_agreement(self) -> bool:
         """Whether the sweep shows all that the mirror has and nothing waits for it, in the transaction that is open."""
         assert self.sweep is not None

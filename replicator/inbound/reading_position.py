@@ -26,8 +26,8 @@ class Position:
     """In the words of the way."""
 
     def text(self, mark: str) -> str:
-        """What the hub keeps. A token that the system gave is kept as it is."""
-        return self.place if self.way == "told" else f"{self.way} {mark} {self.place}".rstrip()
+        """What the hub keeps; a token of the system's own is kept as it is instead."""
+        return f"{self.way} {mark} {self.place}".rstrip()
 
 
 def position_of(spec: EntitySetSpec, kept: str | None, mark: str) -> Position:

@@ -79,7 +79,7 @@ class Snapshots:
     costs: list[ReadCost] = field(default_factory=list)
 
     def take(self, entity_set: EntitySet, budget: Budget, *, whole: bool = False) -> SnapshotResult:
-        """Read the set (only what changed, where that is told; whole once a day where it tells no deletes)."""
+        """Read the set in the way that its file says; whole where it is the first time, asked for, or long ago."""
         begin = self._begin(entity_set, whole=whole)
         taken: SnapshotResult | None = None
         try:
@@ -169,7 +169,8 @@ class Snapshots:
         sweep = Sweep(self.hub, entity_set, self.connector)
         load = MirrorLoad(pages, "swept", begin.moment, sweep)
         try:
-            if load.agrees_with(sweep.read(LastSweep.of(begin.position.place))):
+            load.agrees = sweep.read(LastSweep.of(begin.position.place))
+            if load.agrees:
                 return self._idle(begin, load)
             with self.hub.leading():
                 keys = sweep.changed()

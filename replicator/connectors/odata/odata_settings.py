@@ -112,7 +112,7 @@ class PackageSettings(Settings):
     """An export project of Data management, by which an entity set is read for the first time."""
 
     project: str = Field(min_length=1, description="The name of the export project, which holds this one data entity")
-    entity: str = Field(min_length=1, description="The data entity's name in its package, as 'Customers V3'")
+    entity: str = Field(min_length=1, description="What its package calls the data entity, in words")
     companies: tuple[str, ...] = Field(min_length=1, description="The legal entities that are exported")
 
 
